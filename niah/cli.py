@@ -1,0 +1,259 @@
+"""Verbs and help; the only place that knows Hydra's run folder and prints."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from niah import __version__
+from niah.errors import NiahError
+
+HELP = """\
+niah {version}: does this model really find a fact at that length?
+
+usage:
+  python -m niah [key=value ...]              run: measure, then draw the heatmap
+  python -m niah report DIR [report.key=...]  draw again from the rows of outputs/NAME
+  python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
+
+examples:
+  python -m niah                              a small real model on this machine, in minutes
+  python -m niah kv=fp8 ctx.repeats=3         FP8 KV cache, three needles a cell
+  python -m niah model=gemma3_270m ctx=32k
+  python -m niah model.path=ORG/NAME model.max_length=128k ctx=128k
+  python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
+  python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
+
+groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
+{groups}
+
+The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
+"""
+_VERBS = ("run", "report", "show")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code: 0 done, 1 refused or trials failed, 130 stopped by Ctrl-C."""
+    arguments = list(arguments)
+    try:
+        if any(word in ("-h", "--help", "help") for word in arguments):
+            print(HELP.format(version=__version__, groups=_groups()))
+            return 0
+        if arguments[:1] == ["--version"]:
+            print(__version__)
+            return 0
+        verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
+        return {"run": _run, "report": _report, "show": _show}[verb](arguments)
+    except NiahError as error:
+        print(f"niah: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("niah: stopped; finished trials are kept, the same command continues", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def conf_folder() -> Path:
+    """The ``conf`` inside the installed package, else the one beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    for place in (package / "conf", package.parent / "conf"):
+        if (place / "config.yaml").is_file():
+            return place
+    raise NiahError(f"conf: not found beside {package}; expected the installed package to hold it; install niah again")
+
+
+def adapted(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra wants them, from the commands people write.
+
+    ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
+    file, means the ladder up to it.
+    """
+    from niah.units import parse_length
+
+    result, names = [], {word.split("=", 1)[0] for word in overrides if "=" in word}
+    if "model.path" in names and "model" not in names:
+        result.append("model=custom")
+    for word in overrides:
+        key, separator, value = word.partition("=")
+        if not word.startswith("-") and not separator and key[:1] not in "~+":
+            raise NiahError(
+                f"{word}: not understood; expected key=value, or a verb first ({', '.join(_VERBS)}); see --help"
+            )
+        if key == "ctx" and "," not in value and not (conf_folder() / "ctx" / f"{value}.yaml").is_file():
+            try:
+                longest = parse_length(value, "ctx")
+            except NiahError:
+                pass  # no length either: Hydra lists the choices
+            else:
+                result.append(f"ctx.lengths={_ladder(longest)}".replace(" ", ""))
+                continue
+        result.append(word)
+    return result
+
+
+def _ladder(longest: int) -> list[int]:
+    lengths = [8192]
+    while lengths[-1] * 2 < longest:
+        lengths.append(lengths[-1] * 2)
+    return [length for length in lengths if length < longest] + [longest]
+
+
+def _groups() -> str:
+    folders = sorted(folder for folder in conf_folder().iterdir() if folder.is_dir())
+    return "\n".join(
+        f"  {folder.name:<10} {', '.join(sorted((f.stem for f in folder.glob('*.yaml')), key=_by_size))}"
+        for folder in folders
+    )
+
+
+def _by_size(name: str) -> tuple[int, str]:
+    from niah.units import parse_length
+
+    try:
+        return parse_length(name, ""), name
+    except NiahError:
+        return 0, name
+
+
+def _run(overrides: list[str]) -> int:
+    _restart_with_environment(overrides)
+    started = float(os.environ.pop("NIAH_STARTED", time.time()))
+    return _with_hydra(adapted(overrides), lambda config: _measure(config, started))
+
+
+def _measure(config, started: float) -> int:
+    from niah import config as configuration
+    from niah.console import Console
+
+    settings = configuration.build(config)
+    from niah import runner
+
+    console = Console()
+    summary = runner.run(settings, console)
+    from niah.report import heatmap, table
+    from niah.units import format_seconds
+
+    console.say(table.accuracy_by_length(summary.rows))
+    for file in heatmap.draw(summary.run, summary.rows, summary.folder, settings.report):
+        console.say(f"heatmap: {file}")
+    failed = [row for row in summary.rows if row.score is None]
+    console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
+    if failed:
+        raise NiahError(
+            f"{summary.folder}: {len(failed)} of {len(summary.rows)} trials ended without an answer "
+            f"(trial {failed[0].trial}: {failed[0].error}); the same command tries them again"
+        )
+    return 0
+
+
+def _report(arguments: list[str]) -> int:
+    path, rest = _folder_argument("report", arguments)
+    from omegaconf import OmegaConf
+
+    from niah import config as configuration
+    from niah import store
+    from niah.report import heatmap, table
+    from niah.report.settings import ReportSettings
+
+    folder, content, rows = store.open_for_reading(path)
+    changes = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
+    if unknown := set(changes) - {"report"}:
+        raise NiahError(f"report {path}: got {sorted(unknown)[0]}=...; expected report.key=value")
+    settings, _ = configuration.typed(
+        "report", ReportSettings, {**content["config"]["report"], **changes.get("report", {})}
+    )
+    print(table.accuracy_by_length(rows))
+    for file in heatmap.draw(content, rows, folder.path, settings):
+        print(f"heatmap: {file}")
+    return 0
+
+
+def _show(arguments: list[str]) -> int:
+    whole = "--whole" in arguments
+    arguments = [word for word in arguments if word != "--whole"]
+    trial = None
+    for place, word in enumerate(arguments):
+        if word.startswith("--trial"):
+            value = word.partition("=")[2] or (arguments[place + 1] if place + 1 < len(arguments) else "")
+            if not value.isdigit():
+                raise NiahError(f"show --trial: got {value!r}; expected the number of a trial, as --trial 17")
+            trial = int(value)
+            del arguments[place : place + (1 if "=" in word else 2)]
+            break
+    path, rest = _folder_argument("show", arguments)
+    if rest:
+        raise NiahError(f"show: got {rest[0]!r}; expected DIR [--trial N] [--whole]")
+    from niah import show
+
+    print(show.describe(path, trial, whole=whole))
+    return 0
+
+
+def _folder_argument(verb: str, arguments: list[str]) -> tuple[str, list[str]]:
+    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+        raise NiahError(f"{verb}: which run? expected its folder, as {verb} outputs/NAME")
+    return arguments[0], arguments[1:]
+
+
+def _with_hydra(overrides: list[str], job) -> int:
+    """Composes the config (or, with -m, each config of the sweep) and runs ``job`` on it."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    codes: list[int] = []
+    refused: list[NiahError] = []
+
+    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+    def composed(config) -> None:
+        try:
+            codes.append(job(config))
+        except NiahError as error:  # the other configs of a sweep still run
+            refused.append(error)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+    before = sys.argv
+    sys.argv = [before[0], *overrides]
+    try:
+        composed()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise NiahError(_one_line(error)) from error
+    finally:
+        sys.argv = before
+    for error in refused[:-1]:
+        print(f"niah: {error}", file=sys.stderr)
+    if refused:
+        raise refused[-1]
+    return max(codes, default=0)
+
+
+def _one_line(error: Exception) -> str:
+    """Hydra's message with its lists kept and its line breaks gone."""
+    cause = error.__cause__ if error.__cause__ is not None and "merging" in str(error) else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    kept = [
+        line for line in lines
+        if not line.startswith(("Config search path", "provider=", "full_key", "object_type", "reference_type",
+                                "To append to your", "See https"))
+    ]
+    text = " ".join(kept).replace("\t", " ").replace(" : ", ": ")
+    return text if "=" in text or "expected" in text else f"{text}; see python -m niah --help"
+
+
+def _restart_with_environment(overrides: Sequence[str]) -> None:
+    """Starts this command anew where vLLM needs variables that only a new process sees."""
+    engine = next((word.split("=", 1)[1] for word in reversed(overrides) if word.startswith("engine=")), "vllm")
+    if engine != "vllm" or os.environ.get("NIAH_RESTARTED"):
+        return
+    from niah.engines.process import environment
+
+    missing = environment()
+    if "LD_PRELOAD" not in missing:
+        os.environ.update(missing)
+        return
+    sys.stdout.flush()
+    os.environ.update(missing, NIAH_RESTARTED="1", NIAH_STARTED=repr(time.time()))
+    os.execv(sys.executable, sys.orig_argv[:1] + sys.orig_argv[1:])

@@ -1,0 +1,156 @@
+"""From Hydra's DictConfig to a typed Run; every error names the full key."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigKeyError, InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError,
+)
+
+from niah.engines import Engine, KVCache
+from niah.errors import NiahError
+from niah.haystacks import Haystack
+from niah.model import Model
+from niah.plan import Ladder
+from niah.readers import Reader
+from niah.report.settings import ReportSettings
+from niah.scorers import Scorer
+from niah.tasks import Task
+from niah.units import parse_length
+
+_CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings}
+_BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
+_PLACE_ONLY = ("name", "outputs", "report")
+"""Keys that decide where results go and how they look, never what they are."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One config. ``resolved`` is the same as plain data, every default spelled out."""
+
+    name: str | None
+    outputs: str
+    seed: int
+    model: Model
+    ctx: Ladder
+    task: Task
+    haystack: Haystack
+    reader: Reader
+    scorer: Scorer
+    engine: Engine
+    kv: KVCache
+    report: ReportSettings
+    resolved: dict[str, Any] = field(repr=False)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The part of ``resolved`` that decides prompts and answers."""
+        return {key: value for key, value in self.resolved.items() if key not in _PLACE_ONLY}
+
+
+def build(config: DictConfig) -> Run:
+    """Raises NiahError for an unknown key, a wrong type or a value out of range."""
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or "model.path"
+        raise NiahError(f"{key}: not given; expected a value; add {key}=... to the command") from error
+    except (InterpolationKeyError, OmegaConfBaseException) as error:
+        raise NiahError(f"{getattr(error, 'full_key', 'config')}: {_first_line(error)}") from error
+    parts: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
+    known = {f.name for f in dataclasses.fields(Run)} - {"resolved"}
+    for key in plain:
+        if key not in known:
+            raise _unknown(key, known)
+    for key in (*_CLASSES, *_BY_TARGET):
+        node = plain.get(key)
+        if not isinstance(node, dict):
+            raise NiahError(f"{key}: got {node!r}; expected a group choice, as {key}=NAME")
+        if key in _CLASSES:
+            cls = _CLASSES[key]
+        else:
+            node = dict(node)
+            cls = _target(key, node.pop("_target_", None))
+        parts[key], resolved[key] = typed(key, cls, node)
+    for key, kind in (("name", str), ("outputs", str), ("seed", int)):
+        value = plain.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            if kind is str and isinstance(value, int | float):
+                value = str(value)
+            else:
+                raise NiahError(f"{key}: got {value!r}; expected {kind.__name__}")
+        parts[key] = resolved[key] = value
+    return Run(**parts, resolved=resolved)
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {"model.path": ...}; lists stay whole."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    joined: dict[str, Any] = {}
+    for key, value in tree.items():
+        joined.update(flat(value, f"{prefix}.{key}" if prefix else str(key)))
+    return joined
+
+
+def from_resolved(resolved: dict[str, Any]) -> Run:
+    """The Run of a stored run.json."""
+    return build(OmegaConf.create(resolved))
+
+
+def _target(key: str, path: str | None) -> type:
+    from hydra.utils import get_class
+
+    try:
+        cls = get_class(path)
+        if not dataclasses.is_dataclass(cls):
+            raise TypeError(f"{path} is not a dataclass")
+    except Exception as error:
+        raise NiahError(
+            f"{key}._target_: got {path!r} ({_first_line(error)}); expected the dotted path of a dataclass"
+        ) from error
+    return cls
+
+
+def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The node as an instance of its own dataclass, and as plain data."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for name in node:
+        if name not in fields:
+            raise _unknown(f"{key}.{name}", {f"{key}.{field_name}" for field_name in fields})
+        if fields[name].metadata.get("unit") == "tokens":
+            node = {**node, name: _lengths(node[name], f"{key}.{name}")}
+    schema = OmegaConf.structured(cls)
+    OmegaConf.set_readonly(schema, False)
+    try:
+        merged = OmegaConf.merge(schema, node)
+        value = OmegaConf.to_object(merged)
+    except MissingMandatoryValue as error:
+        name = f"{key}.{error.full_key}"
+        raise NiahError(f"{name}: not given; expected a value; add {name}=... to the command") from error
+    except (ValidationError, ConfigKeyError) as error:
+        raise NiahError(f"{key}.{error.full_key}: {_first_line(error)}") from error
+    plain = OmegaConf.to_container(merged)
+    if key in _BY_TARGET:
+        plain = {"_target_": f"{cls.__module__}.{cls.__qualname__}", **plain}
+    return value, plain
+
+
+def _lengths(value: Any, where: str) -> Any:
+    if isinstance(value, list):
+        return [parse_length(item, f"{where}[{number}]") for number, item in enumerate(value)]
+    return parse_length(value, where)
+
+
+def _unknown(key: str, known: set[str]) -> NiahError:
+    near = difflib.get_close_matches(key, known, n=1)
+    names = ", ".join(sorted(name.rsplit(".", 1)[-1] for name in known))
+    return NiahError(f"{key}: unknown key; expected one of {names}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

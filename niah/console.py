@@ -1,0 +1,92 @@
+"""What a person sees while a run goes on; everything else a process prints goes to a log file."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from niah.errors import NiahError
+
+
+class Console:
+    """The terminal as it was at the start, also while ``log_to`` sends stdout and stderr elsewhere."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
+        self.err = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+
+    def say(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+    def note(self, text: str) -> None:
+        """A line about the run's progress, apart from its results."""
+        print(text, file=self.err, flush=True)
+
+    @contextmanager
+    def log_to(self, path: Path) -> Iterator[None]:
+        """Sends file descriptors 1 and 2, those of child processes too, to the end of ``path``."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise NiahError(f"{path}: cannot be written ({error.strerror}); set outputs=...") from error
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except OSError:
+                    pass  # the log's disk is full; the run's own rows are written elsewhere and checked
+            os.dup2(self.out.fileno(), 1)
+            os.dup2(self.err.fileno(), 2)
+
+    def progress(self, num_trials: int, num_done: int, total_work: int) -> "Progress":
+        return Progress(self, num_trials, num_done, total_work)
+
+
+class Progress:
+    """Share of trials done, tokens computed per second, time left.
+
+    Time left follows ``work`` (tokens to compute), since trials differ a thousandfold in cost.
+    """
+
+    def __init__(self, console: Console, num_trials: int, num_done: int, total_work: int):
+        self._num_trials = num_trials
+        self._num_done = num_done
+        self._tokens = 0
+        self._bar = tqdm(
+            total=total_work,
+            file=console.err,
+            bar_format="{desc} |{bar}| {elapsed} gone, {remaining} left{postfix}",
+            mininterval=0.1 if console.err.isatty() else 15,
+            miniters=1,
+            ncols=None if console.err.isatty() else 100,
+            leave=True,
+        )
+        self._describe()
+
+    def advance(self, work: int, computed_tokens: int) -> None:
+        self._num_done += 1
+        self._tokens += computed_tokens
+        self._describe()
+        self._bar.update(work)
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def _describe(self) -> None:
+        share = self._num_done / max(1, self._num_trials)
+        self._bar.set_description_str(f"{self._num_done}/{self._num_trials} trials {share:4.0%}", refresh=False)
+        elapsed = self._bar.format_dict["elapsed"]
+        if elapsed and self._tokens:
+            self._bar.set_postfix_str(f"{self._tokens / elapsed:,.0f} tokens/s", refresh=False)

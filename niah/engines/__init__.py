@@ -1,0 +1,60 @@
+"""What answers prompts. An engine's settings are its dataclass; an open engine is a session."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from niah.errors import NiahError
+from niah.records import Completion, Failure, Prompt
+from niah.tokens import Tokenizer
+from niah.weights import ModelFiles
+
+
+@dataclass(frozen=True)
+class KVCache:
+    """``dtype`` as vLLM names it. Never "auto": a checkpoint may turn that into fp8 unseen."""
+
+    name: str = "bf16"
+    dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        if self.dtype == "auto":
+            raise NiahError('kv.dtype: "auto" lets the checkpoint decide; expected an explicit type as bfloat16')
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer."""
+
+    files: ModelFiles
+    tokenizer: Tokenizer
+    dtype: str
+    kv_cache_dtype: str
+    max_length: int
+    seed: int
+
+
+class Session(Protocol):
+    """An open engine. ``generate`` takes (key, prompt) pairs lazily and yields each result with its
+    key as soon as it is there, in any order; answers are greedy."""
+
+    def generate(
+        self, prompts: Iterable[tuple[int, Prompt]]
+    ) -> Iterator[tuple[int, Completion | Failure]]: ...
+
+    def facts(self) -> dict[str, Any]:
+        """What decided the numbers: versions, backend, cache size; kept in run.json."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """``name`` labels rows; ``prefix_caching`` says whether shared beginnings are read once."""
+
+    name: str
+    prefix_caching: bool
+
+    def open(self, job: Job) -> Session:
+        """Raises NiahError where the engine is missing or does not start."""
+        ...

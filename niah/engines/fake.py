@@ -1,0 +1,58 @@
+"""No model: answers right where every needle lies in the last ``window`` tokens of the prompt.
+
+Its heatmap is a known staircase, so a run of it tests everything but the engine, in a second.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from niah import __version__
+from niah.engines import Job
+from niah.records import Completion, Failure, Outcome, Prompt
+
+
+@dataclass(frozen=True)
+class Fake:
+    """``fail_at`` numbers the requests of a session that fail; ``seconds`` is how long each takes."""
+
+    name: str = "fake"
+    window: int = 2048
+    seconds: float = 0.0
+    fail_at: list[int] = field(default_factory=list)
+    prefix_caching: bool = True
+
+    def open(self, job: Job) -> "FakeSession":
+        return FakeSession(self)
+
+
+class FakeSession:
+    def __init__(self, settings: Fake):
+        self._settings = settings
+        self._num_requests = 0
+
+    def generate(
+        self, prompts: Iterable[tuple[int, Prompt]]
+    ) -> Iterator[tuple[int, Completion | Failure]]:
+        for key, prompt in prompts:
+            yield key, self._answer(prompt)
+
+    def _answer(self, prompt: Prompt) -> Completion | Failure:
+        time.sleep(self._settings.seconds)
+        number = self._num_requests
+        self._num_requests += 1
+        if number in self._settings.fail_at:
+            return Failure(Outcome.ENGINE_ERROR, "engine=fake was asked to fail here", self._settings.seconds)
+        visible = len(prompt.ids) - self._settings.window
+        sees_all = bool(prompt.spans) and all(start >= visible for start, _ in prompt.spans)
+        text = " ".join(prompt.targets) if sees_all else "I do not know."
+        return Completion(
+            text, len(text.split()), len(prompt.ids), 0, "stop", self._settings.seconds, self._settings.seconds
+        )
+
+    def facts(self) -> dict[str, Any]:
+        return {"engine": "fake", "niah": __version__, "window": self._settings.window}
+
+    def close(self) -> None:
+        pass

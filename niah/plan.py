@@ -1,0 +1,91 @@
+"""Which trials, with which seeds, in which order."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.records import Trial
+
+DEPTHS = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The grid: every length at every depth, ``repeats`` times with another needle and text."""
+
+    name: str = "custom"
+    lengths: list[int] = field(default_factory=lambda: [8192], metadata={"unit": "tokens"})
+    depths: list[float] = field(default_factory=lambda: list(DEPTHS))
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.lengths:
+            raise NiahError("ctx.lengths: empty; expected at least one length, as [8k,16k]")
+        if not self.depths:
+            raise NiahError("ctx.depths: empty; expected at least one depth, as [0,50,100]")
+        for number, depth in enumerate(self.depths):
+            if not 0 <= depth <= 100:
+                raise NiahError(
+                    f"ctx.depths[{number}]: outside the context; got {depth:g}; expected percent from 0 to 100"
+                )
+        if self.repeats < 1:
+            raise NiahError(f"ctx.repeats: got {self.repeats}; expected at least 1")
+
+
+def trials(ladder: Ladder) -> list[Trial]:
+    """All trials, numbered by repeat, then length, then depth."""
+    cells = [
+        (repeat, length, depth)
+        for repeat in range(ladder.repeats)
+        for length in sorted(set(ladder.lengths))
+        for depth in sorted(set(ladder.depths))
+    ]
+    return [Trial(index, length, depth, repeat) for index, (repeat, length, depth) in enumerate(cells)]
+
+
+def check_limit(ladder: Ladder, max_length: int, model: str) -> None:
+    """Raises NiahError when a length is above the model's own limit."""
+    for number, length in enumerate(ladder.lengths):
+        if length > max_length:
+            raise NiahError(
+                f"ctx.lengths[{number}]: above the limit of {model}; got {length:,}; expected at most "
+                f"{max_length:,} (model.max_length); take shorter lengths or another model"
+            )
+
+
+def in_running_order(planned: Sequence[Trial]) -> list[Trial]:
+    """Deepest needle first within a repeat: each prompt then begins like one already read.
+
+    Trials of a repeat share text up to the shallower of their needles, so the engine's prefix cache
+    serves that part. Needles at one place, in two lengths, follow each other: they share more.
+    """
+    return sorted(planned, key=lambda t: (t.repeat, -round(t.depth / 100 * t.length), -t.length))
+
+
+def expected_work(ordered: Sequence[Trial], answer_tokens: int, prefix_caching: bool) -> list[int]:
+    """Tokens each trial makes the engine compute, about: for the time left, never for results."""
+    work, repeat, covered = [], None, 0
+    for trial in ordered:
+        if trial.repeat != repeat:
+            repeat, covered = trial.repeat, 0
+        needle = round(trial.depth / 100 * trial.length)
+        shared = min(needle, covered) if prefix_caching else 0
+        covered = max(covered, needle)
+        work.append(trial.length - shared + 4 * answer_tokens)  # a decoded token costs several read ones
+    return work
+
+
+def generator(seed: int, repeat: int, purpose: str) -> np.random.Generator:
+    """Random numbers for one purpose of one repeat, whatever else is in the grid."""
+    label = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
+    return np.random.default_rng([seed, repeat, label])
+
+
+def fingerprint(content: Mapping) -> str:
+    """sha256 of what decides the prompts and the answers, as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,185 @@
+"""What one stage hands to the next: read this first.
+
+Positions and lengths are tokens of the model's own tokenizer, ``start``/``stop`` are half-open,
+depths are percent of the context (0 = first, 100 = last), id arrays are int32 of shape (tokens,).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+
+class Outcome(StrEnum):
+    """How a trial ended. Only the first five are answers; the rest are never scored."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    REFUSED = "refused"
+    ABSENT_CLAIMED = "absent-claimed"
+    TRUNCATED = "truncated"
+    DOES_NOT_FIT = "does-not-fit"
+    OUT_OF_MEMORY = "out-of-memory"
+    ENGINE_ERROR = "engine-error"
+
+    @property
+    def is_answer(self) -> bool:
+        return self in _ANSWERS
+
+
+_ANSWERS = frozenset(
+    (Outcome.CORRECT, Outcome.WRONG, Outcome.REFUSED, Outcome.ABSENT_CLAIMED, Outcome.TRUNCATED)
+)
+RETRIED = frozenset((Outcome.OUT_OF_MEMORY, Outcome.ENGINE_ERROR))
+"""Outcomes that the next run of the same command tries again."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One (length, depth, repeat). ``index`` is its number in this run's plan, for people."""
+
+    index: int
+    length: int
+    depth: float
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is planted, what is asked and what a right answer holds.
+
+    ``answer_prefix`` is the beginning of the answer, used where the model is given one.
+    """
+
+    needles: tuple[str, ...]
+    question: str
+    targets: tuple[str, ...]
+    answer_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Filler cut from a haystack for one repeat; a shorter length uses a prefix of it.
+
+    ``boundaries`` are the token positions where a sentence has just ended (0 included), ascending.
+    ``repeated_share`` is the share of ``ids`` that the haystack had to give twice.
+    """
+
+    ids: np.ndarray
+    boundaries: np.ndarray
+    source: str
+    start: int
+    repeated_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """The haystack with its needles, as pieces of one text in reading order.
+
+    ``pieces`` holds id arrays (haystack, unchanged) and strings (needles with the white space around
+    them); ``needles`` are the places of the needles in ``pieces``; ``depths`` is where each begins.
+    """
+
+    pieces: tuple[np.ndarray | str, ...]
+    needles: tuple[int, ...]
+    depths: tuple[float, ...]
+    num_tokens: int
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of a context that the model gets to see. ``kept[i]``: needle i is in it, whole."""
+
+    pieces: tuple[np.ndarray | str, ...]
+    kept: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Exactly what is sent. ``spans`` are the needles' (start, stop) in ``ids``.
+
+    ``targets`` is for ``engine=fake`` alone; no other engine reads it.
+    """
+
+    ids: np.ndarray
+    spans: tuple[tuple[int, int], ...]
+    max_tokens: int
+    sha256: str
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What an engine returned for one prompt. Seconds are wall-clock, from sending to the end."""
+
+    text: str
+    num_tokens: int
+    num_prompt_tokens: int
+    num_cached_tokens: int | None
+    finish_reason: str
+    seconds: float
+    first_token_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An engine's failure on one prompt: an outcome, never an answer."""
+
+    outcome: Outcome
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """``value`` in [0, 1]; ``answer`` is the part of the response that was judged."""
+
+    value: float
+    answer: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt."""
+
+    trial: int
+    length: int
+    depth: float
+    repeat: int
+    outcome: str
+    score: float | None
+    response: str
+    answer: str
+    targets: list[str]
+    prompt_sha256: str
+    num_prompt_tokens: int
+    num_cached_tokens: int | None
+    num_completion_tokens: int
+    finish_reason: str
+    needle_spans: list[list[int]]
+    needle_depths: list[float]
+    needles_kept: list[bool]
+    repeated_share: float
+    seconds: float
+    first_token_seconds: float | None
+    model: str
+    task: str
+    haystack: str
+    reader: str
+    engine: str
+    kv_cache_dtype: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class CellStats:
+    """Accuracy of one (length, depth), or of a whole length. Unanswered: n = 0 and mean is NaN."""
+
+    length: int
+    depth: float | None
+    mean: float
+    low: float
+    high: float
+    n: int
+    errors: int
+    outcomes: dict[str, int] = field(default_factory=dict)

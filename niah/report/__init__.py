@@ -1,0 +1,1 @@
+"""Figures and tables from rows alone: no engine, no tokenizer, no haystack."""

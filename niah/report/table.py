@@ -1,0 +1,20 @@
+"""Accuracy by length as plain text."""
+
+from collections.abc import Sequence
+
+from niah.records import Row
+from niah.stats.cells import CONFIDENCE, by_length
+from niah.units import format_length
+
+
+def accuracy_by_length(rows: Sequence[Row]) -> str:
+    """One line a length: accuracy, its interval, answers, failures, and what misses were."""
+    lines = [f"{'length':>8}  {'accuracy':>8}  {f'{CONFIDENCE:.0%} interval':>14}  {'answers':>7}  outcomes"]
+    for cell in by_length(rows):
+        interval = f"{cell.low:.2f} to {cell.high:.2f}" if cell.n else "-"
+        accuracy = f"{cell.mean:.2f}" if cell.n else "-"
+        outcomes = ", ".join(f"{count} {name}" for name, count in sorted(cell.outcomes.items(), key=lambda kv: -kv[1]))
+        lines.append(
+            f"{format_length(cell.length):>8}  {accuracy:>8}  {interval:>14}  {cell.n:>7}  {outcomes}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,226 @@
+"""The one loop: plan, what is done already, engine, rows."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from niah import environment, plan
+from niah.config import Run, flat
+from niah.console import Console
+from niah.engines import Job
+from niah.errors import NiahError
+from niah.recipe import Built, Recipe
+from niah.records import Completion, Failure, Prompt, Row, Trial
+from niah.scorers.outcome import judge
+from niah.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run left: its folder, all its rows and how many of them are new."""
+
+    folder: Path
+    run: dict[str, Any]
+    rows: list[Row]
+    num_new: int
+    seconds: float
+
+
+def run(settings: Run, console: Console) -> Summary:
+    """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
+    started = time.perf_counter()
+    recipe = Recipe(settings)
+    content = _content(settings, recipe)
+    name = settings.name or _automatic_name(settings, content["fingerprint"])
+    with RunFolder(Path(settings.outputs) / name) as folder:
+        stored = folder.read_run()
+        if stored:
+            _check_same_settings(stored, content, folder)
+        done = folder.drop_retried()
+        finished = {row.trial for row in done}
+        ordered = plan.in_running_order(recipe.trials)
+        todo = [trial for trial in ordered if trial.index not in finished]
+        if todo and stored and done:
+            _check_same_software(stored, content, folder)
+        session = {"started": _now(), "trials_before": len(done)}
+        # a finished run keeps the record of the software that measured it
+        record = {**(stored or {}), "name": name, **({} if stored and not todo else content)}
+        record.setdefault("engine", {"name": settings.engine.name})
+        record.setdefault("sessions", [])
+        if todo:
+            record["sessions"] = [*record["sessions"], session]
+            folder.write_run(record)
+            console.note(f"{folder.path}: {len(todo)} of {len(ordered)} trials to run; engine log in engine.log")
+            try:
+                with console.log_to(folder.path / "engine.log"):
+                    done.extend(_measure(settings, recipe, folder, todo, record, console))
+            finally:
+                session["finished"] = _now()
+                session["seconds"] = round(time.perf_counter() - started, 1)
+                folder.write_run(record)
+        else:
+            console.note(f"{folder.path}: all {len(ordered)} trials were done before; name=... measures them again")
+        rows = folder.rows()
+    return Summary(folder.path, record, rows, len(todo), time.perf_counter() - started)
+
+
+def _measure(
+    settings: Run, recipe: Recipe, folder: RunFolder, todo: list[Trial], record: dict[str, Any], console: Console
+) -> list[Row]:
+    first = recipe.build(todo[0])  # what is wrong with texts and lengths shows before an engine starts
+    for trial in {t.length: t for t in todo}.values():
+        recipe.build(trial)
+    work = dict(zip(
+        (trial.index for trial in todo),
+        plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
+        strict=True,
+    ))
+    job = Job(
+        files=recipe.files,
+        tokenizer=recipe.tokenizer,
+        dtype=settings.model.dtype,
+        kv_cache_dtype=settings.kv.dtype,
+        max_length=max(settings.ctx.lengths),
+        seed=settings.seed,
+    )
+    in_flight: dict[int, tuple[Trial, Built]] = {}
+
+    def prompts() -> Iterator[tuple[int, Prompt]]:
+        for trial in todo:
+            built = first if trial is todo[0] else recipe.build(trial)
+            in_flight[trial.index] = (trial, built)
+            yield trial.index, built.prompt
+
+    rows = []
+    with closing(_open(settings, job, folder)) as session:
+        record["engine"] = session.facts()
+        folder.write_run(record)
+        progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
+        try:
+            for index, result in session.generate(prompts()):
+                row = _row(settings, *in_flight.pop(index), result)
+                folder.append(row)
+                rows.append(row)
+                progress.advance(work[index], row.num_prompt_tokens - (row.num_cached_tokens or 0))
+        finally:
+            progress.close()
+        record["engine"] = session.facts()
+    return rows
+
+
+def _open(settings: Run, job: Job, folder: RunFolder):
+    try:
+        return settings.engine.open(job)
+    except NiahError as error:
+        raise NiahError(f"{error}; the engine's log is {folder.path / 'engine.log'}") from error
+
+
+def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure) -> Row:
+    common = {
+        "trial": trial.index,
+        "length": trial.length,
+        "depth": trial.depth,
+        "repeat": trial.repeat,
+        "targets": list(built.problem.targets),
+        "prompt_sha256": built.prompt.sha256,
+        "needle_spans": [list(span) for span in built.prompt.spans],
+        "needle_depths": list(built.context.depths),
+        "needles_kept": list(built.view.kept),
+        "repeated_share": round(built.stretch.repeated_share, 6),
+        "num_prompt_tokens": len(built.prompt.ids),
+        "model": settings.model.name,
+        "task": settings.task.name,
+        "haystack": settings.haystack.name,
+        "reader": settings.reader.name,
+        "engine": settings.engine.name,
+        "kv_cache_dtype": settings.kv.dtype,
+        "seconds": round(result.seconds, 4),
+    }
+    if isinstance(result, Failure):
+        return Row(
+            **common, outcome=result.outcome.value, score=None, response="", answer="", num_cached_tokens=None,
+            num_completion_tokens=0, finish_reason="error", first_token_seconds=None, error=result.message,
+        )
+    if result.num_prompt_tokens != len(built.prompt.ids):
+        raise NiahError(
+            f"trial {trial.index}: the engine read {result.num_prompt_tokens} tokens of the "
+            f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
+        )
+    score, outcome = judge(result.text, built.problem.targets, settings.scorer, result.finish_reason)
+    first = result.first_token_seconds
+    return Row(
+        **common, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
+        num_cached_tokens=result.num_cached_tokens, num_completion_tokens=result.num_tokens,
+        finish_reason=result.finish_reason, first_token_seconds=None if first is None else round(first, 4),
+    )
+
+
+def _content(settings: Run, recipe: Recipe) -> dict[str, Any]:
+    """What run.json holds before the first trial."""
+    corpus, tokenizer = recipe.corpus, recipe.tokenizer
+    sources = {
+        "haystack_sha256": corpus.sha256,
+        "tokenizer_sha256": tokenizer.sha256,
+        "model_identity": recipe.files.identity,
+    }
+    return {
+        "fingerprint": plan.fingerprint({"config": settings.content, **sources}),
+        "config": settings.resolved,
+        "sources": {
+            **sources,
+            "haystack_tokens": corpus.num_tokens,
+            "haystack_licence": corpus.licence,
+            "model_licence": settings.model.licence,
+        },
+        "plan": {"num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens},
+        "environment": environment.describe(),
+    }
+
+
+def _automatic_name(settings: Run, fingerprint: str) -> str:
+    parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, settings.kv.name)
+    return "-".join((*parts, fingerprint[:8]))
+
+
+def _check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
+    if stored["fingerprint"] == content["fingerprint"]:
+        return
+    ignored = ("name", "outputs", "report")
+    old, new = (
+        flat({**{k: v for k, v in c["config"].items() if k not in ignored}, "sources": c["sources"]})
+        for c in (stored, content)
+    )
+    differing = [
+        f"{key} (there {old.get(key)!r}, now {new.get(key)!r})"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    raise NiahError(
+        f"{folder.path}: holds a run with other settings: {', '.join(differing)}; "
+        "expected the same command; take another name= for this one"
+    )
+
+
+def _check_same_software(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
+    old, new = stored["environment"], content["environment"]
+    versions = [
+        f"{name} (there {old['packages'].get(name)}, now {new['packages'].get(name)})"
+        for name in environment.DECISIVE
+        if old["packages"].get(name) != new["packages"].get(name)
+    ]
+    cards = [[gpu["name"] for gpu in described["gpus"]] for described in (old, new)]
+    if cards[0] != cards[1]:
+        versions.append(f"GPUs (there {cards[0]}, now {cards[1]})")
+    if versions:
+        raise NiahError(
+            f"{folder.path}: was begun with other software: {', '.join(versions)}; "
+            "expected the same, or its answers would be of two engines; take another name="
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

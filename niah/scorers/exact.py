@@ -1,0 +1,21 @@
+"""The response's first line is the target, white space, case and closing marks apart (SQuAD's EM)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from niah.records import Score
+
+
+@dataclass(frozen=True)
+class Exact:
+    name: str = "exact"
+
+    def score(self, response: str, targets: Sequence[str]) -> Score:
+        lines = response.strip().splitlines()
+        answer = lines[0] if lines else ""
+        hit = any(_bare(answer) == _bare(target) for target in targets)
+        return Score(float(hit), answer)
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.casefold().split()).strip(" \"'`*.!?。！？“”‘’")

