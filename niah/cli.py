@@ -1,12 +1,11 @@
-"""Verbs and help; the only place that knows Hydra's run folder and prints."""
+"""Verbs and help: the only place that prints results."""
 
 import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from niah import __version__
+from niah import __version__, compose
 from niah.errors import NiahError
 
 HELP = """\
@@ -56,53 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-def conf_folder() -> Path:
-    """The ``conf`` inside the installed package, else the one beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    for place in (package / "conf", package.parent / "conf"):
-        if (place / "config.yaml").is_file():
-            return place
-    raise NiahError(f"conf: not found beside {package}; expected the installed package to hold it; install niah again")
-
-
-def adapted(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra wants them, from the commands people write.
-
-    ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
-    file, means the ladder up to it.
-    """
-    from niah.units import parse_length
-
-    result, names = [], {word.split("=", 1)[0] for word in overrides if "=" in word}
-    if "model.path" in names and "model" not in names:
-        result.append("model=custom")
-    for word in overrides:
-        key, separator, value = word.partition("=")
-        if not word.startswith("-") and not separator and key[:1] not in "~+":
-            raise NiahError(
-                f"{word}: not understood; expected key=value, or a verb first ({', '.join(_VERBS)}); see --help"
-            )
-        if key == "ctx" and "," not in value and not (conf_folder() / "ctx" / f"{value}.yaml").is_file():
-            try:
-                longest = parse_length(value, "ctx")
-            except NiahError:
-                pass  # no length either: Hydra lists the choices
-            else:
-                result.append(f"ctx.lengths={_ladder(longest)}".replace(" ", ""))
-                continue
-        result.append(word)
-    return result
-
-
-def _ladder(longest: int) -> list[int]:
-    lengths = [8192]
-    while lengths[-1] * 2 < longest:
-        lengths.append(lengths[-1] * 2)
-    return [length for length in lengths if length < longest] + [longest]
-
-
 def _groups() -> str:
-    folders = sorted(folder for folder in conf_folder().iterdir() if folder.is_dir())
+    folders = sorted(folder for folder in compose.conf_folder().iterdir() if folder.is_dir())
     return "\n".join(
         f"  {folder.name:<10} {', '.join(sorted((f.stem for f in folder.glob('*.yaml')), key=_by_size))}"
         for folder in folders
@@ -121,7 +75,7 @@ def _by_size(name: str) -> tuple[int, str]:
 def _run(overrides: list[str]) -> int:
     _restart_with_environment(overrides)
     started = float(os.environ.pop("NIAH_STARTED", time.time()))
-    return _with_hydra(adapted(overrides), lambda config: _measure(config, started))
+    return compose.run(compose.adapted(overrides), lambda config: _measure(config, started))
 
 
 def _measure(config, started: float) -> int:
@@ -151,15 +105,13 @@ def _measure(config, started: float) -> int:
 
 def _report(arguments: list[str]) -> int:
     path, rest = _folder_argument("report", arguments)
-    from omegaconf import OmegaConf
-
     from niah import config as configuration
     from niah import store
     from niah.report import heatmap, table
     from niah.report.settings import ReportSettings
 
     folder, content, rows = store.open_for_reading(path)
-    changes = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
+    changes = compose.plain(rest)
     if unknown := set(changes) - {"report"}:
         raise NiahError(f"report {path}: got {sorted(unknown)[0]}=...; expected report.key=value")
     settings, _ = configuration.typed(
@@ -196,51 +148,6 @@ def _folder_argument(verb: str, arguments: list[str]) -> tuple[str, list[str]]:
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise NiahError(f"{verb}: which run? expected its folder, as {verb} outputs/NAME")
     return arguments[0], arguments[1:]
-
-
-def _with_hydra(overrides: list[str], job) -> int:
-    """Composes the config (or, with -m, each config of the sweep) and runs ``job`` on it."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    codes: list[int] = []
-    refused: list[NiahError] = []
-
-    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
-    def composed(config) -> None:
-        try:
-            codes.append(job(config))
-        except NiahError as error:  # the other configs of a sweep still run
-            refused.append(error)
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
-    before = sys.argv
-    sys.argv = [before[0], *overrides]
-    try:
-        composed()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise NiahError(_one_line(error)) from error
-    finally:
-        sys.argv = before
-    for error in refused[:-1]:
-        print(f"niah: {error}", file=sys.stderr)
-    if refused:
-        raise refused[-1]
-    return max(codes, default=0)
-
-
-def _one_line(error: Exception) -> str:
-    """Hydra's message with its lists kept and its line breaks gone."""
-    cause = error.__cause__ if error.__cause__ is not None and "merging" in str(error) else error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    kept = [
-        line for line in lines
-        if not line.startswith(("Config search path", "provider=", "full_key", "object_type", "reference_type",
-                                "To append to your", "See https"))
-    ]
-    text = " ".join(kept).replace("\t", " ").replace(" : ", ": ")
-    return text if "=" in text or "expected" in text else f"{text}; see python -m niah --help"
 
 
 def _restart_with_environment(overrides: Sequence[str]) -> None:

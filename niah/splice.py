@@ -34,8 +34,8 @@ Piece = str | np.ndarray | Control
 class Spliced:
     """Ids of the whole, int32 (tokens,), and for each piece the tokens [start, stop) that hold it.
 
-    A token that straddles two pieces belongs to both. Of an id array only the ids outside the seam
-    windows are kept for certain; see ``kept``: (start in piece, stop in piece, start in whole).
+    A token that straddles two pieces belongs to both. ``kept`` says which ids of an array came out
+    unchanged: (start in the array, stop in the array, start in the whole).
     """
 
     ids: np.ndarray
@@ -90,29 +90,37 @@ def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray]) -> Spliced
     spans: dict[int, tuple[int, int]] = {}
     kept: list[tuple[int, int, int] | None] = [None] * len(pieces)
     total = 0
-    used = 0  # ids at the head of the next array that the seam before it already holds
+    begun, used, same = 0, 0, 0  # of the array to come: its first token, and what the seam before it holds
     for number, group in enumerate(groups):
-        left = arrays[number - 1][1] if number else None
+        place, left = arrays[number - 1] if number else (-1, None)
         right = arrays[number][1] if number < len(arrays) else None
-        seam, num_left, num_right, first = _seam(
-            tokenizer, left, "".join(text for _, text in group), right
-        )
+        text = "".join(part for _, part in group)
+        seam, num_left, num_right, first = _seam(tokenizer, left, text, right)
         if left is not None:
             middle = left[used : len(left) - num_left]
-            place = arrays[number - 1][0]
-            kept[place] = (used, len(left) - num_left, total)
-            spans[place] = (total, total + len(middle))
+            lead = _num_same(seam.ids, left[len(left) - num_left :])
+            kept[place] = (used - same, len(left) - num_left + lead, total - same)
             out.append(middle)
             total += len(middle)
+            spans[place] = (begun, _cover(seam, 0, first, total)[1])
         cursor = first
-        for place, text in group:
-            spans[place] = _cover(seam, cursor, cursor + len(text), total)
-            cursor += len(text)
+        for piece, part in group:
+            spans[piece] = _cover(seam, cursor, cursor + len(part), total)
+            cursor += len(part)
+        if right is not None:
+            begun, used = _cover(seam, cursor, cursor, total)[0], num_right
+            same = _num_same(seam.ids[::-1], right[:num_right][::-1])
         out.append(seam.ids)
         total += len(seam.ids)
-        used = num_right
     ordered = tuple(spans[place] for place in range(len(pieces)))
     return Spliced(np.concatenate(out), ordered, tuple(kept))
+
+
+def _num_same(one: np.ndarray, other: np.ndarray) -> int:
+    """How many leading ids agree."""
+    length = min(len(one), len(other))
+    differing = np.flatnonzero(one[:length] != other[:length])
+    return int(differing[0]) if len(differing) else length
 
 
 def _cover(seam: Encoding, start: int, stop: int, offset: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from niah import cache, tokens
+from niah import cache, tiktokens, tokens
 from niah.errors import NiahError
 from niah.model import Model
 
@@ -67,9 +67,9 @@ def resolve(model: Model) -> ModelFiles:
 def load_tokenizer(model: Model, files: ModelFiles) -> tokens.Tokenizer:
     """The model's own tokenizer."""
     if model.tokenizer == "llama4":
-        return tokens.llama4_tokenizer()
+        return tiktokens.llama4_tokenizer()
     if model.tokenizer.startswith("qwen"):
-        return tokens.qwen_tokenizer(model.tokenizer)
+        return tiktokens.qwen_tokenizer(model.tokenizer)
     folder = Path(model.tokenizer).expanduser() if model.tokenizer else files.folder
     return tokens.from_folder(folder, "model.tokenizer" if model.tokenizer else "model.path")
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from niah import capacity
 from niah.engines import Job
 from niah.engines.process import is_cpu_build
 from niah.errors import NiahError
@@ -90,7 +90,9 @@ class VLLM:
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
-            arguments["kv_cache_memory_bytes"] = _cpu_kv_cache_bytes(job)
+            arguments["kv_cache_memory_bytes"] = capacity.cpu_kv_cache_bytes(
+                job.files.config, job.max_length, job.kv_cache_dtype, CPU_CHUNK
+            )
         else:
             arguments["gpu_memory_utilization"] = self.gpu_memory_utilization
         if self.attention_backend and not on_cpu:
@@ -248,17 +250,3 @@ def _installed(package: str) -> str | None:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return None
-
-
-def _cpu_kv_cache_bytes(job: Job) -> int:
-    """Room for two prompts of the longest length, every layer counted as full attention."""
-    import psutil
-
-    config = job.files.config
-    heads = config.get("num_attention_heads", 1)
-    head_size = config.get("head_dim") or config.get("hidden_size", 0) // heads
-    elements = 2 * config.get("num_hidden_layers", 1) * (config.get("num_key_value_heads") or heads) * head_size
-    item_bytes = 1 if "fp8" in job.kv_cache_dtype else 2
-    prompt_bytes = elements * item_bytes * CPU_CHUNK * (math.ceil(job.max_length / CPU_CHUNK) + 1)
-    free = psutil.virtual_memory().available
-    return max(64 * 2**20, min(2 * prompt_bytes, int(0.6 * free)))

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from niah.splice import splice
 from niah.tokens import Encoding, Tokenizer
 
 SEPARATOR = "\n\n"
+_LONG_SENTENCE = 1500  # characters
 _CHUNK = 100_000  # characters tokenised in one call; tiktoken fails on very long texts
-_LAYOUT = "1"  # of the cached files: another number makes them anew
+_LAYOUT = "2"  # of the cached files: another number makes them anew
 
 # A sentence has ended after a terminal mark and what closes it, if white space, the end or (in
 # scripts written without spaces) anything follows; or where a line ends.
@@ -123,15 +125,25 @@ def tokenise(text: str, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray, n
         first, stop, place = kept
         ends = [match.end() for match in _SENTENCE_END.finditer(chunk)]
         begins = [match.end() for match in regex.finditer(r"\n\s*\n(?=\S)", chunk)]
-        for found, into in ((ends, boundaries), (begins, starts)):
+        for found, into in ((_without_gaps(ends, chunk), boundaries), (begins, starts)):
             tokens = _aligned(encoding, np.asarray(found, dtype=np.int64))
             tokens = tokens[(tokens > first) & (tokens < stop)]
             into.append(tokens - first + place)
-    if not any(len(part) for part in boundaries[1:]):
-        whole = tokenizer.encode(joined_text := tokenizer.decode(joined.ids))
-        ends = [match.end() for match in _SENTENCE_END.finditer(joined_text)]
-        boundaries.append(_aligned(whole, np.asarray(ends, dtype=np.int64)))
     return joined.ids, np.unique(np.concatenate(boundaries)), np.unique(np.concatenate(starts))
+
+
+def _without_gaps(ends: list[int], text: str) -> list[int]:
+    """The sentence ends, and in longer stretches without any (code, Thai) the spaces between words.
+
+    A stretch without spaces either may be cut anywhere.
+    """
+    filled = []
+    for start, stop in pairwise([0, *ends, len(text)]):
+        if stop - start > _LONG_SENTENCE:
+            spaces = [match.start() for match in regex.finditer(r"(?<=\S)\s", text, pos=start, endpos=stop)]
+            filled.extend(spaces or range(start + 1, stop))
+        filled.append(stop)
+    return filled
 
 
 def _aligned(encoding: Encoding, characters: np.ndarray) -> np.ndarray:

@@ -8,15 +8,15 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.patches import Patch, Rectangle  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.patches import Patch, Rectangle
 
-from niah.environment import hardware_label  # noqa: E402
-from niah.errors import NiahError  # noqa: E402
-from niah.records import CellStats, Row  # noqa: E402
-from niah.report.settings import ReportSettings  # noqa: E402
-from niah.stats.cells import by_cell  # noqa: E402
-from niah.units import format_length  # noqa: E402
+from niah.environment import hardware_label
+from niah.errors import NiahError
+from niah.records import CellStats, Row
+from niah.report.settings import ReportSettings
+from niah.stats.cells import by_cell
+from niah.units import format_length
 
 COLOURS = "viridis"
 """Perceptually uniform and readable with every common colour blindness; always 0 to 1."""

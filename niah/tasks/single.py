@@ -22,14 +22,14 @@ _TRIES = 1000
 
 @dataclass(frozen=True)
 class Single:
-    """``answer`` is word, number (7 digits) or uuid. ``key`` and ``value`` fix what is else drawn.
+    """``answer`` is number (7 digits), word or uuid. ``key`` and ``value`` fix what is else drawn.
 
     ``needle``, ``question`` and ``answer_prefix`` may use {key}, {value} and {answer}.
     ``max_tokens`` 0 takes 32 (word, number) or 64 (uuid).
     """
 
     name: str = "single"
-    answer: str = "word"
+    answer: str = "number"
     max_tokens: int = 0
     template: str = "{context}\n\n{question}"
     needle: str = "The special magic {answer} for {key} is {value}."

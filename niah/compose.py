@@ -1,0 +1,117 @@
+"""From the words of a command to a composed config; with ``config`` the only user of Hydra."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from niah.errors import NiahError
+
+_TEXTS = (
+    "task.needle", "task.question", "task.answer_prefix", "task.template", "task.key", "task.value",
+    "model.system", "haystack.path", "haystack.sentences",
+)
+"""Fields of free text: Hydra's grammar would trip over spaces, commas and braces in them."""
+
+
+def conf_folder() -> Path:
+    """The ``conf`` inside the installed package, else the one beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    for place in (package / "conf", package.parent / "conf"):
+        if (place / "config.yaml").is_file():
+            return place
+    raise NiahError(f"conf: not found beside {package}; expected the installed package to hold it; install niah again")
+
+
+def adapted(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra wants them, from the commands people write.
+
+    ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
+    file, means the ladder up to it. Fields of free text need no second pair of quotes; \\n in them is a
+    line break.
+    """
+    from niah.units import parse_length
+
+    result, names = [], {word.split("=", 1)[0] for word in overrides if "=" in word}
+    if "model.path" in names and "model" not in names:
+        result.append("model=custom")
+    for word in overrides:
+        key, separator, value = word.partition("=")
+        if not word.startswith("-") and not separator and key[:1] not in "~+":
+            raise NiahError(
+                f"{word}: not understood; expected key=value, or a verb first; see python -m niah --help"
+            )
+        if key == "ctx" and "," not in value and not (conf_folder() / "ctx" / f"{value}.yaml").is_file():
+            try:
+                longest = parse_length(value, "ctx")
+            except NiahError:
+                pass  # no length either: Hydra lists the choices
+            else:
+                result.append(f"++ctx.lengths={_ladder(longest)}".replace(" ", ""))
+                continue
+        if key in _TEXTS and value[:1] not in "'\"":
+            value = value.replace("\\n", "\n").replace("'", "\\'")
+            word = f"{key}='{value}'"
+        # a field that a group's file leaves at its default is there all the same; config checks names
+        result.append(f"++{word}" if "." in key and key[0].isalpha() and not key.startswith("hydra.") else word)
+    return result
+
+
+def _ladder(longest: int) -> list[int]:
+    lengths = [8192]
+    while lengths[-1] * 2 < longest:
+        lengths.append(lengths[-1] * 2)
+    return [length for length in lengths if length < longest] + [longest]
+
+
+def plain(words: Sequence[str]) -> dict[str, Any]:
+    """``a.b=c`` words as nested plain data, without any config file."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+
+
+def run(overrides: list[str], job: Callable[[Any], int]) -> int:
+    """Composes the config (or, with -m, each config of the sweep) and runs ``job`` on it."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    codes: list[int] = []
+    refused: list[NiahError] = []
+
+    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
+    def composed(config) -> None:
+        try:
+            codes.append(job(config))
+        except NiahError as error:  # the other configs of a sweep still run
+            refused.append(error)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
+    before = sys.argv
+    sys.argv = [before[0], *overrides]
+    try:
+        composed()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise NiahError(_one_line(error)) from error
+    finally:
+        sys.argv = before
+    for error in refused[:-1]:
+        print(f"niah: {error}", file=sys.stderr)
+    if refused:
+        raise refused[-1]
+    return max(codes, default=0)
+
+
+def _one_line(error: Exception) -> str:
+    """Hydra's message with its lists kept and its line breaks gone."""
+    cause = error.__cause__ if error.__cause__ is not None and "merging" in str(error) else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    kept = [
+        line for line in lines
+        if not line.startswith(("Config search path", "provider=", "full_key", "object_type", "reference_type",
+                                "To append to your", "See https"))
+    ]
+    text = " ".join(kept).replace("\t", " ").replace(" : ", ": ")
+    return text if "=" in text or "expected" in text else f"{text}; see python -m niah --help"

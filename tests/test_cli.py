@@ -1,0 +1,217 @@
+"""The command as a user meets it, with the shipped fake engine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import command, environment_with
+
+FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,4k]", "ctx.depths=[0,25,50,75,100]")
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def test_help_is_instant_and_lists_choices(niah):
+    started = time.monotonic()
+    done = niah("--help")
+    assert time.monotonic() - started < 5  # the claim (1 s) is measured in benchmarks/start.py
+    assert done.returncode == 0
+    for word in ("show", "report", "smollm2_135m", "fp8_e5m2", "10m"):
+        assert word in done.stdout
+
+
+def test_run_makes_everything_and_the_staircase_is_right(niah, tmp_path):
+    done = niah(*FAKE, "name=a", "engine.window=600")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs" / "a"
+    assert {"run.json", "rows.jsonl", "heatmap.png", "heatmap.svg", "engine.log"} <= {f.name for f in folder.iterdir()}
+    assert "heatmap: outputs/a/heatmap.png" in done.stdout and "15 trials in" in done.stdout
+    for row in rows(folder):
+        visible = row["needle_spans"][0][0] >= row["num_prompt_tokens"] - 600
+        assert row["outcome"] == ("correct" if visible else "wrong")
+        assert row["num_prompt_tokens"] == row["length"] - 32
+    run = json.loads((folder / "run.json").read_text())
+    assert run["config"]["engine"]["window"] == 600 and run["config"]["kv"]["dtype"] == "bfloat16"
+    assert run["environment"]["packages"]["tokenizers"] and run["sources"]["haystack_sha256"]
+    assert not (tmp_path / ".hydra").exists() and not (tmp_path / "multirun").exists()
+
+
+def test_same_settings_share_a_folder_and_run_once(niah, tmp_path):
+    first, second = niah(*FAKE), niah(*FAKE, "report.dpi=50")
+    assert "0 trials in" in second.stdout and "were done before" in second.stderr
+    assert first.returncode == second.returncode == 0
+    assert len([f for f in (tmp_path / "outputs").iterdir()]) == 1
+
+
+def test_other_settings_under_the_same_name_are_refused(niah, tmp_path):
+    assert niah(*FAKE, "name=a").returncode == 0
+    before = (tmp_path / "outputs" / "a" / "rows.jsonl").read_bytes()
+    done = niah(*FAKE, "name=a", "engine.window=100", "seed=1")
+    assert done.returncode == 1
+    assert "engine.window (there 2048, now 100)" in done.stderr and "seed (there 0, now 1)" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert (tmp_path / "outputs" / "a" / "rows.jsonl").read_bytes() == before
+
+
+def test_failed_trials_are_reported_and_tried_again(niah, tmp_path):
+    done = niah(*FAKE, "name=a", "engine.fail_at=[2,7]")
+    assert done.returncode == 1 and "2 of 15 trials ended without an answer" in done.stderr
+    folder = tmp_path / "outputs" / "a"
+    assert sorted(r["outcome"] for r in rows(folder)).count("engine-error") == 2
+    assert niah(*FAKE, "name=a", "engine.fail_at=[2,7]").returncode == 0  # requests 0 and 1 of a new session
+    assert "engine-error" not in {r["outcome"] for r in rows(folder)}
+    assert len({r["trial"] for r in rows(folder)}) == len(rows(folder)) == 15
+    assert len((folder / "failures.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_stopped_runs_continue_with_the_same_rows(niah, tmp_path, sent):
+    settings = (*FAKE, "engine.seconds=0.25")
+    assert niah(*settings, "name=whole").returncode == 0
+    process = subprocess.Popen(
+        command(*settings, "name=cut"), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True
+    )
+    file = tmp_path / "outputs" / "cut" / "rows.jsonl"
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text().count("\n") >= 4) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    if sent != signal.SIGKILL:
+        assert process.returncode == 130 and errors.strip().splitlines()[-1].startswith("niah: stopped")
+    num_kept = file.read_text().count("\n")
+    assert 4 <= num_kept < 15
+    done = niah(*settings, "name=cut")
+    assert f"{15 - num_kept} of 15 trials to run" in done.stderr
+    assert comparable(rows(tmp_path / "outputs" / "cut")) == comparable(rows(tmp_path / "outputs" / "whole"))
+
+
+def comparable(found: list[dict]) -> list[dict]:
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in found]
+
+
+def test_two_processes_on_one_folder(niah, tmp_path):
+    process = subprocess.Popen(
+        command(*FAKE, "name=a", "engine.seconds=1"), cwd=tmp_path, env=environment_with(), stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "outputs" / "a" / "rows.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        done = niah(*FAKE, "name=a", "engine.seconds=1")
+        assert done.returncode == 1 and "another process is running in this folder" in done.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_larger_grid_contains_the_smaller_one(niah, tmp_path):
+    assert niah(*FAKE, "name=small").returncode == 0
+    assert niah(*FAKE[:2], "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,10,25,50,75,100]", "name=large").returncode == 0
+    small, large = ({(r["length"], r["depth"]): r["prompt_sha256"] for r in rows(tmp_path / "outputs" / n)} for n in ("small", "large"))
+    assert small.items() <= large.items()
+
+
+def test_show_rebuilds_and_verifies(niah, tmp_path):
+    assert niah(*FAKE, "name=a").returncode == 0
+    done = niah("show", "outputs/a", "--trial", "12")
+    assert done.returncode == 0, done.stderr
+    row = next(r for r in rows(tmp_path / "outputs" / "a") if r["trial"] == 12)
+    for text in (row["prompt_sha256"], "verified", ">>>", row["targets"][0], "question:", "What is the special", "outcome:"):
+        assert text in done.stdout
+    whole = niah("show", "outputs/a", "--trial=12", "--whole").stdout
+    assert whole.count(row["targets"][0]) >= 2 and len(whole) > 8000
+    file = tmp_path / "outputs" / "a" / "rows.jsonl"
+    file.write_text(file.read_text().replace(row["prompt_sha256"], "0" * 64))
+    done = niah("show", "outputs/a", "--trial", "12")
+    assert done.returncode == 1 and "cannot be rebuilt" in done.stderr
+
+
+def test_report_draws_the_same_bytes_again_without_engine(niah, tmp_path):
+    assert niah(*FAKE, "name=a").returncode == 0
+    folder = tmp_path / "outputs" / "a"
+    before = {name: (folder / name).read_bytes() for name in ("heatmap.png", "heatmap.svg")}
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(['vllm', 'torch', 'transformers', 'tokenizers']));"
+        "from niah.cli import main; sys.exit(main(['report', 'outputs/a']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment_with(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert niah("report", "outputs/a", "report.formats=[pdf]").returncode == 0
+    assert (folder / "heatmap.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_multirun_makes_one_folder_each(niah, tmp_path):
+    done = niah("-m", *FAKE, "kv=bf16,fp8")
+    assert done.returncode == 0, done.stderr
+    names = sorted(f.name for f in (tmp_path / "outputs").iterdir())
+    assert len(names) == 2 and "bf16" in names[0] and "fp8" in names[1]
+    assert [f.name for f in tmp_path.iterdir()] == ["outputs"]
+
+
+BAD = [
+    (["model=gpt9"], "gpt9"), (["nonsense=1"], "nonsense"), (["frobnicate"], "frobnicate: not understood"),
+    (["ctx=9q"], "9q"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
+    (["ctx.lengths=[16k]"], "above the limit of smollm2_135m; got 16,384; expected at most 8,192"),
+    (["ctx.depths=[120]"], "ctx.depths[0]: outside the context"), (["ctx.repeats=x"], "ctx.repeats"),
+    (["ctx.lengths=[40]"], "do not fit"), (["task.needle=" + "long {value} " * 300, "ctx.lengths=[512]"], "do not fit"),
+    (["haystack=files"], "haystack.path: not given"), (["haystack=files", "haystack.path=none.txt"], "nothing to read"),
+    (["task.value=green"], "the haystack already holds 'green'"), (["task.max_tokens=2"], "too few for the answer"),
+    (["model.path=nowhere", "model.max_length=8k"], "model.path: no such folder"),
+    (["model.path=nowhere"], "model.max_length: not given"), (["outputs=/dev/null/x"], "cannot be written"),
+    (["kv=fp4"], "fp4"), (["engine._target_=os.system"], "engine._target_"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD, ids=lambda value: str(value)[:40] if isinstance(value, list) else "")
+def test_bad_input_is_one_line(niah, words, message):
+    done = niah("engine=fake", "haystack=noise", *words)
+    assert done.returncode == 1
+    assert message in done.stderr
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("converting")]
+    assert len(lines) == 1 and lines[0].startswith("niah: "), done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["show"], "which run?"), (["show", "nowhere"], "no run here"), (["report", "nowhere"], "no run here"),
+        (["show", "a", "--trial", "x"], "expected the number of a trial"), (["report", "nowhere", "x=1"], "no run here"),
+    ],
+)
+def test_bad_verbs_are_one_line(niah, words, message):
+    done = niah(*words)
+    assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_package_that_is_missing_is_named(niah):
+    done = niah("engine=fake", "model.path=package:no_such_package/x.gguf", "model.max_length=8k")
+    assert done.returncode == 1 and "package no-such-package is not installed; pip install" in done.stderr
+    done = niah("engine=fake", "haystack=essays", "haystack.path=gone.json")
+    assert done.returncode == 1 and "haystack.path: no such file" in done.stderr
+
+
+def test_disk_full_keeps_what_was_measured(niah, tmp_path):
+    settings = (*FAKE, "name=a")
+    done = subprocess.run(  # a limit on file size stands in for a full disk: the write fails half-way
+        ["bash", "-c", 'trap "" XFSZ; ulimit -f 8; exec "$@"', "bash", *command(*settings)],
+        cwd=tmp_path, env=environment_with(), capture_output=True, text=True,
+    )
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()[-1]) > 0
+    assert "the same command continues" in done.stderr or "cannot be written" in done.stderr
+    kept = (tmp_path / "outputs" / "a" / "rows.jsonl").read_text().count("\n")
+    assert 0 < kept < 15
+    assert niah(*settings).returncode == 0
+    assert [r["trial"] for r in rows(tmp_path / "outputs" / "a")][:1] != [] and len(rows(tmp_path / "outputs" / "a")) == 15
+    assert os.path.getsize(tmp_path / "outputs" / "a" / "heatmap.png") > 8192

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from niah import compose as composing
+from niah import config
+from niah.errors import NiahError
+
+CONF = composing.conf_folder()
+CHOICES = [
+    f"{folder.name}={file.stem}"
+    for folder in sorted(CONF.iterdir()) if folder.is_dir()
+    for file in sorted(folder.glob("*.yaml")) if file.stem != "custom"
+]
+
+
+def built(*overrides: str) -> config.Run:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return config.build(compose("config", overrides=composing.adapted(overrides)))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_builds_and_survives_being_stored(choice):
+    run = built(choice)
+    assert config.from_resolved(run.resolved) == run
+    group, name = choice.split("=")
+    assert getattr(run, group).name == name if group not in ("report", "ctx") else True
+
+
+def test_ladders_end_at_their_name():
+    for file in sorted((CONF / "ctx").glob("*.yaml")):
+        run = built(f"ctx={file.stem}")
+        assert max(run.ctx.lengths) == cli_length(file.stem)
+        assert run.ctx.lengths == sorted(set(run.ctx.lengths)) and len(run.ctx.lengths) >= 2
+
+
+def cli_length(name: str) -> int:
+    from niah.units import parse_length
+
+    return parse_length(name, "")
+
+
+def test_commands_people_write():
+    run = built("model.path=some/model", "model.max_length=128k", "ctx=24k", "task.needle=The {key} is {value}.")
+    assert (run.model.name, run.model.path, run.model.max_length) == ("custom", "some/model", 131072)
+    assert run.ctx.lengths == [8192, 16384, 24576]
+    assert run.task.needle == "The {key} is {value}."
+    assert built("ctx.lengths=[8k,16384]").ctx.lengths == [8192, 16384]
+    assert built("kv=fp8").kv.dtype == "fp8_e4m3"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["ctx.lengths=[8q]"], r"ctx\.lengths\[0\]: not a length; got '8q'"),
+        (["ctx.repeats=many"], r"ctx\.repeats: Value 'many'"),
+        (["ctx.depths=[deep]"], r"ctx\.depths"),
+        (["task.needels=3"], r"task\.needels: unknown key; .*did you mean task\.needle\?"),
+        (["task.answer=poem"], r"task\.answer: unknown kind; got 'poem'; expected one of word, number, uuid"),
+        (["task.needle=nothing here"], r"task\.needle: does not hold the answer"),
+        (["+nonsense=1"], "nonsense: unknown key"),
+        (["model=custom", "model.path=x/y"], r"model\.max_length: not given"),
+        (["kv.dtype=auto"], r"kv\.dtype: \"auto\""),
+        (["seed=abc"], "seed: got 'abc'; expected int"),
+        (["engine.args=3"], r"engine\.args"),
+        (["report.formats=[gif]"], r"report\.formats\[0\]: got 'gif'"),
+    ],
+)
+def test_bad_settings_name_their_key_in_one_line(overrides, message):
+    with pytest.raises(NiahError, match=message) as caught:
+        built(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_place_and_looks_are_not_content():
+    content = built("name=a", "outputs=b", "report.dpi=50").content
+    assert not {"name", "outputs", "report"} & content.keys()
+
+
+def test_conf_travels_in_the_wheel():
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    assert 'conf = "niah/conf"' in text

@@ -1,0 +1,74 @@
+"""Imports point one way, and heavy libraries stay where they belong."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, environment_with
+
+PACKAGE = REPOSITORY / "niah"
+FILES = sorted(PACKAGE.rglob("*.py"))
+ONLY_IN = {
+    "vllm": ("engines/vllm.py",),
+    "hydra": ("compose.py", "config.py"),
+    "omegaconf": ("compose.py", "config.py"),
+    "matplotlib": ("report/",),
+    "statsmodels": ("stats/",),
+    "transformers": ("tokens.py", "weights.py"),
+    "torch": ("weights.py",),
+}
+LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")
+HIGH = ("niah.cli", "niah.runner", "niah.engines", "niah.report", "niah.store", "niah.recipe", "niah.config", "niah.stats")
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_libraries_stay_in_their_places(path):
+    place = str(path.relative_to(PACKAGE))
+    for library, places in ONLY_IN.items():
+        if any(name == library or name.startswith(library + ".") for name in imported(path)):
+            assert place.startswith(places), f"{place} imports {library}"
+    if place in LOW:
+        assert not {name for name in imported(path) if name.startswith(HIGH)}, f"{place} looks up a layer"
+    if place.startswith(("report/", "stats/")):
+        forbidden = ("niah.recipe", "niah.engines", "niah.tokens", "niah.haystacks", "niah.runner")
+        assert not {name for name in imported(path) if name.startswith(forbidden)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_one_responsibility_a_file(path):
+    assert len(path.read_text().splitlines()) <= 260
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def loaded_by(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint(\"modules:\", *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment_with()
+    )
+    return set(done.stdout.rpartition("modules:")[2].split())
+
+
+def test_help_loads_nothing_heavy():
+    modules = loaded_by("from niah.cli import main; main(['--help'])")
+    assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib"}
+
+
+def test_building_prompts_needs_no_torch():
+    modules = loaded_by(
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "import niah.recipe, niah.show, niah.report.heatmap, niah.config\n"
+        "from niah import tiktokens; tiktokens.llama4_tokenizer().encode('x')"
+    )
+    assert not modules & {"torch", "vllm", "transformers"}

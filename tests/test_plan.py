@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from niah import plan
+from niah.errors import NiahError
+from niah.plan import Ladder
+
+
+def test_grid_is_numbered_for_people():
+    trials = plan.trials(Ladder(lengths=[2048, 1024], depths=[100.0, 0.0], repeats=2))
+    assert [(t.index, t.repeat, t.length, t.depth) for t in trials[:5]] == [
+        (0, 0, 1024, 0), (1, 0, 1024, 100), (2, 0, 2048, 0), (3, 0, 2048, 100), (4, 1, 1024, 0),
+    ]
+
+
+def test_order_shares_prefixes_deepest_first():
+    ordered = plan.in_running_order(plan.trials(Ladder(lengths=[1024, 2048], depths=[0.0, 50.0, 100.0], repeats=2)))
+    assert [t.repeat for t in ordered] == [0] * 6 + [1] * 6
+    places = [t.depth / 100 * t.length for t in ordered[:6]]
+    assert places == sorted(places, reverse=True)
+    assert [(t.length, t.depth) for t in ordered[1:3]] == [(2048, 50), (1024, 100)]  # one place, longer first
+
+
+def test_expected_work_counts_what_no_cache_holds():
+    ordered = plan.in_running_order(plan.trials(Ladder(lengths=[1000], depths=[0.0, 50.0, 100.0])))
+    assert plan.expected_work(ordered, 0, True) == [1000, 500, 1000]
+    assert plan.expected_work(ordered, 0, False) == [1000, 1000, 1000]
+
+
+def test_random_numbers_depend_on_the_repeat_alone():
+    draw = lambda *key: plan.generator(*key).integers(0, 2**60)  # noqa: E731
+    assert draw(0, 3, "stretch") == draw(0, 3, "stretch")
+    assert len({draw(0, 3, "stretch"), draw(0, 3, "problem"), draw(0, 4, "stretch"), draw(1, 3, "stretch")}) == 4
+    assert isinstance(plan.generator(0, 0, "x"), np.random.Generator)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depths": [50.0, 101.0]}, r"ctx\.depths\[1\]: outside the context; got 101"), ({"depths": [-1.0]}, "outside"),
+        ({"lengths": []}, "ctx.lengths: empty"), ({"depths": []}, "ctx.depths: empty"), ({"repeats": 0}, "ctx.repeats"),
+    ],
+)
+def test_impossible_grids(settings, message):
+    with pytest.raises(NiahError, match=message):
+        Ladder(**settings)
+
+
+def test_length_above_the_limit_is_refused():
+    with pytest.raises(NiahError, match=r"ctx\.lengths\[1\]: above the limit of m; got 16,384; expected at most 8,192"):
+        plan.check_limit(Ladder(lengths=[8192, 16384]), 8192, "m")
+
+
+def test_fingerprint_ignores_order_of_keys():
+    assert plan.fingerprint({"a": 1, "b": [2]}) == plan.fingerprint({"b": [2], "a": 1}) != plan.fingerprint({"a": 1, "b": [3]})

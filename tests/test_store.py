@@ -1,0 +1,88 @@
+import dataclasses
+import json
+
+import pytest
+
+from niah.errors import NiahError
+from niah.records import Row
+from niah.store import RunFolder, open_for_reading
+
+ROW = Row(
+    trial=0, length=1024, depth=50.0, repeat=0, outcome="correct", score=1.0, response="灯塔 \"x\"\n", answer="x",
+    targets=["x"], prompt_sha256="0" * 64, num_prompt_tokens=992, num_cached_tokens=0, num_completion_tokens=3,
+    finish_reason="stop", needle_spans=[[1, 5]], needle_depths=[49.5], needles_kept=[True], repeated_share=0.0,
+    seconds=0.1, first_token_seconds=None, model="m", task="t", haystack="h", reader="full", engine="fake",
+    kv_cache_dtype="bfloat16",
+)
+
+
+def test_rows_come_back_and_pandas_reads_them(tmp_path):
+    import pandas
+
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+        folder.append(dataclasses.replace(ROW, trial=1))
+        assert folder.rows() == [ROW, dataclasses.replace(ROW, trial=1)]
+    frame = pandas.read_json(tmp_path / "a" / "rows.jsonl", lines=True)
+    assert frame["trial"].tolist() == [0, 1] and frame["response"][0] == ROW.response
+
+
+def test_a_torn_last_line_is_cut_and_nothing_else(tmp_path):
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+    rows = tmp_path / "a" / "rows.jsonl"
+    whole = rows.read_bytes()
+    rows.write_bytes(whole + whole[: len(whole) // 2])
+    with RunFolder(tmp_path / "a") as folder:
+        assert folder.rows() == [ROW]
+        assert folder.drop_retried() == [ROW]
+        assert rows.read_bytes() == whole
+        folder.append(dataclasses.replace(ROW, trial=1))
+        assert len(folder.rows()) == 2
+
+
+def test_failed_trials_are_kept_apart_and_tried_again(tmp_path):
+    failed = dataclasses.replace(ROW, trial=1, outcome="engine-error", score=None, error="boom")
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+        folder.append(failed)
+        assert folder.drop_retried() == [ROW]
+        assert folder.rows() == [ROW]
+    kept = [json.loads(line) for line in (tmp_path / "a" / "failures.jsonl").read_text().splitlines()]
+    assert kept == [dataclasses.asdict(failed)]
+
+
+def test_two_writers_are_refused(tmp_path):
+    with RunFolder(tmp_path / "a"), pytest.raises(NiahError, match="another process is running"), RunFolder(tmp_path / "a"):
+        pass
+
+
+def test_full_disk_is_one_line(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "rows.jsonl").symlink_to("/dev/full")
+    with RunFolder(tmp_path / "a") as folder, pytest.raises(NiahError, match="No space left"):
+        folder.append(ROW)
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NiahError, match="cannot be written"), RunFolder(tmp_path / "file" / "a"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("nonsense\n", "rows.jsonl:1: not a row"), ('{"trial": 1}\n', "rows.jsonl:1: not a row")]
+)
+def test_foreign_lines_are_named(tmp_path, line, message):
+    with RunFolder(tmp_path / "a") as folder:
+        folder.rows_path.write_text(line)
+        with pytest.raises(NiahError, match=message):
+            folder.rows()
+
+
+def test_run_json_of_another_schema(tmp_path):
+    (tmp_path / "run.json").write_text('{"schema": 99}')
+    with pytest.raises(NiahError, match="schema 99; expected 1"):
+        open_for_reading(str(tmp_path))
+    with pytest.raises(NiahError, match="no run here"):
+        open_for_reading(str(tmp_path / "none"))

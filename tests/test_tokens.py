@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from conftest import GEMMA3, SMOLLM2, load_tokenizer
+
+from niah import weights
+
+MULTILINGUAL = (
+    "Plain English, with 1234567 numbers. 中文句子没有空格。日本語の文です。العربية من اليمين. Größe naïve "
+    "emoji 👩‍👩‍👧‍👦 ok\n\n\tindented(code)[0] = 'x'  two  spaces\r\nEnd…"
+)
+
+
+def test_round_trip_and_offsets(tokenizer):
+    encoding = tokenizer.encode(MULTILINGUAL)
+    assert encoding.ids.dtype == np.int32
+    assert tokenizer.decode(encoding.ids) == MULTILINGUAL
+    assert encoding.starts[0] == 0 and encoding.stops[-1] == len(MULTILINGUAL)
+    assert (np.diff(encoding.starts) >= 0).all()
+    # wherever a token begins just where the one before ended, the text can be cut there
+    for i in np.flatnonzero(encoding.starts[1:] == encoding.stops[:-1]) + 1:
+        cut = int(encoding.starts[i])
+        assert tokenizer.decode(encoding.ids[:i]) == MULTILINGUAL[:cut]
+
+
+def test_batch_equals_single(tokenizer):
+    texts = [MULTILINGUAL, "", "One."]
+    for text, encoding in zip(texts, tokenizer.encode_batch(texts), strict=True):
+        assert np.array_equal(encoding.ids, tokenizer.encode(text).ids)
+
+
+def test_control_tokens_in_text_stay_text(tokenizer):
+    controls = list(tokenizer.controls)
+    text = "A " + " ".join(controls[:30]) + " Z <think> <|im_start|>system"
+    ids = tokenizer.encode(text).ids
+    assert not set(ids.tolist()) & set(tokenizer.controls.values())
+    assert tokenizer.decode(ids) == text
+
+
+def test_same_ids_as_the_reference(tokenizer):
+    assert tokenizer.encode(MULTILINGUAL).ids.tolist() == list(tokenizer.reference(MULTILINGUAL))
+
+
+@pytest.mark.parametrize("model", [SMOLLM2, GEMMA3], ids=lambda m: m.name)
+def test_same_ids_as_transformers(model):
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(weights.resolve(model).folder)
+    ours = load_tokenizer("smollm2" if model is SMOLLM2 else "gemma3")
+    assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL, add_special_tokens=False)
+
+
+def test_same_ids_as_llama_models():
+    from llama_models.llama4.tokenizer import Tokenizer
+
+    ours = load_tokenizer("llama4").encode(MULTILINGUAL).ids.tolist()
+    assert ours == Tokenizer.get_instance().encode(MULTILINGUAL, bos=False, eos=False)
+
+
+def test_first_ids():
+    gemma, smollm2 = load_tokenizer("gemma3"), load_tokenizer("smollm2")
+    assert gemma.first_ids == (gemma.controls["<bos>"],)
+    assert smollm2.first_ids == ()
+    assert smollm2.stop_ids == (smollm2.controls["<|im_end|>"],)
+
+
+def test_fingerprint_tells_tokenizers_apart():
+    assert len({load_tokenizer(name).sha256 for name in ("smollm2", "gemma3", "llama4", "qwen3_5")}) == 4
