@@ -1,6 +1,7 @@
 """Verbs and help: the only place that prints results."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ def _measure(config, started: float) -> int:
     from niah import config as configuration
     from niah.console import Console
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     settings = configuration.build(config)
     from niah import runner
 

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -107,10 +108,9 @@ def from_resolved(resolved: dict[str, Any]) -> Run:
 
 
 def _target(key: str, path: str | None) -> type:
-    from hydra.utils import get_class
-
     try:
-        cls = get_class(path)
+        module, _, name = path.rpartition(".")
+        cls = getattr(import_module(module), name)
         if not dataclasses.is_dataclass(cls):
             raise TypeError(f"{path} is not a dataclass")
     except Exception as error:

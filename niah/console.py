@@ -61,6 +61,7 @@ class Progress:
     """
 
     def __init__(self, console: Console, num_trials: int, num_done: int, total_work: int):
+        self._err = console.err
         self._num_trials = num_trials
         self._num_done = num_done
         self._tokens = 0
@@ -83,6 +84,7 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
+        self._err.flush()
 
     def _describe(self) -> None:
         share = self._num_done / max(1, self._num_trials)

@@ -74,6 +74,11 @@ class Recipe:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
         return Built(problem, stretch, built, view, made)
 
+    def check(self) -> None:
+        """Builds a trial of every length: what is wrong with texts and sizes shows before an engine starts."""
+        for trial in {trial.length: trial for trial in self.trials}.values():
+            self.build(trial)
+
     def _check_budget(self, problem: Problem) -> None:
         longest = max(len(self.tokenizer.encode(" " + target).ids) for target in problem.targets)
         if longest > self.run.task.answer_tokens:

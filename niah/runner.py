@@ -34,6 +34,7 @@ def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
     started = time.perf_counter()
     recipe = Recipe(settings)
+    recipe.check()
     content = _content(settings, recipe)
     name = settings.name or _automatic_name(settings, content["fingerprint"])
     with RunFolder(Path(settings.outputs) / name) as folder:
@@ -71,9 +72,6 @@ def run(settings: Run, console: Console) -> Summary:
 def _measure(
     settings: Run, recipe: Recipe, folder: RunFolder, todo: list[Trial], record: dict[str, Any], console: Console
 ) -> list[Row]:
-    first = recipe.build(todo[0])  # what is wrong with texts and lengths shows before an engine starts
-    for trial in {t.length: t for t in todo}.values():
-        recipe.build(trial)
     work = dict(zip(
         (trial.index for trial in todo),
         plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
@@ -91,7 +89,7 @@ def _measure(
 
     def prompts() -> Iterator[tuple[int, Prompt]]:
         for trial in todo:
-            built = first if trial is todo[0] else recipe.build(trial)
+            built = recipe.build(trial)
             in_flight[trial.index] = (trial, built)
             yield trial.index, built.prompt
 

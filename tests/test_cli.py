@@ -139,7 +139,11 @@ def test_report_draws_the_same_bytes_again_without_engine(niah, tmp_path):
     folder = tmp_path / "outputs" / "a"
     before = {name: (folder / name).read_bytes() for name in ("heatmap.png", "heatmap.svg")}
     program = (
-        "import sys; sys.modules.update(dict.fromkeys(['vllm', 'torch', 'transformers', 'tokenizers']));"
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('vllm', 'torch', 'transformers', 'tokenizers'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
         "from niah.cli import main; sys.exit(main(['report', 'outputs/a']))"
     )
     done = subprocess.run(
@@ -154,7 +158,7 @@ def test_report_draws_the_same_bytes_again_without_engine(niah, tmp_path):
 def test_multirun_makes_one_folder_each(niah, tmp_path):
     done = niah("-m", *FAKE, "kv=bf16,fp8")
     assert done.returncode == 0, done.stderr
-    names = sorted(f.name for f in (tmp_path / "outputs").iterdir())
+    names = sorted(f.name for f in (tmp_path / "outputs").iterdir() if f.is_dir())
     assert len(names) == 2 and "bf16" in names[0] and "fp8" in names[1]
     assert [f.name for f in tmp_path.iterdir()] == ["outputs"]
 
