@@ -52,4 +52,5 @@ $(STAMP): pyproject.toml constraints.txt packages.txt
 	done
 	@$(PIP) --no-deps --requirement packages.txt 2>&1 | { grep -v "neither a file nor a directory" || true; }
 	@$(BIN)/python -c "import niah, vllm" || { echo "the engine did not install: see above"; exit 1; }
+	@$(BIN)/python -m niah prepare >/dev/null
 	@touch $(STAMP)

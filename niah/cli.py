@@ -14,6 +14,7 @@ niah {version}: does this model really find a fact at that length?
 
 usage:
   python -m niah [key=value ...]              run: measure, then draw the heatmap
+  python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
   python -m niah report DIR [report.key=...]  draw again from the rows of outputs/NAME
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
 
@@ -30,7 +31,7 @@ groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
 
 The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
 """
-_VERBS = ("run", "report", "show")
+_VERBS = ("run", "prepare", "report", "show")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             print(__version__)
             return 0
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
-        return {"run": _run, "report": _report, "show": _show}[verb](arguments)
+        return {"run": _run, "prepare": _prepare, "report": _report, "show": _show}[verb](arguments)
     except NiahError as error:
         print(f"niah: {error}", file=sys.stderr)
         return 1
@@ -75,8 +76,10 @@ def _by_size(name: str) -> tuple[int, str]:
 
 def _run(overrides: list[str]) -> int:
     _restart_with_environment(overrides)
-    started = float(os.environ.pop("NIAH_STARTED", time.time()))
-    return compose.run(compose.adapted(overrides), lambda config: _measure(config, started))
+    starts = [float(os.environ.pop("NIAH_STARTED", time.time()))]  # later configs of a sweep start when they start
+    return compose.run(
+        compose.adapted(overrides), lambda config: _measure(config, starts.pop() if starts else time.time())
+    )
 
 
 def _measure(config, started: float) -> int:
@@ -103,6 +106,20 @@ def _measure(config, started: float) -> int:
             f"(trial {failed[0].trial}: {failed[0].error}); the same command tries them again"
         )
     return 0
+
+
+def _prepare(overrides: list[str]) -> int:
+    def prepare(config) -> int:
+        from niah.config import build
+        from niah.recipe import Recipe
+
+        recipe = Recipe(build(config))
+        recipe.check()
+        print(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
+        print(f"haystack: {recipe.corpus.name}, {recipe.corpus.num_tokens:,} tokens, sha256 {recipe.corpus.sha256}")
+        return 0
+
+    return compose.run(compose.adapted(overrides), prepare)
 
 
 def _report(arguments: list[str]) -> int:
@@ -155,7 +172,7 @@ def _folder_argument(verb: str, arguments: list[str]) -> tuple[str, list[str]]:
 def _restart_with_environment(overrides: Sequence[str]) -> None:
     """Starts this command anew where vLLM needs variables that only a new process sees."""
     engine = next((word.split("=", 1)[1] for word in reversed(overrides) if word.startswith("engine=")), "vllm")
-    if engine != "vllm" or os.environ.get("NIAH_RESTARTED"):
+    if "vllm" not in engine.split(",") or os.environ.get("NIAH_RESTARTED"):
         return
     from niah.engines.process import environment
 

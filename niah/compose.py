@@ -1,6 +1,7 @@
 """From the words of a command to a composed config; with ``config`` the only user of Hydra."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,13 +106,15 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """Hydra's message with its lists kept and its line breaks gone."""
-    cause = error.__cause__ if error.__cause__ is not None and "merging" in str(error) else error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    kept = [
-        line for line in lines
-        if not line.startswith(("Config search path", "provider=", "full_key", "object_type", "reference_type",
-                                "To append to your", "See https"))
-    ]
-    text = " ".join(kept).replace("\t", " ").replace(" : ", ": ")
-    return text if "=" in text or "expected" in text else f"{text}; see python -m niah --help"
+    """Hydra's complaint as one line of where, what, expected."""
+    text = " ".join(str(error).replace("\t", " ").split())
+    if match := re.search(r"Could not find '([^']*)/([^']*)' Available options in '[^']*': (.*)", text):
+        group, choice, options = match.groups()
+        return f"{group}={choice}: no such choice; expected one of {', '.join(options.split())}"
+    if match := re.search(r"Could not override '([^']*)'", text):
+        groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
+        return f"{match[1]}: unknown key; expected name, outputs, seed or one of the groups {', '.join(groups)}"
+    if override := getattr(error, "override", None):
+        reason = text.split(" See http")[0]
+        return f"{override.lstrip('+')}: not understood ({reason}); expected key=value, lists as key=[a,b], quotes around ="
+    return f"{text.split(' See http')[0]}; see python -m niah --help"

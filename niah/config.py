@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
@@ -126,6 +126,8 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
     for name in node:
         if name not in fields:
             raise _unknown(f"{key}.{name}", {f"{key}.{field_name}" for field_name in fields})
+        if get_origin(fields[name].type) is list and isinstance(node[name], str | int | float):
+            node = {**node, name: [node[name]]}  # ctx.lengths=8k is a list of one
         if fields[name].metadata.get("unit") == "tokens":
             node = {**node, name: _lengths(node[name], f"{key}.{name}")}
     schema = OmegaConf.structured(cls)

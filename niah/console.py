@@ -66,6 +66,7 @@ class Progress:
         self._num_done = num_done
         self._tokens = 0
         self._bar = tqdm(
+            desc=self._description(),
             total=total_work,
             file=console.err,
             bar_format="{desc} |{bar}| {elapsed} gone, {remaining} left{postfix}",
@@ -74,7 +75,6 @@ class Progress:
             ncols=None if console.err.isatty() else 100,
             leave=True,
         )
-        self._describe()
 
     def advance(self, work: int, computed_tokens: int) -> None:
         self._num_done += 1
@@ -86,9 +86,11 @@ class Progress:
         self._bar.close()
         self._err.flush()
 
+    def _description(self) -> str:
+        return f"{self._num_done}/{self._num_trials} trials {self._num_done / max(1, self._num_trials):4.0%}"
+
     def _describe(self) -> None:
-        share = self._num_done / max(1, self._num_trials)
-        self._bar.set_description_str(f"{self._num_done}/{self._num_trials} trials {share:4.0%}", refresh=False)
+        self._bar.set_description_str(self._description(), refresh=False)
         elapsed = self._bar.format_dict["elapsed"]
         if elapsed and self._tokens:
             self._bar.set_postfix_str(f"{self._tokens / elapsed:,.0f} tokens/s", refresh=False)

@@ -97,6 +97,7 @@ def _measure(
     with closing(_open(settings, job, folder)) as session:
         record["engine"] = session.facts()
         folder.write_run(record)
+        begun = time.perf_counter()
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
         try:
             for index, result in session.generate(prompts()):
@@ -106,6 +107,7 @@ def _measure(
                 progress.advance(work[index], row.num_prompt_tokens - (row.num_cached_tokens or 0))
         finally:
             progress.close()
+            record["sessions"][-1]["trials_seconds"] = round(time.perf_counter() - begun, 2)
         record["engine"] = session.facts()
     return rows
 

@@ -164,8 +164,10 @@ def test_multirun_makes_one_folder_each(niah, tmp_path):
 
 
 BAD = [
-    (["model=gpt9"], "gpt9"), (["nonsense=1"], "nonsense"), (["frobnicate"], "frobnicate: not understood"),
-    (["ctx=9q"], "9q"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
+    (["model=gpt9"], "model=gpt9: no such choice; expected one of custom, gemma3_270m, smollm2_135m"),
+    (["nonsense=1"], "nonsense: unknown key; expected name, outputs, seed or one of the groups ctx, "),
+    (["ctx.lengths=[1k"], "ctx.lengths=[1k: not understood"), (["frobnicate"], "frobnicate: not understood"),
+    (["ctx=9q"], "ctx=9q: no such choice; expected one of 10m, 128k"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
     (["ctx.lengths=[16k]"], "above the limit of smollm2_135m; got 16,384; expected at most 8,192"),
     (["ctx.depths=[120]"], "ctx.depths[0]: outside the context"), (["ctx.repeats=x"], "ctx.repeats"),
     (["ctx.lengths=[40]"], "do not fit"), (["task.needle=" + "long {value} " * 300, "ctx.lengths=[512]"], "do not fit"),
@@ -204,6 +206,23 @@ def test_a_package_that_is_missing_is_named(niah):
     assert done.returncode == 1 and "package no-such-package is not installed; pip install" in done.stderr
     done = niah("engine=fake", "haystack=essays", "haystack.path=gone.json")
     assert done.returncode == 1 and "haystack.path: no such file" in done.stderr
+
+
+def test_missing_engine_is_named(tmp_path):
+    program = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'vllm': raise ImportError('No module named vllm')\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "from niah.cli import main; sys.exit(main(['haystack=noise', 'ctx.lengths=[512]']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment_with(NIAH_RESTARTED="1"),
+        capture_output=True, text=True,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "engine=vllm: vLLM cannot be imported (No module named vllm); run `make setup`" in done.stderr
 
 
 def test_disk_full_keeps_what_was_measured(niah, tmp_path):

@@ -47,6 +47,7 @@ def test_commands_people_write():
     assert run.ctx.lengths == [8192, 16384, 24576]
     assert run.task.needle == "The {key} is {value}."
     assert built("ctx.lengths=[8k,16384]").ctx.lengths == [8192, 16384]
+    assert built("ctx.lengths=8k", "ctx.depths=50").ctx == built("ctx.lengths=[8k]", "ctx.depths=[50]").ctx
     assert built("kv=fp8").kv.dtype == "fp8_e4m3"
 
 

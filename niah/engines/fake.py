@@ -18,7 +18,7 @@ class Fake:
     """``fail_at`` numbers the requests of a session that fail; ``seconds`` is how long each takes."""
 
     name: str = "fake"
-    window: int = 2048
+    window: int = field(default=2048, metadata={"unit": "tokens"})
     seconds: float = 0.0
     fail_at: list[int] = field(default_factory=list)
     prefix_caching: bool = True

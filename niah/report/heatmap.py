@@ -62,7 +62,7 @@ def draw(run: Mapping[str, Any], rows: Sequence[Row], folder: Path, settings: Re
         _titles(figure, axes, run, rows)
         if any((length, depth) not in cells or not cells[length, depth].n for length in lengths for depth in depths):
             axes.legend(
-                handles=[Patch(facecolor="#f2f2f2", edgecolor="#9a9a9a", hatch="////", label="did not run")],
+                handles=[Patch(facecolor="#f2f2f2", edgecolor="#9a9a9a", hatch="////", label="no answer: not run, or the engine failed")],
                 loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False, fontsize=8,
             )
         written = []
@@ -84,7 +84,8 @@ def _cell(axes, cell: CellStats | None, column: int, line: int, colours, small: 
     if cell is None or cell.n == 0:
         axes.add_patch(Rectangle(**box, facecolor="#f2f2f2", edgecolor="white", hatch="////"))
         if cell is not None:
-            axes.text(column, line, _short_outcome(cell), ha="center", va="center", fontsize=6, color="#555555")
+            axes.text(column, line, _short_outcome(cell), ha="center", va="center", fontsize=6, color="#444444",
+                      bbox={"facecolor": "#f2f2f2", "edgecolor": "none", "pad": 1})
         return
     colour = colours(cell.mean)
     axes.add_patch(Rectangle(**box, facecolor=colour, edgecolor="white"))

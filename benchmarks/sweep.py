@@ -1,0 +1,123 @@
+"""The default sweep against a plain vLLM loop over the same 44 prompts, side by side.
+
+    python benchmarks/sweep.py [overrides]      about 8 minutes on two cores
+
+Runs, one after the other: this project; a hand-written ``LLM.generate`` loop with the same engine
+arguments and order; the same prompts in grid order given to one ``generate`` call of vLLM as it
+comes. Prints seconds and ratios, and whether the first two gave the same answers.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+PLAIN = """
+import json, sys, time
+def main():
+    job = json.load(open(sys.argv[1]))
+    from vllm import LLM, SamplingParams, TokensPrompt
+    started = time.perf_counter()
+    llm = LLM(**job["arguments"])
+    ready = time.perf_counter()
+    parameters = SamplingParams(temperature=0, max_tokens=job["max_tokens"], stop_token_ids=job["stop"], detokenize=False)
+    prompts = [TokensPrompt(prompt_token_ids=ids) for ids in job["prompts"]]
+    if job["at_once"]:
+        outputs = llm.generate(prompts, parameters, use_tqdm=False)
+    else:
+        outputs = [llm.generate([prompt], parameters, use_tqdm=False)[0] for prompt in prompts]
+    done = time.perf_counter()
+    json.dump({"start": ready - started, "trials": done - ready, "cached": sum(o.num_cached_tokens or 0 for o in outputs),
+               "ids": [list(o.outputs[0].token_ids) for o in outputs]}, open(sys.argv[2], "w"))
+if __name__ == "__main__":
+    main()
+"""
+
+
+def main(overrides: list[str]) -> None:
+    from niah import compose, plan
+    from niah.config import build
+    from niah.engines import process
+    from niah.engines.vllm import CPU_CHUNK
+    from niah.recipe import Recipe
+
+    recipes: list[Recipe] = []
+    compose.run(compose.adapted(overrides), lambda config: recipes.append(Recipe(build(config))) or 0)
+    recipe = recipes[0]
+    ordered = plan.in_running_order(recipe.trials)
+    prompts = {trial.index: recipe.build(trial).prompt.ids.tolist() for trial in ordered}
+    extra = process.environment()
+
+    with tempfile.TemporaryDirectory() as folder:
+        ours, our_wall, our_rows = run_niah(overrides, Path(folder))
+        arguments = {
+            "model": recipe.files.engine_path, "dtype": "bfloat16", "kv_cache_dtype": recipe.run.kv.dtype,
+            "max_model_len": max(recipe.run.ctx.lengths), "enable_prefix_caching": True,
+        }
+        same = {
+            **arguments, "skip_tokenizer_init": True, "enforce_eager": True, "max_num_seqs": 1, "block_size": CPU_CHUNK,
+            "max_num_batched_tokens": CPU_CHUNK, "prefix_cache_retention_interval": None, "disable_log_stats": False,
+            "kv_cache_memory_bytes": 512 * 2**20,
+        }
+        modest = {**arguments, "gpu_memory_utilization": 0.5}  # at vLLM's own 0.92 it refuses a machine this small
+        job = {"max_tokens": recipe.run.task.answer_tokens, "stop": list(recipe.tokenizer.stop_ids)}
+        plain = run_plain({**job, "arguments": same, "at_once": False, "prompts": [prompts[t.index] for t in ordered]}, extra, Path(folder))
+        default = run_plain({**job, "arguments": modest, "at_once": True, "prompts": [prompts[t.index] for t in recipe.trials]}, {}, Path(folder))
+
+    answers = [recipe.tokenizer.decode([i for i in ids if i not in job["stop"]]) for ids in plain["ids"]]
+    equal = sum(a == row["response"] for a, row in zip(answers, our_rows, strict=True))
+    print(f"{len(ordered)} trials, {sum(map(len, prompts.values())):,} prompt tokens")
+    print(f"{'':34}{'engine start':>13}{'trials':>9}{'in all':>9}{'cached':>10}")
+    ours_cached = sum(row["num_cached_tokens"] for row in our_rows)
+    for name, start, trials, wall, cached in (
+        ("niah", ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"], our_wall, ours_cached),
+        ("plain loop, same arguments", plain["start"], plain["trials"], plain["wall"], plain["cached"]),
+        ("vLLM defaults, one generate call", default["start"], default["trials"], default["wall"], default["cached"]),
+    ):
+        print(f"{name:34}{start:>11.1f} s{trials:>7.1f} s{wall:>7.1f} s{cached:>10,}")
+    trials = ours["sessions"][-1]["trials_seconds"]
+    print(f"trials: niah / plain loop = {trials / plain['trials']:.3f}; niah / vLLM defaults = {trials / default['trials']:.3f}")
+    print(f"engine start: niah / vLLM defaults = {ours['engine']['start_seconds'] / default['start']:.3f}")
+    print(f"in all: niah / plain loop = {our_wall / plain['wall']:.3f}; niah / vLLM defaults = {our_wall / default['wall']:.3f}")
+    print(f"same answers as the plain loop: {equal} of {len(ordered)}")
+
+
+def run_niah(overrides: list[str], folder: Path) -> tuple[dict, float, list[dict]]:
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "niah", *overrides, f"outputs={folder}", "name=niah"], check=True, cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL, env=clean(),
+    )
+    wall = time.perf_counter() - started
+    run = json.loads((folder / "niah" / "run.json").read_text())
+    rows = [json.loads(line) for line in (folder / "niah" / "rows.jsonl").read_text().splitlines()]
+    return run, wall, rows
+
+
+def run_plain(job: dict, extra: dict[str, str], folder: Path) -> dict:
+    (folder / "plain.py").write_text(PLAIN)
+    (folder / "job.json").write_text(json.dumps(job))
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, folder / "plain.py", folder / "job.json", folder / "out.json"],
+        capture_output=True, text=True, env={**clean(), "VLLM_NO_USAGE_STATS": "1", **extra},
+    )
+    if done.returncode:
+        sys.exit(done.stderr[-2000:])
+    result = {**json.loads((folder / "out.json").read_text()), "wall": time.perf_counter() - started}
+    print({name: round(result[name], 1) for name in ("start", "trials", "wall")}, file=sys.stderr)
+    return result
+
+
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("NIAH_RE", "VLLM_", "LD_PRELOAD", "HYDRA"))}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
