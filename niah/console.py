@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -43,10 +43,8 @@ class Console:
             yield
         finally:
             for stream in (sys.stdout, sys.stderr):
-                try:
+                with suppress(OSError):  # the log's disk is full; rows are written elsewhere and checked
                     stream.flush()
-                except OSError:
-                    pass  # the log's disk is full; the run's own rows are written elsewhere and checked
             os.dup2(self.out.fileno(), 1)
             os.dup2(self.err.fileno(), 2)
 

@@ -4,10 +4,12 @@ GGUF weights are turned into Hugging Face format once, by transformers, and kept
 """
 
 import hashlib
+import io
 import json
 import re
 import sys
 import tempfile
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -140,7 +142,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     print(f"converting {gguf.name} to Hugging Face format, once", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as beside:
+    with tempfile.TemporaryDirectory() as beside, redirect_stderr(io.StringIO()):  # its progress bars
         # transformers wants a folder and a file name; a link keeps it from writing beside the original
         (Path(beside) / gguf.name).symlink_to(gguf.resolve())
         tokenizer = AutoTokenizer.from_pretrained(beside, gguf_file=gguf.name)
