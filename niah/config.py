@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, get_origin
@@ -89,6 +90,8 @@ def build(config: DictConfig) -> Run:
             else:
                 raise NiahError(f"{key}: got {value!r}; expected {kind.__name__}")
         parts[key] = resolved[key] = value
+    if parts["name"] is not None and not re.fullmatch(r"[\w+=,@-][\w.+=,@-]*", parts["name"]):
+        raise NiahError(f"name: got {parts['name']!r}; expected one folder name of letters, digits and .+=,@_-")
     return Run(**parts, resolved=resolved)
 
 

@@ -27,51 +27,43 @@ class Summary:
     run: dict[str, Any]
     rows: list[Row]
     num_new: int
-    seconds: float
 
 
 def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
-    started = time.perf_counter()
     recipe = Recipe(settings)
     recipe.check()
     content = _content(settings, recipe)
     name = settings.name or _automatic_name(settings, content["fingerprint"])
     with RunFolder(Path(settings.outputs) / name) as folder:
-        stored = folder.read_run()
+        stored = folder.read_run() or {}
         if stored:
             _check_same_settings(stored, content, folder)
-        done = folder.drop_retried()
-        finished = {row.trial for row in done}
-        ordered = plan.in_running_order(recipe.trials)
-        todo = [trial for trial in ordered if trial.index not in finished]
-        if todo and stored and done:
+        finished = {row.trial for row in folder.drop_retried()}
+        todo = [trial for trial in plan.in_running_order(recipe.trials) if trial.index not in finished]
+        if not todo:  # a finished run keeps the record of the software that measured it
+            console.note(f"{folder.path}: all {len(finished)} trials were done before; name=... measures them again")
+            return Summary(folder.path, stored, folder.rows(), 0)
+        if finished:
             _check_same_software(stored, content, folder)
-        session = {"started": _now(), "trials_before": len(done)}
-        # a finished run keeps the record of the software that measured it
-        record = {**(stored or {}), "name": name, **({} if stored and not todo else content)}
-        record.setdefault("engine", {"name": settings.engine.name})
-        record.setdefault("sessions", [])
-        if todo:
-            record["sessions"] = [*record["sessions"], session]
+        session = {"started": _now(), "trials_before": len(finished)}
+        sessions = [*stored.get("sessions", ()), session]
+        record = {"name": name, **content, "engine": {"name": settings.engine.name}, "sessions": sessions}
+        folder.write_run(record)
+        console.note(f"{folder.path}: {len(todo)} of {len(recipe.trials)} trials to run; engine log in engine.log")
+        try:
+            with console.log_to(folder.path / "engine.log"):
+                _measure(settings, recipe, folder, todo, record, console)
+        finally:
+            session["finished"] = _now()
             folder.write_run(record)
-            console.note(f"{folder.path}: {len(todo)} of {len(ordered)} trials to run; engine log in engine.log")
-            try:
-                with console.log_to(folder.path / "engine.log"):
-                    done.extend(_measure(settings, recipe, folder, todo, record, console))
-            finally:
-                session["finished"] = _now()
-                session["seconds"] = round(time.perf_counter() - started, 1)
-                folder.write_run(record)
-        else:
-            console.note(f"{folder.path}: all {len(ordered)} trials were done before; name=... measures them again")
-        rows = folder.rows()
-    return Summary(folder.path, record, rows, len(todo), time.perf_counter() - started)
+        return Summary(folder.path, record, folder.rows(), len(todo))
 
 
 def _measure(
     settings: Run, recipe: Recipe, folder: RunFolder, todo: list[Trial], record: dict[str, Any], console: Console
-) -> list[Row]:
+) -> None:
+    """Opens the engine, sends it the trials and writes each row; fills in ``record``."""
     work = dict(zip(
         (trial.index for trial in todo),
         plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
@@ -93,7 +85,6 @@ def _measure(
             in_flight[trial.index] = (trial, built)
             yield trial.index, built.prompt
 
-    rows = []
     with closing(_open(settings, job, folder)) as session:
         record["engine"] = session.facts()
         folder.write_run(record)
@@ -103,13 +94,11 @@ def _measure(
             for index, result in session.generate(prompts()):
                 row = _row(settings, *in_flight.pop(index), result)
                 folder.append(row)
-                rows.append(row)
                 progress.advance(work[index], row.num_prompt_tokens - (row.num_cached_tokens or 0))
         finally:
             progress.close()
             record["sessions"][-1]["trials_seconds"] = round(time.perf_counter() - begun, 2)
         record["engine"] = session.facts()
-    return rows
 
 
 def _open(settings: Run, job: Job, folder: RunFolder):

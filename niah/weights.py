@@ -21,7 +21,7 @@ from niah.model import Model
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.tiktoken", "*.txt"]
-_LAYOUT = "1"  # of converted models: another number converts them anew
+_LAYOUT = "2"  # of converted models: another number converts them anew
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,14 @@ def _converted(gguf: Path, model: Model) -> ModelFiles:
 
 def _convert(gguf: Path, folder: Path) -> None:
     """Writes the weights, dequantized to bfloat16, and the tokenizer in Hugging Face format."""
-    try:
-        import torch
-        from gguf import GGUFReader
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-        from transformers.utils import logging
-    except ImportError as error:
+    if missing := [name for name in ("torch", "transformers", "gguf", "accelerate") if find_spec(name) is None]:
         raise NiahError(
-            f"model.path: reading {gguf.name} needs {error.name}; pip install torch transformers gguf accelerate"
-        ) from error
+            f"model.path: reading {gguf.name} needs {' and '.join(missing)}; pip install {' '.join(missing)}"
+        )
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     print(f"converting {gguf.name} to Hugging Face format, once", file=sys.stderr, flush=True)
@@ -153,10 +152,27 @@ def _convert(gguf: Path, folder: Path) -> None:
     network.config.name_or_path = ""
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")
+    _mend_tokenizer(gguf, folder)
+
+
+def _mend_tokenizer(gguf: Path, folder: Path) -> None:
+    """Puts back what transformers does not read from GGUF: the BOS switch and SmolLM's digit rule.
+
+    llama.cpp's pre-tokenizer "smollm" (llama-vocab.cpp) splits single digits before GPT-2's pattern.
+    """
+    from gguf import GGUFReader
+    from tokenizers import Tokenizer
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+    reader = GGUFReader(gguf)
+    add_bos, rule = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("add_bos_token", "pre"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings["add_bos_token"] = bool(field.contents()) if field else False
+    settings["add_bos_token"] = bool(add_bos.contents()) if add_bos else False
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+    if rule and rule.contents() == "smollm":
+        backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        backend.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+        backend.save(str(folder / "tokenizer.json"))
 
 
 def _file_sha256(path: Path) -> str:

@@ -63,6 +63,7 @@ def test_commands_people_write():
         (["+nonsense=1"], "nonsense: unknown key"),
         (["model=custom", "model.path=x/y"], r"model\.max_length: not given"),
         (["kv.dtype=auto"], r"kv\.dtype: \"auto\""),
+        (["name=../elsewhere"], "name: got '../elsewhere'"),
         (["seed=abc"], "seed: got 'abc'; expected int"),
         (["engine.args=3"], r"engine\.args"),
         (["report.formats=[gif]"], r"report\.formats\[0\]: got 'gif'"),

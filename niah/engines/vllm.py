@@ -11,9 +11,10 @@ from typing import Any
 
 from niah import capacity
 from niah.engines import Job
+from niah.engines.failures import failure, reason
 from niah.engines.process import is_cpu_build
 from niah.errors import NiahError
-from niah.records import Completion, Failure, Outcome, Prompt
+from niah.records import Completion, Failure, Prompt
 
 CPU_CHUNK = 256
 _MAX_FAILURES_IN_A_ROW = 3
@@ -65,7 +66,7 @@ class VLLM:
         try:
             llm = LLM(**{**arguments, **self.args})
         except Exception as error:
-            raise NiahError(f"engine=vllm: did not start; {_reason(error)}") from error
+            raise NiahError(f"engine=vllm: did not start; {reason(error)}") from error
         return VLLMSession(llm, job, self, time.perf_counter() - started)
 
     def _arguments(self, job: Job, on_cpu: bool) -> dict[str, Any]:
@@ -108,6 +109,7 @@ class VLLMSession:
         self._settings = settings
         self._start_seconds = start_seconds
         self._sent_tokens = 0
+        self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
@@ -127,7 +129,8 @@ class VLLMSession:
                 try:
                     running[self._send(key, prompt)] = (key, prompt, time.perf_counter())
                 except Exception as error:
-                    yield key, _failure(error, 0.0)
+                    self._counts_agree = False
+                    yield key, failure(error, 0.0)
             if not running:
                 continue
             try:
@@ -136,11 +139,12 @@ class VLLMSession:
             except Exception as error:
                 failures += 1
                 broken, running = running, {}
+                self._counts_agree = False
                 for key, _, sent in broken.values():
-                    yield key, _failure(error, time.perf_counter() - sent)
+                    yield key, failure(error, time.perf_counter() - sent)
                 if failures >= _MAX_FAILURES_IN_A_ROW or type(error).__name__ == "EngineDeadError":
                     raise NiahError(
-                        f"engine=vllm: stopped answering; {_reason(error)}; the same command continues "
+                        f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
                         "where this run stopped"
                     ) from error
                 self._engine.abort_request(list(broken))
@@ -148,6 +152,8 @@ class VLLMSession:
             for output in outputs:
                 if output.finished:
                     key, prompt, sent = running.pop(_own_id(output.request_id, running))
+                    if not running:
+                        self._check_counts()
                     yield key, self._completion(output, prompt, time.perf_counter() - sent)
 
     def _send(self, key: int, prompt: Prompt) -> str:
@@ -208,6 +214,15 @@ class VLLMSession:
             "prompt_tokens_counted": self._counted_tokens(),
         }
 
+    def _check_counts(self) -> None:
+        """Raises NiahError when vLLM's own counter differs from what was sent."""
+        counted = self._counted_tokens()
+        if self._counts_agree and counted is not None and counted != self._sent_tokens:
+            raise NiahError(
+                f"engine=vllm: counted {counted:,} prompt tokens; expected the {self._sent_tokens:,} sent; "
+                "the lengths of this run cannot be trusted; report this"
+            )
+
     def _counted_tokens(self) -> int | None:
         for metric in self._llm.get_metrics():
             if metric.name == "vllm:prompt_tokens":
@@ -231,18 +246,6 @@ def _own_id(request_id: str, running: dict) -> str:
     if request_id in running:
         return request_id
     return next(own for own in running if own.startswith(request_id + "-"))
-
-
-def _failure(error: Exception, seconds: float) -> Failure:
-    memory = "out of memory" in str(error).lower() or type(error).__name__ == "OutOfMemoryError"
-    return Failure(Outcome.OUT_OF_MEMORY if memory else Outcome.ENGINE_ERROR, _reason(error), seconds)
-
-
-def _reason(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
 
 
 def _installed(package: str) -> str | None:
