@@ -97,6 +97,7 @@ def run_niah(overrides: list[str], folder: Path) -> tuple[dict, float, list[dict
     wall = time.perf_counter() - started
     run = json.loads((folder / "niah" / "run.json").read_text())
     rows = [json.loads(line) for line in (folder / "niah" / "rows.jsonl").read_text().splitlines()]
+    print({"trials": run["sessions"][-1]["trials_seconds"], "wall": round(wall, 1)}, file=sys.stderr)
     return run, wall, rows
 
 

@@ -10,7 +10,12 @@ import pytest
 from conftest import command, environment_with
 from test_cli import comparable, rows
 
+from niah.engines.process import is_cpu_build
+
 pytestmark = pytest.mark.engine
+exact_on_cpus = pytest.mark.skipif(
+    not is_cpu_build(), reason="on GPUs a prefix-cache hit may change rounding: docs/methods.md"
+)
 SMALL = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]")
 
 
@@ -50,6 +55,7 @@ def test_engine_talks_to_its_log_alone(whole, place):
     assert "KV cache" in (place / "outputs" / "whole" / "engine.log").read_text()
 
 
+@exact_on_cpus
 def test_killed_run_ends_with_the_same_rows(whole, place):
     process = subprocess.Popen(command(*SMALL, "name=cut"), cwd=place, env=environment_with(), stderr=subprocess.DEVNULL)
     file = place / "outputs" / "cut" / "rows.jsonl"
@@ -69,6 +75,7 @@ def test_killed_run_ends_with_the_same_rows(whole, place):
     assert without_cache_hits(rows(file.parent)) == without_cache_hits(rows(place / "outputs" / "whole"))
 
 
+@exact_on_cpus
 def test_prefix_cache_does_not_change_an_answer(whole, place):
     done = run(place, *SMALL, "name=cold", "engine.prefix_caching=false")
     assert done.returncode == 0, done.stderr
