@@ -76,7 +76,9 @@ def test_stopped_runs_continue_with_the_same_rows(niah, tmp_path, sent):
     settings = (*FAKE, "engine.seconds=0.25")
     assert niah(*settings, "name=whole").returncode == 0
     process = subprocess.Popen(
-        command(*settings, "name=cut"), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True
+        command(*settings, "name=cut"), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True,
+        # as in a terminal: a shell's background job, which may run these tests, passes on an ignored SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     file = tmp_path / "outputs" / "cut" / "rows.jsonl"
     deadline = time.monotonic() + 60
