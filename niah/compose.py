@@ -108,7 +108,7 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
 def _one_line(error: Exception) -> str:
     """Hydra's complaint as one line of where, what, expected."""
     text = " ".join(str(error).replace("\t", " ").split())
-    if match := re.search(r"Could not find '([^']*)/([^']*)' Available options in '[^']*': (.*)", text):
+    if match := re.search(r"Could not find '([^']*)/([^']*)' Available options in '[^']*': (.*?)(?: Config search path|$)", text):
         group, choice, options = match.groups()
         return f"{group}={choice}: no such choice; expected one of {', '.join(options.split())}"
     if match := re.search(r"Could not override '([^']*)'", text):

@@ -142,7 +142,9 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
         name = f"{key}.{error.full_key}"
         raise NiahError(f"{name}: not given; expected a value; add {name}=... to the command") from error
     except (ValidationError, ConfigKeyError) as error:
-        raise NiahError(f"{key}.{error.full_key}: {_first_line(error)}") from error
+        kind = fields[re.split(r"[.\[]", str(error.full_key))[0]].type
+        expected = str(getattr(kind, "__name__", kind) if get_origin(kind) is None else kind)
+        raise NiahError(f"{key}.{error.full_key}: {_first_line(error).rstrip('.')}; expected {expected}") from error
     plain = OmegaConf.to_container(merged)
     if key in _BY_TARGET:
         plain = {"_target_": f"{cls.__module__}.{cls.__qualname__}", **plain}

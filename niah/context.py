@@ -52,7 +52,7 @@ def build(
                 return _finished(tokenizer, frame, pieces, problem.needles, num_prompt_tokens - overhead)
     raise NiahError(
         f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "
-        "take another length or haystack.start"
+        "take another length, seed or haystack"
     )
 
 

@@ -5,10 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import anything, passages
 
-from niah.splice import WINDOW, Control, SpliceError, is_canonical, splice
+from niah.splice import WINDOW, Control, is_canonical, splice
 
 NAMES = ("smollm2", "llama4", "qwen3_5", "gemma3")
-COMMON = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+COMMON = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -20,11 +20,7 @@ def test_joined_ids_are_those_of_the_joined_text(name, left, middle, right):
     left, right = left * 8, right * 8  # long enough to stay ids
     pieces = [tokenizer.encode(left).ids, middle, tokenizer.encode(right).ids]
     text = "".join([tokenizer.decode(pieces[0]), middle, tokenizer.decode(pieces[2])])
-    try:
-        joined = splice(tokenizer, pieces)
-    except SpliceError:  # allowed, never silent: a run of one endless word has no safe edge
-        assert max(len(word) for word in text.split() or [""]) > 40 or not text.isascii()
-        return
+    joined = splice(tokenizer, pieces)
     assert joined.ids.tolist() == tokenizer.encode(text).ids.tolist()
 
 
