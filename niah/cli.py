@@ -15,6 +15,7 @@ niah {version}: does this model really find a fact at that length?
 usage:
   python -m niah [key=value ...]              run: measure, then draw the heatmap
   python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
+  python -m niah build out=DIR [key=value ...] [format=[ids,text,jsonl]]   write the exact contexts; no engine
   python -m niah report DIR [report.key=...]  draw again from the rows of outputs/NAME
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
 
@@ -23,6 +24,8 @@ examples:
   python -m niah kv=fp8 ctx.repeats=3         FP8 KV cache, three needles a cell
   python -m niah model=gemma3_270m ctx=32k
   python -m niah model.path=ORG/NAME model.max_length=128k ctx=128k
+  python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
+  python -m niah experiment=ruler             RULER's 13 settings, one run each
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
 
@@ -31,7 +34,7 @@ groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
 
 The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
 """
-_VERBS = ("run", "prepare", "report", "show")
+_VERBS = ("run", "prepare", "build", "report", "show")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             print(__version__)
             return 0
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
-        return {"run": _run, "prepare": _prepare, "report": _report, "show": _show}[verb](arguments)
+        verbs = {"run": _run, "prepare": _prepare, "build": _build, "report": _report, "show": _show}
+        return verbs[verb](arguments)
     except NiahError as error:
         print(f"niah: {error}", file=sys.stderr)
         return 1
@@ -95,7 +99,7 @@ def _measure(config, started: float) -> int:
     from niah.report import heatmap, table
     from niah.units import format_seconds
 
-    console.say(table.accuracy_by_length(summary.rows))
+    console.say(table.accuracy_by_length(summary.run, summary.rows))
     for file in heatmap.draw(summary.run, summary.rows, summary.folder, settings.report):
         console.say(f"heatmap: {file}")
     failed = [row for row in summary.rows if row.score is None]
@@ -114,12 +118,40 @@ def _prepare(overrides: list[str]) -> int:
         from niah.recipe import Recipe
 
         recipe = Recipe(build(config))
+        for line in recipe.notes():
+            print(line)
         recipe.check()
         print(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
-        print(f"haystack: {recipe.corpus.name}, {recipe.corpus.num_tokens:,} tokens, sha256 {recipe.corpus.sha256}")
+        if source := recipe.corpus:
+            print(f"haystack: {source.haystack.name}, {source.num_tokens:,} tokens, sha256 {source.sha256}")
         return 0
 
     return compose.run(compose.adapted(overrides), prepare)
+
+
+def _build(overrides: list[str]) -> int:
+    options = {"out": "", "format": "ids"}
+    for word in list(overrides):
+        key, separator, value = word.partition("=")
+        if separator and key in options:
+            options[key] = value
+            overrides.remove(word)
+    if not options["out"]:
+        raise NiahError("build: where to? expected out=DIR, as build model=scout ctx.lengths=[1m] out=contexts")
+    formats = options["format"].strip("[]").replace(" ", "").split(",")
+
+    def write(config) -> int:
+        from niah import export
+        from niah.config import build
+        from niah.recipe import Recipe
+
+        started = time.time()
+        for line in export.write(Recipe(build(config)), options["out"], formats):
+            print(line, flush=True)
+        print(f"in {time.time() - started:.1f} s")
+        return 0
+
+    return compose.run(compose.adapted(overrides), write)
 
 
 def _report(arguments: list[str]) -> int:
@@ -136,7 +168,7 @@ def _report(arguments: list[str]) -> int:
     settings, _ = configuration.typed(
         "report", ReportSettings, {**content["config"]["report"], **changes.get("report", {})}
     )
-    print(table.accuracy_by_length(rows))
+    print(table.accuracy_by_length(content, rows))
     for file in heatmap.draw(content, rows, folder.path, settings):
         print(f"heatmap: {file}")
     return 0

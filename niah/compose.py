@@ -10,8 +10,9 @@ from typing import Any
 from niah.errors import NiahError
 
 _TEXTS = (
-    "task.needle", "task.question", "task.answer_prefix", "task.template", "task.key", "task.value",
-    "model.system", "haystack.path", "haystack.sentences",
+    "task.needle", "task.question", "task.answer_prefix", "task.template", "task.key", "task.value", "task.claim",
+    "task.instruction", "task.path", "model.system", "haystack.path", "haystack.sentences", "haystack.separator",
+    "haystack.licence",
 )
 """Fields of free text: Hydra's grammar would trip over spaces, commas and braces in them."""
 
@@ -29,12 +30,15 @@ def adapted(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra wants them, from the commands people write.
 
     ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
-    file, means the ladder up to it. Fields of free text need no second pair of quotes; \\n in them is a
+    file, means the ladder up to it. An experiment that is a folder means one run of each file in it. Fields of free text need no second pair of quotes; \\n in them is a
     line break.
     """
     from niah.units import parse_length
 
     result, names = [], {word.split("=", 1)[0] for word in overrides if "=" in word}
+    overrides = [_each_of_a_folder(word) for word in overrides]
+    if any(word.startswith("experiment=") and "," in word for word in overrides) and not {"-m", "--multirun"} & {*overrides}:
+        result.append("-m")
     if "model.path" in names and "model" not in names:
         result.append("model=custom")
     for word in overrides:
@@ -57,6 +61,14 @@ def adapted(overrides: Sequence[str]) -> list[str]:
         # a field that a group's file leaves at its default is there all the same; config checks names
         result.append(f"++{word}" if "." in key and key[0].isalpha() and not key.startswith("hydra.") else word)
     return result
+
+
+def _each_of_a_folder(word: str) -> str:
+    key, _, value = word.partition("=")
+    folder = conf_folder() / "experiment" / value
+    if key != "experiment" or not value or not folder.is_dir():
+        return word
+    return "experiment=" + ",".join(f"{value}/{file.stem}" for file in sorted(folder.glob("*.yaml")))
 
 
 def _ladder(longest: int) -> list[int]:

@@ -24,6 +24,7 @@ from niah.plan import Ladder
 from niah.readers import Reader
 from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
+from niah.scorers.auto import Auto
 from niah.tasks import Task
 from niah.units import parse_length
 
@@ -82,6 +83,9 @@ def build(config: DictConfig) -> Run:
             node = dict(node)
             cls = _target(key, node.pop("_target_", None))
         parts[key], resolved[key] = typed(key, cls, node)
+    if isinstance(parts["scorer"], Auto):
+        parts["scorer"] = parts["task"].scorer
+        resolved["scorer"] = {"_target_": _path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
     for key, kind in (("name", str), ("outputs", str), ("seed", int)):
         value = plain.get(key)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
@@ -147,8 +151,12 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
         raise NiahError(f"{key}.{error.full_key}: {_first_line(error).rstrip('.')}; expected {expected}") from error
     plain = OmegaConf.to_container(merged)
     if key in _BY_TARGET:
-        plain = {"_target_": f"{cls.__module__}.{cls.__qualname__}", **plain}
+        plain = {"_target_": _path(cls), **plain}
     return value, plain
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _lengths(value: Any, where: str) -> Any:

@@ -2,112 +2,115 @@
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
+from niah import boundaries
 from niah.errors import NiahError
 from niah.prompt import Frame
 from niah.records import Context, Problem, Stretch
-from niah.splice import Piece, SpliceError, splice
+from niah.splice import Spliced, SpliceError, splice
 from niah.tokens import Tokenizer
 
-_SLACK = 8
+SLACK = 8
 """Haystack tokens kept after the last needle, so that there is something to cut to length."""
 _REACH = 24
 """How many tokens before the wanted end a cut is tried before filler is added."""
 _FILLERS = ("", " .", " . .", " . . .", " . . . .", ".", " …", "\n.", " . . . . .")
 """Ends for the rare context that no cut of the haystack brings to the exact length."""
 
+_Pieces = list[tuple[int | None, np.ndarray | str]]
+"""(needle number or None, piece) in reading order; white space is its own piece."""
+
 
 def build(
     tokenizer: Tokenizer, frame: Frame, stretch: Stretch, problem: Problem,
     depths: Sequence[float], num_prompt_tokens: int, where: str,
-) -> Context:
-    """The context with which the whole prompt has exactly ``num_prompt_tokens`` ids.
+) -> tuple[Context, Spliced]:
+    """The context with which the whole prompt has exactly ``num_prompt_tokens`` ids, and that prompt.
 
     ``depths`` (percent) is one depth per needle; each needle goes to the sentence end nearest to it.
     Raises NiahError when needles and question leave no room for a haystack.
     """
-    overhead = len(splice(tokenizer, frame.around(("",))).ids)
+    overhead = splice(tokenizer, frame.around(("",))).num_tokens
     costs = [len(tokenizer.encode(" " + needle).ids) for needle in problem.needles]
     room = num_prompt_tokens - overhead - sum(costs)
     if room < 1:
         raise NiahError(
             f"{where}: needles and question do not fit; got {num_prompt_tokens:,} prompt tokens for "
-            f"{overhead:,} of template and question and {sum(costs):,} of needles; "
-            "expected a longer length or shorter needles"
+            f"{overhead:,} of template and question and {sum(costs):,} of {len(costs)} needles; "
+            "expected a longer length, or fewer or shorter needles"
         )
     if len(stretch.ids) < room:
         raise AssertionError(f"stretch of {len(stretch.ids)} ids for a haystack of {room}")
-    cuts = _positions(stretch, depths, costs, room)
-    last_cut = max(cut for cut, _ in cuts)
+    unit = "paragraph" if problem.as_paragraphs else "line" if stretch.by_line else "sentence"
+    cuts = [
+        boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, max(0, room - SLACK), unit) for depth in depths
+    ]
+    head, last_cut = _with_needles(tokenizer, stretch, problem, cuts, unit)
+    memo: dict = {}
+
+    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced | None]:
+        pieces: _Pieces = [*head, (None, stretch.ids[last_cut:stop]), (None, filler)]
+        try:
+            return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
+        except SpliceError:
+            return pieces, None
+
     for filler in _FILLERS:
         # merges at the seams move the length by a token or two: look around the first guess
-        guess = room - _difference(tokenizer, frame, stretch, problem, cuts, room, filler, num_prompt_tokens)
+        _, first = assembled(room, filler)
+        guess = room if first is None else room - (first.num_tokens - num_prompt_tokens)
         for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
             if not last_cut <= stop <= len(stretch.ids) or not _whole(tokenizer, stretch.ids, stop):
                 continue
-            pieces = _pieces(tokenizer, stretch, problem.needles, cuts, stop, filler)
-            if _length(tokenizer, frame, pieces) == num_prompt_tokens:
-                return _finished(tokenizer, frame, pieces, problem.needles, num_prompt_tokens - overhead)
+            pieces, whole = assembled(stop, filler)
+            if whole is not None and whole.num_tokens == num_prompt_tokens:
+                return _finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
     raise NiahError(
         f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "
         "take another length, seed or haystack"
     )
 
 
-def _difference(
-    tokenizer: Tokenizer, frame: Frame, stretch: Stretch, problem: Problem,
-    cuts: Sequence[tuple[int, int]], stop: int, filler: str, wanted: int,
-) -> int:
-    """Tokens by which a context cut at ``stop`` is too long; 0 where that cannot be told."""
-    length = _length(tokenizer, frame, _pieces(tokenizer, stretch, problem.needles, cuts, stop, filler))
-    return 0 if length is None else length - wanted
-
-
-def _positions(
-    stretch: Stretch, depths: Sequence[float], costs: Sequence[int], room: int
-) -> list[tuple[int, int]]:
-    """(haystack token where it is cut, needle number), in reading order."""
-    usable = stretch.boundaries[: np.searchsorted(stretch.boundaries, max(0, room - _SLACK), side="right")]
-    placed = []
-    for number, depth in enumerate(depths):
-        wanted = depth / 100 * room
-        after = int(np.searchsorted(usable, wanted))
-        nearest = usable[max(0, after - 1) : after + 1]
-        placed.append((int(nearest[np.argmin(np.abs(nearest - wanted))]), number))
-    return sorted(placed)
-
-
-def _pieces(
-    tokenizer: Tokenizer, stretch: Stretch, needles: Sequence[str],
-    cuts: Sequence[tuple[int, int]], stop: int, filler: str,
-) -> list[tuple[int | None, np.ndarray | str]]:
-    """(needle number or None, piece) in reading order; white space is its own piece."""
-    pieces: list[tuple[int | None, np.ndarray | str]] = []
+def _with_needles(
+    tokenizer: Tokenizer, stretch: Stretch, problem: Problem, cuts: Sequence[int], unit: str
+) -> tuple[_Pieces, int]:
+    """The haystack up to its last cut with all needles in it, and that cut."""
+    pieces: _Pieces = []
     start = 0
-    for cut, number in cuts:
+    ordered = sorted((cut, number) for number, cut in enumerate(cuts))
+    for cut, group in groupby(ordered, key=lambda placed: placed[0]):
+        numbers = [number for _, number in group]
+        texts = [problem.needles[number] for number in numbers]
         pieces.append((None, stretch.ids[start:cut]))
-        # what follows the cut in the haystack, also where this context ends just there
-        after = tokenizer.decode(stretch.ids[cut : min(cut + 8, stop)])
         before = tokenizer.decode(stretch.ids[max(0, cut - 8) : cut])
-        lead, trail = _spaces(before, needles[number], after)
-        pieces.extend([(None, lead), (number, needles[number]), (None, trail)])
+        after = tokenizer.decode(stretch.ids[cut : cut + 8])
+        spaces = _spaces(before, texts, after) if unit == "sentence" else _breaks(before, texts, unit)
+        pieces.append((None, spaces[0]))
+        for number, text, space in zip(numbers, texts, spaces[1:], strict=True):
+            pieces.extend([(number, text), (None, space)])
         start = cut
-    pieces.extend([(None, stretch.ids[start:stop]), (None, filler)])
-    return pieces
+    return pieces, start
 
 
-def _spaces(before: str, needle: str, after: str) -> tuple[str, str]:
-    """White space to put before and after a needle so that words do not run together."""
-    lead = "" if not before or before[-1].isspace() or _is_wide(before[-1]) else " "
-    trail = "" if not after or after[0].isspace() or _is_wide(after[0]) else " "
-    return lead, trail
+def _spaces(before: str, needles: Sequence[str], after: str) -> list[str]:
+    """White space before, between and after needles so that words do not run together."""
+    lead = "" if not before or _is_open(before[-1]) else " "
+    between = ["" if _is_open(needle[-1]) else " " for needle in needles[:-1]]
+    return [lead, *between, "" if not after or _is_open(after[0]) else " "]
 
 
-def _is_wide(character: str) -> bool:
-    """Written without spaces between sentences: CJK ideographs, kana and their punctuation."""
-    return unicodedata.east_asian_width(character) in "WF"
+def _breaks(before: str, needles: Sequence[str], unit: str) -> list[str]:
+    """Line breaks that give each needle a line or a paragraph of its own."""
+    mark = "\n" if unit == "line" else "\n\n"
+    return ["" if not before or before.endswith(mark) else mark, *[mark] * len(needles)]
+
+
+def _is_open(character: str) -> bool:
+    """White space, or of a script without spaces between sentences: CJK ideographs, kana, their marks."""
+    return character.isspace() or unicodedata.east_asian_width(character) in "WF"
 
 
 def _whole(tokenizer: Tokenizer, ids: np.ndarray, stop: int) -> bool:
@@ -115,31 +118,16 @@ def _whole(tokenizer: Tokenizer, ids: np.ndarray, stop: int) -> bool:
     return stop == 0 or not tokenizer.decode(ids[max(0, stop - 6) : stop]).endswith("\ufffd")
 
 
-def _length(
-    tokenizer: Tokenizer, frame: Frame, pieces: Sequence[tuple[int | None, np.ndarray | str]]
-) -> int | None:
-    try:
-        return len(splice(tokenizer, frame.around([piece for _, piece in pieces])).ids)
-    except SpliceError:
-        return None
-
-
-def _finished(
-    tokenizer: Tokenizer, frame: Frame, pieces: Sequence[tuple[int | None, np.ndarray | str]],
-    needles: Sequence[str], num_tokens: int,
-) -> Context:
-    flat: list[Piece] = frame.around([piece for _, piece in pieces])
-    spans = splice(tokenizer, flat).spans
+def _finished(frame: Frame, pieces: _Pieces, whole: Spliced, num_needles: int, num_tokens: int) -> Context:
     places = {number: place for place, (number, _) in enumerate(pieces) if number is not None}
     first = frame.num_before
-    origin = spans[first][0]
+    origin = whole.spans[first][0]
     depths = tuple(
-        round(100 * (spans[first + places[number]][0] - origin) / num_tokens, 4)
-        for number in range(len(needles))
+        round(100 * (whole.spans[first + places[number]][0] - origin) / num_tokens, 4) for number in range(num_needles)
     )
     return Context(
         pieces=tuple(piece for _, piece in pieces),
-        needles=tuple(places[number] for number in range(len(needles))),
+        needles=tuple(places[number] for number in range(num_needles)),
         depths=depths,
         num_tokens=num_tokens,
     )

@@ -36,15 +36,39 @@ class Ladder:
             raise NiahError(f"ctx.repeats: got {self.repeats}; expected at least 1")
 
 
-def trials(ladder: Ladder) -> list[Trial]:
-    """All trials, numbered by repeat, then length, then depth."""
+PLACEMENTS = ("even", "random", "clustered")
+"""Where the needles after the first go: evenly over the context, at random, or right behind the first."""
+
+
+def trials(ladder: Ladder, *, has_depth: bool = True) -> list[Trial]:
+    """All trials, numbered by repeat, then length, then depth.
+
+    Without depth (nothing is planted) a repeat has one trial a length: other depths would be the same
+    prompt again, counted as new evidence.
+    """
+    depths = sorted(set(ladder.depths)) if has_depth else [0.0]
     cells = [
         (repeat, length, depth)
         for repeat in range(ladder.repeats)
         for length in sorted(set(ladder.lengths))
-        for depth in sorted(set(ladder.depths))
+        for depth in depths
     ]
     return [Trial(index, length, depth, repeat) for index, (repeat, length, depth) in enumerate(cells)]
+
+
+def needle_depths(depth: float, num_needles: int, placement: str, rng: np.random.Generator) -> list[float]:
+    """Depths of all needles in percent, the first at ``depth``.
+
+    Those of the others do not depend on it, so trials of a repeat go on sharing their beginnings.
+    """
+    others = max(0, num_needles - 1)
+    if placement == "even":
+        rest = [100 * (number + 0.5) / others for number in range(others)]
+    elif placement == "random":
+        rest = [float(drawn) for drawn in rng.uniform(0, 100, others)]
+    else:
+        rest = [depth] * others
+    return [depth, *rest][:num_needles]
 
 
 def check_limit(ladder: Ladder, max_length: int, model: str) -> None:

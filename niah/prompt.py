@@ -9,7 +9,7 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.records import Context, Problem, Prompt, View
-from niah.splice import Control, Piece, is_canonical, splice
+from niah.splice import Control, Piece, Spliced, is_canonical, splice
 from niah.tokens import Tokenizer
 
 _CONTENT = "NIAHxCONTENTx7f3a"
@@ -39,14 +39,12 @@ def frame(
 ) -> Frame:
     """The frame of one problem.
 
-    ``template`` is the task's text with {context} and {question}. With ``chat`` it becomes a user
+    ``template`` is the task's text with {context}, {question} and perhaps {instruction}. With ``chat`` it becomes a user
     message in the model's own chat template, else plain text after the tokenizer's first ids. With
     ``answer_prefix`` the model is given the beginning of its answer. Raises NiahError when the
     assembled ids differ from what the model's tokenizer makes of the same text.
     """
-    opening, closing = template.strip().split("{context}")
-    opening = opening.replace("{question}", problem.question)
-    closing = closing.replace("{question}", problem.question)
+    opening, closing = around(template, problem)
     if chat:
         rendered = render_chat(tokenizer, opening + _CONTENT + closing, system, template_arguments, where)
         if answer_prefix:
@@ -69,6 +67,14 @@ def frame(
     )
     _check_frame(tokenizer, result, first, head + opening, closing + tail, where)
     return result
+
+
+def around(template: str, problem: Problem) -> tuple[str, str]:
+    """The task's text before and after the context."""
+    opening, closing = template.strip().split("{context}")
+    for mark, text in (("{instruction}", problem.instruction), ("{question}", problem.question)):
+        opening, closing = opening.replace(mark, text), closing.replace(mark, text)
+    return problem.preamble + opening, closing
 
 
 def render_chat(
@@ -118,10 +124,14 @@ def split_controls(tokenizer: Tokenizer, text: str) -> list[Piece]:
 
 
 def render(
-    tokenizer: Tokenizer, frame: Frame, context: Context, view: View, problem: Problem, max_tokens: int
+    tokenizer: Tokenizer, frame: Frame, context: Context, view: View, problem: Problem, max_tokens: int,
+    whole: Spliced | None = None,
 ) -> Prompt:
-    """The prompt for a view. Raises NiahError when its ids are not canonical."""
-    whole = splice(tokenizer, frame.around(view.pieces))
+    """The prompt for a view; ``whole`` is it assembled, where that was done before.
+
+    Raises NiahError when its ids are not canonical.
+    """
+    whole = whole or splice(tokenizer, frame.around(view.pieces))
     spans = tuple(
         whole.spans[frame.num_before + place]
         for place, kept in zip(context.needles, view.kept, strict=True)
@@ -137,7 +147,7 @@ def render(
 
 def digest(ids: np.ndarray) -> str:
     """sha256 of the ids as little-endian int32: the identity of a prompt."""
-    return hashlib.sha256(np.ascontiguousarray(ids, dtype="<i4").tobytes()).hexdigest()
+    return hashlib.sha256(memoryview(np.ascontiguousarray(ids, dtype="<i4"))).hexdigest()
 
 
 def _check_frame(

@@ -1,14 +1,19 @@
-"""From a trial to its prompt: the one path that ``run`` takes and ``show`` takes again."""
+"""From a trial to its prompt: the one path that ``run``, ``build`` and ``show`` take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
 
 from niah import context, plan, prompt, weights
 from niah.config import Run
 from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.records import Context, Problem, Prompt, Stretch, Trial, View
+from niah.splice import splice
 from niah.tokens import Tokenizer
+from niah.units import format_length
 
 
 @dataclass(frozen=True)
@@ -23,54 +28,111 @@ class Built:
 
 
 class Recipe:
-    """A run's settings with its tokenizer and haystack loaded; needs no engine."""
+    """A run's settings with its tokenizer and haystack loaded; needs no engine and no weights."""
 
     def __init__(self, run: Run):
         self.run = run
         plan.check_limit(run.ctx, run.model.max_length, run.model.name)
-        self.files = weights.resolve(run.model)
+        self._fills = hasattr(run.task, "fill")
+
+    @cached_property
+    def files(self) -> weights.ModelFiles:
+        return weights.resolve(self.run.model)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return weights.load_tokenizer(self.run.model, self.files)
+        return weights.load_tokenizer(self.run.model, lambda: self.files)
 
     @cached_property
-    def corpus(self) -> corpus.Corpus:
-        return corpus.load(self.run.haystack, self.tokenizer)
+    def corpus(self) -> corpus.Corpus | None:
+        """The haystack, or None for a task that writes the whole context."""
+        return None if self._fills else corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
 
     @cached_property
     def trials(self) -> list[Trial]:
-        return plan.trials(self.run.ctx)
+        return plan.trials(self.run.ctx, has_depth=self.run.task.has_depth)
+
+    def sources(self) -> dict[str, Any]:
+        """Where text and tokens come from, for run.json."""
+        source = self.corpus
+        facts = {"tokenizer_sha256": self.tokenizer.sha256, "haystack_sha256": source.sha256 if source else None}
+        if source:
+            facts |= {
+                "haystack_tokens": source.unique_tokens, "haystack_documents": source.num_documents,
+                "haystack_skipped": list(source.skipped), "haystack_licence": source.haystack.licence,
+            }
+        return facts
+
+    def notes(self) -> list[str]:
+        """What a user should know before anything runs: documents left out, text that repeats."""
+        if not (source := self.corpus):
+            return []
+        lines = []
+        if source.skipped:
+            lines.append(f"haystack {source.haystack.name}: left out {len(source.skipped)}; first: {source.skipped[0]}")
+        longest = max(self.run.ctx.lengths)
+        if (share := source.repeated_share(longest)) and not source.haystack.repetitive:
+            lines.append(
+                f"haystack {source.haystack.name}: {source.num_tokens:,} tokens of unique text, so {share:.0%} of a context "
+                f"of {format_length(longest)} repeats; haystack=mixed or generated does not, haystack.repeat=forbid refuses"
+            )
+        return lines
 
     @lru_cache(maxsize=4)  # noqa: B019 - a recipe lives as long as its run
     def of_repeat(self, repeat: int) -> tuple[Problem, Stretch, prompt.Frame]:
         """What all lengths and depths of a repeat share."""
-        run, tokenizer = self.run, self.tokenizer
-        problem = run.task.problem(plan.generator(run.seed, repeat, "problem"), self.corpus.holds)
+        run, source = self.run, self.corpus
+        problem = run.task.problem(plan.generator(run.seed, repeat, "problem"), source)
+        planted = tuple(run.haystack.planted(needle) for needle in problem.needles)
         self._check_budget(problem)
-        stretch = self.corpus.stretch(
-            max(run.ctx.lengths), plan.generator(run.seed, repeat, "stretch"), tokenizer
+        rng = plan.generator(run.seed, repeat, "stretch")
+        stretch = source.stretch(max(run.ctx.lengths), rng, self.tokenizer)
+        return replace(problem, needles=planted), stretch, self._frame(problem)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def of_length(self, repeat: int, length: int) -> tuple[Problem, Stretch, prompt.Frame]:
+        """The same for a task that writes the context itself, for one length."""
+        run = self.run
+
+        def num_tokens_of(text: str) -> int:
+            return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
+
+        problem = run.task.fill(
+            plan.generator(run.seed, repeat, "problem"), run.haystack.language, length - run.task.answer_tokens,
+            num_tokens_of,
         )
-        chat = run.model.chat if run.model.chat is not None else tokenizer.chat_template is not None
-        frame = prompt.frame(
-            tokenizer, run.task.template, problem, chat=chat, answer_prefix=run.model.answer_prefix,
-            system=run.model.system, template_arguments=run.model.chat_template_arguments, where="model.chat",
+        frame = self._frame(problem)
+        room = length - run.task.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens
+        if room < 1:
+            raise NiahError(f"ctx.lengths={length:,}: question and example do not fit; expected a longer length")
+        problem = run.task.fill(
+            plan.generator(run.seed, repeat, "problem"), run.haystack.language, room, num_tokens_of
         )
-        return problem, stretch, frame
+        self._check_budget(problem)
+        ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self.tokenizer))
+        return problem, Stretch(ids, run.task.name, 0), self._frame(problem)
 
     def build(self, trial: Trial) -> Built:
         """The prompt of a trial, exactly ``length - max_tokens`` ids when all of it is read."""
-        problem, stretch, frame = self.of_repeat(trial.repeat)
-        max_tokens = self.run.task.answer_tokens
-        num_prompt_tokens = trial.length - max_tokens
-        depths = (trial.depth,) * len(problem.needles)
-        where = f"ctx.lengths={trial.length:,}"
-        built = context.build(
-            self.tokenizer, frame, stretch, problem, depths, num_prompt_tokens, where
+        run = self.run
+        problem, stretch, frame = (
+            self.of_length(trial.repeat, trial.length) if self._fills else self.of_repeat(trial.repeat)
         )
-        view = self.run.reader.read(built, problem)
-        made = prompt.render(self.tokenizer, frame, built, view, problem, max_tokens)
-        if view.pieces is built.pieces and len(made.ids) != num_prompt_tokens:
+        max_tokens = run.task.answer_tokens
+        num_prompt_tokens = trial.length - max_tokens
+        rng = plan.generator(run.seed, trial.repeat, "depths")
+        depths = plan.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)
+        where = f"ctx.lengths={trial.length:,}"
+        built, whole = context.build(
+            self.tokenizer, frame, stretch, problem, sorted(depths) if problem.in_order else depths,
+            num_prompt_tokens, where,
+        )
+        view = run.reader.read(built, problem)
+        is_whole = view.pieces is built.pieces
+        made = prompt.render(
+            self.tokenizer, frame, built, view, problem, max_tokens, whole if is_whole else None
+        )
+        if is_whole and len(made.ids) != num_prompt_tokens:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
         return Built(problem, stretch, built, view, made)
 
@@ -79,10 +141,20 @@ class Recipe:
         for trial in {trial.length: trial for trial in self.trials}.values():
             self.build(trial)
 
+    def _frame(self, problem: Problem) -> prompt.Frame:
+        model, tokenizer = self.run.model, self.tokenizer
+        chat = model.chat if model.chat is not None else tokenizer.chat_template is not None
+        return prompt.frame(
+            tokenizer, self.run.task.template, problem, chat=chat, answer_prefix=model.answer_prefix,
+            system=model.system, template_arguments=model.chat_template_arguments, where="model.chat",
+        )
+
     def _check_budget(self, problem: Problem) -> None:
-        longest = max(len(self.tokenizer.encode(" " + target).ids) for target in problem.targets)
-        if longest > self.run.task.answer_tokens:
+        """All targets must fit the answer (or, where one is enough, the first)."""
+        wanted = problem.targets if self.run.task.all_targets else problem.targets[:1]
+        needed = sum(len(self.tokenizer.encode(" " + target).ids) for target in wanted)
+        if needed > self.run.task.answer_tokens:
             raise NiahError(
                 f"task.max_tokens: too few for the answer; got {self.run.task.answer_tokens}; expected at "
-                f"least {longest} for {problem.targets[0]!r}; raise it"
+                f"least {needed} for {', '.join(wanted)[:80]!r}; raise it"
             )

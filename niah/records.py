@@ -48,28 +48,38 @@ class Trial:
 class Problem:
     """What is planted, what is asked and what a right answer holds.
 
-    ``answer_prefix`` is the beginning of the answer, used where the model is given one.
+    The first needle goes to the cell's depth. ``answer_prefix`` is the beginning of the answer, used
+    where the model is given one. ``distractors`` are wrong answers that the text offers too.
+    ``in_order``: needles stand in the text in the order given here. ``as_paragraphs``: they stand
+    between paragraphs, not sentences. ``text`` replaces the haystack, ``instruction`` fills the
+    template's {instruction}, ``preamble`` stands before all of it (a solved example).
     """
 
     needles: tuple[str, ...]
     question: str
     targets: tuple[str, ...]
     answer_prefix: str = ""
+    distractors: tuple[str, ...] = ()
+    in_order: bool = False
+    as_paragraphs: bool = False
+    text: str | None = None
+    instruction: str = ""
+    preamble: str = ""
 
 
 @dataclass(frozen=True)
 class Stretch:
     """Filler cut from a haystack for one repeat; a shorter length uses a prefix of it.
 
-    ``boundaries`` are the token positions where a sentence has just ended (0 included), ascending.
-    ``repeated_share`` is the share of ``ids`` that the haystack had to give twice.
+    ``repeated_share`` is the share of ``ids`` that the haystack had to give twice. ``by_line``:
+    needles stand as lines of their own, not between sentences.
     """
 
     ids: np.ndarray
-    boundaries: np.ndarray
     source: str
     start: int
     repeated_share: float = 0.0
+    by_line: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,7 @@ class Row:
     engine: str
     kv_cache_dtype: str
     error: str = ""
+    distractors: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

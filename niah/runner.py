@@ -32,6 +32,8 @@ class Summary:
 def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
     recipe = Recipe(settings)
+    for line in recipe.notes():
+        console.note(line)
     recipe.check()
     content = _content(settings, recipe)
     name = settings.name or _automatic_name(settings, content["fingerprint"])
@@ -115,6 +117,7 @@ def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure
         "depth": trial.depth,
         "repeat": trial.repeat,
         "targets": list(built.problem.targets),
+        "distractors": list(built.problem.distractors),
         "prompt_sha256": built.prompt.sha256,
         "needle_spans": [list(span) for span in built.prompt.spans],
         "needle_depths": list(built.context.depths),
@@ -123,7 +126,7 @@ def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure
         "num_prompt_tokens": len(built.prompt.ids),
         "model": settings.model.name,
         "task": settings.task.name,
-        "haystack": settings.haystack.name,
+        "haystack": built.stretch.source,
         "reader": settings.reader.name,
         "engine": settings.engine.name,
         "kv_cache_dtype": settings.kv.dtype,
@@ -139,7 +142,7 @@ def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure
             f"trial {trial.index}: the engine read {result.num_prompt_tokens} tokens of the "
             f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
         )
-    score, outcome = judge(result.text, built.problem.targets, settings.scorer, result.finish_reason)
+    score, outcome = judge(result.text, built.problem, settings.scorer, result.finish_reason)
     first = result.first_token_seconds
     return Row(
         **common, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
@@ -150,22 +153,15 @@ def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure
 
 def _content(settings: Run, recipe: Recipe) -> dict[str, Any]:
     """What run.json holds before the first trial."""
-    corpus, tokenizer = recipe.corpus, recipe.tokenizer
-    sources = {
-        "haystack_sha256": corpus.sha256,
-        "tokenizer_sha256": tokenizer.sha256,
-        "model_identity": recipe.files.identity,
-    }
+    sources = {**recipe.sources(), "model_identity": recipe.files.identity}
     return {
-        "fingerprint": plan.fingerprint({"config": settings.content, **sources}),
+        "fingerprint": plan.fingerprint({"config": settings.content, "sources": sources}),
         "config": settings.resolved,
-        "sources": {
-            **sources,
-            "haystack_tokens": corpus.num_tokens,
-            "haystack_licence": corpus.licence,
-            "model_licence": settings.model.licence,
+        "sources": {**sources, "model_licence": settings.model.licence},
+        "plan": {
+            "num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens,
+            "has_depth": settings.task.has_depth,
         },
-        "plan": {"num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens},
         "environment": environment.describe(),
     }
 

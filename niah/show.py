@@ -29,10 +29,8 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
     if prompt.sha256 != row.prompt_sha256:
         changed = [
             name
-            for name, now in (
-                ("haystack", recipe.corpus.sha256), ("tokenizer", recipe.tokenizer.sha256),
-            )
-            if content["sources"][f"{name}_sha256"] != now
+            for name in ("haystack", "tokenizer")
+            if content["sources"][f"{name}_sha256"] != recipe.sources()[f"{name}_sha256"]
         ]
         raise NiahError(
             f"{path}: trial {row.trial} cannot be rebuilt: "

@@ -7,6 +7,7 @@ meets the neighbours' own ids on both sides: no decoding and re-encoding of the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,8 @@ AGREE = 8
 """Ids at the outer edge of a window that must come out as they were."""
 _SHIFTS = 12
 """How far an edge may move to leave a character or a word whole."""
+_FARTHEST = 2 * WINDOW + _SHIFTS
+"""Ids of a neighbour that a seam can depend on."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,40 @@ Piece = str | np.ndarray | Control
 
 @dataclass(frozen=True)
 class Spliced:
-    """Ids of the whole, int32 (tokens,), and for each piece the tokens [start, stop) that hold it.
+    """``parts`` are the ids of the whole, int32, in runs: views of the arrays where they were kept.
 
-    A token that straddles two pieces belongs to both. ``kept`` says which ids of an array came out
-    unchanged: (start in the array, stop in the array, start in the whole).
+    ``spans`` gives for each piece the tokens [start, stop) that hold it; a token that straddles two
+    pieces belongs to both. ``kept`` says which ids of an array came out unchanged: (start in the
+    array, stop in the array, start in the whole).
     """
 
-    ids: np.ndarray
+    parts: tuple[np.ndarray, ...]
     spans: tuple[tuple[int, int], ...]
     kept: tuple[tuple[int, int, int] | None, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(map(len, self.parts))
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """The whole, int32 (tokens,): copied together once, when it is asked for."""
+        return np.concatenate(self.parts, dtype=np.int32) if self.parts else np.empty(0, dtype=np.int32)
 
 
 class SpliceError(Exception):
     """No window was found in which the tokenizer agrees with the ids it gave before."""
 
 
-def splice(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> Spliced:
-    """Ids of the concatenated pieces. Raises SpliceError where a seam cannot be made canonical."""
+_Seam = tuple[Encoding, int, int, int]
+
+
+def splice(tokenizer: Tokenizer, pieces: Sequence[Piece], memo: dict[tuple, _Seam] | None = None) -> Spliced:
+    """The concatenated pieces. Raises SpliceError where a seam cannot be made canonical.
+
+    ``memo`` keeps seams from one call to the next, for calls that differ in one place.
+    """
+    memo = {} if memo is None else memo
     out: list[np.ndarray] = []
     spans: list[tuple[int, int]] = []
     kept: list[tuple[int, int, int] | None] = []
@@ -59,22 +79,21 @@ def splice(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> Spliced:
             run.append(piece)
             continue
         if run:
-            joined = _splice_run(tokenizer, run)
-            out.append(joined.ids)
+            joined = _splice_run(tokenizer, run, memo)
+            out.extend(joined.parts)
             spans.extend((start + total, stop + total) for start, stop in joined.spans)
             kept.extend(k and (k[0], k[1], k[2] + total) for k in joined.kept)
-            total += len(joined.ids)
+            total += joined.num_tokens
             run = []
         if piece is not None:
             out.append(np.array([piece.id], dtype=np.int32))
             spans.append((total, total + 1))
             kept.append(None)
             total += 1
-    ids = np.concatenate(out) if out else np.empty(0, dtype=np.int32)
-    return Spliced(ids, tuple(spans), tuple(kept))
+    return Spliced(tuple(out), tuple(spans), tuple(kept))
 
 
-def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray]) -> Spliced:
+def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray], memo: dict[tuple, _Seam]) -> Spliced:
     """Splices pieces with no control token between them."""
     # Short id arrays become text; then texts and long arrays alternate, a text at either end.
     groups: list[list[tuple[int, str]]] = [[]]
@@ -95,10 +114,13 @@ def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray]) -> Spliced
         place, left = arrays[number - 1] if number else (-1, None)
         right = arrays[number][1] if number < len(arrays) else None
         text = "".join(part for _, part in group)
-        seam, num_left, num_right, first = _seam(tokenizer, left, text, right)
+        edges = (b"" if left is None else left[-_FARTHEST:].tobytes(), b"" if right is None else right[:_FARTHEST].tobytes())
+        if (found := memo.get((text, *edges))) is None:
+            found = memo[(text, *edges)] = _seam(tokenizer, left, text, right)
+        seam, num_left, num_right, first = found
         if left is not None:
             middle = left[used : len(left) - num_left]
-            lead = _num_same(seam.ids, left[len(left) - num_left :])
+            lead = num_same(seam.ids, left[len(left) - num_left :])
             kept[place] = (used - same, len(left) - num_left + lead, total - same)
             out.append(middle)
             total += len(middle)
@@ -109,14 +131,14 @@ def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray]) -> Spliced
             cursor += len(part)
         if right is not None:
             begun, used = _cover(seam, cursor, cursor, total)[0], num_right
-            same = _num_same(seam.ids[::-1], right[:num_right][::-1])
+            same = num_same(seam.ids[::-1], right[:num_right][::-1])
         out.append(seam.ids)
         total += len(seam.ids)
     ordered = tuple(spans[place] for place in range(len(pieces)))
-    return Spliced(np.concatenate(out), ordered, tuple(kept))
+    return Spliced(tuple(out), ordered, tuple(kept))
 
 
-def _num_same(one: np.ndarray, other: np.ndarray) -> int:
+def num_same(one: np.ndarray, other: np.ndarray) -> int:
     """How many leading ids agree."""
     length = min(len(one), len(other))
     differing = np.flatnonzero(one[:length] != other[:length])
@@ -130,9 +152,7 @@ def _cover(seam: Encoding, start: int, stop: int, offset: int) -> tuple[int, int
     return first + offset, max(first, last) + offset
 
 
-def _seam(
-    tokenizer: Tokenizer, left: np.ndarray | None, text: str, right: np.ndarray | None
-) -> tuple[Encoding, int, int, int]:
+def _seam(tokenizer: Tokenizer, left: np.ndarray | None, text: str, right: np.ndarray | None) -> _Seam:
     """Tokenises ``text`` between its neighbours.
 
     Returns the encoding, how many ids of ``left`` and of ``right`` it replaces, and the character

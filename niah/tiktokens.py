@@ -1,8 +1,10 @@
 """Vendors' own tokenizers that ship as tiktoken ranks inside packages: Llama 4 and Qwen."""
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -51,10 +53,13 @@ class TiktokenTokenizer:
         text = self._normal(text)
         return self._encoded(text, self._encoding.encode_ordinary(text))
 
-    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
-        texts = [self._normal(text) for text in texts]
-        batch = self._encoding.encode_ordinary_batch(texts)
-        return [self._encoded(text, ids) for text, ids in zip(texts, batch, strict=True)]
+    def encode_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        def encode(text: str) -> np.ndarray:
+            ids = self._encoding.encode_to_numpy(self._normal(text), disallowed_special=())
+            return ids.view(np.int32)
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            return list(threads.map(encode, texts))
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         return self._encoding.decode(np.asarray(ids).tolist())

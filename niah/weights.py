@@ -9,13 +9,14 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from niah import cache, tiktokens, tokens
+from niah import cache, packaged, tiktokens, tokens
 from niah.errors import NiahError
 from niah.model import Model
 
@@ -66,14 +67,18 @@ def resolve(model: Model) -> ModelFiles:
     return _from_hub(model)
 
 
-def load_tokenizer(model: Model, files: ModelFiles) -> tokens.Tokenizer:
-    """The model's own tokenizer."""
-    if model.tokenizer == "llama4":
+def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> tokens.Tokenizer:
+    """The model's own tokenizer; ``files`` is asked only where they hold it."""
+    name = model.tokenizer
+    if name == "llama4":
         return tiktokens.llama4_tokenizer()
-    if model.tokenizer.startswith("qwen"):
-        return tiktokens.qwen_tokenizer(model.tokenizer)
-    folder = Path(model.tokenizer).expanduser() if model.tokenizer else files.folder
-    return tokens.from_folder(folder, "model.tokenizer" if model.tokenizer else "model.path")
+    if name.startswith("qwen"):
+        return tiktokens.qwen_tokenizer(name)
+    if name and not Path(name).expanduser().is_dir():
+        return packaged.tokenizer(name)
+    if name:
+        return tokens.from_folder(Path(name).expanduser(), "model.tokenizer")
+    return tokens.from_folder(files().folder, "model.path")
 
 
 def _from_hub(model: Model) -> ModelFiles:

@@ -1,5 +1,8 @@
 """Exact length, whole needles, haystack in order: over real tokenizers and awkward text."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import load_tokenizer
@@ -26,8 +29,8 @@ TEMPLATE = "{context}\n\n{question}"
 def stretch_of(name: str, text: str, num_tokens: int) -> Stretch:
     tokenizer = load_tokenizer(name)
     text = (text + "\n\n") * (1 + 8 * num_tokens // max(1, len(text)))
-    ids, boundaries, _ = corpus.tokenise(text, tokenizer)
-    return Stretch(ids, boundaries, "test", 0)
+    ids = np.concatenate(corpus.tokenise(corpus.chunks([text], ""), tokenizer))
+    return Stretch(ids, "test", 0)
 
 
 def frame_of(name: str, problem: Problem) -> prompt.Frame:
@@ -40,8 +43,9 @@ def frame_of(name: str, problem: Problem) -> prompt.Frame:
 
 def built(name, stretch, problem, depth, num_tokens):
     tokenizer, frame = load_tokenizer(name), frame_of(name, problem)
-    made = context.build(tokenizer, frame, stretch, problem, (depth,) * len(problem.needles), num_tokens, "test")
+    made, whole = context.build(tokenizer, frame, stretch, problem, (depth,) * len(problem.needles), num_tokens, "test")
     view = Full().read(made, problem)
+    assert whole.num_tokens == num_tokens
     return made, prompt.render(tokenizer, frame, made, view, problem, 32)
 
 
@@ -104,12 +108,45 @@ def test_several_needles_keep_their_own_places():
     problem = Problem(("First fact is red.", "Second fact is blue."), "Which?", ("red", "blue"))
     stretch = stretch_of("smollm2", "Nothing happened here today. ", 2000)
     tokenizer, frame = load_tokenizer("smollm2"), frame_of("smollm2", problem)
-    made = context.build(tokenizer, frame, stretch, problem, (80, 20), 900, "test")
+    made, _ = context.build(tokenizer, frame, stretch, problem, (80, 20), 900, "test")
     sent = prompt.render(tokenizer, frame, made, Full().read(made, problem), problem, 32)
     assert len(sent.ids) == 900
     for needle, (start, stop) in zip(problem.needles, sent.spans, strict=True):
         assert needle in tokenizer.decode(sent.ids[start:stop])
     assert sent.spans[0][0] > sent.spans[1][0]
+
+
+def test_needles_at_one_place_do_not_run_together():
+    problem = Problem(("First fact is red.", "Second fact is blue."), "Which?", ("red", "blue"))
+    stretch = stretch_of("smollm2", "Nothing happened here today. ", 2000)
+    _, sent = built("smollm2", stretch, problem, 50, 900)
+    text = load_tokenizer("smollm2").decode(sent.ids)
+    assert re.search(r"\sFirst fact is red\. Second fact is blue\.\s+Nothing ", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_planted_is_a_context_too(name):
+    made, sent = built(name, stretch_of(name, "A day like any other. ", 900), Problem((), "Which?", ("none",)), 0, 500)
+    assert len(sent.ids) == 500 and sent.spans == () and made.depths == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_needles_of_line_sources_stand_on_lines_of_their_own(name):
+    tokenizer = load_tokenizer(name)
+    lines = "def f(x):\n    return x + 1\n\n\nclass A:\n    pass\n# done\n"
+    stretch = replace(stretch_of(name, lines, 1500), by_line=True)
+    for depth in (0, 33, 50, 71, 100):
+        _, sent = built(name, stretch, replace(PROBLEM, needles=("# " + PROBLEM.needles[0],)), depth, 700)
+        shown = tokenizer.decode(sent.ids)
+        assert "\n# The special magic word for Lisbon is umbrella.\n" in shown or depth == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paragraph_needles_stand_between_paragraphs(name):
+    tokenizer = load_tokenizer(name)
+    stretch = stretch_of(name, "Title\nThe mill stood still. It rained.\n\nOther\nThe sun came out. All was well.", 1500)
+    _, sent = built(name, stretch, replace(PROBLEM, as_paragraphs=True), 50, 700)
+    assert f"\n\n{PROBLEM.needles[0]}\n\n" in tokenizer.decode(sent.ids)
 
 
 def test_needle_longer_than_the_context_is_refused():

@@ -13,6 +13,23 @@ def test_grid_is_numbered_for_people():
     ]
 
 
+def test_without_depth_a_repeat_has_one_trial_a_length():
+    trials = plan.trials(Ladder(lengths=[1024, 2048], depths=[0.0, 50.0], repeats=3), has_depth=False)
+    assert [(t.repeat, t.length) for t in trials] == [(r, n) for r in range(3) for n in (1024, 2048)]
+
+
+@pytest.mark.parametrize("placement", plan.PLACEMENTS)
+def test_first_needle_is_at_the_depth_and_the_others_stay(placement):
+    one, other = (plan.needle_depths(depth, 4, placement, plan.generator(0, 1, "depths")) for depth in (30.0, 70.0))
+    assert one[0] == 30 and other[0] == 70 and len(one) == 4 and all(0 <= depth <= 100 for depth in one)
+    assert (one[1:] == other[1:]) == (placement != "clustered")
+    assert plan.needle_depths(50.0, 0, placement, plan.generator(0, 0, "x")) == []
+
+
+def test_even_means_even():
+    assert plan.needle_depths(10.0, 5, "even", plan.generator(0, 0, "x")) == [10, 12.5, 37.5, 62.5, 87.5]
+
+
 def test_order_shares_prefixes_deepest_first():
     ordered = plan.in_running_order(plan.trials(Ladder(lengths=[1024, 2048], depths=[0.0, 50.0, 100.0], repeats=2)))
     assert [t.repeat for t in ordered] == [0] * 6 + [1] * 6

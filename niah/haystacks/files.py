@@ -1,53 +1,195 @@
-"""The user's own text files."""
+"""The user's own files: which ones a path names, and the text in each of them."""
 
+import logging
+import os
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import regex
 
 from niah.errors import NiahError
+from niah.haystacks import Skip, Source
+from niah.haystacks.code import ALL, matching, shown, stamp
+
+_SUFFIXES = frozenset((
+    ".txt", ".md", ".rst", ".html", ".htm", ".pdf", ".py", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs",
+    ".rb", ".sh", ".json", ".jsonl", ".csv", ".tsv", ".tex", ".log", ".yaml", ".yml", ".toml", ".org", ".srt",
+))
+_EXTRACTORS = ("beautifulsoup4", "pypdf")
+_PART_CHARACTERS = 4_000_000  # of one document; longer texts are given in parts
+_YAML_OR_TOML = regex.compile(
+    r"\A(?:---[ \t]*\n(?:[\w\"'.-]+[ \t]*:\s.*?\n)?(?:---|\.\.\.)|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?:\n|\Z)",
+    regex.DOTALL,
+)
+_UNSEEN = ("script", "style", "template", "noscript")
+_LINES = ("br", "li", "tr", "div", "dt", "dd", "option", "figcaption", "caption", "title")
+_BLOCKS = (
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "table", "ul", "ol", "dl", "section", "article",
+    "header", "footer", "main", "nav", "aside", "figure", "form", "hr", "body",
+)
+_LINE, _BLOCK = "\v", "\f"  # stand for the ends of lines and blocks: any number in a row is one end
+_MARKS = {**dict.fromkeys(_LINES, _LINE), **dict.fromkeys(_BLOCKS, _BLOCK), "td": " ", "th": " "}
+_KEPT = {ord(" "): "\1", ord("\n"): "\2"}  # white space of <pre>, while the rest is collapsed
+_WRITTEN = {1: " ", 2: "\n"}
 
 
-@dataclass(frozen=True)
-class Files:
-    """Every UTF-8 text file that ``path`` names: one file, a folder (all files below it) or a glob.
+class _Unusable(Exception):
+    """Why a file gives no text; and what to do about it."""
 
-    ``pattern`` filters the files of a folder. Files are read in the order of their names.
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Source):
+    """Text, Markdown, HTML, PDF and code that ``path`` and ``paths`` name: files, folders, globs.
+
+    ``path`` may hold several, with commas between. Of a folder, files of known text suffixes are read;
+    a ``pattern`` of one's own takes whatever matches. Hidden files are left out. A bad file is skipped
+    as long as another one can be read.
     """
 
     name: str = "files"
     licence: str = "the user's own text"
     path: str = ""
-    pattern: str = "**/*.txt"
+    paths: list[str] = field(default_factory=list)
+    pattern: str = ALL
+    encoding: str = "utf-8"
+    max_file_mb: int = 2048
 
-    def documents(self) -> Iterator[str]:
-        for file in self._files():
-            raw = file.read_bytes()
-            if b"\0" in raw[:65_536]:
-                raise NiahError(f"haystack.path: {file} is a binary file; expected UTF-8 text; leave it out")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            "x".encode(self.encoding)
+        except LookupError as error:
+            raise NiahError(
+                f"haystack.encoding: got {self.encoding!r}; expected the name of an encoding, as utf-8 or latin-1"
+            ) from error
+
+    def identity(self) -> str:
+        extractors = [f"{d.name} {d.version}" for name in _EXTRACTORS for d in metadata.distributions(name=name)]
+        return f"{self!r} {stamp(self._files(lambda _: None))} {extractors}"
+
+    def documents(self, skip: Skip) -> Iterator[str]:
+        files = self._files(skip)
+        reasons = []
+        for file in files:
             try:
-                text = raw.decode("utf-8-sig")
-            except UnicodeDecodeError as error:
-                raise NiahError(
-                    f"haystack.path: {file} is not UTF-8 (byte {error.start}); expected UTF-8 text; "
-                    f"convert it: iconv -f LATIN1 -t UTF-8 {file.name}"
-                ) from error
-            if not text.strip():
-                raise NiahError(f"haystack.path: {file} is empty; expected text; leave it out")
-            yield text
+                text = self._text(file)
+            except _Unusable as error:
+                reasons.append(f"{shown(file)}: {error}")
+                if len(files) > 1:
+                    skip(reasons[-1])
+            else:
+                yield from parts(text)
+        if len(reasons) == len(files):
+            among = f"no text in any of {len(files)} files; the first, " if len(files) > 1 else ""
+            raise NiahError(f"haystack.path: {among}{reasons[0]}")
 
-    def _files(self) -> list[Path]:
-        if not self.path:
+    def _files(self, skip: Skip) -> list[Path]:
+        exists = os.path.exists(os.path.expanduser(self.path))
+        named = [*([self.path] if exists else self.path.split(",")), *self.paths]
+        named = [path.strip() for path in named if path.strip()]
+        if not named:
             raise NiahError("haystack.path: not given; expected a file, folder or glob of text; haystack.path=my.txt")
-        place = Path(self.path).expanduser()
-        if place.is_dir():
-            found = sorted(file for file in place.glob(self.pattern) if file.is_file())
-            wanted = f"files matching {self.pattern} in {place} (set haystack.pattern)"
-        elif place.is_file():
-            return [place]
-        else:
-            anchor = Path(place.anchor or ".")
-            found = sorted(f for f in anchor.glob(str(place.relative_to(place.anchor))) if f.is_file())
-            wanted = "an existing file, folder or glob"
-        if not found:
-            raise NiahError(f"haystack.path: nothing to read; got {self.path!r}; expected {wanted}")
-        return found
+        found: dict[Path, None] = {}
+        for path in named:
+            found.update(dict.fromkeys(matching(path, self.pattern, skip, _SUFFIXES)))
+        return list(found)
+
+    def _text(self, file: Path) -> str:
+        try:
+            size_mb = file.stat().st_size / 1e6
+            if size_mb > self.max_file_mb:
+                raise _Unusable(f"holds {size_mb:,.0f} MB; split it, or raise haystack.max_file_mb={self.max_file_mb}")
+            suffix = file.suffix.lower()
+            text = _pdf(file) if suffix == ".pdf" else self._decoded(file.read_bytes(), file, suffix)
+        except OSError as error:
+            raise _Unusable(f"cannot be read ({error.strerror or error}); check its permissions") from error
+        if not text or text.isspace():
+            raise _Unusable("is empty, or holds no text; put text into it or leave it out")
+        return text
+
+    def _decoded(self, raw: bytes, file: Path, suffix: str) -> str:
+        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else self.encoding
+        if b"\0" in raw and "16" not in encoding and "32" not in encoding:
+            raise _Unusable("is a binary file (it holds NUL bytes); leave it out")
+        if suffix in (".html", ".htm"):
+            return _html(raw, encoding, file.name)
+        text = _decode(raw, encoding, file.name).replace("\r\n", "\n").replace("\r", "\n")
+        if suffix == ".md" and (front := _YAML_OR_TOML.match(text[:100_000])):
+            return text[front.end() :]
+        return text
+
+
+def parts(text: str) -> Iterator[str]:
+    """The text in parts of a few million characters, cut at a paragraph, else a line, else a space."""
+    start = 0
+    while start < len(text):
+        stop = start + _PART_CHARACTERS
+        if stop < len(text):
+            places = (text.rfind(mark, start + 1, stop) for mark in ("\n\n", "\n", " "))
+            stop = next((place for place in places if place > 0), stop)
+        # PDF and JSON can hold halves of characters (lone surrogates), which no file could keep
+        yield text[start:stop].encode(errors="replace").decode()
+        start = stop
+
+
+def _decode(raw: bytes, encoding: str, name: str) -> str:
+    try:
+        return raw.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
+    except (UnicodeError, LookupError) as error:  # HTML may declare an encoding that there is not
+        raise _Unusable(
+            f"is not {encoding.upper()} (byte {getattr(error, 'start', 0)}); set haystack.encoding, or convert it: "
+            f"iconv -f LATIN1 -t UTF-8 {name}"
+        ) from error
+
+
+def _html(raw: bytes, encoding: str, name: str) -> str:
+    """What a browser would show, every block on lines of its own."""
+    try:
+        from bs4 import BeautifulSoup, CData, NavigableString, Tag
+        from bs4.dammit import EncodingDetector
+    except ImportError as error:
+        raise _Unusable('is HTML, which needs beautifulsoup4; pip install "niah[files]"') from error
+    declared = EncodingDetector.find_declared_encoding(raw, is_html=True)
+    markup = _decode(raw, declared or encoding, name).replace("\r\n", "\n")
+    with warnings.catch_warnings(action="ignore"):  # of XHTML and the like, which this parser reads well
+        todo: list[Any] = [BeautifulSoup(markup, "html.parser")]
+    pieces: list[str] = []
+    while todo:  # no recursion: pages are nested as deep as they like
+        item = todo.pop()
+        if type(item) is str:
+            pieces.append(item)
+        elif isinstance(item, Tag) and item.name not in _UNSEEN and not item.has_attr("hidden"):
+            mark = _MARKS.get(item.name, "")
+            pre = item.name == "pre"
+            inside = [item.get_text().strip("\n").translate(_KEPT)] if pre else reversed(item.contents)
+            todo += [mark, *inside, mark]
+        elif type(item) in (NavigableString, CData):  # and not a comment, a doctype ...
+            pieces.append(regex.sub(r"\s+", " ", item))
+    text = regex.sub(r" {2,}", " ", "".join(pieces))
+    text = regex.sub(r" ?[\v\f][ \v\f]*", lambda marks: "\n\n" if _BLOCK in marks[0] else "\n", text)
+    return text.translate(_WRITTEN).strip()
+
+
+def _pdf(file: Path) -> str:
+    """The text of its pages. Any error at all in a broken file is that file's, whatever its type."""
+    try:
+        from pypdf import PdfReader
+    except ImportError as error:
+        raise _Unusable('is a PDF, which needs pypdf; pip install "niah[files]"') from error
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL + 1)
+    try:
+        reader = PdfReader(file)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise _Unusable("is encrypted; take its password off: qpdf --decrypt --password=... in.pdf out.pdf")
+        text = "\n\n".join(page.extract_text() for page in reader.pages)
+    except (_Unusable, OSError):
+        raise
+    except Exception as error:
+        raise _Unusable(f"is not a sound PDF ({type(error).__name__}); print it anew, or leave it out") from error
+    if not text.strip():
+        raise _Unusable("is a PDF without text (pictures of pages?); run OCR over it: ocrmypdf in.pdf out.pdf")
+    return text

@@ -37,11 +37,12 @@ _STYLE = {
 def draw(run: Mapping[str, Any], rows: Sequence[Row], folder: Path, settings: ReportSettings) -> list[Path]:
     """Writes heatmap.<format> for each format of the settings and returns the files."""
     lengths = sorted(set(run["config"]["ctx"]["lengths"]))
-    depths = sorted(set(run["config"]["ctx"]["depths"]))
+    has_depth = run["plan"].get("has_depth", True)
+    depths = sorted(set(run["config"]["ctx"]["depths"])) if has_depth else [0.0]
     cells = by_cell(rows)
     with plt.rc_context(_STYLE):
         width = 2.9 + 0.62 * max(len(lengths), 4)
-        height = 2.1 + 0.36 * max(len(depths), 4)
+        height = 2.1 + 0.36 * (max(len(depths), 4) if has_depth else 1.2)
         figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
         colours = matplotlib.colormaps[COLOURS]
         small = len(lengths) > 20
@@ -51,10 +52,10 @@ def draw(run: Mapping[str, Any], rows: Sequence[Row], folder: Path, settings: Re
         axes.set_xlim(-0.5, len(lengths) - 0.5)
         axes.set_ylim(len(depths) - 0.5, -0.5)
         axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
-        axes.set_yticks(range(len(depths)), [f"{depth:g}%" for depth in depths])
+        axes.set_yticks(range(len(depths)), [f"{depth:g}%" for depth in depths] if has_depth else ["whole\ncontext"])
         axes.tick_params(length=0)
         axes.set_xlabel("length (tokens, prompt and answer)")
-        axes.set_ylabel("depth of the needle (0% = start)")
+        axes.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
         scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), colours)
         bar = figure.colorbar(scale, ax=axes, shrink=0.8, aspect=18, pad=0.02, ticks=[0, 0.25, 0.5, 0.75, 1])
         bar.set_label("accuracy")
@@ -111,12 +112,21 @@ def _titles(figure, axes, run: Mapping[str, Any], rows: Sequence[Row]) -> None:
     config = run["config"]
     model = config["model"].get("label") or config["model"]["path"]
     task, answer = config["task"]["name"], config["task"].get("answer")
+    right = ", right is to say that nothing is there" if config["scorer"]["name"] == "claims_absence" else ""
     answered = sum(1 for row in rows if row.score is not None)
     details = [
-        f"accuracy by depth and length, {answered} of {run['plan']['num_trials']} trials",
-        f"task {task}{f' ({answer})' if answer else ''}, haystack {config['haystack']['name']}, "
+        f"accuracy by {'depth and ' if run['plan'].get('has_depth', True) else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
+        f"task {task}{f' ({answer})' if answer else ''}, haystack {_haystack(run, config)}, "
         f"reader {config['reader']['name']}, KV cache {config['kv']['dtype']}",
         f"{run['engine'].get('vllm') or config['engine']['name']} on {hardware_label(run['environment'])}",
     ]
     axes.set_title("\n".join(details), loc="left", fontsize=7, color="#444444", pad=6, linespacing=1.4)
     figure.suptitle(model, x=0.02, ha="left", fontsize=11, fontweight="bold")
+
+
+def _haystack(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    if run["sources"].get("haystack_sha256") is None:
+        return "none: the task writes the text"
+    own = config["haystack"]
+    details = [own[key] for key in ("language", "order") if own.get(key) not in (None, "en", "coherent")]
+    return own["name"] + (f" ({', '.join(details)})" if details else "")

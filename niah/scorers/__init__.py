@@ -7,8 +7,11 @@ from niah.records import Score
 
 
 class Scorer(Protocol):
-    """``name`` labels run.json. ``score`` sees the response with its thinking cut off."""
+    """``name`` labels run.json. ``score`` sees the response with its thinking cut off.
+
+    ``distractors`` are wrong answers that the text offers too.
+    """
 
     name: str
 
-    def score(self, response: str, targets: Sequence[str]) -> Score: ...
+    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score: ...

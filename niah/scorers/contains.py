@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import regex
-
 from niah.records import Score
+from niah.scorers.match import place
 
 
 @dataclass(frozen=True)
@@ -15,18 +14,6 @@ class Contains:
     name: str = "contains"
     whole_words: bool = True
 
-    def score(self, response: str, targets: Sequence[str]) -> Score:
-        found = sum(self._holds(response.casefold(), target.casefold()) for target in targets)
+    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
+        found = sum(place(response, target, whole_words=self.whole_words) is not None for target in targets)
         return Score(found / len(targets), response.strip())
-
-    def _holds(self, response: str, target: str) -> bool:
-        if not self.whole_words:
-            return target in response
-        # a border is needed only where the target itself ends in a letter written with spaces
-        before = r"(?<![\p{L}\p{N}])" if _bordered(target[0]) else ""
-        after = r"(?![\p{L}\p{N}])" if _bordered(target[-1]) else ""
-        return regex.search(before + regex.escape(target) + after, response) is not None
-
-
-def _bordered(character: str) -> bool:
-    return regex.match(r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{N}]", character) is not None

@@ -10,7 +10,7 @@ from niah.records import Score
 class Exact:
     name: str = "exact"
 
-    def score(self, response: str, targets: Sequence[str]) -> Score:
+    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
         lines = response.strip().splitlines()
         answer = lines[0] if lines else ""
         hit = any(_bare(answer) == _bare(target) for target in targets)

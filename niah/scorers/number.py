@@ -15,7 +15,7 @@ _NUMBER = regex.compile(r"[-−]?\d[\d,  _]*(?:\.\d+)?")
 class Number:
     name: str = "number"
 
-    def score(self, response: str, targets: Sequence[str]) -> Score:
+    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
         found = _NUMBER.findall(response)
         answer = found[-1] if found else ""
         value = _value(answer)

@@ -1,24 +1,16 @@
 """From a response to a typed outcome: thinking cut first, then the scorer, then what a miss was."""
 
-from collections.abc import Sequence
-
 import regex
 
-from niah.records import Outcome, Score
+from niah.records import Outcome, Problem, Score
 from niah.scorers import Scorer
+from niah.scorers.claims_absence import claims_absence
 
 _THINKING = regex.compile(r"<think>.*?</think>|<\|channel\|>analysis.*?<\|end\|>", regex.DOTALL)
 _OPEN_THINKING = regex.compile(r"<think>.*\Z", regex.DOTALL)
 _REFUSAL = regex.compile(
     r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:can(?:no|')t|won't|will not) (?:help|assist|provide|share|"
     r"answer|do|disclose|comply))|抱歉|我无法|我無法",
-    regex.IGNORECASE,
-)
-_ABSENT = regex.compile(
-    r"\b(?:(?:is|are|was|were)(?: not|n't) (?:\w+ ){0,2}(?:mentioned|given|stated|specified|provided|found|"
-    r"present|included)|(?:does|do|did)(?: not|n't) (?:\w+ ){0,2}(?:mention|contain|include|specify|state|"
-    r"provide|say|appear|give)|no (?:mention|information|reference|such)|unanswerable|(?:can(?:no|')t|could(?: not|n't)) "
-    r"(?:be )?f(?:i|ou)nd)|没有(?:提到|提及|说明)|沒有(?:提到|提及|說明)|未提及",
     regex.IGNORECASE,
 )
 
@@ -35,18 +27,18 @@ def without_thinking(response: str) -> tuple[str, bool]:
     return _OPEN_THINKING.sub("", response).strip(), is_open
 
 
-def judge(response: str, targets: Sequence[str], scorer: Scorer, finish_reason: str) -> tuple[Score, Outcome]:
+def judge(response: str, problem: Problem, scorer: Scorer, finish_reason: str) -> tuple[Score, Outcome]:
     """Score and outcome of one response.
 
     Truncated means that the token budget ended before any answer began, not that an answer was long.
     """
     answer, thinking_open = without_thinking(response)
-    score = scorer.score(answer, targets)
+    score = scorer.score(answer, problem.targets, problem.distractors)
     if score.value >= 1:
         return score, Outcome.CORRECT
     if finish_reason == "length" and (thinking_open or not answer):
         return score, Outcome.TRUNCATED
-    if _ABSENT.search(answer):
+    if claims_absence(answer):
         return score, Outcome.ABSENT_CLAIMED
     if _REFUSAL.search(answer):
         return score, Outcome.REFUSED

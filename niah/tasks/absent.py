@@ -1,0 +1,55 @@
+"""A question whose answer is not in the text: the right answer is to say so.
+
+The counterpart of ``single``: a model that always answers something finds every needle. False alarms
+are answers all the same. Michelangelo (Vodrahalli et al. 2024, arXiv:2409.12640) calls it "IDK".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.records import Problem
+from niah.scorers.claims_absence import ClaimsAbsence
+from niah.tasks import Surroundings, draws
+from niah.tasks.keyed import Keyed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absent(Keyed):
+    """Nothing is planted, and a repeat has one trial a length. With ``num_decoys`` facts about other
+    keys are planted, the first at the cell's depth.
+
+    ``claim`` (empty: the language's) is what the question asks for where nothing is said.
+    """
+
+    name: str = "absent"
+    num_decoys: int = 0
+    claim: str = ""
+
+    all_targets = False
+    scorer = ClaimsAbsence()
+
+    @property
+    def has_depth(self) -> bool:
+        return self.num_decoys > 0
+
+    def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        phrases = self.phrases(haystack)
+        keys = draws.distinct(
+            lambda: draws.key(rng, self.key_kind, phrases["keys"]), 1 + self.num_decoys, "task.num_decoys"
+        )
+        values = draws.distinct(lambda: draws.value(rng, self.answer, phrases["words"]), self.num_decoys, "task.answer")
+        asked = self.worded(phrases, keys, ["", *values], [], values)
+        claim = self.claim or phrases["absent"]["claim"]
+        separator = "" if self.is_wide(asked.question) else " "
+        return Problem(
+            needles=asked.needles[1:],
+            question=asked.question + separator + draws.filled(phrases["absent"]["instruction"], claim=claim),
+            targets=(claim, *phrases["absent"]["phrases"]),
+            answer_prefix=asked.answer_prefix,
+            distractors=tuple(values),
+        )
+
+    @staticmethod
+    def is_wide(text: str) -> bool:
+        return text[-1] in "？。！"

@@ -1,0 +1,120 @@
+"""A chain of facts, each leading to the next; the question holds only its first link.
+
+``form`` tokens: UUIDs that lead to UUIDs and at last to a number, as the hops of needlehaystack 2.0
+(github.com/gkamradt/needle-in-a-haystack). ``form`` variables: RULER's variable tracking (Hsieh et al.
+2024, arXiv:2404.06654, section 3, variable_tracking.py), where all variables of a value are asked for.
+"""
+
+import string
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.haystacks.noise import SENTENCES
+from niah.records import Problem
+from niah.tasks import Planted, Surroundings, draws
+
+_EXAMPLE_LINES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain(Planted):
+    """``num_hops`` steps from link to link; ``num_chains`` - 1 further chains are distractors.
+
+    The first link stands at the cell's depth, the others by ``placement``; variables keep their order.
+    Empty ``question`` and ``answer_prefix`` take the language's (variables: RULER's English).
+    ``example`` puts a solved chain in ten lines of noise before the text, as RULER does.
+    """
+
+    name: str = "chain"
+    form: str = "tokens"
+    num_hops: int = 2
+    num_chains: int = 1
+    instruction: str = ""
+    question: str = ""
+    answer_prefix: str = ""
+    example: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form not in ("tokens", "variables"):
+            raise NiahError(f"task.form: got {self.form!r}; expected tokens or variables")
+        if self.num_hops < 1 or self.num_chains < 1:
+            raise NiahError(f"task.num_hops: got {self.num_hops} hops, {self.num_chains} chains; expected at least 1")
+
+    @property
+    def answer_tokens(self) -> int:
+        return self.max_tokens or (32 if self.form == "tokens" else 30 + 8 * self.num_hops)
+
+    def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        return self._tokens(rng, haystack) if self.form == "tokens" else self._variables(rng, haystack)
+
+    def _tokens(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        own = self.phrases(haystack)["chain"]
+        ends = draws.unseen(lambda: draws.number(rng), self.num_chains, haystack, "task=chain")
+        needles, first = [], ""
+        for end in ends:
+            keys = [draws.random_uuid(rng) for _ in range(self.num_hops + 1)]
+            first = first or keys[0]
+            needles += [draws.filled(own["link"], key=a, value=b) for a, b in pairwise(keys)]
+            needles.append(draws.filled(own["end"], key=keys[-1], value=end))
+        return Problem(
+            needles=tuple(needles),
+            question=draws.filled(self.question or own["question"], first=first),
+            targets=(ends[0],),
+            answer_prefix=draws.filled(self.answer_prefix or own["prefix"], first=first),
+            distractors=tuple(ends[1:]),
+        )
+
+    def _variables(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        length = self.num_hops + 1
+        names = draws.unseen(
+            lambda: _variable(rng, 5), length * self.num_chains, haystack, "task=chain",
+        )
+        values = draws.unseen(lambda: str(rng.integers(10_000, 99_999)), self.num_chains, haystack, "task=chain")
+        needles = []
+        for number, value in enumerate(values):
+            needles += _assignments(names[number * length : (number + 1) * length], value)
+        words = {"value": values[0], "count": length}
+        return Problem(
+            needles=tuple(needles),
+            question=draws.filled(self.question or _QUESTION, **words),
+            targets=tuple(names[:length]),
+            answer_prefix=draws.filled(self.answer_prefix or _PREFIX, **words),
+            distractors=tuple(names[length:]),
+            in_order=self.num_chains == 1,
+            instruction=self.instruction,
+            preamble=self._solved(rng) if self.example else "",
+        )
+
+    def _solved(self, rng: np.random.Generator) -> str:
+        """A short solved example with variables of three letters."""
+        names = draws.distinct(lambda: _variable(rng, 3), self.num_hops + 1, "task.num_hops")
+        value = str(rng.integers(10_000, 99_999))
+        lines = [SENTENCES] * _EXAMPLE_LINES
+        places = sorted(rng.integers(0, _EXAMPLE_LINES + 1, len(names)))
+        for shift, (place, line) in enumerate(zip(places, _assignments(names, value), strict=True)):
+            lines.insert(int(place) + shift, line)
+        words = {"value": value, "count": len(names)}
+        shown = draws.filled(
+            self.template, instruction=self.instruction, context="\n".join(lines),
+            question=draws.filled(self.question or _QUESTION, **words),
+        )
+        return f"{shown} {draws.filled(self.answer_prefix or _PREFIX, **words)} {' '.join(names)}\n\n\n"
+
+
+def _variable(rng: np.random.Generator, num_letters: int) -> str:
+    return "".join(rng.choice(list(string.ascii_uppercase), num_letters))
+
+
+def _assignments(names: list[str], value: str) -> list[str]:
+    return [f"VAR {names[0]} = {value}", *(f"VAR {b} = VAR {a}" for a, b in pairwise(names))]
+
+
+_QUESTION = "Question: Find all variables that are assigned the value {value} in the text above."
+_PREFIX = (
+    "Answer: According to the chain(s) of variable assignment in the text above, {count} variables are assigned "
+    "the value {value}, they are:"
+)

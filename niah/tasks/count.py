@@ -1,0 +1,42 @@
+"""How often something is said: the answer is a number that stands nowhere in the text.
+
+The counting of Counting-Stars (Song et al. 2024, arXiv:2403.11802), with places instead of stars.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.records import Problem
+from niah.scorers.number import Number
+from niah.tasks import Planted, Surroundings, draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count(Planted):
+    """From ``fewest`` to ``most`` needles, drawn anew for each repeat: a constant guess is wrong mostly."""
+
+    name: str = "count"
+    fewest: int = 2
+    most: int = 9
+
+    default_tokens = 16
+    scorer = Number()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.fewest <= self.most:
+            raise NiahError(f"task.fewest: got {self.fewest} to {self.most}; expected at least 1 and at most task.most")
+
+    def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        phrases = self.phrases(haystack)
+        count = int(rng.integers(self.fewest, self.most + 1))
+        keys = draws.distinct(lambda: draws.key(rng, "city", phrases["keys"]), count, "task.most")
+        own = phrases["count"]
+        return Problem(
+            needles=tuple(draws.filled(own["needle"], key=key) for key in keys),
+            question=own["question"],
+            targets=(str(count),),
+            answer_prefix=own["prefix"],
+        )

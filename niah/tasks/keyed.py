@@ -1,0 +1,103 @@
+"""Facts of the form "the special magic number for KEY is VALUE": the base of four tasks.
+
+The key-value needles of RULER (Hsieh et al. 2024, arXiv:2404.06654, section 3 and niah.py): number of
+keys, of values per key and of keys asked for, kind of key and value.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.records import Problem
+from niah.tasks import Planted, Surroundings, draws
+
+_TOKENS = {"word": (32, 16), "number": (32, 16), "uuid": (64, 48)}
+"""Answer budget: for one value, for each further one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyed(Planted):
+    """``answer`` is number (7 digits), word or uuid; ``key_kind`` city, pair (adjective-noun) or uuid.
+
+    Empty ``needle``, ``question`` and ``answer_prefix`` take the language's own phrases; given ones may
+    use {key} ({keys}: all asked for), {value}, {answer} and {answers}. Keys that are not asked for are
+    distractors.
+    """
+
+    answer: str = "number"
+    key_kind: str = "city"
+    num_keys: int = 1
+    num_values: int = 1
+    num_queries: int = 1
+    needle: str = ""
+    question: str = ""
+    answer_prefix: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, got, choices in (
+            ("answer", self.answer, draws.ANSWERS), ("key_kind", self.key_kind, draws.KEYS),
+        ):
+            if got not in choices:
+                raise NiahError(f"task.{name}: unknown kind; got {got!r}; expected one of {', '.join(choices)}")
+        for name in ("num_keys", "num_values", "num_queries"):
+            if getattr(self, name) < 1:
+                raise NiahError(f"task.{name}: got {getattr(self, name)}; expected at least 1")
+        if self.num_queries > self.num_keys:
+            raise NiahError(
+                f"task.num_queries: got {self.num_queries} of {self.num_keys} keys (task.num_keys); expected at most those"
+            )
+        self._check_needle()
+
+    def _check_needle(self) -> None:
+        if self.needle and "{value}" not in self.needle:
+            raise NiahError(f"task.needle: does not hold the answer; got {self.needle!r}; expected {{value}} in it")
+
+    @property
+    def answer_tokens(self) -> int:
+        first, further = _TOKENS[self.answer]
+        return self.max_tokens or first + further * (self.num_values * self.num_queries - 1)
+
+    def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        phrases = self.phrases(haystack)
+        keys = self.keys(rng, phrases)
+        count = self.num_queries * self.num_values
+        targets = self.values(rng, phrases, haystack, count)
+        others = draws.distinct(
+            lambda: draws.value(rng, self.answer, phrases["words"]), len(keys) * self.num_values - count,
+            f"task.answer={self.answer}", targets,
+        )
+        return self.worded(phrases, keys, [*targets, *others], targets, others)
+
+    def keys(self, rng: np.random.Generator, phrases: dict) -> list[str]:
+        return draws.distinct(
+            lambda: draws.key(rng, self.key_kind, phrases["keys"]), self.num_keys, f"task.num_keys={self.num_keys}"
+        )
+
+    def values(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
+        return draws.unseen(
+            lambda: draws.value(rng, self.answer, phrases["words"]), count, haystack, f"task.answer={self.answer}"
+        )
+
+    def worded(
+        self, phrases: dict, keys: list[str], values: list[str], targets: list[str], distractors: list[str]
+    ) -> Problem:
+        """The problem in words; ``values`` belong to the keys in turn, ``num_values`` to each."""
+        own = phrases["keyed"][self.answer]
+        form = "_keys" if self.num_queries > 1 else "_values" if self.num_values > 1 else ""
+        asked = keys[: self.num_queries]
+        names = {
+            "answer": self.answer, "answers": f"{self.answer}s", "key": asked[0], "keys": draws.listed(asked, phrases),
+        }
+        needles = [
+            draws.filled(self.needle or own["needle"], **{**names, "key": keys[number // self.num_values]}, value=value)
+            for number, value in enumerate(values)
+        ]
+        return Problem(
+            needles=tuple(needles),
+            question=draws.filled(self.question or own[f"question{form}"], **names),
+            targets=tuple(targets),
+            answer_prefix=draws.filled(self.answer_prefix or own[f"prefix{form}"], **names),
+            distractors=tuple(distractors),
+        )
