@@ -52,8 +52,8 @@ def nearest(tokenizer: Tokenizer, ids: np.ndarray, wanted: float, stop: int, uni
     return 0
 
 
-def next_paragraph(tokenizer: Tokenizer, ids: np.ndarray, position: int) -> int:
-    """The first token of a paragraph at or after ``position``; without one within reach, a sentence's."""
+def next_paragraph(tokenizer: Tokenizer, ids: np.ndarray, position: int, unit: str = "sentence") -> int:
+    """The first token of a paragraph at or after ``position``; without one within reach, that of a ``unit``."""
     for number in range(_PARAGRAPH_WINDOWS):
         first = position + number * _PARAGRAPH_REACH
         if first >= len(ids):
@@ -62,7 +62,7 @@ def next_paragraph(tokenizer: Tokenizer, ids: np.ndarray, position: int) -> int:
         found = _matches(tokenizer, ids, first, last, _PARAGRAPH)
         if len(found):
             return int(found[0])
-    return nearest(tokenizer, ids, position, len(ids) - 1)
+    return nearest(tokenizer, ids, position, len(ids) - 1, unit)
 
 
 def _matches(tokenizer: Tokenizer, ids: np.ndarray, first: int, last: int, pattern: regex.Pattern) -> np.ndarray:

@@ -11,7 +11,8 @@ from niah.errors import NiahError
 
 _TEXTS = (
     "task.needle", "task.question", "task.answer_prefix", "task.template", "task.key", "task.value", "task.claim",
-    "task.instruction", "task.path", "model.system", "haystack.path", "haystack.sentences", "haystack.separator",
+    "task.instruction", "task.path", "model.system", "haystack.path", "haystack.sentences", "haystack.sentence",
+    "haystack.separator", "haystack.comment",
     "haystack.licence",
 )
 """Fields of free text: Hydra's grammar would trip over spaces, commas and braces in them."""

@@ -47,7 +47,10 @@ class TiktokenTokenizer:
         return Encoding(np.asarray(ids, dtype=np.int32), starts, begun[stops])
 
     def _normal(self, text: str) -> str:
-        return unicodedata.normalize(self._normalize, text) if self._normalize else text
+        if not self._normalize:
+            return text
+        # line by line: nothing composes across a line break, and a line of ASCII takes no time
+        return "".join(unicodedata.normalize(self._normalize, line) for line in text.splitlines(keepends=True))
 
     def encode(self, text: str) -> Encoding:
         text = self._normal(text)

@@ -140,6 +140,7 @@ def _convert(gguf: Path, folder: Path) -> None:
             f"model.path: reading {gguf.name} needs {' and '.join(missing)}; pip install {' '.join(missing)}"
         )
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
@@ -155,7 +156,10 @@ def _convert(gguf: Path, folder: Path) -> None:
             quantization_config=GgufConfig(dequantize=True),
         )
     network.config.name_or_path = ""
-    network.save_pretrained(folder)
+    try:
+        network.save_pretrained(folder)
+    except SafetensorError as error:  # a full disk, told in a type of its own
+        raise OSError(str(error)) from error
     tokenizer.save_pretrained(folder)
     _mend_tokenizer(gguf, folder)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import command, environment_with
 
+from niah import languages
+
 FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,4k]", "ctx.depths=[0,25,50,75,100]")
 
 
@@ -165,8 +167,9 @@ def test_multirun_makes_one_folder_each(niah, tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["outputs"]
 
 
+NAMES = languages.load("en")["latent"]["names"]
 BAD = [
-    (["model=gpt9"], "model=gpt9: no such choice; expected one of custom, gemma3_270m, smollm2_135m"),
+    (["model=gpt9"], "model=gpt9: no such choice; expected one of custom, deepseek_r1, gemma3_270m"),
     (["nonsense=1"], "nonsense: unknown key; expected name, outputs, seed or one of the groups ctx, "),
     (["ctx.lengths=[1k"], "ctx.lengths=[1k: not understood"), (["frobnicate"], "frobnicate: not understood"),
     (["ctx=9q"], "ctx=9q: no such choice; expected one of 10m, 128k"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
@@ -177,6 +180,11 @@ BAD = [
     (["task.value=green"], "the haystack already holds 'green'"), (["task.max_tokens=2"], "too few for the answer"),
     (["model.path=nowhere", "model.max_length=8k"], "model.path: no such folder"),
     (["model.path=nowhere"], "model.max_length: not given"), (["outputs=/dev/null/x"], "cannot be written"),
+    (["task=multikey", "task.num_keys=60", "ctx.lengths=[512]"], "of 60 needles; expected a longer length, or fewer"),
+    (["task.language=fr"], "task.language: got 'fr'"), (["haystack=essays", "haystack.repeat=forbid", "model=scout", "ctx=1m"], "haystack=mixed"),
+    (["haystack.order=backwards"], "haystack.order: got 'backwards'; expected coherent or shuffled"),
+    (["task=latent", "haystack.sentences=Yuki " + " ".join(NAMES)], "the haystack holds too many of its names"),
+    (["model.tokenizer=gpt9"], "model.tokenizer: got 'gpt9'; expected a folder, llama4, or one of"),
     (["kv=fp4"], "fp4"), (["engine._target_=os.system"], "engine._target_"),
 ]
 
@@ -186,7 +194,7 @@ def test_bad_input_is_one_line(niah, words, message):
     done = niah("engine=fake", "haystack=noise", *words)
     assert done.returncode == 1
     assert message in done.stderr
-    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("converting")]
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(("converting", "haystack "))]
     assert len(lines) == 1 and lines[0].startswith("niah: "), done.stderr
     assert "Traceback" not in done.stdout + done.stderr and "provider=" not in done.stderr
 
@@ -208,6 +216,25 @@ def test_a_package_that_is_missing_is_named(niah):
     assert done.returncode == 1 and "package no-such-package is not installed; pip install" in done.stderr
     done = niah("engine=fake", "haystack=essays", "haystack.path=gone.json")
     assert done.returncode == 1 and "haystack.path: no such file" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("build", "out=a", "model=scout"), ("engine=fake", "name=a")], ids=["source", "model"])
+def test_full_disk_while_a_cache_is_filled(tmp_path, words):
+    done = subprocess.run(
+        ["bash", "-c", 'trap "" XFSZ; ulimit -f 64; exec "$@"', "bash", *command(*words, "haystack=noise")],
+        cwd=tmp_path, env=environment_with(NIAH_CACHE=str(tmp_path / "cache")), capture_output=True, text=True,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "File too large" in last and "set NIAH_CACHE" in last, done.stderr
+    assert "cannot be written; got" in last and "Traceback" not in done.stderr
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.suffix in (".npy", ".safetensors")]
+
+
+def test_an_experiment_folder_runs_each_of_its_files(niah, tmp_path):
+    done = niah("experiment=ruler", "engine=fake", "ctx.lengths=[8k]", "ctx.depths=[50]")
+    assert done.returncode == 0, done.stderr
+    folders = [f.name for f in (tmp_path / "outputs").iterdir() if f.is_dir()]
+    assert len(folders) == 13 and sum("multikey" in name for name in folders) == 3
 
 
 def test_missing_engine_is_named(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from niah import boundaries, cache
+from niah import __version__, boundaries, cache
 from niah.errors import NiahError
 from niah.haystacks import Haystack
 from niah.haystacks.order import shuffled
@@ -21,7 +21,7 @@ from niah.tokens import Tokenizer
 
 CHUNK = 300_000
 """Characters tokenised in one call: tiktoken's recursion fails on very long texts."""
-_BATCH = 16
+_BATCH = 32
 """Chunks handed to the tokenizer's threads at a time: bounds what is held in memory."""
 _STEP = 2**21
 """Endless sources are made in multiples of this many tokens."""
@@ -83,7 +83,8 @@ class Corpus:
         The start does not depend on ``num_tokens``: a shorter stretch is a prefix of a longer one.
         """
         drawn = int(rng.integers(REGION if self.haystack.endless else self.num_tokens))
-        start = boundaries.next_paragraph(tokenizer, self.ids, drawn)
+        unit = "line" if self.haystack.by_line else "sentence"
+        start = boundaries.next_paragraph(tokenizer, self.ids, drawn, unit)
         ids = self.ids[start : start + num_tokens]
         while len(ids) < num_tokens:
             ids = splice(tokenizer, [ids, self.ids[: num_tokens - len(ids) + 256]]).ids
@@ -98,7 +99,7 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
     Raises NiahError if it is empty, or too short where ``haystack.repeat=forbid``.
     """
     size = -(-(num_tokens + REGION) // _STEP) * _STEP if haystack.endless else 0
-    label = f"{_LAYOUT} {haystack.identity()} {haystack.order} {haystack.separator!r} {size} {tokenizer.sha256}"
+    label = f"{__version__} {_LAYOUT} {haystack.identity()} {haystack.order} {haystack.separator!r} {size} {tokenizer.sha256}"
     key = hashlib.sha256(label.encode()).hexdigest()[:32]
     place = cache.folder("corpora", key, _writer(haystack, tokenizer, size))
     try:
