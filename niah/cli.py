@@ -139,6 +139,8 @@ def _build(overrides: list[str]) -> int:
     if not options["out"]:
         raise NiahError("build: where to? expected out=DIR, as build model=scout ctx.lengths=[1m] out=contexts")
     formats = options["format"].strip("[]").replace(" ", "").split(",")
+    words = compose.adapted(overrides)
+    is_sweep = bool({"-m", "--multirun"} & {*words})
 
     def write(config) -> int:
         from niah import export
@@ -146,12 +148,12 @@ def _build(overrides: list[str]) -> int:
         from niah.recipe import Recipe
 
         started = time.time()
-        for line in export.write(Recipe(build(config)), options["out"], formats):
+        for line in export.write(Recipe(build(config)), options["out"], formats, own_folder=is_sweep):
             print(line, flush=True)
         print(f"in {time.time() - started:.1f} s")
         return 0
 
-    return compose.run(compose.adapted(overrides), write)
+    return compose.run(words, write)
 
 
 def _report(arguments: list[str]) -> int:

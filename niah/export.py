@@ -23,8 +23,12 @@ _TEXT_BYTES = 5
 """Bytes of text a token takes, about: to see whether the disk has room."""
 
 
-def write(recipe: Recipe, out: str, formats: Sequence[str] = ("ids",)) -> Iterator[str]:
+def write(
+    recipe: Recipe, out: str, formats: Sequence[str] = ("ids",), *, own_folder: bool = False
+) -> Iterator[str]:
     """Writes the prompt of every trial into the folder ``out``; yields lines for the user.
+
+    ``own_folder`` gives these contexts a folder of their own in it: a sweep writes many.
 
     ``ids``: NNNNN.npy, int32 (tokens,). ``text``: NNNNN.txt, the prompt as the tokenizer decodes it,
     control tokens by name. ``jsonl``: prompts.jsonl with that text and the chat messages. Raises
@@ -37,6 +41,9 @@ def write(recipe: Recipe, out: str, formats: Sequence[str] = ("ids",)) -> Iterat
     content = {"config": config, "sources": recipe.sources()}
     fingerprint = plan.fingerprint(content)
     folder = Path(out).expanduser()
+    if own_folder:
+        run = recipe.run
+        folder /= f"{run.model.name}-{run.task.name}-{run.haystack.name}-{fingerprint[:8]}"
     trials = recipe.trials
     try:
         folder.mkdir(parents=True, exist_ok=True)

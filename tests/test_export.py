@@ -46,6 +46,12 @@ def test_no_engine_and_no_weights_are_needed(niah, tmp_path):
     assert "torch" not in done.stderr
 
 
+def test_a_sweep_gives_each_config_a_folder(niah, tmp_path):
+    done = niah("build", "-m", "model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[50]", "task=single,absent", "out=made")
+    assert done.returncode == 0, done.stderr
+    assert sorted(f.name.rsplit("-", 1)[0] for f in (tmp_path / "made").iterdir()) == ["scout-absent-noise", "scout-single-noise"]
+
+
 def test_settings_that_change_no_prompt_change_no_contexts(tmp_path):
     written(tmp_path / "out", formats=["ids"])
     written(tmp_path / "out", "kv=fp8", "scorer=exact", formats=["ids"])  # the same contexts: written again
