@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source, prose
-from niah.haystacks.prose import LANGUAGES, PERSONS, Beat, Prose, Scene, Template, capital
+from niah.haystacks import Skip, Source
+from niah.haystacks.prose import LANGUAGES, PERSONS, Beat, Prose, Scene, Template, capital, load, source
 
 VERSION = 1
 """Of the texts that code makes out of the files of ``prose``: raise it when a change makes other ones."""
@@ -44,10 +44,10 @@ class Generated(Source):
             raise NiahError(f"haystack.language: got {self.language!r}; expected one of {', '.join(LANGUAGES)}")
 
     def identity(self) -> str:
-        return f"{self!r} version {VERSION} prose {hashlib.sha256(prose.source(self.language)).hexdigest()}"
+        return f"{self!r} version {VERSION} prose {hashlib.sha256(source(self.language)).hexdigest()}"
 
     def documents(self, skip: Skip) -> Iterator[str]:
-        writer = _Writer(prose.load(self.language), f"niah {self.language} {self.seed}")
+        writer = _Writer(load(self.language), f"niah {self.language} {self.seed}")
         while True:
             yield writer.document()
 
@@ -123,9 +123,10 @@ class _Writer:
         later = year + between(3, 20)
         parts, budget = self._parts(total)
         facts = {
-            "year": str(year), "later": str(later), "since": str(year - between(2, 6)), "budget": str(budget),
-            "founded": str(year - between(60, 240)), "start": self._dated(parts[0][0])["date"], "total": prose.numerals[total],
-            "homes": prose.numerals[between(60, 98)], "monthly": prose.numerals[between(12, 18)], "village": self._pick(prose.places["town"]),
+            "year": str(year), "later": str(later), "since": str(year - between(2, 6)),
+            "founded": str(year - between(60, 240)), "start": self._dated(parts[0][0])["date"],
+            "budget": str(budget), "total": prose.numerals[total], "homes": prose.numerals[between(60, 98)],
+            "monthly": prose.numerals[between(12, 18)], "village": self._pick(prose.places["town"]),
         }
         facts |= {key: self._pick(pool) for key, pool in (*prose.once.items(), *prose.places.items())}
         facts |= {capital(key): capital(facts[key]) for key in prose.once}
