@@ -21,6 +21,7 @@ from niah.errors import NiahError
 from niah.model import Model
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PACKAGED_QWEN = re.compile(r"qwen-\d[\d.]*")  # with the vendor's chat template, which knows enable_thinking
 _TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.tiktoken", "*.txt"]
 _LAYOUT = "2"  # of converted models: another number converts them anew
 
@@ -73,7 +74,7 @@ def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> tokens.Toke
     name = model.tokenizer
     if name == "llama4":
         return tiktokens.llama4_tokenizer()
-    if name.startswith("qwen"):
+    if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
         return tiktokens.qwen_tokenizer(name)
     if name and not Path(name).expanduser().is_dir():
         return packaged.tokenizer(name)
