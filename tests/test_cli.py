@@ -169,7 +169,7 @@ def test_multirun_makes_one_folder_each(niah, tmp_path):
 
 NAMES = languages.load("en")["latent"]["names"]
 BAD = [
-    (["model=gpt9"], "model=gpt9: no such choice; expected one of custom, deepseek_r1, gemma3_270m"),
+    (["model=gpt9"], "model=gpt9: no such choice; expected one of command_r_plus, command_r_plus_08_2024, custom, deepseek_r1, gemma3_270m"),
     (["nonsense=1"], "nonsense: unknown key; expected name, outputs, seed or one of the groups ctx, "),
     (["ctx.lengths=[1k"], "ctx.lengths=[1k: not understood"), (["frobnicate"], "frobnicate: not understood"),
     (["ctx=9q"], "ctx=9q: no such choice; expected one of 10m, 128k"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
