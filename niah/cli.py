@@ -14,6 +14,7 @@ niah {version}: does this model really find a fact at that length?
 
 usage:
   python -m niah [key=value ...]              run: measure, then draw the heatmap
+  python -m niah plan [key=value ...] [format=json] [out=DIR] [exact=true]   what fits, how long, what it costs; loads nothing
   python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
   python -m niah build out=DIR [key=value ...] [format=[ids,text,jsonl]]   write the exact contexts; no engine
   python -m niah report DIR [report.key=...]  draw again from the rows of outputs/NAME
@@ -24,6 +25,7 @@ examples:
   python -m niah kv=fp8 ctx.repeats=3         FP8 KV cache, three needles a cell
   python -m niah model=gemma3_270m ctx=32k
   python -m niah model.path=ORG/NAME model.max_length=128k ctx=128k
+  python -m niah plan model=scout ctx=10m hardware=8xh200
   python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
   python -m niah experiment=ruler             RULER's 13 settings, one run each
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
@@ -34,7 +36,7 @@ groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
 
 The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
 """
-_VERBS = ("run", "prepare", "build", "report", "show")
+_VERBS = ("run", "plan", "prepare", "build", "report", "show")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             print(__version__)
             return 0
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
-        verbs = {"run": _run, "prepare": _prepare, "build": _build, "report": _report, "show": _show}
+        verbs = {"run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "report": _report, "show": _show}
         return verbs[verb](arguments)
     except NiahError as error:
         print(f"niah: {error}", file=sys.stderr)
@@ -96,13 +98,14 @@ def _measure(config, started: float) -> int:
 
     console = Console()
     summary = runner.run(settings, console)
+    from niah.records import RETRIED
     from niah.report import heatmap, table
     from niah.units import format_seconds
 
     console.say(table.accuracy_by_length(summary.run, summary.rows))
     for file in heatmap.draw(summary.run, summary.rows, summary.folder, settings.report):
         console.say(f"heatmap: {file}")
-    failed = [row for row in summary.rows if row.score is None]
+    failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
     if failed:
         raise NiahError(
@@ -129,13 +132,40 @@ def _prepare(overrides: list[str]) -> int:
     return compose.run(compose.adapted(overrides), prepare)
 
 
-def _build(overrides: list[str]) -> int:
-    options = {"out": "", "format": "ids"}
-    for word in list(overrides):
+def _plan(overrides: list[str]) -> int:
+    options, overrides = _options({"out": "", "format": "text", "exact": "false"}, overrides)
+    if options["format"] not in ("text", "json"):
+        raise NiahError(f"plan format: got {options['format']!r}; expected text or json")
+    given = {word.split("=")[0] for word in overrides}
+
+    def show(config) -> int:
+        from niah import planning
+        from niah.config import build
+
+        run = build(config)
+        exact = options["exact"].casefold() == "true"
+        lines = planning.exactly(run) if exact else planning.describe(run, given, options["format"], options["out"])
+        for line in lines:
+            print(line)
+        return 0
+
+    return compose.run(compose.adapted(overrides), show)
+
+
+def _options(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """A verb's own key=value words, and the rest, which are Hydra's."""
+    options, rest = dict(defaults), []
+    for word in words:
         key, separator, value = word.partition("=")
         if separator and key in options:
             options[key] = value
-            overrides.remove(word)
+        else:
+            rest.append(word)
+    return options, rest
+
+
+def _build(overrides: list[str]) -> int:
+    options, overrides = _options({"out": "", "format": "ids"}, overrides)
     if not options["out"]:
         raise NiahError("build: where to? expected out=DIR, as build model=scout ctx.lengths=[1m] out=contexts")
     formats = options["format"].strip("[]").replace(" ", "").split(",")

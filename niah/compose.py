@@ -32,8 +32,9 @@ def adapted(overrides: Sequence[str]) -> list[str]:
 
     ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
     file, means the ladder up to it. An experiment that is a folder means one run of each file in it. Fields of free text need no second pair of quotes; \\n in them is a
-    line break.
+    line break. ``hardware=2x8xh100`` is two nodes of eight.
     """
+    from niah.planner.hardware import counted
     from niah.units import parse_length
 
     result, names = [], {word.split("=", 1)[0] for word in overrides if "=" in word}
@@ -56,6 +57,9 @@ def adapted(overrides: Sequence[str]) -> list[str]:
             else:
                 result.append(f"++ctx.lengths={_ladder(longest)}".replace(" ", ""))
                 continue
+        if key == "hardware" and (parts := counted(value)):
+            result += [f"hardware={parts[0]}", f"++hardware.num_gpus={parts[1]}", f"++hardware.num_nodes={parts[2]}"]
+            continue
         if key in _TEXTS and value[:1] not in "'\"":
             value = value.replace("\\n", "\n").replace("'", "\\'")
             word = f"{key}='{value}'"

@@ -21,6 +21,7 @@ from niah.errors import NiahError
 from niah.haystacks import Haystack
 from niah.model import Model
 from niah.plan import Ladder
+from niah.planner.hardware import Hardware
 from niah.readers import Reader
 from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
@@ -28,9 +29,9 @@ from niah.scorers.auto import Auto
 from niah.tasks import Task
 from niah.units import parse_length
 
-_CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings}
+_CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
 _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
-_PLACE_ONLY = ("name", "outputs", "report")
+_PLACE_ONLY = ("name", "outputs", "report", "hardware")
 """Keys that decide where results go and how they look, never what they are."""
 
 
@@ -50,6 +51,7 @@ class Run:
     engine: Engine
     kv: KVCache
     report: ReportSettings
+    hardware: Hardware
     resolved: dict[str, Any] = field(repr=False)
 
     @property
@@ -74,7 +76,7 @@ def build(config: DictConfig) -> Run:
         if key not in known:
             raise _unknown(key, known)
     for key in (*_CLASSES, *_BY_TARGET):
-        node = plain.get(key)
+        node = plain.get(key, {} if key == "hardware" else None)  # runs stored before there was hardware
         if not isinstance(node, dict):
             raise NiahError(f"{key}: got {node!r}; expected a group choice, as {key}=NAME")
         if key in _CLASSES:

@@ -1,5 +1,6 @@
 """From a trial to its prompt: the one path that ``run``, ``build`` and ``show`` take."""
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -32,7 +33,7 @@ class Recipe:
 
     def __init__(self, run: Run):
         self.run = run
-        plan.check_limit(run.ctx, run.model.max_length, run.model.name)
+        plan.check_limit(run.ctx, run.model.limit, run.model.name)
         self._fills = hasattr(run.task, "fill")
 
     @cached_property
@@ -136,9 +137,9 @@ class Recipe:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
         return Built(problem, stretch, built, view, made)
 
-    def check(self) -> None:
-        """Builds a trial of every length: what is wrong with texts and sizes shows before an engine starts."""
-        for trial in {trial.length: trial for trial in self.trials}.values():
+    def check(self, without: Container[int] = ()) -> None:
+        """Builds a trial of every length but those: what is wrong with texts and sizes shows before an engine starts."""
+        for trial in {trial.length: trial for trial in self.trials if trial.length not in without}.values():
             self.build(trial)
 
     def _frame(self, problem: Problem) -> prompt.Frame:
@@ -146,7 +147,7 @@ class Recipe:
         chat = model.chat if model.chat is not None else tokenizer.chat_template is not None
         return prompt.frame(
             tokenizer, self.run.task.template, problem, chat=chat, answer_prefix=model.answer_prefix,
-            system=model.system, template_arguments=model.chat_template_arguments, where="model.chat",
+            system=model.system, template_arguments=model.template_arguments, where="model.chat",
         )
 
     def _check_budget(self, problem: Problem) -> None:

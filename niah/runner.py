@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from niah import environment, plan
+from niah import environment, plan, planning
 from niah.config import Run, flat
 from niah.console import Console
 from niah.engines import Job
 from niah.errors import NiahError
+from niah.planner.fit import Fit
 from niah.recipe import Built, Recipe
-from niah.records import Completion, Failure, Prompt, Row, Trial
+from niah.records import Completion, Failure, Outcome, Prompt, Row, Trial
 from niah.scorers.outcome import judge
 from niah.store import RunFolder
+from niah.units import format_length
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,13 @@ class Summary:
 
 def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
+    fit = planning.check(settings)
+    for length, why in fit.unfit.items():
+        console.note(f"{format_length(length)} does not fit: {why}")
     recipe = Recipe(settings)
     for line in recipe.notes():
         console.note(line)
-    recipe.check()
+    recipe.check(without=fit.unfit)
     content = _content(settings, recipe)
     name = settings.name or _automatic_name(settings, content["fingerprint"])
     with RunFolder(Path(settings.outputs) / name) as folder:
@@ -55,7 +60,7 @@ def run(settings: Run, console: Console) -> Summary:
         console.note(f"{folder.path}: {len(todo)} of {len(recipe.trials)} trials to run; engine log in engine.log")
         try:
             with console.log_to(folder.path / "engine.log"):
-                _measure(settings, recipe, folder, todo, record, console)
+                _measure(settings, recipe, fit, folder, todo, record, console)
         finally:
             session["finished"] = _now()
             folder.write_run(record)
@@ -63,21 +68,31 @@ def run(settings: Run, console: Console) -> Summary:
 
 
 def _measure(
-    settings: Run, recipe: Recipe, folder: RunFolder, todo: list[Trial], record: dict[str, Any], console: Console
+    settings: Run, recipe: Recipe, fit: Fit, folder: RunFolder, todo: list[Trial], record: dict[str, Any], console: Console
 ) -> None:
     """Opens the engine, sends it the trials and writes each row; fills in ``record``."""
+    for trial in [trial for trial in todo if trial.length in fit.unfit]:
+        folder.append(_unfit(settings, trial, fit.unfit[trial.length]))
+    todo = [trial for trial in todo if trial.length not in fit.unfit]
+    if not todo:
+        return
     work = dict(zip(
         (trial.index for trial in todo),
         plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
         strict=True,
     ))
+    model, longest = settings.model, max(trial.length for trial in recipe.trials if trial.length not in fit.unfit)
+    is_extended = longest > model.max_length
     job = Job(
         files=recipe.files,
         tokenizer=recipe.tokenizer,
         dtype=settings.model.dtype,
         kv_cache_dtype=settings.kv.dtype,
-        max_length=max(settings.ctx.lengths),
+        max_length=longest,
         seed=settings.seed,
+        tensor_parallel=fit.setup.tensor_parallel,
+        arguments={**model.engine_args, **(model.extended_args if is_extended else {})},
+        environment={name: str(value) for name, value in model.extended_environment.items()} if is_extended else {},
     )
     in_flight: dict[int, tuple[Trial, Built]] = {}
 
@@ -101,6 +116,18 @@ def _measure(
             progress.close()
             record["sessions"][-1]["trials_seconds"] = round(time.perf_counter() - begun, 2)
         record["engine"] = session.facts()
+
+
+def _unfit(settings: Run, trial: Trial, reason: str) -> Row:
+    """A trial that was never sent: its length has no room on this machine."""
+    return Row(
+        trial=trial.index, length=trial.length, depth=trial.depth, repeat=trial.repeat, outcome=Outcome.DOES_NOT_FIT.value,
+        score=None, response="", answer="", targets=[], prompt_sha256="", num_prompt_tokens=0, num_cached_tokens=None,
+        num_completion_tokens=0, finish_reason="not sent", needle_spans=[], needle_depths=[], needles_kept=[],
+        repeated_share=0.0, seconds=0.0, first_token_seconds=None, model=settings.model.name, task=settings.task.name,
+        haystack=settings.haystack.name, reader=settings.reader.name, engine=settings.engine.name,
+        kv_cache_dtype=settings.kv.dtype, error=reason,
+    )
 
 
 def _open(settings: Run, job: Job, folder: RunFolder):
@@ -174,7 +201,7 @@ def _automatic_name(settings: Run, fingerprint: str) -> str:
 def _check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
     if stored["fingerprint"] == content["fingerprint"]:
         return
-    ignored = ("name", "outputs", "report")
+    ignored = ("name", "outputs", "report", "hardware")
     old, new = (
         flat({**{k: v for k, v in c["config"].items() if k not in ignored}, "sources": c["sources"]})
         for c in (stored, content)

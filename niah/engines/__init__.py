@@ -1,7 +1,7 @@
 """What answers prompts. An engine's settings are its dataclass; an open engine is a session."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from niah.errors import NiahError
@@ -24,7 +24,10 @@ class KVCache:
 
 @dataclass(frozen=True)
 class Job:
-    """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer."""
+    """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer.
+
+    ``arguments`` and ``environment`` are what the model itself asks of the engine at that length.
+    """
 
     files: ModelFiles
     tokenizer: Tokenizer
@@ -32,6 +35,9 @@ class Job:
     kv_cache_dtype: str
     max_length: int
     seed: int
+    tensor_parallel: int = 1
+    arguments: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Session(Protocol):

@@ -29,7 +29,8 @@ class VLLM:
     and give bit-identical answers (checked by a test). 0 takes 256 on CPUs, and on GPUs leaves both
     to vLLM, where answers after a hit may differ by rounding.
     ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
-    ``gpu_memory_utilization`` leaves on GPUs.
+    ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
+    the model's heads divide.
     """
 
     name: str = "vllm"
@@ -38,7 +39,7 @@ class VLLM:
     chunk_tokens: int = 0
     kv_cache_memory_gib: float = 0.0
     gpu_memory_utilization: float = 0.92
-    tensor_parallel_size: int = 1
+    tensor_parallel_size: int = 0
     attention_backend: str | None = None
     enforce_eager: bool | None = None
     load_format: str = "auto"
@@ -62,9 +63,10 @@ class VLLM:
         if "prefix_cache_retention_interval" in known:
             # by default sliding-window layers forget a prefix until it is seen twice; null keeps all
             arguments["prefix_cache_retention_interval"] = None
+        os.environ.update(job.environment)
         started = time.perf_counter()
         try:
-            llm = LLM(**{**arguments, **self.args})
+            llm = LLM(**{**arguments, **job.arguments, **self.args})
         except Exception as error:
             raise NiahError(f"engine=vllm: did not start; {reason(error)}") from error
         return VLLMSession(llm, job, self, time.perf_counter() - started)
@@ -79,7 +81,7 @@ class VLLM:
             "max_model_len": job.max_length,
             "max_num_seqs": self.max_num_seqs,
             "enable_prefix_caching": self.prefix_caching,
-            "tensor_parallel_size": self.tensor_parallel_size,
+            "tensor_parallel_size": job.tensor_parallel,
             "load_format": self.load_format,
             "seed": job.seed,
             "disable_log_stats": False,

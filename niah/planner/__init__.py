@@ -1,0 +1,64 @@
+"""What a run needs before it is loaded: memory, time and money, by arithmetic alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from niah.errors import NiahError
+from niah.model import Model
+from niah.plan import Ladder
+from niah.planner import architecture, estimate
+from niah.planner.estimate import Cell, Sweep
+from niah.planner.hardware import Hardware
+from niah.planner.memory import Setup
+
+DTYPES = ("bfloat16", "fp8_e4m3")
+_COUNTS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every length under every KV dtype on one machine, and the sweeps that fit."""
+
+    hardware: Hardware
+    cells: tuple[Cell, ...]
+    sweeps: dict[str, Sweep]
+
+
+def config_of(model: Model) -> dict[str, Any]:
+    """The model's config.json: niah's own file of its architecture, or the one in its folder."""
+    if model.architecture:
+        file = Path(__file__).resolve().parent.parent / "architectures" / f"{model.architecture}.json"
+        if not file.is_file():
+            names = ", ".join(sorted(one.stem for one in file.parent.glob("*.json")))
+            raise NiahError(f"model.architecture: got {model.architecture!r}; expected one of {names}")
+        return json.loads(file.read_text(encoding="utf-8"))
+    from niah import weights
+
+    return weights.resolve(model).config
+
+
+def make(
+    model: Model, ladder: Ladder, hardware: Hardware, known: Sequence[Hardware], dtypes: Sequence[str] = DTYPES,
+    base: Setup | None = None,
+) -> Plan:
+    """The plan. ``known`` machines, one GPU each, are tried in ones, twos, fours and eights for the least that does.
+
+    Raises NiahError where the architecture is not known.
+    """
+    shape = architecture.read(config_of(model), f"model.path={model.path}")
+    base = replace(base or Setup(), weights=model.weights)
+    machines = [replace(one, num_gpus=count, num_nodes=nodes) for one in known for count in _COUNTS for nodes in (1,)]
+    machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
+    cells, sweeps = [], {}
+    for dtype in dtypes:
+        setup = replace(base, cache_dtype=dtype)
+        for length in sorted(set(ladder.lengths)):
+            cell = estimate.cell(shape, hardware, setup, length, model.limit)
+            least = estimate.least(shape, machines, setup, length)
+            cells.append(replace(cell, least=str(least) if least else ""))
+        longest = cells[-1].longest
+        sweeps[dtype] = estimate.sweep(shape, hardware, cells[-1].setup, ladder, longest)
+    return Plan(hardware, tuple(sorted(cells, key=lambda cell: (cell.length, dtypes.index(cell.cache_dtype)))), sweeps)

@@ -1,0 +1,134 @@
+"""Fits or not, how long, how much: one model on one machine, for each length and KV dtype."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from niah.plan import Ladder, in_running_order, trials
+from niah.planner import memory
+from niah.planner.architecture import Architecture
+from niah.planner.flops import Attention, Prefill, prefill
+from niah.planner.hardware import Hardware
+from niah.planner.memory import Need, Setup
+
+UTILIZATION = 0.92
+"""Share of a GPU's memory that vLLM takes (gpu_memory_utilization's default)."""
+LINEAR_EFFICIENCY = 0.45
+ATTENTION_EFFICIENCY = 0.5
+"""Shares of peak TFLOPS reached in long prefills: assumed, of the order that FlashAttention 3 reports."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One length under one KV dtype. Seconds and dollars are those of reading one cold prompt.
+
+    ``longest`` is the longest length that fits this machine with this KV dtype, ``least`` the cheapest
+    machine of the list that holds this one.
+    """
+
+    length: int
+    cache_dtype: str
+    setup: Setup
+    need: Need
+    available: int
+    longest: int
+    prefill: Prefill
+    seconds: float
+    dollars: float
+    least: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return self.need.total <= self.available
+
+    @property
+    def spare(self) -> int:
+        return self.available - self.need.total
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole grid: GPU-seconds are seconds times GPUs; cold means without prefix reuse."""
+
+    num_trials: int
+    seconds: float
+    cold_seconds: float
+    gpu_hours: float
+    dollars: float
+
+
+def available_bytes(hardware: Hardware) -> int:
+    return int(hardware.memory_gib * memory.GIB * UTILIZATION)
+
+
+def setup_for(architecture: Architecture, hardware: Hardware, base: Setup) -> Setup:
+    """All GPUs of a node split each layer, as far as heads divide; nodes split the layers."""
+    split = max(memory.splits(architecture, hardware.num_gpus))
+    return replace(base, tensor_parallel=split, pipeline_parallel=hardware.num_nodes)
+
+
+def cell(architecture: Architecture, hardware: Hardware, base: Setup, length: int, limit: int) -> Cell:
+    setup = setup_for(architecture, hardware, base)
+    need = memory.need(architecture, setup, length)
+    available = available_bytes(hardware)
+    longest = memory.pool(architecture, setup).longest(
+        available - memory.need(architecture, setup, limit).fixed, limit, setup.in_flight,
+        dcp=setup.decode_context_parallel, prefix_caching=setup.prefix_caching,
+    )
+    work = operations(architecture, length, 0)
+    seconds = seconds_of(work, hardware, setup)
+    return Cell(
+        length, setup.cache_dtype, setup, need, available, longest, work, seconds,
+        seconds * hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600,
+    )
+
+
+def least(
+    architecture: Architecture, machines: Sequence[Hardware], base: Setup, length: int
+) -> Hardware | None:
+    """The cheapest of the machines on which this length fits, one node before two; None where none does."""
+    by_price = sorted(machines, key=lambda one: (one.num_nodes, one.total_gpus * one.dollars_per_gpu_hour))
+    for hardware in by_price:
+        setup = setup_for(architecture, hardware, base)
+        if setup.tensor_parallel != hardware.num_gpus:
+            continue
+        if memory.need(architecture, setup, length).total <= available_bytes(hardware):
+            return hardware
+    return None
+
+
+def operations(architecture: Architecture, length: int, start: int) -> Prefill:
+    """Operations of reading a prompt of which ``start`` tokens are cached."""
+    layers = [
+        Attention(1, layer.heads, layer.key_width + layer.value_width, layer.window, layer.kind == "chunked")
+        for layer in architecture.layers
+        if layer.kind != "state"
+    ]
+    return prefill(length, start, architecture.active_parameters, layers)
+
+
+def seconds_of(work: Prefill, hardware: Hardware, setup: Setup) -> float:
+    """Seconds at the assumed efficiencies, over the GPUs that share a prompt's work."""
+    if not hardware.bf16_tflops:
+        return 0.0
+    gpus = setup.tensor_parallel  # stages work one after the other on a single prompt
+    linear = hardware.fp8_tflops if setup.weights == "fp8" and hardware.fp8_tflops else hardware.bf16_tflops
+    return (
+        work.linear / (gpus * linear * 1e12 * LINEAR_EFFICIENCY)
+        + work.attention / (gpus * hardware.bf16_tflops * 1e12 * ATTENTION_EFFICIENCY)
+    )
+
+
+def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: Ladder, longest: int) -> Sweep:
+    """The grid's lengths up to ``longest``, in the order in which they run."""
+    planned = [trial for trial in in_running_order(trials(ladder)) if trial.length <= longest]
+    seconds = cold = 0.0
+    repeat, covered = None, 0
+    for trial in planned:
+        if trial.repeat != repeat:
+            repeat, covered = trial.repeat, 0
+        needle = round(trial.depth / 100 * trial.length)
+        seconds += seconds_of(operations(architecture, trial.length, min(needle, covered)), hardware, setup)
+        cold += seconds_of(operations(architecture, trial.length, 0), hardware, setup)
+        covered = max(covered, needle)
+    gpu_hours = seconds * hardware.total_gpus / 3600
+    return Sweep(len(planned), seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)

@@ -1,0 +1,51 @@
+"""The machine a plan is for: kind of GPU, how many, on how many nodes."""
+
+import re
+from dataclasses import dataclass
+
+from niah.errors import NiahError
+
+_COUNTED = re.compile(r"(?:(\d+)x)?(\d+)x(\w+)")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """``memory_gib`` is one GPU's (with no GPU: the machine's). ``num_gpus`` is per node.
+
+    TFLOPS are dense, of tensor cores; ``fp8_tflops`` 0 means no FP8 arithmetic.
+    """
+
+    name: str = "auto"
+    label: str = ""
+    memory_gib: float = 0.0
+    compute_capability: str = ""
+    bf16_tflops: float = 0.0
+    fp8_tflops: float = 0.0
+    bandwidth_gb_s: float = 0.0
+    dollars_per_gpu_hour: float = 0.0
+    num_gpus: int = 1
+    num_nodes: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("num_gpus", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise NiahError(f"hardware.{name}: got {getattr(self, name)}; expected at least 1")
+
+    @property
+    def total_gpus(self) -> int:
+        return self.num_gpus * self.num_nodes
+
+    @property
+    def capability(self) -> float:
+        """Compute capability as a number, 0 without a GPU."""
+        return float(self.compute_capability or 0)
+
+    def __str__(self) -> str:
+        counts = (f"{self.num_nodes}x" if self.num_nodes > 1 else "") + (f"{self.num_gpus}x" if self.total_gpus > 1 else "")
+        return counts + (self.name if self.name != "auto" else self.label)
+
+
+def counted(word: str) -> tuple[str, int, int] | None:
+    """``8xh100`` as (h100, 8, 1), ``2x8xh100`` as (h100, 8, 2); None for a plain name."""
+    match = _COUNTED.fullmatch(word)
+    return (match[3], int(match[2]), int(match[1] or 1)) if match else None

@@ -1,0 +1,136 @@
+"""What fills a GPU: weights, KV cache, position table, activations, the engine's own buffers."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from niah.planner import kv
+from niah.planner.architecture import Architecture, Layer
+
+GIB = 2**30
+WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int4": 4.125 / 8, "nvfp4": 4.5 / 8}
+"""Bytes of a quantized weight, scales of groups of 128 (int4) or 16 (nvfp4) included."""
+CACHE_BYTES = {"bfloat16": 2.0, "float16": 2.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8": 1.0}
+ENGINE_BYTES = 2 * GIB
+"""CUDA context, communication buffers and captured graphs: assumed, about what an H100 shows."""
+BATCH = 8192
+"""Tokens of one step (max_num_batched_tokens): more of them cost cache where layers forget."""
+STEPS_IN_FLIGHT = 2
+"""Steps scheduled at once: asynchronous scheduling, vLLM's default on GPUs."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a model is served: GPUs it is split over, dtypes, and what the engine is told.
+
+    ``tensor_parallel`` splits every layer, ``pipeline_parallel`` the layers; ``hybrid`` is vLLM's hybrid
+    KV-cache manager.
+    """
+
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    decode_context_parallel: int = 1
+    weights: str = "bf16"
+    cache_dtype: str = "bfloat16"
+    block_size: int = 16
+    hybrid: bool = True
+    batch: int = BATCH
+    steps_in_flight: int = STEPS_IN_FLIGHT
+    max_num_seqs: int = 1
+    text_only: bool = True
+    prefix_caching: bool = True
+
+    @property
+    def in_flight(self) -> int:
+        return self.batch * self.steps_in_flight
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes on one GPU, part by part; the largest stage where layers are split."""
+
+    weights: int
+    cache: int
+    positions: int
+    activations: int
+    engine: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.positions + self.activations + self.engine
+
+    @property
+    def fixed(self) -> int:
+        """All but the cache."""
+        return self.total - self.cache
+
+
+def pool(architecture: Architecture, setup: Setup) -> kv.Pool:
+    """The KV cache of one GPU (of the stage with most layers)."""
+    layers = [_cached(layer, setup) for layer in architecture.layers if layer.owns_cache]
+    layers += [kv.Layers("full", 1, layer.index_bytes) for layer in architecture.layers if layer.index_bytes]
+    if setup.pipeline_parallel > 1:
+        layers = layers[: ceil(len(layers) / setup.pipeline_parallel)]
+    return kv.pool(layers, setup.block_size, hybrid=setup.hybrid)
+
+
+def need(architecture: Architecture, setup: Setup, length: int) -> Need:
+    """What one request of ``length`` tokens needs of each GPU."""
+    cache = pool(architecture, setup).required_bytes(
+        length, setup.in_flight, dcp=setup.decode_context_parallel, prefix_caching=setup.prefix_caching
+    )
+    widest = max(_width(layer, architecture) for layer in architecture.layers)
+    blocks = ceil(length / setup.block_size)
+    return Need(
+        weights=weight_bytes(architecture, setup),
+        cache=cache,
+        positions=architecture.max_positions * architecture.rotary_width * 2,
+        # residual stream, its copies, and the widest inner activations of a step; logits in float32
+        activations=int(
+            setup.batch * 2 * (6 * architecture.hidden_size + 3 * widest / setup.tensor_parallel)
+            + setup.max_num_seqs * architecture.vocabulary * 4 * 2
+        ),
+        engine=ENGINE_BYTES + 2 * 4 * blocks * setup.max_num_seqs,
+    )
+
+
+def weight_bytes(architecture: Architecture, setup: Setup) -> int:
+    """Bytes of the weights on one GPU, as vLLM's layers split them."""
+    split, quantized = setup.tensor_parallel, WEIGHT_BYTES[setup.weights]
+    layers = architecture.layers
+    if setup.pipeline_parallel > 1:
+        layers = layers[: ceil(len(layers) / setup.pipeline_parallel)]
+    total = 0.0
+    for layer in layers:
+        whole_heads = max(1, ceil(layer.kv_heads / split)) / layer.kv_heads  # each GPU holds one at least
+        inside = (layer.heads_parameters + layer.mlp_parameters + layer.expert_parameters) / split
+        total += quantized * (inside + layer.cache_parameters * whole_heads) + 2 * layer.whole_parameters
+    padded = ceil(architecture.vocabulary / 64) * 64 / architecture.vocabulary
+    tables = architecture.embedding_parameters + architecture.head_parameters
+    total += 2 * (tables * padded + architecture.lookup_parameters) / split
+    return int(total + (0 if setup.text_only else 2 * architecture.other_parameters))
+
+
+def splits(architecture: Architecture, num_gpus: int) -> list[int]:
+    """Numbers of GPUs up to ``num_gpus`` over which heads divide evenly."""
+    heads = architecture.layers[0].heads
+    others = [layer.kv_heads for layer in architecture.layers if layer.kind != "state"]
+    return [
+        split for split in range(1, num_gpus + 1)
+        if heads % split == 0 and all(count % split == 0 or split % count == 0 for count in others)
+    ]
+
+
+def _cached(layer: Layer, setup: Setup) -> kv.Layers:
+    size = CACHE_BYTES[setup.cache_dtype]
+    if layer.kind == "state":
+        convolution, recurrent = (value // setup.tensor_parallel for value in layer.state_values)
+        return kv.Layers("state", 1, state_bytes=2 * convolution + 4 * recurrent)
+    if layer.latent:
+        return kv.Layers("full", 1, int(layer.latent * size))
+    heads = max(1, layer.kv_heads // setup.tensor_parallel)
+    return kv.Layers(layer.kind, 1, int(heads * (layer.key_width + layer.value_width) * size), layer.window)
+
+
+def _width(layer: Layer, architecture: Architecture) -> int:
+    """Inner width of a layer's feed-forward part, of the experts a token goes to."""
+    return (layer.mlp_parameters + layer.active_expert_parameters) // (3 * architecture.hidden_size) + layer.heads * layer.key_width
