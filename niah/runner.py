@@ -37,7 +37,7 @@ def run(settings: Run, console: Console) -> Summary:
     for length, why in fit.unfit.items():
         console.note(f"{format_length(length)} does not fit: {why}")
     recipe = Recipe(settings)
-    for line in recipe.notes():
+    for line in (*(f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices), *recipe.notes()):
         console.note(line)
     recipe.check(without=fit.unfit)
     content = _content(settings, recipe)
@@ -184,7 +184,7 @@ def _content(settings: Run, recipe: Recipe) -> dict[str, Any]:
     return {
         "fingerprint": plan.fingerprint({"config": settings.content, "sources": sources}),
         "config": settings.resolved,
-        "sources": {**sources, "model_licence": settings.model.licence},
+        "sources": {**sources, "model_licence": settings.model.licence, "model_notices": settings.model.notices},
         "plan": {
             "num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens,
             "has_depth": settings.task.has_depth,
