@@ -13,6 +13,9 @@ from niah.scorers.claims_absence import ClaimsAbsence
 from niah.tasks import Surroundings, draws
 from niah.tasks.keyed import Keyed
 
+_WIDE_MARKS = "？。！"
+"""Chinese and Japanese put no space after them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Absent(Keyed):
@@ -41,7 +44,7 @@ class Absent(Keyed):
         values = draws.distinct(lambda: draws.value(rng, self.answer, phrases["words"]), self.num_decoys, "task.answer")
         asked = self.worded(phrases, keys, ["", *values], [], values)
         claim = self.claim or phrases["absent"]["claim"]
-        separator = "" if self.is_wide(asked.question) else " "
+        separator = "" if asked.question[-1] in _WIDE_MARKS else " "
         return Problem(
             needles=asked.needles[1:],
             question=asked.question + separator + draws.filled(phrases["absent"]["instruction"], claim=claim),
@@ -49,7 +52,3 @@ class Absent(Keyed):
             answer_prefix=asked.answer_prefix,
             distractors=tuple(values),
         )
-
-    @staticmethod
-    def is_wide(text: str) -> bool:
-        return text[-1] in "？。！"
