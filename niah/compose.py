@@ -27,6 +27,14 @@ def conf_folder() -> Path:
     raise NiahError(f"conf: not found beside {package}; expected the installed package to hold it; install niah again")
 
 
+def choices(group: str) -> list[dict[str, Any]]:
+    """The files of a group as plain data, in the order of their names."""
+    from omegaconf import OmegaConf
+
+    files = sorted((conf_folder() / group).glob("*.yaml"))
+    return [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
+
+
 def adapted(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra wants them, from the commands people write.
 

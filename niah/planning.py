@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from niah import planner
-from niah.compose import conf_folder
+from niah.compose import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
 from niah.planner import estimate, fit, machine, memory, table
@@ -18,11 +18,7 @@ from niah.units import format_length
 
 def known_hardware() -> list[Hardware]:
     """Every file of conf/hardware, one GPU each."""
-    from omegaconf import OmegaConf
-
-    files = sorted((conf_folder() / "hardware").glob("*.yaml"))
-    nodes = (OmegaConf.to_container(OmegaConf.load(file)) for file in files if file.stem != "auto")
-    return [typed("hardware", Hardware, node)[0] for node in nodes]
+    return [typed("hardware", Hardware, node)[0] for node in choices("hardware") if node["name"] != "auto"]
 
 
 def check(run: Run) -> Fit:

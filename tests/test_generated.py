@@ -95,8 +95,8 @@ def test_needles_are_foreign_to_the_texts(language):
     text = "\n".join(sample(language)).casefold()
     needles = languages.load(language)
     for word in (*needles["keys"], *needles["latent"]["names"], "magic"):
-        pattern = rf"\b{re.escape(word.casefold())}\b" if language in SPACED else re.escape(word)
-        assert not re.search(pattern, text), word
+        found = word.casefold() in text  # far faster than the pattern
+        assert not found or (language in SPACED and not re.search(rf"\b{re.escape(word.casefold())}\b", text)), word
 
 
 def test_no_english_needle_word_occurs_even_inside_another():

@@ -16,7 +16,7 @@ ONLY_IN = {
     "omegaconf": ("compose.py", "config.py"),
     "matplotlib": ("report/",),
     "statsmodels": ("stats/",),
-    "transformers": ("tokens.py", "weights.py"),
+    "transformers": ("tokens.py", "weights.py", "engines/exact.py"),
     "torch": ("weights.py", "engines/exact.py"),
 }
 LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")
