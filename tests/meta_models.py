@@ -3,62 +3,18 @@
 One JSON line for each: its class, parameters, and what its layers keep in the KV cache. No weights, no GPU.
 """
 
-import importlib
-import importlib.util
 import json
 import os
 import sys
 import tempfile
 import traceback
-import types
 from collections import Counter
 from pathlib import Path
 
+from niah.engines.exact import dense_for_sparse, register, stand_in_for_torchvision
+
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 MAX_LENGTH = 8192
-_VISION_MODULES = ("transforms", "transforms.v2", "transforms.v2.functional")
-
-
-def stand_in_for_torchvision() -> None:
-    """vLLM's text-only Qwen3.5 imports image code, which needs torchvision only to be importable."""
-    if importlib.util.find_spec("torchvision") is not None:
-        return
-    from transformers.utils import is_torchvision_available
-
-    is_torchvision_available()  # remembered: transformers goes on without it
-    parent = None
-    for name in ("torchvision", *(f"torchvision.{part}" for part in _VISION_MODULES)):
-        module = types.ModuleType(name)
-        module.__path__ = []
-        module.__spec__ = importlib.util.spec_from_loader(name, loader=None)
-        sys.modules[name] = module
-        if parent is not None:
-            setattr(parent, name.rpartition(".")[2], module)
-        parent = module
-
-
-def dense_stands_in_for_sparse() -> None:
-    """vLLM has no sparse attention on CPUs and refuses GLM-5 there; what a layer keeps is the same for dense MLA."""
-    from vllm.platforms import current_platform
-
-    if not current_platform.is_cpu():
-        return
-    own = type(current_platform).get_attn_backend_cls
-
-    def chosen(cls, selected_backend, attn_selector_config, **rest):
-        return own(selected_backend, attn_selector_config._replace(use_sparse=False), **rest)
-
-    type(current_platform).get_attn_backend_cls = classmethod(chosen)
-
-
-def register(architecture: str) -> None:
-    """Inspects the class here: vLLM would do it in another process, without the stand-in."""
-    from vllm import ModelRegistry
-    from vllm.model_executor.models.registry import _TEXT_GENERATION_MODELS
-
-    module, name = _TEXT_GENERATION_MODELS[architecture]
-    path = module if module.startswith("vllm.") else f"vllm.model_executor.models.{module}"
-    ModelRegistry.register_model(architecture, getattr(importlib.import_module(path), name))
 
 
 def measured(path: Path, folder: Path) -> dict:
@@ -107,7 +63,7 @@ def kept(spec) -> tuple[str, int, int]:
 
 def main(paths: list[str]) -> None:
     stand_in_for_torchvision()
-    dense_stands_in_for_sparse()
+    dense_for_sparse()
     with tempfile.TemporaryDirectory() as folder:
         for path in map(Path, paths):
             try:

@@ -142,6 +142,12 @@ def test_nothing_is_planted_where_absence_is_right():
     assert len(decoyed.needles) == 2 and not any(key in needle for needle in decoyed.needles) and Absent(num_decoys=1).has_depth
 
 
+def test_the_absent_key_was_looked_for():
+    haystack = Text()
+    problem = Absent(key_kind="pair", num_decoys=1).problem(rng(), haystack)
+    assert problem.question.split(" for ")[1].split("?")[0] in haystack.asked
+
+
 def count_words(text: str) -> int:
     return len(text.split())
 

@@ -115,7 +115,7 @@ def _capacity(config: Any, specs: dict[str, Any], available_bytes: int, *, hybri
     return {"num_blocks": cache.num_blocks, "num_tokens": num_tokens, "concurrency": concurrency, "groups": groups}
 
 
-def _stand_in_for_torchvision() -> None:
+def stand_in_for_torchvision() -> None:
     """vLLM's text-only Qwen3.5 imports image code, which needs torchvision only to be importable."""
     if importlib.util.find_spec("torchvision") is not None:
         return
@@ -133,7 +133,7 @@ def _stand_in_for_torchvision() -> None:
         parent = module
 
 
-def _dense_for_sparse() -> None:
+def dense_for_sparse() -> None:
     """vLLM has no sparse attention on CPUs and refuses GLM-5 there; what a layer keeps is the same for dense MLA."""
     from vllm.platforms import current_platform
 
@@ -147,7 +147,7 @@ def _dense_for_sparse() -> None:
     type(current_platform).get_attn_backend_cls = classmethod(chosen)
 
 
-def _register(architecture: str) -> None:
+def register(architecture: str) -> None:
     """Inspects the class here: vLLM would do it in another process, without the stand-in."""
     from vllm import ModelRegistry
     from vllm.model_executor.models.registry import _TEXT_GENERATION_MODELS
@@ -159,12 +159,23 @@ def _register(architecture: str) -> None:
     ModelRegistry.register_model(architecture, getattr(importlib.import_module(path), name))
 
 
+def without_torchvision(architectures: Sequence[str]) -> None:
+    """Lets vLLM read text-only models whose modules import image code, where torchvision is not installed.
+
+    A CPU build of PyTorch has no torchvision to go with it here.
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        stand_in_for_torchvision()
+        for architecture in architectures:
+            register(architecture)
+
+
 def main(folder: Path, questions: Sequence[Question]) -> None:
     """Prints one answer a line."""
-    _stand_in_for_torchvision()
-    _dense_for_sparse()
+    stand_in_for_torchvision()
+    dense_for_sparse()
     for architecture in json.loads((folder / "config.json").read_text()).get("architectures", ()):
-        _register(architecture)
+        register(architecture)
     for question in questions:
         print(json.dumps(answer(folder, question)), flush=True)
 

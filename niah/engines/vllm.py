@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from niah import capacity
-from niah.engines import Job
+from niah.engines import Job, exact
 from niah.engines.failures import failure, reason
 from niah.engines.process import is_cpu_build
 from niah.errors import NiahError
@@ -64,6 +64,8 @@ class VLLM:
             # by default sliding-window layers forget a prefix until it is seen twice; null keeps all
             arguments["prefix_cache_retention_interval"] = None
         os.environ.update(job.environment)
+        if is_cpu_build():
+            exact.without_torchvision(job.files.config.get("architectures", ()))
         started = time.perf_counter()
         try:
             llm = LLM(**{**arguments, **job.arguments, **self.args})

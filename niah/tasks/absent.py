@@ -38,9 +38,7 @@ class Absent(Keyed):
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         phrases = self.phrases(haystack)
-        keys = draws.distinct(
-            lambda: draws.key(rng, self.key_kind, phrases["keys"]), 1 + self.num_decoys, "task.num_decoys"
-        )
+        keys = self.keys(rng, phrases, haystack, 1 + self.num_decoys)
         values = draws.distinct(lambda: draws.value(rng, self.answer, phrases["words"]), self.num_decoys, "task.answer")
         asked = self.worded(phrases, keys, ["", *values], [], values)
         claim = self.claim or phrases["absent"]["claim"]

@@ -61,7 +61,7 @@ class Keyed(Planted):
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         phrases = self.phrases(haystack)
-        keys = self.keys(rng, phrases, haystack)
+        keys = self.keys(rng, phrases, haystack, self.num_keys)
         count = self.num_queries * self.num_values
         targets = self.values(rng, phrases, haystack, count)
         others = draws.distinct(
@@ -70,16 +70,16 @@ class Keyed(Planted):
         )
         return self.worded(phrases, keys, [*targets, *others], targets, others)
 
-    def keys(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings) -> list[str]:
+    def keys(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
         """Different keys. Cities may be mentioned in the haystack; made-up keys stand for the fact alone."""
-        what, kind = f"task.num_keys={self.num_keys}", self.key_kind
+        what, kind = f"task.num_keys={count}", self.key_kind
 
         def draw() -> str:
             return draws.key(rng, kind, phrases["keys"])
 
         if kind == "city":
-            return draws.distinct(draw, self.num_keys, what)
-        return draws.unseen(draw, self.num_keys, haystack, what)
+            return draws.distinct(draw, count, what)
+        return draws.unseen(draw, count, haystack, what)
 
     def values(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
         return draws.unseen(

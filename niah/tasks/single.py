@@ -32,8 +32,8 @@ class Single(Keyed):
                 "or task.value to be a part of it"
             )
 
-    def keys(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings) -> list[str]:
-        return [self.key] if self.key else super().keys(rng, phrases, haystack)
+    def keys(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
+        return [self.key] if self.key else super().keys(rng, phrases, haystack, count)
 
     def values(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
         if self.value:
