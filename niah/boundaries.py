@@ -4,6 +4,8 @@ A list of all sentence ends of a 10M-token source takes longer than tokenising i
 a handful: so the few tokens around a wanted place are decoded and looked at.
 """
 
+import unicodedata
+
 import numpy as np
 import regex
 
@@ -31,6 +33,11 @@ _ANYWHERE = regex.compile(r"(?=.)", regex.DOTALL)
 _PARAGRAPH = regex.compile(r"\n\s*\n(?=\S)")
 UNITS = {"sentence": SENTENCE_END, "line": _LINE_START, "paragraph": _PARAGRAPH}
 """What a needle may stand between."""
+
+
+def is_open(character: str) -> bool:
+    """White space, or of a script without spaces between sentences: CJK ideographs, kana, their marks."""
+    return character.isspace() or unicodedata.east_asian_width(character) in "WF"
 
 
 def nearest(tokenizer: Tokenizer, ids: np.ndarray, wanted: float, stop: int, unit: str = "sentence") -> int:

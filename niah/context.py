@@ -1,6 +1,5 @@
 """Builds a context of an exact length: needles at sentence ends, the rest the haystack in order."""
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -97,20 +96,15 @@ def _with_needles(
 
 def _spaces(before: str, needles: Sequence[str], after: str) -> list[str]:
     """White space before, between and after needles so that words do not run together."""
-    lead = "" if not before or _is_open(before[-1]) else " "
-    between = ["" if _is_open(needle[-1]) else " " for needle in needles[:-1]]
-    return [lead, *between, "" if not after or _is_open(after[0]) else " "]
+    lead = "" if not before or boundaries.is_open(before[-1]) else " "
+    between = ["" if boundaries.is_open(needle[-1]) else " " for needle in needles[:-1]]
+    return [lead, *between, "" if not after or boundaries.is_open(after[0]) else " "]
 
 
 def _breaks(before: str, needles: Sequence[str], unit: str) -> list[str]:
     """Line breaks that give each needle a line or a paragraph of its own."""
     mark = "\n" if unit == "line" else "\n\n"
     return ["" if not before or before.endswith(mark) else mark, *[mark] * len(needles)]
-
-
-def _is_open(character: str) -> bool:
-    """White space, or of a script without spaces between sentences: CJK ideographs, kana, their marks."""
-    return character.isspace() or unicodedata.east_asian_width(character) in "WF"
 
 
 def _whole(tokenizer: Tokenizer, ids: np.ndarray, stop: int) -> bool:

@@ -16,6 +16,9 @@ from niah.splice import splice
 from niah.tokens import Tokenizer
 from niah.units import format_length
 
+_SAMPLE = 8192
+"""Tokens of the first draft of a text that a task writes itself."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -98,9 +101,10 @@ class Recipe:
         def num_tokens_of(text: str) -> int:
             return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
 
+        # the words around the text do not depend on its size: a small one tells how much room they take
+        sample = min(length - run.task.answer_tokens, _SAMPLE)
         problem = run.task.fill(
-            plan.generator(run.seed, repeat, "problem"), run.haystack.language, length - run.task.answer_tokens,
-            num_tokens_of,
+            plan.generator(run.seed, repeat, "problem"), run.haystack.language, sample, num_tokens_of
         )
         frame = self._frame(problem)
         room = length - run.task.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens

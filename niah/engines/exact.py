@@ -54,16 +54,13 @@ def ask(config: dict[str, Any], questions: Sequence[Question]) -> list[dict[str,
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def answer(folder: Path, question: Question) -> dict[str, Any]:
-    """One answer, in this process."""
+def network(folder: Path, question: Question) -> tuple[Any, Any]:
+    """vLLM's config and its own model on the meta device, for the first of ``tensor_parallel`` GPUs."""
     import torch
     from vllm import EngineArgs
     from vllm.config import set_current_vllm_config
-    from vllm.config.vllm import get_layers_from_vllm_config
     from vllm.distributed import parallel_state
-    from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
     from vllm.model_executor.model_loader.utils import initialize_model
-    from vllm.platforms import current_platform
 
     config = EngineArgs(
         model=str(folder), skip_tokenizer_init=True, load_format="dummy", max_model_len=question.length,
@@ -80,19 +77,35 @@ def answer(folder: Path, question: Question) -> dict[str, Any]:
         config.parallel_config.tensor_parallel_size = question.tensor_parallel
         torch.set_default_dtype(config.model_config.dtype)
         with torch.device("meta"):
-            network = initialize_model(config)
+            made = initialize_model(config)
         parallel_state._TP.world_size = 1
-    current_platform.update_block_size_for_backend(config)
+    return config, made
+
+
+def cache_specs(config: Any) -> dict[str, Any]:
+    """What each layer of the config's model keeps, by its name."""
+    from vllm.config.vllm import get_layers_from_vllm_config
+    from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
+
     layers = get_layers_from_vllm_config(config, AttentionLayerBase)
     # as vLLM's runner: a layer that reads the keys and values of an earlier one keeps none
-    specs = {
+    return {
         name: spec for name, layer in layers.items()
         if not getattr(layer, "kv_sharing_target_layer_name", None) and (spec := layer.get_kv_cache_spec(config)) is not None
     }
+
+
+def answer(folder: Path, question: Question) -> dict[str, Any]:
+    """One answer, in this process."""
+    from vllm.platforms import current_platform
+
+    config, made = network(folder, question)
+    current_platform.update_block_size_for_backend(config)
+    specs = cache_specs(config)
     config.cache_config.kv_cache_layout = "LBNHC"
     return {
-        "class": type(network).__name__,
-        "parameter_bytes": sum(weight.numel() * weight.element_size() for weight in network.parameters()),
+        "class": type(made).__name__,
+        "parameter_bytes": sum(weight.numel() * weight.element_size() for weight in made.parameters()),
         "block_size": config.cache_config.block_size,
         "in_flight": config.max_in_flight_tokens,
         "prefix_caching": bool(config.cache_config.enable_prefix_caching),

@@ -3,12 +3,11 @@
 Models find needles more easily in them than in coherent text (Hong et al. 2025, "Context Rot").
 """
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from niah.boundaries import SENTENCE_END
+from niah.boundaries import SENTENCE_END, is_open
 
 _BLOCK = 4_000_000
 """Characters whose sentences are mixed: far more than most contexts, little enough for memory."""
@@ -35,7 +34,7 @@ def _mixed(documents: list[str], rng: np.random.Generator, by_line: bool) -> str
     ordered = [parts[number] for number in rng.permutation(len(parts))]
     if by_line:
         return "\n".join(ordered)
-    return "".join(part if _is_wide(part[-1]) else part + " " for part in ordered)
+    return "".join(part if is_open(part[-1]) else part + " " for part in ordered)
 
 
 def sentences(text: str) -> list[str]:
@@ -43,7 +42,3 @@ def sentences(text: str) -> list[str]:
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
     found = (text[start:stop].strip() for start, stop in zip([0, *ends], [*ends, len(text)], strict=True))
     return [sentence for sentence in found if sentence]
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"

@@ -13,14 +13,14 @@ from niah.units import format_length
 
 _CPU_BLOCK = 256
 _CPU_ENGINE_SHARE = 0.85
-"""Of the machine's free memory: the rest is Python's, the tokenizer's and the haystack's."""
+"""Of the machine's memory: the rest is Python's, the tokenizer's and the haystack's."""
 
 
 @dataclass(frozen=True)
 class Fit:
     """``unfit`` gives the reason for each length that has no room. ``setup`` is how the model would be served.
 
-    ``is_known`` is false where the architecture is not: then nothing is refused here.
+    ``is_known`` is false where the architecture or a number format is not: then nothing is refused here.
     """
 
     setup: Setup
@@ -39,9 +39,9 @@ def check(
         if "is not known to the fast plan" not in str(error):
             raise
         return Fit(Setup(tensor_parallel=tensor_parallel or 1), {}, is_known=False)
-    if cache_dtype not in memory.CACHE_BYTES:
+    if cache_dtype not in memory.CACHE_BYTES or model.weights not in memory.WEIGHT_BYTES:
         return Fit(Setup(tensor_parallel=tensor_parallel or 1), {}, is_known=False)
-    base = Setup(weights=_weights(model), cache_dtype=cache_dtype)
+    base = Setup(weights=model.weights, cache_dtype=cache_dtype)
     if hardware.capability:
         setup = estimate.setup_for(shape, hardware, base)
         setup = replace(setup, tensor_parallel=tensor_parallel) if tensor_parallel else setup
@@ -60,10 +60,6 @@ def check(
     if len(unfit) == len(set(lengths)):
         raise NiahError(_refusal(model, shape, setup, min(lengths), unfit[min(lengths)], hardware, known))
     return Fit(setup, unfit)
-
-
-def _weights(model: Model) -> str:
-    return model.weights if model.weights in memory.WEIGHT_BYTES else "bf16"
 
 
 def _refusal(
