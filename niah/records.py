@@ -6,6 +6,7 @@ depths are percent of the context (0 = first, 100 = last), id arrays are int32 o
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt."""
+    """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt.
+
+    ``variant`` names the engine settings where a run has several (fp8, fp8 TRITON_ATTN); with ``trial`` it is the
+    row's key. The graded signal, None where it was not measured: ``logprob`` of the right answer in nats (the sum
+    over its tokens, the mean over targets), ``worst_rank`` of those tokens (1: each was the model's first choice),
+    ``margin`` to the best distractor's logprob. ``served`` is what decided the number: KV dtype, backend, versions.
+    """
 
     trial: int
     length: int
@@ -180,6 +187,12 @@ class Row:
     kv_cache_dtype: str
     error: str = ""
     distractors: list[str] = field(default_factory=list)
+    variant: str = ""
+    logprob: float | None = None
+    num_target_tokens: int = 0
+    worst_rank: int | None = None
+    margin: float | None = None
+    served: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
