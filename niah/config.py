@@ -137,7 +137,7 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
             raise _unknown(f"{key}.{name}", {f"{key}.{field_name}" for field_name in fields})
         if get_origin(fields[name].type) is list and isinstance(node[name], str | int | float):
             node = {**node, name: [node[name]]}  # ctx.lengths=8k is a list of one
-        if fields[name].metadata.get("unit") == "tokens":
+        if fields[name].metadata.get("unit") == "tokens" and node[name] != fields[name].default:
             node = {**node, name: _lengths(node[name], f"{key}.{name}")}
     schema = OmegaConf.structured(cls)
     OmegaConf.set_readonly(schema, False)

@@ -31,7 +31,7 @@ class Model:
     architecture: str = ""
     weights: str = "bf16"
     repositories: dict[str, Any] = field(default_factory=dict)
-    extended_length: int = 0
+    extended_length: int = field(default=0, metadata={"unit": "tokens"})
     extended_args: dict[str, Any] = field(default_factory=dict)
     extended_environment: dict[str, Any] = field(default_factory=dict)
     engine_args: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +72,19 @@ class Model:
     def limit(self) -> int:
         """The longest prompt and answer it can be made to read, in tokens."""
         return max(self.extended_length, self.max_length)
+
+    def arguments_at(self, length: int, *, is_wrapped: bool = True) -> dict[str, Any]:
+        """Engine arguments that the model itself asks for at this length. The text model of a multimodal checkpoint
+        has its settings under text_config; a checkpoint of the text model alone (not ``is_wrapped``) has not."""
+        arguments = {**self.engine_args, **(self.extended_args if length > self.max_length else {})}
+        overrides = arguments.get("hf_overrides", {})
+        if "text_config" in overrides and not is_wrapped:
+            rest = {key: value for key, value in overrides.items() if key != "text_config"}
+            arguments["hf_overrides"] = {**rest, **overrides["text_config"]}
+        return arguments
+
+    def environment_at(self, length: int) -> dict[str, str]:
+        return {name: str(value) for name, value in self.extended_environment.items()} if length > self.max_length else {}
 
     @property
     def template_arguments(self) -> dict[str, Any]:

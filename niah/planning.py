@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from niah import planner
 from niah.compose import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
-from niah.planner import estimate, fit, machine, memory, table
+from niah.planner import estimate, fit, machine, memory, serving, table
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
-from niah.planner.memory import Setup
+from niah.planner.memory import GIB, Setup
+from niah.planner.serving import Wish
 from niah.units import format_length
 
 
@@ -23,12 +25,20 @@ def known_hardware() -> list[Hardware]:
 
 def check(run: Run) -> Fit:
     """Which lengths fit here. An engine that holds no model needs no room."""
-    if not hasattr(run.engine, "tensor_parallel_size"):
+    if not hasattr(run.engine, "wish"):
         return Fit(Setup(), {}, is_known=False)
     known = known_hardware()
-    return fit.check(
-        run.model, run.ctx.lengths, run.kv.dtype, machine.resolve(Hardware(), known), known, run.engine.tensor_parallel_size
-    )
+    return fit.check(run.model, run.ctx.lengths, run.kv.dtype, machine.resolve(Hardware(), known), known, _wish(run))
+
+
+def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:
+    """The engine arguments that follow from the plan; none for an engine that has none."""
+    return serving.arguments(fit.setup, longest, _wish(run).backend) if hasattr(run.engine, "wish") else {}
+
+
+def environment(longest: int) -> dict[str, str]:
+    """A chunk at the end of millions of tokens takes longer than the five minutes that vLLM gives a step."""
+    return {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600"} if longest >= serving.LONG else {}
 
 
 def exactly(run: Run) -> Iterator[str]:
@@ -37,8 +47,7 @@ def exactly(run: Run) -> Iterator[str]:
 
     hardware = machine.resolve(run.hardware, known_hardware())
     config = planner.config_of(run.model)
-    split = run.engine.tensor_parallel_size if hasattr(run.engine, "tensor_parallel_size") else 0
-    split = split or hardware.num_gpus
+    split = _wish(run).tensor_parallel or hardware.num_gpus
     cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in planner.DTYPES]
     room = estimate.available_bytes(hardware) - memory.ENGINE_BYTES
     questions = [exact.Question(length, dtype, split, 16, memory.BATCH, room) for length, dtype in cells]
@@ -60,19 +69,20 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     known = known_hardware()
     hardware = machine.resolve(run.hardware, known)
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
-    made = planner.make(run.model, run.ctx, hardware, known, [d for d in dtypes if d in memory.CACHE_BYTES])
-    content = table.as_json(run.model.name, hardware, made.cells, made.sweeps)
+    if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
+        raise NiahError(f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself")
+    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run))
+    content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
     if form == "json":
         yield json.dumps(content)
     else:
-        setup = made.cells[0].setup
-        yield (
-            f"{title}: tensor parallel {setup.tensor_parallel}"
-            + (f", pipeline parallel {setup.pipeline_parallel}" if setup.pipeline_parallel > 1 else "")
-            + f", {made.cells[0].available / 2**30:.1f} GiB of each for the engine"
-        )
-        yield from table.lines(hardware, made.cells, made.sweeps)
+        yield f"{title}: {made.cells[0].available / GIB:.1f} GiB of each for the engine"
+        yield from table.lines(made)
+        longest = max(run.ctx.lengths)
+        if hasattr(run.engine, "wish"):
+            own = serving.arguments(made.cells[0].setup, longest, _wish(run).backend)
+            yield f"engine arguments: {serving.told({**own, **run.model.arguments_at(longest), **run.engine.args})}"
     if out:
         from niah.report import memory as chart
 
@@ -82,3 +92,7 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
         picture = chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
         if form != "json":
             yield f"picture: {picture}"
+
+
+def _wish(run: Run) -> Wish:
+    return run.engine.wish() if hasattr(run.engine, "wish") else Wish()

@@ -13,6 +13,7 @@ from niah.config import Run, flat
 from niah.console import Console
 from niah.engines import Job
 from niah.errors import NiahError
+from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.recipe import Built, Recipe
 from niah.records import Completion, Failure, Outcome, Prompt, Row, Trial
@@ -81,19 +82,10 @@ def _measure(
         plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
         strict=True,
     ))
-    model, longest = settings.model, max(trial.length for trial in recipe.trials if trial.length not in fit.unfit)
-    is_extended = longest > model.max_length
-    job = Job(
-        files=recipe.files,
-        tokenizer=recipe.tokenizer,
-        dtype=settings.model.dtype,
-        kv_cache_dtype=settings.kv.dtype,
-        max_length=longest,
-        seed=settings.seed,
-        tensor_parallel=fit.setup.tensor_parallel,
-        arguments={**model.engine_args, **(model.extended_args if is_extended else {})},
-        environment={name: str(value) for name, value in model.extended_environment.items()} if is_extended else {},
-    )
+    longest = max(trial.length for trial in recipe.trials if trial.length not in fit.unfit)
+    job = _job(settings, recipe, fit, longest)
+    if job.serving:
+        console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     in_flight: dict[int, tuple[Trial, Built]] = {}
 
     def prompts() -> Iterator[tuple[int, Prompt]]:
@@ -116,6 +108,21 @@ def _measure(
             progress.close()
             record["sessions"][-1]["trials_seconds"] = round(time.perf_counter() - begun, 2)
         record["engine"] = session.facts()
+
+
+def _job(settings: Run, recipe: Recipe, fit: Fit, longest: int) -> Job:
+    model = settings.model
+    return Job(
+        files=recipe.files,
+        tokenizer=recipe.tokenizer,
+        dtype=model.dtype,
+        kv_cache_dtype=settings.kv.dtype,
+        max_length=longest,
+        seed=settings.seed,
+        serving=planning.serving_arguments(settings, fit, longest),
+        arguments=model.arguments_at(longest, is_wrapped=recipe.files.is_wrapped),
+        environment={**planning.environment(longest), **model.environment_at(longest)},
+    )
 
 
 def _unfit(settings: Run, trial: Trial, reason: str) -> Row:

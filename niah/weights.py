@@ -42,9 +42,18 @@ class ModelFiles:
     @property
     def config(self) -> dict:
         """config.json, with the text model's own settings on top where it wraps one."""
-        path = self.folder / "config.json"
-        config = json.loads(path.read_text()) if path.is_file() else {}
+        config = self._config
         return {**config, **config.get("text_config", {})}
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether the text model is a part of a multimodal one."""
+        return "text_config" in self._config
+
+    @property
+    def _config(self) -> dict:
+        path = self.folder / "config.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def resolve(model: Model) -> ModelFiles:
@@ -91,12 +100,27 @@ def _from_hub(model: Model) -> ModelFiles:
             snapshot_download(model.repository, revision=model.revision, allow_patterns=_TOKENIZER_FILES)
         )
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise NiahError(
-            f"model.path: {model.repository} could not be fetched; got {type(error).__name__}: {reason}; check the "
-            "name and the network, set HF_TOKEN for a gated model, or name a local folder"
-        ) from error
+        raise NiahError(_why_not_fetched(model.repository, error)) from error
     return ModelFiles(model.repository, folder, folder.name, f"{model.repository}@{folder.name}")
+
+
+def _why_not_fetched(repository: str, error: Exception) -> str:
+    """One line: what the hub or the network said, and what to do."""
+    from huggingface_hub import errors, get_token
+
+    page = f"huggingface.co/{repository}"
+    if isinstance(error, errors.GatedRepoError):
+        who = "this HF_TOKEN has no access" if get_token() else "no token is set"
+        return f"model.path: {repository} is gated and {who}; accept the terms on {page}, then set HF_TOKEN to a token of that account"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"model.path: no repository {repository} on the hub, or a private one; check the name, or set HF_TOKEN"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"model.revision: {repository} has no such revision; expected a branch, tag or commit of {page}"
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return (
+        f"model.path: {repository} is not in the local cache and the hub cannot be reached; got {type(error).__name__}: {reason}; "
+        "check the network, or name a local folder (plan and, with a packaged tokenizer, build need neither)"
+    )
 
 
 def _package_file(path: str) -> Path:

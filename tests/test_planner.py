@@ -87,12 +87,17 @@ def test_parameters_are_those_of_the_facts(name):
     assert shape(name).active_parameters <= facts["active_parameters"] * 1.005
 
 
+def served(name: str, hardware: Hardware, length: int, dtype: str = "bfloat16") -> estimate.Cell:
+    setup = estimate.setup_for(shape(name), hardware, Setup(cache_dtype=dtype))
+    return estimate.cell(shape(name), hardware, setup, length, 10 * 2**20)
+
+
 @pytest.mark.parametrize(
     ("machine_name", "dtype", "fits"),
     [("h100", "fp8_e4m3", True), ("h100", "bfloat16", False), ("h200", "bfloat16", True), ("h200", "fp8_e4m3", True)],
 )
 def test_scout_at_ten_million(machine_name, dtype, fits):
-    cell = estimate.cell(shape("llama4_scout"), eight(machine_name), Setup(cache_dtype=dtype), 10 * 2**20, 10 * 2**20)
+    cell = served("llama4_scout", eight(machine_name), 10 * 2**20, dtype)
     assert cell.fits == fits and cell.setup.tensor_parallel == 8
     assert (cell.longest == 10 * 2**20) == fits
     assert memory.need(shape("llama4_scout"), replace(cell.setup, hybrid=False), 10 * 2**20).total > cell.available
@@ -112,9 +117,9 @@ def test_least_hardware_holds_the_length_and_cheaper_does_not():
 
 
 def test_longest_is_the_edge():
-    made, hardware = shape("llama4_scout"), eight("h100")
-    longest = estimate.cell(made, hardware, Setup(), 8192, 10 * 2**20).longest
-    at, above = (estimate.cell(made, hardware, Setup(), n, 10 * 2**20) for n in (longest, longest + 8192))
+    hardware = eight("h100")
+    longest = served("llama4_scout", hardware, 8192).longest
+    at, above = (served("llama4_scout", hardware, n) for n in (longest, longest + 8192))
     assert at.fits and not above.fits
 
 

@@ -26,7 +26,8 @@ class KVCache:
 class Job:
     """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer.
 
-    ``arguments`` and ``environment`` are what the model itself asks of the engine at that length.
+    ``serving`` are engine arguments that follow from the plan, ``arguments`` and ``environment`` what the
+    model itself asks of the engine at that length; all by vLLM's names.
     """
 
     files: ModelFiles
@@ -35,7 +36,7 @@ class Job:
     kv_cache_dtype: str
     max_length: int
     seed: int
-    tensor_parallel: int = 1
+    serving: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 

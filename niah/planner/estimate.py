@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from niah.plan import Ladder, in_running_order, trials
-from niah.planner import memory
+from niah.planner import backends, memory
 from niah.planner.architecture import Architecture
 from niah.planner.flops import Attention, Prefill, prefill
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Need, Setup
 
-UTILIZATION = 0.92
-"""Share of a GPU's memory that vLLM takes (gpu_memory_utilization's default)."""
 LINEAR_EFFICIENCY = 0.45
 ATTENTION_EFFICIENCY = 0.5
 """Shares of peak TFLOPS reached in long prefills: assumed, of the order that FlashAttention 3 reports."""
@@ -56,20 +54,20 @@ class Sweep:
     dollars: float
 
 
-def available_bytes(hardware: Hardware) -> int:
-    return int(hardware.memory_gib * memory.GIB * UTILIZATION)
+def available_bytes(hardware: Hardware, setup: Setup = Setup()) -> int:  # noqa: B008 - frozen
+    """What the engine may take of one GPU."""
+    return int(hardware.memory_gib * memory.GIB * setup.utilization)
 
 
 def setup_for(architecture: Architecture, hardware: Hardware, base: Setup) -> Setup:
     """All GPUs of a node split each layer, as far as heads divide; nodes split the layers."""
     split = max(memory.splits(architecture, hardware.num_gpus))
-    return replace(base, tensor_parallel=split, pipeline_parallel=hardware.num_nodes)
+    return replace(base, tensor_parallel=split, pipeline_parallel=hardware.num_nodes, capability=hardware.capability)
 
 
-def cell(architecture: Architecture, hardware: Hardware, base: Setup, length: int, limit: int) -> Cell:
-    setup = setup_for(architecture, hardware, base)
+def cell(architecture: Architecture, hardware: Hardware, setup: Setup, length: int, limit: int) -> Cell:
     need = memory.need(architecture, setup, length)
-    available = available_bytes(hardware)
+    available = available_bytes(hardware, setup)
     longest = memory.pool(architecture, setup).longest(
         available - memory.need(architecture, setup, limit).fixed, limit, setup.in_flight,
         dcp=setup.decode_context_parallel, prefix_caching=setup.prefix_caching,
@@ -89,9 +87,9 @@ def least(
     by_price = sorted(machines, key=lambda one: (one.num_nodes, one.total_gpus * one.dollars_per_gpu_hour))
     for hardware in by_price:
         setup = setup_for(architecture, hardware, base)
-        if setup.tensor_parallel != hardware.num_gpus:
+        if setup.tensor_parallel != hardware.num_gpus or not backends.serving(architecture, base.cache_dtype, hardware.capability):
             continue
-        if memory.need(architecture, setup, length).total <= available_bytes(hardware):
+        if memory.need(architecture, setup, length).total <= available_bytes(hardware, setup):
             return hardware
     return None
 

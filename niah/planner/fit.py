@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from niah.errors import NiahError
 from niah.model import Model
-from niah.planner import architecture, config_of, estimate, memory
+from niah.planner import architecture, config_of, estimate, memory, serving
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
+from niah.planner.serving import Wish
 from niah.units import format_length
 
-_CPU_BLOCK = 256
 _CPU_ENGINE_SHARE = 0.85
 """Of the machine's memory: the rest is Python's, the tokenizer's and the haystack's."""
 
@@ -30,25 +30,21 @@ class Fit:
 
 def check(
     model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware],
-    tensor_parallel: int = 0,
+    wish: Wish = Wish(),  # noqa: B008 - frozen
 ) -> Fit:
-    """Raises NiahError where no length fits, with what is needed, what is here and what would do."""
+    """Raises NiahError where no length fits, with what is needed, what is here and what would do, and for what
+    vLLM would refuse."""
     try:
         shape = architecture.read(config_of(model), f"model.path={model.path}")
     except NiahError as error:
         if "is not known to the fast plan" not in str(error):
             raise
-        return Fit(Setup(tensor_parallel=tensor_parallel or 1), {}, is_known=False)
-    if cache_dtype not in memory.CACHE_BYTES or model.weights not in memory.WEIGHT_BYTES:
-        return Fit(Setup(tensor_parallel=tensor_parallel or 1), {}, is_known=False)
-    base = Setup(weights=model.weights, cache_dtype=cache_dtype)
-    if hardware.capability:
-        setup = estimate.setup_for(shape, hardware, base)
-        setup = replace(setup, tensor_parallel=tensor_parallel) if tensor_parallel else setup
-        available = estimate.available_bytes(hardware)
-    else:
-        setup = replace(base, batch=_CPU_BLOCK, block_size=_CPU_BLOCK, steps_in_flight=1)
-        available = int(hardware.memory_gib * GIB * _CPU_ENGINE_SHARE)
+        return Fit(serving.unplanned(hardware, wish, cache_dtype, max(lengths)), {}, is_known=False)
+    setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
+    if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
+        return Fit(setup, {}, is_known=False)
+    on_gpu = bool(hardware.capability)
+    available = estimate.available_bytes(hardware, setup) if on_gpu else int(hardware.memory_gib * GIB * _CPU_ENGINE_SHARE)
     unfit = {}
     for length in sorted(set(lengths)):
         need = memory.need(shape, setup, length)
@@ -58,29 +54,35 @@ def check(
                 f"{(need.total - need.weights - need.cache) / GIB:.1f} else) of the {available / GIB:.1f} GiB the engine may take"
             )
     if len(unfit) == len(set(lengths)):
-        raise NiahError(_refusal(model, shape, setup, min(lengths), unfit[min(lengths)], hardware, known))
+        raise NiahError(_refusal(model, shape, setup, lengths, unfit[min(lengths)], hardware, known))
     return Fit(setup, unfit)
 
 
 def _refusal(
-    model: Model, shape: Architecture, setup: Setup, length: int, reason: str, hardware: Hardware, known: Sequence[Hardware]
+    model: Model, shape: Architecture, setup: Setup, lengths: Sequence[int], reason: str, hardware: Hardware, known: Sequence[Hardware]
 ) -> str:
     """What is needed, what is here, and the three nearest things that would do."""
     machines = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
-    ways = []
     plain = replace(Setup(), weights=setup.weights, cache_dtype=setup.cache_dtype)
-    if least := estimate.least(shape, machines, plain, length):
-        ways.append(f"hardware {least} (see python -m niah plan model={model.name})")
-    for name in model.formats:
-        lighter = replace(plain, weights=name)
-        if name in memory.WEIGHT_BYTES and memory.WEIGHT_BYTES[name] < memory.WEIGHT_BYTES[setup.weights]:
-            if least := estimate.least(shape, machines, lighter, length):
-                ways.append(f"model.weights={name} on {least}")
-            break
-    if setup.cache_dtype == "bfloat16" and (least := estimate.least(shape, machines, replace(plain, cache_dtype="fp8_e4m3"), max(length, 131_072))):
-        ways.append(f"kv=fp8 for long lengths (128K on {least})")
-    ways.append("the contexts alone: python -m niah build")
+
+    def least(length: int, **changed: str) -> Hardware | None:
+        return estimate.least(shape, machines, replace(plain, **changed), length)
+
+    shortest, longest = min(lengths), max(lengths)
+    ways = []
+    if found := least(shortest):
+        ways.append(f"hardware {found}")
+    size = memory.WEIGHT_BYTES[setup.weights]
+    for name in sorted(model.formats, key=lambda name: -memory.WEIGHT_BYTES.get(name, size)):
+        if memory.WEIGHT_BYTES.get(name, size) < size and (found := least(shortest, weights=name)):
+            ways.append(f"model.weights={name} on {found}")
+    plainly, light = least(longest), least(longest, cache_dtype="fp8_e4m3")
+    if light and light != plainly:
+        ways.append(f"kv=fp8 on {light} up to {format_length(longest)}")
+    if plainly and longest != shortest:
+        ways.append(f"up to {format_length(longest)} on {plainly}")
+    ways.append("the contexts alone, with build")
     return (
-        f"model={model.name}: no length of this run fits; the shortest, {format_length(length)}, {reason}; here: {hardware.label or hardware}; "
-        f"would do: {'; '.join(ways[:3])}"
+        f"model={model.name}: no length of this run fits; the shortest, {format_length(shortest)}, {reason}; here: {hardware.label or hardware}; "
+        f"would do: {'; '.join(ways[:3])}; python -m niah plan model={model.name} has all"
     )

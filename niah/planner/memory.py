@@ -9,7 +9,15 @@ from niah.planner.architecture import Architecture, Layer
 GIB = 2**30
 WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int4": 4.125 / 8, "nvfp4": 4.5 / 8}
 """Bytes of a quantized weight, scales of groups of 128 (int4) or 16 (nvfp4) included."""
-CACHE_BYTES = {"bfloat16": 2.0, "float16": 2.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8": 1.0}
+_CACHE_BITS = {"bfloat16": 16, "float16": 16, "fp8_e4m3": 8, "fp8_e5m2": 8, "fp8": 8}
+_SCALED_BITS = {"int8_per_token_head": 8, "fp8_per_token_head": 8, "int4_per_token_head": 4}
+"""With a float32 scale beside each head's key and each head's value (triton_attn.py, customize_spec)."""
+_BLOCK_SCALED = ("nvfp4", "nvfp4_4over6")
+"""Four bits a value and one byte a 16 values (torch_utils.py, nvfp4_kv_cache_full_dim)."""
+COUNTED_DTYPES = (*_CACHE_BITS, *_SCALED_BITS, *_BLOCK_SCALED)
+"""KV-cache dtypes whose size is known here. TurboQuant leaves some layers as they are: ask vLLM (exact=true)."""
+_PACKED_LATENT_BYTES = 656
+"""A token of sparse MLA in fp8 on Hopper and RTX Blackwell (fp8_ds_mla: scales and a bfloat16 rotary part)."""
 ENGINE_BYTES = 2 * GIB
 """CUDA context, communication buffers and captured graphs: assumed, about what an H100 shows."""
 BATCH = 8192
@@ -23,7 +31,8 @@ class Setup:
     """How a model is served: GPUs it is split over, dtypes, and what the engine is told.
 
     ``tensor_parallel`` splits every layer, ``pipeline_parallel`` the layers; ``hybrid`` is vLLM's hybrid
-    KV-cache manager.
+    KV-cache manager, ``capability`` the GPU's compute capability, ``utilization`` the share of its
+    memory that the engine takes (gpu_memory_utilization, at its default).
     """
 
     tensor_parallel: int = 1
@@ -38,6 +47,8 @@ class Setup:
     max_num_seqs: int = 1
     text_only: bool = True
     prefix_caching: bool = True
+    capability: float = 0.0
+    utilization: float = 0.92
 
     @property
     def in_flight(self) -> int:
@@ -121,14 +132,22 @@ def splits(architecture: Architecture, num_gpus: int) -> list[int]:
 
 
 def _cached(layer: Layer, setup: Setup) -> kv.Layers:
-    size = CACHE_BYTES[setup.cache_dtype]
     if layer.kind == "state":
         convolution, recurrent = (value // setup.tensor_parallel for value in layer.state_values)
         return kv.Layers("state", 1, state_bytes=2 * convolution + 4 * recurrent)
     if layer.latent:
-        return kv.Layers("full", 1, int(layer.latent * size))
+        packed = layer.index_bytes and _CACHE_BITS[setup.cache_dtype] == 8 and int(setup.capability) in (9, 12)
+        return kv.Layers("full", 1, _PACKED_LATENT_BYTES if packed else layer.latent * _CACHE_BITS[setup.cache_dtype] // 8)
     heads = max(1, layer.kv_heads // setup.tensor_parallel)
-    return kv.Layers(layer.kind, 1, int(heads * (layer.key_width + layer.value_width) * size), layer.window)
+    a_head = _vector_bytes(layer.key_width, setup.cache_dtype) + _vector_bytes(layer.value_width, setup.cache_dtype)
+    return kv.Layers(layer.kind, 1, heads * a_head, layer.window)
+
+
+def _vector_bytes(width: int, dtype: str) -> int:
+    """One head's key or value of one token."""
+    if dtype in _SCALED_BITS:
+        return width * _SCALED_BITS[dtype] // 8 + 4
+    return width // 2 + width // 16 if dtype in _BLOCK_SCALED else width * _CACHE_BITS[dtype] // 8
 
 
 def _width(layer: Layer, architecture: Architecture) -> int:

