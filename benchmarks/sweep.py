@@ -76,12 +76,12 @@ def main(overrides: list[str]) -> None:
     print(f"{'':34}{'engine start':>13}{'trials':>9}{'in all':>9}{'cached':>10}")
     ours_cached = sum(row["num_cached_tokens"] for row in our_rows)
     for name, start, trials, wall, cached in (
-        ("niah", ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"], our_wall, ours_cached),
+        ("niah", ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"]["bf16"], our_wall, ours_cached),
         ("plain loop, same arguments", plain["start"], plain["trials"], plain["wall"], plain["cached"]),
         ("vLLM defaults, one generate call", default["start"], default["trials"], default["wall"], default["cached"]),
     ):
         print(f"{name:34}{start:>11.1f} s{trials:>7.1f} s{wall:>7.1f} s{cached:>10,}")
-    trials = ours["sessions"][-1]["trials_seconds"]
+    trials = ours["sessions"][-1]["trials_seconds"]["bf16"]
     print(f"trials: niah / plain loop = {trials / plain['trials']:.3f}; niah / vLLM defaults = {trials / default['trials']:.3f}")
     print(f"engine start: niah / vLLM defaults = {ours['engine']['start_seconds'] / default['start']:.3f}")
     print(f"in all: niah / plain loop = {our_wall / plain['wall']:.3f}; niah / vLLM defaults = {our_wall / default['wall']:.3f}")
@@ -97,7 +97,7 @@ def run_niah(overrides: list[str], folder: Path) -> tuple[dict, float, list[dict
     wall = time.perf_counter() - started
     run = json.loads((folder / "niah" / "run.json").read_text())
     rows = [json.loads(line) for line in (folder / "niah" / "rows.jsonl").read_text().splitlines()]
-    print({"trials": run["sessions"][-1]["trials_seconds"], "wall": round(wall, 1)}, file=sys.stderr)
+    print({"trials": run["sessions"][-1]["trials_seconds"]["bf16"], "wall": round(wall, 1)}, file=sys.stderr)
     return run, wall, rows
 
 

@@ -65,6 +65,9 @@ def adapted(overrides: Sequence[str]) -> list[str]:
             else:
                 result.append(f"++ctx.lengths={_ladder(longest)}".replace(" ", ""))
                 continue
+        if key == "kv" and value.startswith("["):
+            result += _each_cache(value)
+            continue
         if key == "hardware" and (parts := counted(value)):
             result += [f"hardware={parts[0]}", f"++hardware.num_gpus={parts[1]}", f"++hardware.num_nodes={parts[2]}"]
             continue
@@ -74,6 +77,19 @@ def adapted(overrides: Sequence[str]) -> list[str]:
         # a field that a group's file leaves at its default is there all the same; config checks names
         result.append(f"++{word}" if "." in key and key[0].isalpha() and not key.startswith("hydra.") else word)
     return result
+
+
+def _each_cache(value: str) -> list[str]:
+    """``kv=[bf16,fp8]``: the first is the choice, the others are run beside it."""
+    names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
+    known = {node["name"]: node["dtype"] for node in choices("kv")}
+    for name in names:
+        if name not in known:
+            raise NiahError(f"kv={name}: no such choice; expected one of {', '.join(known)}")
+    if not names:
+        raise NiahError(f"kv: got {value}; expected at least one, as kv=[bf16,fp8]")
+    others = ",".join(f"{{name:{name},dtype:{known[name]}}}" for name in names[1:])
+    return [f"kv={names[0]}", *([f"++kv.also=[{others}]"] if others else [])]
 
 
 def _each_of_a_folder(word: str) -> str:

@@ -16,6 +16,7 @@ from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.units import format_length
+from niah.variants import variants
 
 
 def known_hardware() -> list[Hardware]:
@@ -23,17 +24,27 @@ def known_hardware() -> list[Hardware]:
     return [typed("hardware", Hardware, node)[0] for node in choices("hardware") if node["name"] != "auto"]
 
 
-def check(run: Run) -> Fit:
-    """Which lengths fit here. An engine that holds no model needs no room."""
+def check(run: Run) -> dict[str, Fit]:
+    """Which lengths fit here, by variant. An engine that holds no model needs no room.
+
+    Raises NiahError where none fits under any variant, and for what vLLM would refuse.
+    """
+    arms = variants(run)
     if not hasattr(run.engine, "wish"):
-        return Fit(Setup(), {}, is_known=False)
+        return {arm.name: Fit(Setup(), {}, is_known=False) for arm in arms}
     known = known_hardware()
-    return fit.check(run.model, run.ctx.lengths, run.kv.dtype, machine.resolve(Hardware(), known), known, _wish(run))
+    here = machine.resolve(Hardware(), known)
+    fits = {
+        arm.name: fit.check(run.model, run.ctx.lengths, arm.kv.dtype, here, known, arm.engine.wish()) for arm in arms
+    }
+    if all(one.refusal for one in fits.values()):
+        raise NiahError(next(iter(fits.values())).refusal)
+    return fits
 
 
 def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:
     """The engine arguments that follow from the plan; none for an engine that has none."""
-    return serving.arguments(fit.setup, longest, _wish(run).backend) if hasattr(run.engine, "wish") else {}
+    return serving.arguments(fit.setup, longest, _wish(run)) if hasattr(run.engine, "wish") else {}
 
 
 def environment(longest: int) -> dict[str, str]:
@@ -81,7 +92,7 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
         yield from table.lines(made)
         longest = max(run.ctx.lengths)
         if hasattr(run.engine, "wish"):
-            own = serving.arguments(made.cells[0].setup, longest, _wish(run).backend)
+            own = serving.arguments(made.cells[0].setup, longest, _wish(run))
             yield f"engine arguments: {serving.told({**own, **run.model.arguments_at(longest), **run.engine.args})}"
     if out:
         from niah.report import memory as chart

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from niah import context, plan, prompt, weights
+from niah import context, graded, plan, prompt, weights
 from niah.config import Run
 from niah.errors import NiahError
 from niah.haystacks import corpus
@@ -139,7 +139,8 @@ class Recipe:
         )
         if is_whole and len(made.ids) != num_prompt_tokens:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
-        return Built(problem, stretch, built, view, made)
+        forced = graded.forced(self.tokenizer, problem, begun=run.model.answer_prefix)
+        return Built(problem, stretch, built, view, replace(made, forced=forced))
 
     def check(self, without: Container[int] = ()) -> None:
         """Builds a trial of every length but those: what is wrong with texts and sizes shows before an engine starts."""

@@ -106,10 +106,36 @@ class View:
 
 
 @dataclass(frozen=True)
+class Forced:
+    """The right answer as ids (int32) to put after a prompt, to ask how likely the model held it.
+
+    The target's own tokens are ``ids[start:]``. ``rivals`` are the distractors: (place in ``ids``, token) where each
+    parts from the target.
+    """
+
+    ids: np.ndarray
+    start: int
+    rivals: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Grade:
+    """How strongly a model held the right answer: ``logprob`` (nats) is the sum over its tokens, ``worst_rank`` the
+    lowest place of one of them among all tokens (1 is first), ``margin`` how far the target was ahead (nats) of the
+    best distractor where the two part."""
+
+    logprob: float
+    num_tokens: int
+    worst_rank: int
+    margin: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Prompt:
     """Exactly what is sent. ``spans`` are the needles' (start, stop) in ``ids``.
 
-    ``targets`` is for ``engine=fake`` alone; no other engine reads it.
+    ``salt`` keeps a prompt from the prefix cache. ``targets`` is for ``engine=fake`` alone; no other engine reads it.
     """
 
     ids: np.ndarray
@@ -117,6 +143,8 @@ class Prompt:
     max_tokens: int
     sha256: str
     targets: tuple[str, ...] = ()
+    forced: Forced | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +158,7 @@ class Completion:
     finish_reason: str
     seconds: float
     first_token_seconds: float | None
+    grade: Grade | None = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +182,8 @@ class Score:
 class Row:
     """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt.
 
-    ``variant`` names the engine settings where a run has several (fp8, fp8 TRITON_ATTN); with ``trial`` it is the
-    row's key. The graded signal, None where it was not measured: ``logprob`` of the right answer in nats (the sum
-    over its tokens, the mean over targets), ``worst_rank`` of those tokens (1: each was the model's first choice),
-    ``margin`` to the best distractor's logprob. ``served`` is what decided the number: KV dtype, backend, versions.
+    ``variant`` names the engine settings (fp8, fp8 TRITON_ATTN); with ``trial`` it is the row's key. ``logprob`` to
+    ``margin`` are the Grade of the first target, that of the needle at this depth; None where not measured. ``served`` is what decided the number: KV dtype, backend, versions.
     """
 
     trial: int

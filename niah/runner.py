@@ -1,25 +1,25 @@
-"""The one loop: plan, what is done already, engine, rows."""
+"""The one loop: plan, what is done already, then for each variant its engine and its rows."""
 
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from niah import environment, plan, planning
-from niah.config import Run, flat
+from niah import cold, plan, planning, resume, rows
+from niah.config import Run
 from niah.console import Console
-from niah.engines import Job
+from niah.engines import Job, Session
 from niah.errors import NiahError
 from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.recipe import Built, Recipe
-from niah.records import Completion, Failure, Outcome, Prompt, Row, Trial
-from niah.scorers.outcome import judge
+from niah.records import Prompt, Row, Trial
 from niah.store import RunFolder
 from niah.units import format_length
+from niah.variants import Variant, variants
 
 
 @dataclass(frozen=True)
@@ -34,46 +34,56 @@ class Summary:
 
 def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
-    fit = planning.check(settings)
-    for length, why in fit.unfit.items():
-        console.note(f"{format_length(length)} does not fit: {why}")
+    arms = variants(settings)
+    fits = planning.check(settings)
+    for arm in arms:
+        for length, why in fits[arm.name].unfit.items():
+            console.note(f"{f'{arm.name}: ' if len(arms) > 1 else ''}{format_length(length)} does not fit: {why}")
     recipe = Recipe(settings)
     for line in (*(f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices), *recipe.notes()):
         console.note(line)
-    recipe.check(without=fit.unfit)
-    content = _content(settings, recipe)
-    name = settings.name or _automatic_name(settings, content["fingerprint"])
+    recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
+    content = resume.content(settings, recipe)
+    name = settings.name or resume.automatic_name(settings, content["fingerprint"])
     with RunFolder(Path(settings.outputs) / name) as folder:
         stored = folder.read_run() or {}
         if stored:
-            _check_same_settings(stored, content, folder)
-        finished = {row.trial for row in folder.drop_retried()}
-        todo = [trial for trial in plan.in_running_order(recipe.trials) if trial.index not in finished]
-        if not todo:  # a finished run keeps the record of the software that measured it
+            resume.check_same_settings(stored, content, folder)
+        finished = {(row.variant or arms[0].name, row.trial) for row in folder.drop_retried()}
+        ordered = plan.in_running_order(recipe.trials)
+        todo = {arm.name: [trial for trial in ordered if (arm.name, trial.index) not in finished] for arm in arms}
+        num_new = sum(map(len, todo.values()))
+        if not num_new:  # a finished run keeps the record of the software that measured it
             console.note(f"{folder.path}: all {len(finished)} trials were done before; name=... measures them again")
             return Summary(folder.path, stored, folder.rows(), 0)
         if finished:
-            _check_same_software(stored, content, folder)
+            resume.check_same_software(stored, content, folder)
         session = {"started": _now(), "trials_before": len(finished)}
         sessions = [*stored.get("sessions", ()), session]
-        record = {"name": name, **content, "engine": {"name": settings.engine.name}, "sessions": sessions}
+        engine = stored.get("engine") or {"name": settings.engine.name}
+        record = {"name": name, **content, "engine": engine, "engines": stored.get("engines", {}), "sessions": sessions}
         folder.write_run(record)
-        console.note(f"{folder.path}: {len(todo)} of {len(recipe.trials)} trials to run; engine log in engine.log")
+        console.note(f"{folder.path}: {num_new} of {num_new + len(finished)} trials to run; engine log in engine.log")
         try:
             with console.log_to(folder.path / "engine.log"):
-                _measure(settings, recipe, fit, folder, todo, record, console)
+                for arm in arms:
+                    if todo[arm.name]:
+                        _measure(arm.of(settings), arm, recipe, fits[arm.name], folder, todo[arm.name], record, console)
         finally:
             session["finished"] = _now()
             folder.write_run(record)
-        return Summary(folder.path, record, folder.rows(), len(todo))
+        if line := cold.told(folder.controls()):
+            console.note(line)
+        return Summary(folder.path, record, folder.rows(), num_new)
 
 
 def _measure(
-    settings: Run, recipe: Recipe, fit: Fit, folder: RunFolder, todo: list[Trial], record: dict[str, Any], console: Console
+    settings: Run, arm: Variant, recipe: Recipe, fit: Fit, folder: RunFolder, todo: list[Trial], record: dict[str, Any],
+    console: Console,
 ) -> None:
-    """Opens the engine, sends it the trials and writes each row; fills in ``record``."""
+    """Opens one variant's engine, sends it the trials and writes each row; fills in ``record``."""
     for trial in [trial for trial in todo if trial.length in fit.unfit]:
-        folder.append(_unfit(settings, trial, fit.unfit[trial.length]))
+        folder.append(rows.unfit(settings, arm.name, trial, fit.unfit[trial.length]))
     todo = [trial for trial in todo if trial.length not in fit.unfit]
     if not todo:
         return
@@ -83,7 +93,7 @@ def _measure(
         strict=True,
     ))
     longest = max(trial.length for trial in recipe.trials if trial.length not in fit.unfit)
-    job = _job(settings, recipe, fit, longest)
+    job = _job(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     in_flight: dict[int, tuple[Trial, Built]] = {}
@@ -95,22 +105,35 @@ def _measure(
             yield trial.index, built.prompt
 
     with closing(_open(settings, job, folder)) as session:
-        record["engine"] = session.facts()
+        _record(record, arm.name, session)
         folder.write_run(record)
         begun = time.perf_counter()
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
         try:
             for index, result in session.generate(prompts()):
-                row = _row(settings, *in_flight.pop(index), result)
+                row = rows.finished(settings, arm.name, *in_flight.pop(index), result, session.served)
                 folder.append(row)
                 progress.advance(work[index], row.num_prompt_tokens - (row.num_cached_tokens or 0))
         finally:
             progress.close()
-            record["sessions"][-1]["trials_seconds"] = round(time.perf_counter() - begun, 2)
-        record["engine"] = session.facts()
+            seconds = record["sessions"][-1].setdefault("trials_seconds", {})
+            seconds[arm.name] = round(time.perf_counter() - begun, 2)
+        _record(record, arm.name, session)
+        if share := getattr(settings.engine, "cold_check", 0.0):
+            begun = time.perf_counter()
+            chosen = cold.chosen(folder.rows(), share, folder.controls(), arm.name)
+            for control in cold.measure(session, recipe, chosen):
+                folder.append_control(asdict(control))
+            record["sessions"][-1].setdefault("control_seconds", {})[arm.name] = round(time.perf_counter() - begun, 2)
 
 
-def _job(settings: Run, recipe: Recipe, fit: Fit, longest: int) -> Job:
+def _record(record: dict[str, Any], variant: str, session: Session) -> None:
+    """``engine`` is the first variant's, for those who look at one; ``engines`` has all."""
+    record["engines"][variant] = session.facts()
+    record["engine"] = next(iter(record["engines"].values()))
+
+
+def _job(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
     model = settings.model
     return Job(
         files=recipe.files,
@@ -122,123 +145,15 @@ def _job(settings: Run, recipe: Recipe, fit: Fit, longest: int) -> Job:
         serving=planning.serving_arguments(settings, fit, longest),
         arguments=model.arguments_at(longest, is_wrapped=recipe.files.is_wrapped),
         environment={**planning.environment(longest), **model.environment_at(longest)},
+        log=log,
     )
 
 
-def _unfit(settings: Run, trial: Trial, reason: str) -> Row:
-    """A trial that was never sent: its length has no room on this machine."""
-    return Row(
-        trial=trial.index, length=trial.length, depth=trial.depth, repeat=trial.repeat, outcome=Outcome.DOES_NOT_FIT.value,
-        score=None, response="", answer="", targets=[], prompt_sha256="", num_prompt_tokens=0, num_cached_tokens=None,
-        num_completion_tokens=0, finish_reason="not sent", needle_spans=[], needle_depths=[], needles_kept=[],
-        repeated_share=0.0, seconds=0.0, first_token_seconds=None, model=settings.model.name, task=settings.task.name,
-        haystack=settings.haystack.name, reader=settings.reader.name, engine=settings.engine.name,
-        kv_cache_dtype=settings.kv.dtype, error=reason,
-    )
-
-
-def _open(settings: Run, job: Job, folder: RunFolder):
+def _open(settings: Run, job: Job, folder: RunFolder) -> Session:
     try:
         return settings.engine.open(job)
     except NiahError as error:
         raise NiahError(f"{error}; the engine's log is {folder.path / 'engine.log'}") from error
-
-
-def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure) -> Row:
-    common = {
-        "trial": trial.index,
-        "length": trial.length,
-        "depth": trial.depth,
-        "repeat": trial.repeat,
-        "targets": list(built.problem.targets),
-        "distractors": list(built.problem.distractors),
-        "prompt_sha256": built.prompt.sha256,
-        "needle_spans": [list(span) for span in built.prompt.spans],
-        "needle_depths": list(built.context.depths),
-        "needles_kept": list(built.view.kept),
-        "repeated_share": round(built.stretch.repeated_share, 6),
-        "num_prompt_tokens": len(built.prompt.ids),
-        "model": settings.model.name,
-        "task": settings.task.name,
-        "haystack": built.stretch.source,
-        "reader": settings.reader.name,
-        "engine": settings.engine.name,
-        "kv_cache_dtype": settings.kv.dtype,
-        "seconds": round(result.seconds, 4),
-    }
-    if isinstance(result, Failure):
-        return Row(
-            **common, outcome=result.outcome.value, score=None, response="", answer="", num_cached_tokens=None,
-            num_completion_tokens=0, finish_reason="error", first_token_seconds=None, error=result.message,
-        )
-    if result.num_prompt_tokens != len(built.prompt.ids):
-        raise NiahError(
-            f"trial {trial.index}: the engine read {result.num_prompt_tokens} tokens of the "
-            f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
-        )
-    score, outcome = judge(result.text, built.problem, settings.scorer, result.finish_reason)
-    first = result.first_token_seconds
-    return Row(
-        **common, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
-        num_cached_tokens=result.num_cached_tokens, num_completion_tokens=result.num_tokens,
-        finish_reason=result.finish_reason, first_token_seconds=None if first is None else round(first, 4),
-    )
-
-
-def _content(settings: Run, recipe: Recipe) -> dict[str, Any]:
-    """What run.json holds before the first trial."""
-    sources = {**recipe.sources(), "model_identity": recipe.files.identity}
-    return {
-        "fingerprint": plan.fingerprint({"config": settings.content, "sources": sources}),
-        "config": settings.resolved,
-        "sources": {**sources, "model_licence": settings.model.licence, "model_notices": settings.model.notices},
-        "plan": {
-            "num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens,
-            "has_depth": settings.task.has_depth,
-        },
-        "environment": environment.describe(),
-    }
-
-
-def _automatic_name(settings: Run, fingerprint: str) -> str:
-    parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, settings.kv.name)
-    return "-".join((*parts, fingerprint[:8]))
-
-
-def _check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
-    if stored["fingerprint"] == content["fingerprint"]:
-        return
-    ignored = ("name", "outputs", "report", "hardware")
-    old, new = (
-        flat({**{k: v for k, v in c["config"].items() if k not in ignored}, "sources": c["sources"]})
-        for c in (stored, content)
-    )
-    differing = [
-        f"{key} (there {old.get(key)!r}, now {new.get(key)!r})"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    raise NiahError(
-        f"{folder.path}: holds a run with other settings: {', '.join(differing)}; "
-        "expected the same command; take another name= for this one"
-    )
-
-
-def _check_same_software(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
-    old, new = stored["environment"], content["environment"]
-    versions = [
-        f"{name} (there {old['packages'].get(name)}, now {new['packages'].get(name)})"
-        for name in environment.DECISIVE
-        if old["packages"].get(name) != new["packages"].get(name)
-    ]
-    cards = [[gpu["name"] for gpu in described["gpus"]] for described in (old, new)]
-    if cards[0] != cards[1]:
-        versions.append(f"GPUs (there {cards[0]}, now {cards[1]})")
-    if versions:
-        raise NiahError(
-            f"{folder.path}: was begun with other software: {', '.join(versions)}; "
-            "expected the same, or its answers would be of two engines; take another name="
-        )
 
 
 def _now() -> str:

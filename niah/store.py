@@ -64,6 +64,21 @@ class RunFolder:
         """All whole rows. A line torn by a crash is left out. Raises NiahError on foreign lines."""
         return [self._row(number, line) for number, line in enumerate(self._whole_lines(), 1)]
 
+    def append_control(self, content: dict[str, Any]) -> None:
+        """Adds a line to controls.jsonl."""
+        try:
+            with (self.path / "controls.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(content, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def controls(self) -> list[dict[str, Any]]:
+        """All whole lines of controls.jsonl."""
+        path = self.path / "controls.jsonl"
+        if not path.is_file():
+            return []
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line.strip()]
+
     def drop_retried(self) -> list[Row]:
         """Before a run continues: cuts a torn last line, moves failed trials to failures.jsonl.
 

@@ -73,7 +73,7 @@ def test_refusals_give_the_alternative():
     text = refused(run, gpu("a100_80"))
     assert "keeps a fp8_per_token_head cache of this model on Ampere, compute capability 8.0" in text
     assert "fp8_e4m3 (FLASHINFER)" in text and "int8_per_token_head (TRITON_ATTN)" in text and "works on Ada" in text
-    run = configured("model=smollm2_135m", "kv=fp8_e5m2", "engine.attention_backend=FLASH_ATTN")
+    run = configured("model=smollm2_135m", "kv=fp8_e5m2", "engine.attention=flash_attn")
     assert "FLASH_ATTN keeps no fp8_e5m2 cache; expected one of FLASHINFER, TRITON_ATTN" in refused(run, gpu("h100"))
     run = configured("model=smollm2_135m", "kv=nvfp4")
     assert "expected one of bfloat16 (CPU_ATTN), fp8_e4m3 (CPU_ATTN), fp8_e5m2 (CPU_ATTN)" in refused(run, CPU)

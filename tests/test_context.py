@@ -28,7 +28,7 @@ TEMPLATE = "{context}\n\n{question}"
 
 def stretch_of(name: str, text: str, num_tokens: int) -> Stretch:
     tokenizer = load_tokenizer(name)
-    text = (text + "\n\n") * (1 + 8 * num_tokens // max(1, len(text)))
+    text = (text + "\n\n") * (1 + 40 * num_tokens // max(1, len(text)))
     ids = np.concatenate(corpus.tokenise(corpus.chunks([text], ""), tokenizer))
     return Stretch(ids, "test", 0)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from niah.errors import NiahError
@@ -12,14 +13,29 @@ from niah.weights import ModelFiles
 
 @dataclass(frozen=True)
 class KVCache:
-    """``dtype`` as vLLM names it. Never "auto": a checkpoint may turn that into fp8 unseen."""
+    """``dtype`` as vLLM names it. Never "auto": a checkpoint may turn that into fp8 unseen.
+
+    ``also`` holds further {name, dtype}: the same prompts are run under each (``kv=[bf16,fp8]``).
+    """
 
     name: str = "bf16"
     dtype: str = "bfloat16"
+    also: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.dtype == "auto":
             raise NiahError('kv.dtype: "auto" lets the checkpoint decide; expected an explicit type as bfloat16')
+        names = [one.name for one in self.each()]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise NiahError(f"kv: {', '.join(sorted(twice))} is named twice; expected each once, as kv=[bf16,fp8]")
+
+    def each(self) -> list["KVCache"]:
+        """This one and those of ``also``, each alone. Raises NiahError for an entry without name and dtype."""
+        alone = KVCache(self.name, self.dtype) if self.also else self
+        for one in self.also:
+            if set(one) != {"name", "dtype"}:
+                raise NiahError(f"kv.also: got {dict(one)}; expected name and dtype, as {{name: fp8, dtype: fp8_e4m3}}")
+        return [alone, *(KVCache(one["name"], one["dtype"]) for one in self.also)]
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,7 @@ class Job:
     """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer.
 
     ``serving`` are engine arguments that follow from the plan, ``arguments`` and ``environment`` what the
-    model itself asks of the engine at that length; all by vLLM's names.
+    model itself asks of the engine at that length; all by vLLM's names. ``log`` is where the engine writes.
     """
 
     files: ModelFiles
@@ -39,6 +55,7 @@ class Job:
     serving: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
 
 
 class Session(Protocol):
@@ -48,6 +65,9 @@ class Session(Protocol):
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
     ) -> Iterator[tuple[int, Completion | Failure]]: ...
+
+    served: dict[str, Any]
+    """What decided the answers, kept in each row."""
 
     def facts(self) -> dict[str, Any]:
         """What decided the numbers: versions, backend, cache size; kept in run.json."""

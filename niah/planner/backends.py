@@ -8,6 +8,7 @@ Compute capability 0 stands for a CPU.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from niah.errors import NiahError
 from niah.planner.architecture import Architecture
 
 NATIVE = ("bfloat16", "float16")
@@ -80,12 +81,24 @@ BACKENDS = (
     Backend("FLASHINFER_MLA_SPARSE", "sparse", (*NATIVE, *_FP8), (10,), heads=(512, 576)),
     Backend("FLASHINFER_MLA_SPARSE_SM120", "sparse", _FP8, (12,), heads=(512, 576)),
 )
+_ELSEWHERE = ("B12X", "HPC_ATTN", "ULTRAQUANT", "ROCM_ATTN", "FLASHINFER_MLA_SPARSE_SM90")
+"""Backends of special builds: not in the table, left to vLLM."""
 _FIRST_ON_SM100 = ("FLASHINFER", "FLASHINFER_MLA", "FLASHINFER_MLA_SPARSE")
 
 
 def plain(dtype: str) -> str:
     """One name for each dtype: fp8 is fp8_e4m3."""
     return "fp8_e4m3" if dtype == "fp8" else dtype
+
+
+def named(word: str) -> str:
+    """vLLM's name of a backend: triton is TRITON_ATTN. Raises NiahError for one that no version here has."""
+    name = word.upper()
+    known = [backend.name for backend in BACKENDS]
+    for found in (name, f"{name}_ATTN", f"{name}_ATTENTION"):
+        if found in known or found in _ELSEWHERE:
+            return found
+    raise NiahError(f"engine.attention: got {word!r}; expected one of {', '.join(known)} (flash_attn, flashinfer and triton for short)")
 
 
 def kind_of(architecture: Architecture) -> str:
@@ -121,15 +134,13 @@ def refusal(architecture: Architecture, dtype: str, backend: str | None, capabil
             + (f"expected one of {', '.join(ways)}" if ways else f"nor any other: {_KINDS[kind_of(architecture)]} does not run there")
             + (f"; {dtype} works on {', '.join(elsewhere)}" if elsewhere else "")
         )
-    if backend and backend.upper() not in able:
-        known = {one.name: one for one in BACKENDS}
-        if backend.upper() not in known:
-            return ""
+    known = {one.name: one for one in BACKENDS}
+    if backend in known and backend not in able:
         why = next(
             reason for size in _head_sizes(architecture)
-            if (reason := known[backend.upper()].refuses(dtype, kind_of(architecture), size, capability))
+            if (reason := known[backend].refuses(dtype, kind_of(architecture), size, capability))
         )
-        return f"engine.attention_backend={backend}: {why}; expected one of {', '.join(able)}, or null for vLLM's own choice"
+        return f"engine.attention={backend}: {why}; expected one of {', '.join(able)}, or none for vLLM's own choice"
     return ""
 
 

@@ -21,19 +21,20 @@ class Fit:
     """``unfit`` gives the reason for each length that has no room. ``setup`` is how the model would be served.
 
     ``is_known`` is false where the architecture or a number format is not: then nothing is refused here.
+    ``refusal`` says, where no length fits, what is needed, what is here and what would do.
     """
 
     setup: Setup
     unfit: dict[int, str]
     is_known: bool = True
+    refusal: str = ""
 
 
 def check(
     model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware],
     wish: Wish = Wish(),  # noqa: B008 - frozen
 ) -> Fit:
-    """Raises NiahError where no length fits, with what is needed, what is here and what would do, and for what
-    vLLM would refuse."""
+    """Raises NiahError for what vLLM would refuse."""
     try:
         shape = architecture.read(config_of(model), f"model.path={model.path}")
     except NiahError as error:
@@ -53,9 +54,9 @@ def check(
                 f"needs {need.total / GIB:.1f} GiB ({need.weights / GIB:.1f} weights, {need.cache / GIB:.1f} KV cache, "
                 f"{(need.total - need.weights - need.cache) / GIB:.1f} else) of the {available / GIB:.1f} GiB the engine may take"
             )
-    if len(unfit) == len(set(lengths)):
-        raise NiahError(_refusal(model, shape, setup, lengths, unfit[min(lengths)], hardware, known))
-    return Fit(setup, unfit)
+    none_fits = len(unfit) == len(set(lengths))
+    refusal = _refusal(model, shape, setup, lengths, unfit[min(lengths)], hardware, known) if none_fits else ""
+    return Fit(setup, unfit, refusal=refusal)
 
 
 def _refusal(

@@ -32,6 +32,7 @@ class Wish:
     prefix_caching: bool = True
     utilization: float = Setup.utilization
     backend: str | None = None
+    flash_attn_version: int = 0
 
 
 def setup(
@@ -83,8 +84,14 @@ def block_for(longest: int, kind: str) -> int:
     return _LARGE_BLOCK if longest >= LONG or kind != "heads" else Setup.block_size
 
 
-def arguments(setup: Setup, max_length: int, backend: str | None = None) -> dict[str, Any]:
+def arguments(setup: Setup, max_length: int, wish: Wish = Wish()) -> dict[str, Any]:
     """vLLM's engine arguments for a setup; one max_model_len for all lengths, since models may read it."""
+    attention: dict[str, Any] = {}
+    if setup.capability and wish.flash_attn_version:
+        backend = {"backend": wish.backend} if wish.backend else {}
+        attention = {"attention_config": {**backend, "flash_attn_version": wish.flash_attn_version}}
+    elif setup.capability and wish.backend:
+        attention = {"attention_backend": wish.backend}
     return {
         "max_model_len": max_length,
         "tensor_parallel_size": setup.tensor_parallel,
@@ -99,7 +106,7 @@ def arguments(setup: Setup, max_length: int, backend: str | None = None) -> dict
         "prefix_cache_retention_interval": None,
         "disable_hybrid_kv_cache_manager": not setup.hybrid,
         **({"gpu_memory_utilization": setup.utilization} if setup.capability else {}),
-        **({"attention_backend": backend} if backend and setup.capability else {}),
+        **attention,
     }
 
 

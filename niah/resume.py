@@ -1,0 +1,69 @@
+"""What makes two commands the same run: its fingerprint, its name, and the refusal to mix it with another."""
+
+from typing import Any
+
+from niah import environment, plan
+from niah.config import Run, flat
+from niah.errors import NiahError
+from niah.recipe import Recipe
+from niah.store import RunFolder
+from niah.variants import variants
+
+
+def content(settings: Run, recipe: Recipe) -> dict[str, Any]:
+    """What run.json holds before the first trial."""
+    sources = {**recipe.sources(), "model_identity": recipe.files.identity}
+    return {
+        "fingerprint": plan.fingerprint({"config": settings.content, "sources": sources}),
+        "config": settings.resolved,
+        "sources": {**sources, "model_licence": settings.model.licence, "model_notices": settings.model.notices},
+        "plan": {
+            "num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens,
+            "has_depth": settings.task.has_depth, "variants": [variant.name for variant in variants(settings)],
+        },
+        "environment": environment.describe(),
+    }
+
+
+def automatic_name(settings: Run, fingerprint: str) -> str:
+    """The folder of a run that was given no name."""
+    parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, "+".join(kv.name for kv in settings.kv.each()))
+    return "-".join((*parts, fingerprint[:8]))
+
+
+def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
+    """Raises NiahError with the keys that differ."""
+    if stored["fingerprint"] == content["fingerprint"]:
+        return
+    ignored = ("name", "outputs", "report", "hardware")
+    old, new = (
+        flat({**{k: v for k, v in c["config"].items() if k not in ignored}, "sources": c["sources"]})
+        for c in (stored, content)
+    )
+    differing = [
+        f"{key} (there {old.get(key)!r}, now {new.get(key)!r})"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    raise NiahError(
+        f"{folder.path}: holds a run with other settings: {', '.join(differing)}; "
+        "expected the same command; take another name= for this one"
+    )
+
+
+def check_same_software(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
+    """Raises NiahError where packages or GPUs that may change an answer differ."""
+    old, new = stored["environment"], content["environment"]
+    versions = [
+        f"{name} (there {old['packages'].get(name)}, now {new['packages'].get(name)})"
+        for name in environment.DECISIVE
+        if old["packages"].get(name) != new["packages"].get(name)
+    ]
+    cards = [[gpu["name"] for gpu in described["gpus"]] for described in (old, new)]
+    if cards[0] != cards[1]:
+        versions.append(f"GPUs (there {cards[0]}, now {cards[1]})")
+    if versions:
+        raise NiahError(
+            f"{folder.path}: was begun with other software: {', '.join(versions)}; "
+            "expected the same, or its answers would be of two engines; take another name="
+        )
