@@ -24,8 +24,8 @@ def known_hardware() -> list[Hardware]:
     return [typed("hardware", Hardware, node)[0] for node in choices("hardware") if node["name"] != "auto"]
 
 
-def check(run: Run) -> dict[str, Fit]:
-    """Which lengths fit here, by variant. An engine that holds no model needs no room.
+def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
+    """Which lengths fit on this machine (or on ``here``), by variant. An engine that holds no model needs no room.
 
     Raises NiahError where none fits under any variant, and for what vLLM would refuse.
     """
@@ -33,7 +33,7 @@ def check(run: Run) -> dict[str, Fit]:
     if not hasattr(run.engine, "wish"):
         return {arm.name: Fit(Setup(), {}, is_known=False) for arm in arms}
     known = known_hardware()
-    here = machine.resolve(Hardware(), known)
+    here = here or machine.resolve(Hardware(), known)
     fits = {
         arm.name: fit.check(run.model, run.ctx.lengths, arm.kv.dtype, here, known, arm.engine.wish()) for arm in arms
     }
