@@ -47,6 +47,8 @@ STANDS_FOR = {
     "command_r_plus": ("command_r_plus_08_2024",),
 }
 """Architectures whose miniature is the same but for rotary positions and their number: run once."""
+HAS_AMX = Path("/proc/cpuinfo").is_file() and "amx_tile" in Path("/proc/cpuinfo").read_text()
+"""Then vLLM takes another CPU kernel for latents, which was not at hand to try."""
 _UNREAD = "RuntimeError: expected scalar type BFloat16 but found Float8_e4m3fn"
 _SPARSE = "NotImplementedError: Sparse Attention is not supported on CPU."
 NOT_ON_CPUS = {
@@ -83,7 +85,7 @@ def shrunk(name: str) -> dict[str, Any]:
             config[key] = min(CHOSEN, config[key])
     if config.get("sliding_window", 0) < POSITIONS and "sliding_window" in config:
         config["sliding_window"] = WINDOW
-    for key, value in (("attention_chunk_size", CHUNK), ("index_topk", WINDOW), ("index_n_heads", 4), ("hidden_size_per_layer_input", 32)):
+    for key, value in (("attention_chunk_size", CHUNK), ("hidden_size_per_layer_input", 32)):
         if config.get(key):
             config[key] = value
     if is_latent and is_cpu_build():
@@ -152,6 +154,7 @@ def start(name: str, kv: str, place: Path, *arguments: str) -> subprocess.Comple
     return subprocess.run(
         command(
             f"model.path={written(name, place)}", f"model.tokenizer={tokenizer(name)}", "model.max_length=16k",
+            f"model.label={name} in miniature",
             "engine.load_format=dummy", f"engine.kv_cache_memory_gib={CACHE_GIB}", f"ctx.lengths={list(LENGTHS)}".replace(" ", ""),
             "ctx.depths=[0,100]", "haystack=noise", f"kv={kv}", f"name={name}-{kv}", *arguments,
         ),
@@ -176,9 +179,9 @@ def planned(name: str, engine: dict[str, Any]) -> tuple[int, int, int]:
     """Tokens that fit, blocks and tokens a block by the fast plan, for the same bytes."""
     shape = architecture.read(shrunk(name), name)
     base = memory.Setup(cache_dtype=engine["kv_cache_dtype"])
-    if is_cpu_build() and not any(layer.latent for layer in shape.layers):
+    if is_cpu_build() and not (HAS_AMX and any(layer.latent for layer in shape.layers)):
         setup = cpu.served(shape, base, engine["max_model_len"])
-    else:  # blocks and steps are the backend's choice: GPUs, and latent attention on CPUs with AMX
+    else:  # blocks and steps are the backend's choice
         setup = replace(
             base, block_size=engine["block_size"], batch=engine["max_num_batched_tokens"],
             steps_in_flight=1 if is_cpu_build() else memory.STEPS_IN_FLIGHT, prefix_caching=engine["prefix_caching"],

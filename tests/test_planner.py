@@ -81,7 +81,7 @@ def test_fast_plan_equals_vllms_own_everywhere(name):
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(("name", "length"), [("qwen3_5_9b", 512), ("deepseek_r1", 8192)])
+@pytest.mark.parametrize(("name", "length"), [("qwen3_5_9b", 512), pytest.param("deepseek_r1", 8192, marks=pytest.mark.slow)])
 def test_cache_of_a_run_on_cpus_holds_two_prompts_by_vllms_own_word(name, length):
     """States are as large as the cache of thousands of tokens, and a latent as small as one head's."""
     room = cpu.cache_bytes(raw(name), length, "fp8_e4m3")
