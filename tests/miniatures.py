@@ -83,7 +83,7 @@ def shrunk(name: str) -> dict[str, Any]:
     for key in ("num_experts_per_tok", "top_k_experts"):
         if key in config:
             config[key] = min(CHOSEN, config[key])
-    if config.get("sliding_window", 0) < POSITIONS and "sliding_window" in config:
+    if 0 < config.get("sliding_window", 0) < POSITIONS:  # Phi-4-mini's is longer than any prompt
         config["sliding_window"] = WINDOW
     for key, value in (("attention_chunk_size", CHUNK), ("hidden_size_per_layer_input", 32)):
         if config.get(key):
