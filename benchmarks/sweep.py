@@ -44,7 +44,7 @@ def main(overrides: list[str]) -> None:
     from niah import compose, plan
     from niah.config import build
     from niah.engines import process
-    from niah.engines.vllm import CPU_CHUNK
+    from niah.planner.cpu import CHUNK as CPU_CHUNK
     from niah.recipe import Recipe
 
     recipes: list[Recipe] = []

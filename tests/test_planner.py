@@ -11,7 +11,7 @@ from niah import planner, planning
 from niah.engines import exact
 from niah.errors import NiahError
 from niah.plan import Ladder
-from niah.planner import architecture, estimate, fit, flops, kv, machine, memory
+from niah.planner import architecture, cpu, estimate, fit, flops, kv, machine, memory
 from niah.planner.hardware import Hardware, counted
 from niah.planner.memory import GIB, Setup
 
@@ -78,6 +78,15 @@ def test_fast_plan_equals_vllms_own_everywhere(name):
     cases, different = compared(name, (1, 2, 4, 8), ("bfloat16", "fp8_e4m3"))
     print(f"{name}: {cases - len(different)} of {cases} exact")
     assert cases >= 4 and not different
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("name", "length"), [("qwen3_5_9b", 512), pytest.param("deepseek_r1", 8192, marks=pytest.mark.slow)])
+def test_cache_of_a_run_on_cpus_holds_two_prompts_by_vllms_own_word(name, length):
+    """States are as large as the cache of thousands of tokens, and a latent as small as one head's."""
+    room = cpu.cache_bytes(raw(name), length, "fp8_e4m3")
+    (theirs,) = exact.ask(raw(name), [exact.Question(length, "fp8_e4m3", 1, cpu.CHUNK, cpu.CHUNK, room)])
+    assert 2 <= theirs["hybrid"]["concurrency"] < 3
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

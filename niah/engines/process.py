@@ -18,6 +18,14 @@ def is_cpu_build() -> bool:
         return False
 
 
+def installed(package: str) -> str | None:
+    """Name and version of an installed package."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return None
+
+
 def environment() -> dict[str, str]:
     """What to add to the environment so that vLLM starts fast and keeps quiet.
 

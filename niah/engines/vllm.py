@@ -7,14 +7,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from niah import capacity
 from niah.engines import Job, exact, grading, served
 from niah.engines.failures import reason
 from niah.engines.process import is_cpu_build
 from niah.engines.vllm_session import VLLMSession
 from niah.errors import NiahError
-from niah.planner import backends
-from niah.planner.serving import CPU_CHUNK, Wish
+from niah.planner import backends, cpu
+from niah.planner.serving import Wish
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,5 @@ class VLLM:
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
-            arguments["kv_cache_memory_bytes"] = capacity.cpu_kv_cache_bytes(
-                job.files.config, job.max_length, job.kv_cache_dtype, CPU_CHUNK
-            )
+            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype)
         return arguments

@@ -78,11 +78,11 @@ class VLLMSession:
                         f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
                         "where this run stopped"
                     ) from error
-                self._engine.abort_request(list(broken))
+                self._forget(list(broken))
                 continue
             for output in outputs:
                 if output.finished:
-                    request = running.pop(_own_id(output.request_id, running))
+                    request = running.pop(output.request_id)
                     seconds = time.perf_counter() - request.sent
                     if request.answered:
                         self._graded_seconds += seconds
@@ -102,7 +102,17 @@ class VLLMSession:
         tokens = TokensPrompt(prompt_token_ids=ids.tolist(), **({"cache_salt": salt} if salt else {}))
         self._sent_tokens += len(ids)
         self._num_requests += 1
-        return self._engine.add_request(f"niah-{self._num_requests}", tokens, parameters)
+        name = f"niah-{self._num_requests}"
+        self._engine.add_request(name, tokens, parameters)
+        return name
+
+    def _forget(self, names: list[str]) -> None:
+        """Drops the requests of a failed step, which the scheduler would keep for ever.
+
+        And the prefix cache: it lists blocks as soon as they are scheduled, and that step wrote none.
+        """
+        self._engine.abort_request(names)
+        self._engine.reset_prefix_cache()
 
     def _greedy(self, prompt: Prompt):
         from vllm import SamplingParams
@@ -184,11 +194,4 @@ class VLLMSession:
         self._llm = self._engine = None
         gc.collect()
         cleanup_dist_env_and_memory()
-
-
-def _own_id(request_id: str, running: dict) -> str:
-    """vLLM may report a request under the name it was given, without its own suffix."""
-    if request_id in running:
-        return request_id
-    return next(own for own in running if own.startswith(request_id + "-"))
 

@@ -40,7 +40,7 @@ def check(
     except NiahError as error:
         if "is not known to the fast plan" not in str(error):
             raise
-        return Fit(serving.unplanned(hardware, wish, cache_dtype, max(lengths)), {}, is_known=False)
+        return Fit(serving.unplanned(hardware, wish, cache_dtype), {}, is_known=False)
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
     if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
         return Fit(setup, {}, is_known=False)

@@ -5,13 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from niah.errors import NiahError
-from niah.planner import backends, memory
+from niah.planner import backends, cpu, memory
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 
-CPU_CHUNK = 256
-"""Tokens of a prefill chunk and of a cache block on CPUs: alike, so that cached and cold prompts compute the same."""
 LONG = 2**20
 _LARGE_BLOCK = 64
 """Block size from 1M tokens on: fewer blocks to hash and to list, and every backend that vLLM chooses has it."""
@@ -50,14 +48,13 @@ def setup(
         )
     split = wish.tensor_parallel or max(possible)
     _check_sharding(architecture, split, wish.decode_context_parallel, model)
-    plain = unplanned(hardware, wish, cache_dtype, longest)
-    return replace(
-        plain, tensor_parallel=split, weights=weights,
-        block_size=plain.block_size or block_for(longest, backends.kind_of(architecture)),
-    )
+    plain = replace(unplanned(hardware, wish, cache_dtype), tensor_parallel=split, weights=weights)
+    if hardware.capability:
+        return replace(plain, block_size=plain.block_size or block_for(longest, backends.kind_of(architecture)))
+    return plain if wish.chunk else cpu.served(architecture, plain, longest)
 
 
-def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str, longest: int) -> Setup:
+def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str) -> Setup:
     """The setup as far as it does not depend on the model: all there is for an architecture that is not known here.
 
     ``block_size`` 0 leaves it to vLLM.
@@ -68,9 +65,9 @@ def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str, longest: int) ->
         pipeline_parallel=wish.pipeline_parallel or hardware.num_nodes,
         decode_context_parallel=wish.decode_context_parallel,
         cache_dtype=cache_dtype,
-        block_size=wish.block_size or wish.chunk or (0 if on_gpu else CPU_CHUNK),
+        block_size=wish.block_size or wish.chunk or (0 if on_gpu else cpu.CHUNK),
         hybrid=wish.hybrid,
-        batch=wish.batch or wish.chunk or (memory.BATCH if on_gpu else CPU_CHUNK),
+        batch=wish.batch or wish.chunk or (memory.BATCH if on_gpu else cpu.CHUNK),
         steps_in_flight=memory.STEPS_IN_FLIGHT if on_gpu else 1,
         max_num_seqs=wish.max_num_seqs,
         prefix_caching=wish.prefix_caching,

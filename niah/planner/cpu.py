@@ -1,0 +1,61 @@
+"""The plan without a GPU: how vLLM serves a model on CPUs, and how much KV cache a run asks for there."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from niah.errors import NiahError
+from niah.planner import architecture, memory
+from niah.planner.architecture import Architecture
+from niah.planner.memory import Setup
+
+CHUNK = 256
+"""Tokens of a step and of a block: alike, so that cached and cold prompts compute the same."""
+_LATENT_BLOCK, _LATENT_BATCH = 16, 2048
+_MIB = 2**20
+
+
+def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
+    """How a model is served: blocks of 256 tokens, one of them a step.
+
+    Latent attention (MLA) is read whole, in blocks of 16 and without prefix caching, where the processor has
+    no AMX (vLLM 0.32, platforms/cpu.py).
+    """
+    setup = replace(base, batch=CHUNK, block_size=CHUNK, steps_in_flight=1)
+    if any(layer.latent for layer in shape.layers):
+        return replace(setup, batch=max(max_length, _LATENT_BATCH), block_size=_LATENT_BLOCK, prefix_caching=False)
+    return setup
+
+
+def cache_bytes(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str) -> int:
+    """KV cache of a run: room for two of its longest prompts, at most 60% of free memory, at least 64 MiB.
+
+    Two, because trials share the beginnings of their prompts: one prompt being read, one kept.
+    """
+    import psutil
+
+    wanted = 2 * _of_one_prompt(config, max_length, kv_cache_dtype)
+    return max(64 * _MIB, min(wanted, int(0.6 * psutil.virtual_memory().available)))
+
+
+def _of_one_prompt(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str) -> int:
+    """Bytes of the longest prompt; for architectures and dtypes that the plan does not know, an upper bound."""
+    try:
+        shape = architecture.read(config, "config.json")
+    except NiahError:
+        return _upper_bound(config, max_length, kv_cache_dtype)
+    if kv_cache_dtype not in memory.COUNTED_DTYPES:
+        return _upper_bound(config, max_length, kv_cache_dtype)
+    setup = served(shape, Setup(cache_dtype=kv_cache_dtype), max_length)
+    return memory.pool(shape, setup).required_bytes(max_length, setup.in_flight, prefix_caching=setup.prefix_caching)
+
+
+def _upper_bound(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str) -> int:
+    """Every layer counted as full attention."""
+    heads = config.get("num_attention_heads") or 1
+    head_size = config.get("head_dim") or (config.get("hidden_size") or 0) // heads
+    kv_heads = config.get("num_key_value_heads") or heads
+    item_bytes = 1 if kv_cache_dtype.startswith("fp8") else 2
+    prompt_tokens = CHUNK * (math.ceil(max_length / CHUNK) + 1)
+    return prompt_tokens * 2 * (config.get("num_hidden_layers") or 1) * kv_heads * head_size * item_bytes
