@@ -1,5 +1,7 @@
 """The graded signal on a real engine: with prefix hits it equals a computation of everything."""
 
+import re
+
 import pytest
 from test_cli import rows
 from test_engine import exact_on_cpus, run
@@ -13,7 +15,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graded")
     done = run(folder, *GRID, "kv=[bf16,fp8_e5m2]", "name=warm", "engine.cold_check=0.5")
     assert done.returncode == 0, done.stderr
-    assert "control without prefix cache: 6 of 6 answers the same" in done.stderr
+    assert re.search(r"control without prefix cache: (\d) of \1 answers the same, .* by at most 0$", done.stderr, re.MULTILINE)
     return folder
 
 
