@@ -6,7 +6,7 @@ import pytest
 from test_stats import made
 
 from niah.errors import NiahError
-from niah.report import heatmap, table
+from niah.report import heatmap, style, table
 from niah.report.settings import ReportSettings
 
 
@@ -56,8 +56,8 @@ def test_all_formats_are_written(drawn):
 def test_colours_are_readable_and_fixed():
     from matplotlib import colormaps
 
-    colours = colormaps[heatmap.COLOURS]
-    luminances = [heatmap._luminance(colours(i / 20)) for i in range(21)]
+    colours = colormaps[style.COLOURS]
+    luminances = [style.luminance(colours(i / 20)) for i in range(21)]
     assert luminances == sorted(luminances)  # a scale that prints in grey
 
 
