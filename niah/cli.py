@@ -172,7 +172,8 @@ def _power(overrides: list[str]) -> int:
     def tell(config) -> int:
         from niah.config import build
 
-        print(*powering.power(build(config).ctx, own), sep="\n")
+        run = build(config)
+        print(*powering.tell(run.ctx, own, run.task.has_depth), sep="\n")
         return 0
 
     return compose.run(compose.adapted([word for word in overrides if word not in own]), tell)

@@ -23,7 +23,7 @@ def draw(
     lengths, depths = sorted({d.lengths[0] for d in cells}), sorted({d.depth for d in cells})
     has_depth = len(depths) > 1
     widest = max(0.25, *(abs(d.difference) for d in cells))
-    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.TwoSlopeNorm(0, -widest, widest), style.DIVERGING)
+    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(-widest, widest), style.diverging())
     columns = min(len(found), 3 if len(lengths) < 8 else 2)
     lines = math.ceil(len(found) / columns)
     width, height = grid.size(lengths, depths, has_depth)
@@ -43,7 +43,7 @@ def draw(
                 loc="left", fontsize=7.5,
             )
         bottom = grids[-1][0]
-        bottom.set_xlabel(f"length (tokens); framed: significant at {1 - confidence:.2g} after Holm's adjustment", loc="left")
+        bottom.set_xlabel(f"length (tokens)   framed, *: significant at {1 - confidence:.2g} after Holm's adjustment", loc="left")
         bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
         bar = figure.colorbar(scale, ax=grids, shrink=0.8 / lines**0.5, aspect=18, pad=0.02)
         ticks = [-widest, -widest / 2, 0, widest / 2, widest]
@@ -58,7 +58,8 @@ def _shown(one: Comparison, confidence: float) -> dict[tuple[int, float], grid.S
     shown = {}
     for d in one.cells:
         # lost and gained apart: 5 and 5 is not the same as 0 and 0
-        detail = f"-{d.num_lost} +{d.num_gained} of {d.num_pairs}" if one.is_paired else f"n={d.num_pairs}"
+        detail = f"-{d.num_lost} +{d.num_gained} of {d.num_pairs}" if d.num_lost + d.num_gained else f"n={d.num_pairs}"
+        is_marked = d.is_significant(confidence)
         text = f"{100 * d.difference:+.0f}" if abs(d.difference) >= 0.005 else "0"
-        shown[d.lengths[0], d.depth] = grid.Shown(d.difference, text, detail, d.is_significant(confidence))
+        shown[d.lengths[0], d.depth] = grid.Shown(d.difference, f"{text} *" if is_marked else text, detail, is_marked)
     return shown

@@ -63,7 +63,7 @@ def _cell(axes, cell: Shown, column: int, line: int, scale, small: bool) -> None
     colour = scale.to_rgba(cell.value)
     axes.add_patch(Rectangle(**box, facecolor=colour, edgecolor="white"))
     if cell.is_marked:
-        axes.add_patch(Rectangle((column - 0.46, line - 0.46), 0.92, 0.92, fill=False, edgecolor="black", linewidth=1.4, zorder=3))
+        axes.add_patch(Rectangle((column - 0.46, line - 0.46), 0.92, 0.92, fill=False, edgecolor=ink(colour), linewidth=1.4, zorder=3))
     if small:
         return
     axes.text(column, line - (0.1 if cell.detail else 0), cell.text, ha="center", va="center", fontsize=8.5, color=ink(colour))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -14,8 +15,6 @@ from niah.report.settings import ReportSettings
 
 COLOURS = "viridis"
 """Perceptually uniform and readable with every common colour blindness."""
-DIVERGING = "RdBu"
-"""Red is loss, blue is gain, white is no difference."""
 LINES = ("#3b528b", "#d1495b", "#21918c", "#e09f3e", "#6a4c93", "#5a5a5a")
 MARKS = ("o", "s", "^", "D", "v", "P")
 GREY = "#f2f2f2"
@@ -33,6 +32,12 @@ STYLE = {
     "hatch.linewidth": 0.6,
     "hatch.color": FAINT,
 }
+
+
+def diverging() -> matplotlib.colors.Colormap:
+    """Red is loss, blue is gain, white is no difference; without RdBu's ends, too dark to tell apart."""
+    middle = matplotlib.colormaps["RdBu"](np.linspace(0.09, 0.91, 255))
+    return matplotlib.colors.LinearSegmentedColormap.from_list("niah difference", middle)
 
 
 def save(figure, folder: Path, name: str, settings: ReportSettings) -> list[Path]:

@@ -41,3 +41,20 @@ def batches(runs: int, values_per_run: int) -> list[int]:
     """Numbers of runs that are simulated at a time, which sum to ``runs``."""
     size = max(1, min(runs, MAX_VALUES // max(1, values_per_run)))
     return [min(size, runs - start) for start in range(0, runs, size)]
+
+
+def counts(
+    rng: np.random.Generator, runs: int, repeats: int, trials: int, *,
+    lost: float, gained: float, correlation: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many pairs of each repeat are lost and gained, both int (runs, repeats): ``differences`` summed, drawn faster.
+
+    Given what a repeat shares, its pairs are independent, so the two numbers are multinomial.
+    """
+    shared = np.sqrt(correlation) * rng.standard_normal((runs, repeats))
+    own = np.sqrt(1 - correlation)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worse = stats.norm.cdf((stats.norm.ppf(lost) - shared) / own)
+        better = stats.norm.sf((stats.norm.isf(gained) - shared) / own)
+    num_lost = rng.binomial(trials, worse)
+    return num_lost, rng.binomial(trials - num_lost, np.clip(better / np.maximum(1 - worse, 1e-12), 0, 1))
