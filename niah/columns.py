@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from niah.records import Outcome, Row
 
+_NAMES = ("trial", "length", "depth", "repeat", "score", "outcome", "answer", "prompt_sha256", "model", "task")
+_REQUIRED = itemgetter(*_NAMES)
+_KINDS = dict.fromkeys(("trial", "length", "repeat"), np.int64) | dict.fromkeys(("depth", "score", "logprob"), np.float64)
 _ANSWERS = frozenset(outcome.value for outcome in Outcome if outcome.is_answer)
 
 
@@ -55,23 +59,24 @@ def of_rows(rows: Iterable[Row]) -> Columns:
     return of_dicts([asdict(row) for row in rows])
 
 
-def of_dicts(rows: Sequence[Mapping[str, Any]]) -> Columns:
-    """Rows as json gives them; fields that an older schema lacks are empty. Raises KeyError for the others."""
+def of_dicts(rows: Iterable[Mapping[str, Any]]) -> Columns:
+    """Rows as json gives them; fields that an older schema lacks are empty. Raises KeyError for the others.
 
-    def texts(name: str, *default: str) -> np.ndarray:
-        column = np.empty(len(rows), dtype=object)
-        column[:] = [row.get(name, default[0]) for row in rows] if default else [row[name] for row in rows]
-        return column
+    One row at a time, so that 100,000 parsed rows never stand in memory together.
+    """
+    kept = [(*_REQUIRED(row), row.get("logprob"), row.get("variant", "")) for row in rows]
+    columns = dict(zip((*_NAMES, "logprob", "variant"), zip(*kept, strict=True) if kept else [()] * (len(_NAMES) + 2), strict=True))
+    columns["score"] = [
+        (score or 0.0) if outcome in _ANSWERS else np.nan
+        for score, outcome in zip(columns["score"], columns["outcome"], strict=True)
+    ]
+    columns["logprob"] = [np.nan if value is None else value for value in columns["logprob"]]
+    return Columns(**{name: _array(columns[name], _KINDS.get(name, object)) for name in columns})
 
-    def numbers(name: str, kind: type) -> np.ndarray:
-        return np.array([row[name] for row in rows], dtype=kind)
 
-    outcome = texts("outcome")
-    score = [(row["score"] or 0.0) if name in _ANSWERS else np.nan for row, name in zip(rows, outcome, strict=True)]
-    logprob = [np.nan if (value := row.get("logprob")) is None else value for row in rows]
-    return Columns(
-        trial=numbers("trial", np.int64), length=numbers("length", np.int64), depth=numbers("depth", np.float64),
-        repeat=numbers("repeat", np.int64), score=np.array(score, np.float64), logprob=np.array(logprob, np.float64),
-        outcome=outcome, answer=texts("answer"), prompt_sha256=texts("prompt_sha256"), model=texts("model"),
-        task=texts("task"), variant=texts("variant", ""),
-    )
+def _array(values: Sequence[Any], kind: type) -> np.ndarray:
+    if kind is not object:
+        return np.array(values, dtype=kind)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

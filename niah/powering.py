@@ -88,11 +88,10 @@ def tell(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[str
         f"{settings.alpha:g}, two-sided",
         origin,
     ]
-    if repeats < MIN_REPEATS:
-        lines.append(
-            f"note: below {MIN_REPEATS} repeats compare falls back on McNemar's test, which takes trials of a repeat as independent and "
-            "is wrong too often; ctx.repeats=6 or more"
-        )
+    if repeats == 1:
+        lines.append("note: with 1 repeat compare speaks about one needle in one text, and takes its trials as independent")
+    elif repeats < MIN_REPEATS:
+        lines.append(f"note: below {MIN_REPEATS} repeats compare's test is a conservative one; ctx.repeats={MIN_REPEATS} or more finds far more")
     losses = sorted({*_LOSSES, *([settings.difference] if settings.difference else [])})
     losses = [loss for loss in losses if loss + assumed.discordant / 2 <= settings.baseline]
     lines.append(f"{'a loss of, points':>30}" + "".join(f"{100 * loss:>8.1f}" for loss in losses) + f"{f'found at {settings.power:.0%}':>16}")

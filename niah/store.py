@@ -71,7 +71,7 @@ class RunFolder:
         """The same rows as arrays, read some times faster."""
         lines = self._whole_lines()
         try:
-            return columns.of_dicts(json.loads(b"[" + b",".join(lines) + b"]"))
+            return columns.of_dicts(map(json.loads, lines))
         except (ValueError, TypeError, KeyError, AttributeError):
             return columns.of_rows(self.rows())  # names the line that is no row
 

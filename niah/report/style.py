@@ -49,6 +49,7 @@ def save(figure, folder: Path, name: str, settings: ReportSettings) -> list[Path
             # no date in the file: the same rows give the same bytes
             metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else None
             figure.savefig(written[-1], dpi=settings.dpi, metadata=metadata)
+            figure.set_layout_engine("none")  # the places found for the first format hold for all
     except OSError as error:
         raise NiahError(f"{written[-1]}: cannot be written ({error.strerror}); free some space") from error
     finally:

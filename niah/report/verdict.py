@@ -89,10 +89,7 @@ def caveats(found: Comparison, confidence: float) -> list[str]:
             "ctx.repeats=6 or more says something about others"
         )
     elif d.num_repeats < MIN_REPEATS and several:
-        notes.append(
-            f"{d.num_repeats} repeats: p is McNemar's, which takes trials of a repeat as independent and then finds differences too "
-            f"easily; from {MIN_REPEATS} repeats on a test by repeat decides"
-        )
+        notes.append(f"{d.num_repeats} repeats: p is that of a cautious test, which misses much; ctx.repeats={MIN_REPEATS} or more finds more")
     elif several:
         needed = next(r for r in range(MIN_REPEATS, 99) if smallest_p(r) * len(found.lengths) <= 1 - confidence)
         if d.num_repeats < needed:

@@ -27,26 +27,34 @@ def design_effect(sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray) 
         return np.where(clusters > 1, clustered / ((sum_squares / n - mean**2) / n), np.nan)
 
 
+def guarded_effect(
+    sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, num_differing: np.ndarray
+) -> np.ndarray:
+    """``design_effect``, at least 1, and at least what ``SHARED`` implies where fewer than ``FEW`` clusters differ.
+
+    ``num_differing``: clusters that show the rarer result.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assumed = 1 + ((sizes.astype(float) ** 2).sum(-1) / sizes.sum(-1) - 1) * SHARED
+    effect = design_effect(sums, sizes, sum_squares)
+    effect = np.where(np.isfinite(effect), effect, assumed)
+    return np.maximum(np.where(num_differing < FEW, np.maximum(effect, assumed), effect), 1)
+
+
 def effective_size(
     sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, num_differing: np.ndarray, confidence: float
 ) -> np.ndarray:
     """How many independent trials these clusters are worth, for a score interval; between the clusters and the trials.
 
     n / design effect x (z / t)², t with R - 1 degrees of freedom (Korn and Graubard 1998, Survey Methodology 24), never
-    more than n and never fewer than the R repeats. ``num_differing``: clusters that show the rarer result. With one
-    cluster, or one trial in each, it is n.
+    more than n and never fewer than the R repeats. With one cluster, or one trial in each, it is n.
     """
     n, clusters = sizes.sum(-1), (sizes > 0).sum(-1)
+    level = (1 + confidence) / 2
+    quantile = stats.t.ppf(level, np.maximum(clusters - 1, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_cluster = (sizes.astype(float) ** 2).sum(-1) / n
-        assumed = 1 + (per_cluster - 1) * SHARED
-        effect = design_effect(sums, sizes, sum_squares)
-        effect = np.where(np.isfinite(effect), effect, assumed)
-        effect = np.maximum(np.where(num_differing < FEW, np.maximum(effect, assumed), effect), 1)
-        level = (1 + confidence) / 2
-        quantile = stats.t.ppf(level, np.maximum(clusters - 1, 1))
-        size = np.maximum(n / effect * (stats.norm.ppf(level) / quantile) ** 2, clusters)
-    return np.where((clusters < 2) | (per_cluster <= 1), n, size)
+        size = n / guarded_effect(sums, sizes, sum_squares, num_differing) * (stats.norm.ppf(level) / quantile) ** 2
+    return np.where((clusters < 2) | (n <= clusters), n, np.maximum(size, clusters))
 
 
 def wilson(

@@ -9,7 +9,7 @@ from niah.stats import paired, signflip, unpaired
 from niah.stats.signal import Signal, signals
 
 MIN_REPEATS = 6
-"""Below, sign flips by repeat cannot reach p = 0.05 (2 / 2^5 = 0.06)."""
+"""Below, sign flips by repeat cannot reach p = 0.05 (2 / 2^5 = 0.06), and a test with a variance estimate decides."""
 
 
 @dataclass(frozen=True)
@@ -122,55 +122,79 @@ def _where(side: Answers, chosen: np.ndarray) -> Answers:
     return Answers(*(getattr(side, name)[chosen] for name in Answers.__dataclass_fields__))
 
 
-def _keys(side: Answers, by: str) -> np.ndarray:
-    """What makes a group, as structured values that sort by length, then depth."""
-    length = np.zeros_like(side.length) if by == "all" else side.length
-    depth = side.depth if by == "cell" else np.zeros_like(side.depth)
-    return np.rec.fromarrays([length, depth], names="length,depth")
+class _Tables:
+    """Sums of both sides by group and repeat, (groups, repeats); a group is all, a length or a cell that both have."""
+
+    def __init__(self, a: Answers, b: Answers, by: str):
+        self.lengths, self.depths = (np.unique(np.concatenate([getattr(a, name), getattr(b, name)])) for name in ("length", "depth"))
+        self.by, own = by, [self._keys(a), self._keys(b)]
+        self.keys = np.intersect1d(*own)
+        self.repeats = np.unique(np.concatenate([a.repeat, b.repeat]))
+        self.known = [np.isin(keys, self.keys) for keys in own]
+        self._places = [
+            np.searchsorted(self.keys, keys[known]) * len(self.repeats) + np.searchsorted(self.repeats, side.repeat[known])
+            for side, keys, known in zip((a, b), own, self.known, strict=True)
+        ]
+
+    def _keys(self, side: Answers) -> np.ndarray:
+        length = np.searchsorted(self.lengths, side.length) if self.by != "all" else np.zeros(len(side.length), np.int64)
+        return length * len(self.depths) + (np.searchsorted(self.depths, side.depth) if self.by == "cell" else 0)
+
+    def sums(self, side: int, values: np.ndarray | None = None) -> np.ndarray:
+        """Sums of ``values`` of one side, or the number of its trials."""
+        shape = (len(self.keys), len(self.repeats))
+        weights = None if values is None else values[self.known[side]]
+        return np.bincount(self._places[side], weights, shape[0] * shape[1]).reshape(shape).astype(float)
+
+    def names(self, a: Answers) -> list[tuple[tuple[int, ...], float | None]]:
+        """Lengths and depth of each group."""
+        everything = tuple(np.unique(a.length).tolist())
+        return [
+            (
+                everything if self.by == "all" else (int(self.lengths[key // len(self.depths)]),),
+                float(self.depths[key % len(self.depths)]) if self.by == "cell" else None,
+            )
+            for key in self.keys
+        ]
 
 
 def _groups(a: Answers, b: Answers, is_paired: bool, by: str, confidence: float) -> list[Difference]:
-    keys_a, keys_b = _keys(a, by), _keys(b, by)
-    keys = np.intersect1d(keys_a, keys_b)
-    repeats = np.unique(np.concatenate([a.repeat, b.repeat]))
-    tables = []
-    for side, own in ((a, keys_a), (b, keys_b)):
-        known = np.isin(own, keys)
-        group, repeat = np.searchsorted(keys, own[known]), np.searchsorted(repeats, side.repeat[known])
-        tables.append((side, known, group * len(repeats) + repeat))
-    shape = (len(keys), len(repeats))
+    tables = _Tables(a, b, by)
+    sums = tables.sums(0, a.score), tables.sums(1, b.score)
+    if is_paired:
+        return _paired(tables, a, b.score - a.score, sums, confidence)
+    sizes = tables.sums(0), tables.sums(1)
+    return [
+        Difference(*name, *unpaired.difference(sums[0][k], sizes[0][k], sums[1][k], sizes[1][k], confidence))
+        for k, name in enumerate(tables.names(a))
+    ]
 
-    def table(number: int, values: np.ndarray | None = None) -> np.ndarray:
-        _, known, place = tables[number]
-        return np.bincount(place, None if values is None else values[known], len(keys) * len(repeats)).reshape(shape).astype(float)
 
-    lengths = [tuple(np.unique(a.length).tolist()) if by == "all" else (int(key[0]),) for key in keys]
-    depths = [float(key[1]) if by == "cell" else None for key in keys]
-    sums_a, sums_b, sizes_a, sizes_b = table(0, a.score), table(1, b.score), table(0), table(1)
-    if not is_paired:
-        return [
-            Difference(length, depth, *unpaired.difference(sums_a[k], sizes_a[k], sums_b[k], sizes_b[k], confidence))
-            for k, (length, depth) in enumerate(zip(lengths, depths, strict=True))
-        ]
-    shift = b.score - a.score
-    num_lost, num_gained = table(0, shift < -1e-9).sum(-1), table(0, shift > 1e-9).sum(-1)
-    sums, sizes = sums_b - sums_a, sizes_a
+def _paired(
+    tables: _Tables, a: Answers, shift: np.ndarray, scores: tuple[np.ndarray, np.ndarray], confidence: float
+) -> list[Difference]:
+    sums, sizes, squares = tables.sums(0, shift), tables.sums(0), tables.sums(0, shift**2).sum(-1)
+    lost, gained = tables.sums(0, shift < -1e-9), tables.sums(0, shift > 1e-9)
+    differing = (lost + gained > 0).sum(-1)
     n, num_repeats = sizes.sum(-1), (sizes > 0).sum(-1)
-    differing = (table(0, np.abs(shift) > 1e-9) > 0).sum(-1)
     low, high = paired.interval(
-        sums, sizes, table(0, np.maximum(shift, 0)).sum(-1), table(0, np.maximum(-shift, 0)).sum(-1),
-        table(0, shift**2).sum(-1), differing, confidence,
+        sums, sizes, tables.sums(0, np.maximum(shift, 0)).sum(-1), tables.sums(0, np.maximum(-shift, 0)).sum(-1),
+        squares, differing, confidence,
     )
+    clustered = paired.clustered_mcnemar_p(sums, sizes, squares, differing)
     found = []
-    for k in range(len(keys)):
-        exact = paired.mcnemar_p(int(num_lost[k]), int(num_gained[k]))
-        by_repeat = num_repeats[k] >= MIN_REPEATS and n[k] > num_repeats[k]
+    for k, name in enumerate(tables.names(a)):
+        num_lost, num_gained = int(lost[k].sum()), int(gained[k].sum())
+        exact = paired.mcnemar_p(num_lost, num_gained)
+        if num_repeats[k] == 1 or n[k] <= num_repeats[k]:
+            p, test = exact, "McNemar"
+        elif num_repeats[k] < MIN_REPEATS:
+            p, test = float(clustered[k]), "McNemar with effective trials"
+        else:
+            p, test = signflip.p_value(sums[k]), "sign flips by repeat"
         found.append(Difference(
-            lengths=lengths[k], depth=depths[k], num_pairs=int(n[k]), num_repeats=int(num_repeats[k]),
-            base=float(sums_a[k].sum() / n[k]), other=float(sums_b[k].sum() / n[k]),
-            difference=float(sums[k].sum() / n[k]), low=float(low[k]), high=float(high[k]),
-            num_lost=int(num_lost[k]), num_gained=int(num_gained[k]), mcnemar_p=exact,
-            p=signflip.p_value(sums[k]) if by_repeat else exact,
-            decided_by="sign flips by repeat" if by_repeat else "McNemar",
+            *name, num_pairs=int(n[k]), num_repeats=int(num_repeats[k]), base=float(scores[0][k].sum() / n[k]),
+            other=float(scores[1][k].sum() / n[k]), difference=float(sums[k].sum() / n[k]), low=float(low[k]), high=float(high[k]),
+            num_lost=num_lost, num_gained=num_gained, mcnemar_p=exact, p=p, decided_by=test,
         ))
     return found

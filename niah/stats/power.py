@@ -42,11 +42,18 @@ def power(
 
 def rejected(worse: np.ndarray, better: np.ndarray, trials: int, alpha: float) -> np.ndarray:
     """Bool (runs,): what ``compare`` decides for counts of lost and gained pairs, both (runs, repeats)."""
-    if worse.shape[-1] >= MIN_REPEATS and trials > 1:
-        p = signflip.p_values((better - worse).astype(float))
-    else:
-        p = paired.mcnemar_ps(worse.sum(-1), better.sum(-1))
-    return p <= alpha + 1e-12
+    return p_values(worse, better, trials) <= alpha + 1e-12
+
+
+def p_values(worse: np.ndarray, better: np.ndarray, trials: int) -> np.ndarray:
+    """The p that decides (``stats.compared``), for many simulated comparisons."""
+    repeats, sums = worse.shape[-1], (better - worse).astype(float)
+    if repeats == 1 or trials == 1:
+        return paired.mcnemar_ps(worse.sum(-1), better.sum(-1))
+    if repeats >= MIN_REPEATS:
+        return signflip.p_values(sums)
+    sizes = np.full(sums.shape, float(trials))
+    return paired.clustered_mcnemar_p(sums, sizes, (worse + better).sum(-1), (worse + better > 0).sum(-1))
 
 
 def detectable(repeats: int, trials: int, assumed: Assumed, alpha: float, wanted: float) -> float | None:
@@ -64,7 +71,7 @@ def detectable(repeats: int, trials: int, assumed: Assumed, alpha: float, wanted
 
 
 def repeats_for(difference: float, trials: int, assumed: Assumed, alpha: float, wanted: float) -> int | None:
-    """The fewest repeats (at least 6, so that the test by repeat decides) that find it; None above 2,000."""
+    """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above 2,000."""
 
     def enough(repeats: int) -> bool:
         return power(difference, repeats, trials, assumed, alpha, 1000) >= wanted
