@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from niah.stats import paired, signflip, unpaired
 from niah.stats.signal import Signal, signals
@@ -100,10 +99,16 @@ def _listed(part) -> list:
 
 
 def _holm(differences: list[Difference]) -> list[Difference]:
-    if not differences:
-        return []
-    adjusted = multipletests([d.p for d in differences], method="holm")[1]
+    adjusted = holm(np.array([d.p for d in differences]))
     return [replace(d, adjusted_p=float(p)) for d, p in zip(differences, adjusted, strict=True)]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p-values. Those of statsmodels (tests compare), whose function collects garbage: 0.1 s a call."""
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
 
 
 def _one(a: Answers, b: Answers, is_paired: bool, confidence: float) -> Comparison:
@@ -127,7 +132,8 @@ class _Tables:
 
     def __init__(self, a: Answers, b: Answers, by: str):
         self.lengths, self.depths = (np.unique(np.concatenate([getattr(a, name), getattr(b, name)])) for name in ("length", "depth"))
-        self.by, own = by, [self._keys(a), self._keys(b)]
+        self.by = by
+        own = [self._keys(a), self._keys(b)]
         self.keys = np.intersect1d(*own)
         self.repeats = np.unique(np.concatenate([a.repeat, b.repeat]))
         self.known = [np.isin(keys, self.keys) for keys in own]
