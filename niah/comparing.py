@@ -44,7 +44,8 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     _write(folder / "discordant.jsonl", "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in discordant))
     _write(folder / "compare.json", json.dumps(_content(settings, matched, results, verdicts, code), indent=2, ensure_ascii=False) + "\n")
     first = found[0]
-    title = f"{', '.join(dict.fromkeys(first.columns.model.tolist()))}, {', '.join(dict.fromkeys(first.columns.task.tolist()))}"
+    model = first.run["config"].get("model", {}).get("label") or first.columns.model[0]
+    title = f"{model}, {', '.join(dict.fromkeys(first.columns.task.tolist()))}"
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
     files = difference.draw(named, first.label, f"{title}: difference to {first.label}", settings.confidence, folder, look)
     return lines + [f"difference: {file}" for file in files], code

@@ -55,7 +55,8 @@ def _line(axes, panel: Panel, curve, place: dict[int, int], number: int, total: 
     name = f"{panel.label}: " if panel.label else ""
     axes.plot(x, [cell.mean for cell in curve], color=colour, marker=mark, markersize=4.5, linewidth=1.6,
               label=f"{name}effective length {reached}")
-    axes.fill_between(x, [cell.low for cell in curve], [cell.high for cell in curve], color=colour, alpha=0.14, linewidth=0)
+    if total <= 3:  # more bands hide each other
+        axes.fill_between(x, [cell.low for cell in curve], [cell.high for cell in curve], color=colour, alpha=0.14, linewidth=0)
     axes.errorbar(x, [cell.mean for cell in curve], yerr=[[max(0, c.mean - c.low) for c in curve], [max(0, c.high - c.mean) for c in curve]],
                   fmt="none", ecolor=colour, elinewidth=0.8, capsize=2)
     if own.length in place:

@@ -24,19 +24,20 @@ def draw(
     has_depth = len(depths) > 1
     widest = max(0.25, *(abs(d.difference) for d in cells))
     scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(-widest, widest), style.diverging())
-    columns = min(len(found), 3 if len(lengths) < 8 else 2)
+    columns = grid.columns_of(len(found), lengths)
     lines = math.ceil(len(found) / columns)
     width, height = grid.size(lengths, depths, has_depth)
     with plt.rc_context(style.STYLE):
         figure, grids = plt.subplots(
             lines, columns, figsize=(2.2 + columns * (width + 0.9), 1.5 + lines * (height + 1.3)), layout="constrained", squeeze=False
         )
+        hatched = False
         for place, axes in enumerate(grids.flat):
             if place >= len(found):
                 axes.set_visible(False)
                 continue
             name, one = found[place]
-            grid.draw(axes, _shown(one, confidence), lengths, depths, scale, has_depth=has_depth)
+            hatched |= grid.draw(axes, _shown(one, confidence), lengths, depths, scale, has_depth=has_depth)
             o = one.overall
             axes.set_title(
                 f"{name}, all cells: {100 * o.difference:+.1f} [{100 * o.low:+.1f}, {100 * o.high:+.1f}] points, p = {o.p:.2g}",
@@ -50,6 +51,8 @@ def draw(
         bar.set_ticks(ticks, labels=[f"{100 * tick:+.0f}" if tick else "0" for tick in ticks])
         bar.set_label(f"points against {base}")
         bar.outline.set_visible(False)
+        if hatched:
+            grid.legend(figure, "no pair of answers")
         figure.suptitle(title, x=0.02, ha="left", fontsize=10, fontweight="bold")
         return style.save(figure, folder, "difference", settings)
 

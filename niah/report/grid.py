@@ -1,5 +1,6 @@
 """One grid of cells, lengths across and depths down: what every heatmap is made of."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,10 +42,15 @@ def draw(
     return hatched
 
 
-def legend(axes) -> None:
-    """Says what hatching means, below the axes."""
-    hatch = Patch(facecolor=GREY, edgecolor=FAINT, hatch="////", label="no answer: not run, or the engine failed")
-    axes.legend(handles=[hatch], loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False, fontsize=8)
+def columns_of(panels: int, lengths: Sequence[int]) -> int:
+    """How many grids stand side by side: as square as can be, two of a long ladder at most."""
+    return min(math.ceil(math.sqrt(panels)) if panels > 3 else panels, 3 if len(lengths) < 8 else 2)
+
+
+def legend(figure, label: str = "no answer: not run, or the engine failed") -> None:
+    """Says what hatching means, below all grids."""
+    hatch = Patch(facecolor=GREY, edgecolor=FAINT, hatch="////", label=label)
+    figure.legend(handles=[hatch], loc="outside lower left", frameon=False, fontsize=8)
 
 
 def size(lengths: Sequence[int], depths: Sequence[float], has_depth: bool) -> tuple[float, float]:

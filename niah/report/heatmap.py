@@ -64,7 +64,7 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
     depths = sorted(set().union(*(panel.depths for panel in shown)))
     cells = [_shown(panel.rows, settings.cell) for panel in shown]
     scale = _scale(settings.cell, [cell.value for part in cells for cell in part.values() if cell.value is not None])
-    columns = min(len(shown), 3 if len(lengths) < 8 else 2)
+    columns = grid.columns_of(len(shown), lengths)
     lines = math.ceil(len(shown) / columns)
     width, height = grid.size(lengths, depths, has_depth)
     with plt.rc_context(style.STYLE):
@@ -86,9 +86,9 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
         bar = figure.colorbar(scale, ax=grids, shrink=0.8 / lines**0.5, aspect=18, pad=0.02)
         bar.set_label(_LABELS[settings.cell])
         bar.outline.set_visible(False)
-        _titles(figure, grids[0][0], shown)
+        _titles(figure, grids[0][0], shown, settings.cell)
         if hatched:
-            grid.legend(bottom)
+            grid.legend(figure)
         return style.save(figure, folder, "heatmap", settings)
 
 
@@ -120,7 +120,7 @@ def _answered(panel: Panel) -> str:
     return f"{sum(1 for row in panel.rows if row.score is not None)} answers"
 
 
-def _titles(figure, axes, shown: Sequence[Panel]) -> None:
+def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
     run, config = shown[0].run, shown[0].run["config"]
 
     def common(read) -> str:
@@ -136,7 +136,7 @@ def _titles(figure, axes, shown: Sequence[Panel]) -> None:
     right = ", right is to say that nothing is there" if config["scorer"]["name"] == "claims_absence" else ""
     answered = sum(1 for row in shown[0].rows if row.score is not None)
     details = [
-        f"accuracy by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
+        f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
         f"{_task(config)}, haystack {_haystack(run, config)}, reader {config['reader']['name']}, KV cache {_dtype(config)}",
         f"{run['engine'].get('vllm') or config['engine']['name']} on {hardware_label(run['environment'])}",
     ]

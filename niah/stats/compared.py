@@ -71,20 +71,14 @@ def compared(
 ) -> list[Comparison]:
     """Each (baseline, other, is_paired); paired answers are in the same order.
 
-    Holm (1979, Scandinavian Journal of Statistics 6) over the lengths of all comparisons, over their cells, and over
-    their overall differences: three families, as each answers a question of its own.
+    Holm (1979, Scandinavian Journal of Statistics 6) over the lengths of each comparison, over its cells, and over the overall
+    differences of all comparisons: families, as each answers a question of its own.
     """
     found = [_one(*side, confidence) for side in sides]
-    adjusted = {
-        part: iter(_holm([d for one in found for d in _listed(getattr(one, part))]))
-        for part in ("overall", "lengths", "cells")
-    }
+    overall = _holm([one.overall for one in found])
     return [
-        replace(
-            one, overall=next(adjusted["overall"]), lengths=[next(adjusted["lengths"]) for _ in one.lengths],
-            cells=[next(adjusted["cells"]) for _ in one.cells],
-        )
-        for one in found
+        replace(one, overall=all_together, lengths=_holm(one.lengths), cells=_holm(one.cells))
+        for one, all_together in zip(found, overall, strict=True)
     ]
 
 
@@ -92,10 +86,6 @@ def pooled(a: Answers, b: Answers, is_paired: bool, lengths: tuple[int, ...], co
     """One difference over several lengths."""
     chosen = [np.isin(side.length, lengths) for side in (a, b)]
     return _groups(_where(a, chosen[0]), _where(b, chosen[1]), is_paired, "all", confidence)[0]
-
-
-def _listed(part) -> list:
-    return part if isinstance(part, list) else [part]
 
 
 def _holm(differences: list[Difference]) -> list[Difference]:
