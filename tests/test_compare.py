@@ -73,7 +73,7 @@ def two(tmp_path, right_a, right_b, repeats=12, words=(), **fields):
 def test_a_loss_at_the_longest_length_is_said_plainly(tmp_path):
     lines, code, content = two(tmp_path, lambda t: True, lambda t: t.length < 32768 or t.repeat < 2)
     (sentence,) = [line for line in lines if " loses " in line and "discordant" not in line]
-    assert sentence.startswith("fp8 loses 83.3 points [") and " at 32K; below it loses less than " in sentence
+    assert sentence.startswith("fp8 loses 83.3 points [") and " at 32K; below, taken together, it loses less than " in sentence
     assert code == 0 and "what differs: kv.dtype 'bfloat16' -> 'fp8_e4m3'" in lines
     (one,) = content["comparisons"]
     longest = one["lengths"][-1]

@@ -110,3 +110,11 @@ def test_simulated_counts_are_the_simulated_pairs():
     lost, gained = simulate.counts(rng, 4000, 5, 11, **wanted)
     for pairs, counts in (((shift < 0).sum(-1), lost), ((shift > 0).sum(-1), gained)):
         assert pairs.mean() == pytest.approx(counts.mean(), rel=0.04) and pairs.std() == pytest.approx(counts.std(), rel=0.04)
+
+
+def test_differences_of_shares_keep_their_variance():
+    shift = np.random.default_rng(0).choice([-0.25, 0, 0.25], (200, 9), p=[0.3, 0.5, 0.2])
+    size, lost, gained = np.full(200, 9.0), np.maximum(-shift, 0).sum(), np.maximum(shift, 0).sum()
+    low, high = paired.interval(shift.sum(-1), size, gained, lost, (shift**2).sum(), np.int64(200), 0.95)
+    exact = clusters.student(shift.sum(-1), size, 0.95)
+    assert np.allclose((low, high), exact, atol=0.003)

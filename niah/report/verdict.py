@@ -57,7 +57,7 @@ def sentence(found: Comparison, base: str, other: str, pooled: Pooled, confidenc
     if parts:
         text = f"{other} {' and '.join(parts)}"
         if rest:
-            text += f"; {_elsewhere(rest, hit)}{' together' if len(rest) > 1 else ''} {_bound(pooled(rest, confidence))} with {confidence:.0%} confidence"
+            text += f"; {_elsewhere(rest, hit)}{', taken together,' if len(rest) > 1 else ''} {_bound(pooled(rest, confidence))} with {confidence:.0%} confidence"
     elif overall.is_significant(confidence):
         sign = -1 if overall.difference < 0 else 1
         text = f"{other} {'loses' if sign < 0 else 'gains'} {_points(overall, sign)} over all lengths together; no single length shows it"
@@ -109,6 +109,8 @@ def _points(d: Difference, sign: int) -> str:
 
 
 def _bound(d: Difference) -> str:
+    if d.low <= -0.999:
+        return "no loss is ruled out"
     return f"it loses less than {_ceiling(-d.low)} points" if d.low < 0 else "it loses nothing"
 
 

@@ -75,10 +75,13 @@ def interval(
     """Interval of the mean difference: Tango's, its counts scaled to the effective number of trials.
 
     ``sums`` and ``sizes`` (..., repeats) of score differences; ``gained`` and ``lost`` are their positive and negative
-    parts (counts, for right and wrong). For pairs that differ by shares the interval errs to the wide side.
+    parts (counts, for right and wrong). Where scores are shares, differences are counted in units of their typical
+    size, sum of squares / sum of sizes, which is 1 for right and wrong and keeps the variance.
     """
     n = sizes.sum(-1)
     size = clusters.effective_size(sums, sizes, sum_squares, num_differing, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = size / n
-    return tango(gained * scale, lost * scale, size, confidence)
+        unit = np.where(gained + lost > 0, sum_squares / (gained + lost), 1.0)
+        scale = size / n / unit
+    low, high = tango(gained * scale, lost * scale, size, confidence)
+    return np.maximum(low * unit, -1), np.minimum(high * unit, 1)
