@@ -201,7 +201,7 @@ def _show(arguments: list[str]) -> int:
 
 
 def _folder_arguments(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:
-    paths = list(itertools.takewhile(lambda word: "=" not in word and not word.startswith("-"), arguments))
+    paths = list(itertools.takewhile(lambda word: os.path.isdir(word) or not (word.startswith("-") or "=" in word), arguments))
     if not paths:
         raise NiahError(f"{verb}: which run? expected its folder, as {verb} outputs/NAME")
     return paths, arguments[len(paths) :]
