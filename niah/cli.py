@@ -1,56 +1,33 @@
 """Verbs and help: the only place that prints results."""
 
+import itertools
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
-from niah import __version__, compose
+from niah import __version__, compose, usage
 from niah.errors import NiahError
 
-HELP = """\
-niah {version}: does this model really find a fact at that length?
-
-usage:
-  python -m niah [key=value ...]              run: measure, then draw the heatmap
-  python -m niah plan [key=value ...] [format=json] [out=DIR] [exact=true]   what fits, how long, what it costs; loads nothing
-  python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
-  python -m niah build out=DIR [key=value ...] [format=[ids,text,jsonl]]   write the exact contexts; no engine
-  python -m niah report DIR [report.key=...]  draw again from the rows of outputs/NAME
-  python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
-
-examples:
-  python -m niah                              a small real model on this machine, in minutes
-  python -m niah kv=fp8 ctx.repeats=3         FP8 KV cache, three needles a cell
-  python -m niah model=gemma3_270m ctx=32k
-  python -m niah model.path=ORG/NAME model.max_length=128k ctx=128k
-  python -m niah plan model=scout ctx=10m hardware=8xh200
-  python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
-  python -m niah experiment=ruler             RULER's 13 settings, one run each
-  python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
-  python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
-
-groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
-{groups}
-
-The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
-"""
-_VERBS = ("run", "plan", "prepare", "build", "report", "show")
+_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "show")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code: 0 done, 1 refused or trials failed, 130 stopped by Ctrl-C."""
+    """Exit code: 0 done, 1 refused or trials failed, 2 a regression (compare.fail_on), 130 stopped by Ctrl-C."""
     arguments = list(arguments)
     try:
         if any(word in ("-h", "--help", "help") for word in arguments):
-            print(HELP.format(version=__version__, groups=_groups()))
+            print(usage.text())
             return 0
         if arguments[:1] == ["--version"]:
             print(__version__)
             return 0
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
-        verbs = {"run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "report": _report, "show": _show}
+        verbs = {
+            "run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "power": _power, "report": _report,
+            "compare": _compare, "show": _show,
+        }
         return verbs[verb](arguments)
     except NiahError as error:
         print(f"niah: {error}", file=sys.stderr)
@@ -61,23 +38,6 @@ def main(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-
-
-def _groups() -> str:
-    folders = sorted(folder for folder in compose.conf_folder().iterdir() if folder.is_dir())
-    return "\n".join(
-        f"  {folder.name:<10} {', '.join(sorted((f.stem for f in folder.glob('*.yaml')), key=_by_size))}"
-        for folder in folders
-    )
-
-
-def _by_size(name: str) -> tuple[int, str]:
-    from niah.units import parse_length
-
-    try:
-        return parse_length(name, ""), name
-    except NiahError:
-        return 0, name
 
 
 def _run(overrides: list[str]) -> int:
@@ -99,12 +59,13 @@ def _measure(config, started: float) -> int:
     console = Console()
     summary = runner.run(settings, console)
     from niah.records import RETRIED
-    from niah.report import heatmap, table
+    from niah.report import table
+    from niah.reporting import draw
     from niah.units import format_seconds
 
-    console.say(table.accuracy_by_length(summary.run, summary.rows))
-    for file in heatmap.draw(summary.run, summary.rows, summary.folder, settings.report):
-        console.say(f"heatmap: {file}")
+    console.say(table.accuracy_by_length(summary.run, summary.rows, settings.report.threshold))
+    for line in draw([("", summary.run, summary.rows)], summary.folder, settings.report):
+        console.say(line)
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
     if failed:
@@ -187,23 +148,35 @@ def _build(overrides: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    path, rest = _folder_argument("report", arguments)
-    from niah import config as configuration
-    from niah import store
-    from niah.report import heatmap, table
-    from niah.report.settings import ReportSettings
+    paths, rest = _folder_arguments("report", arguments)
+    from niah import reporting
 
-    folder, content, rows = store.open_for_reading(path)
-    changes = compose.plain(rest)
-    if unknown := set(changes) - {"report"}:
-        raise NiahError(f"report {path}: got {sorted(unknown)[0]}=...; expected report.key=value")
-    settings, _ = configuration.typed(
-        "report", ReportSettings, {**content["config"]["report"], **changes.get("report", {})}
-    )
-    print(table.accuracy_by_length(content, rows))
-    for file in heatmap.draw(content, rows, folder.path, settings):
-        print(f"heatmap: {file}")
+    print(*reporting.report(paths, rest), sep="\n")
     return 0
+
+
+def _compare(arguments: list[str]) -> int:
+    paths, rest = _folder_arguments("compare", arguments)
+    from niah import comparing
+
+    lines, code = comparing.compare(paths, rest)
+    print(*lines, sep="\n")
+    return code
+
+
+def _power(overrides: list[str]) -> int:
+    from niah import powering
+
+    own = [word for word in overrides if word.startswith("power.")]
+
+    def tell(config) -> int:
+        from niah.config import build
+
+        run = build(config)
+        print(*powering.tell(run.ctx, own, run.task.has_depth), sep="\n")
+        return 0
+
+    return compose.run(compose.adapted([word for word in overrides if word not in own]), tell)
 
 
 def _show(arguments: list[str]) -> int:
@@ -218,19 +191,20 @@ def _show(arguments: list[str]) -> int:
             trial = int(value)
             del arguments[place : place + (1 if "=" in word else 2)]
             break
-    path, rest = _folder_argument("show", arguments)
-    if rest:
-        raise NiahError(f"show: got {rest[0]!r}; expected DIR [--trial N] [--whole]")
+    paths, rest = _folder_arguments("show", arguments)
+    if rest or len(paths) > 1:
+        raise NiahError(f"show: got {[*paths[1:], *rest][0]!r}; expected DIR [--trial N] [--whole]")
     from niah import show
 
-    print(show.describe(path, trial, whole=whole))
+    print(show.describe(paths[0], trial, whole=whole))
     return 0
 
 
-def _folder_argument(verb: str, arguments: list[str]) -> tuple[str, list[str]]:
-    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+def _folder_arguments(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:
+    paths = list(itertools.takewhile(lambda word: os.path.isdir(word) or not (word.startswith("-") or "=" in word), arguments))
+    if not paths:
         raise NiahError(f"{verb}: which run? expected its folder, as {verb} outputs/NAME")
-    return arguments[0], arguments[1:]
+    return paths, arguments[len(paths) :]
 
 
 def _restart_with_environment(overrides: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ from niah.units import parse_length
 
 _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
 _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
-_PLACE_ONLY = ("name", "outputs", "report", "hardware")
+PLACE_ONLY = ("name", "outputs", "report", "hardware")
 """Keys that decide where results go and how they look, never what they are."""
 
 
@@ -57,7 +57,7 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``resolved`` that decides prompts and answers."""
-        return {key: value for key, value in self.resolved.items() if key not in _PLACE_ONLY}
+        return {key: value for key, value in self.resolved.items() if key not in PLACE_ONLY}
 
 
 def build(config: DictConfig) -> Run:

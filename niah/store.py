@@ -9,10 +9,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from niah import columns
 from niah.errors import NiahError
 from niah.records import RETRIED, Row
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Rows of schema 1 lack variant, graded signal and ``served``; they are read as empty."""
 _RETRIED = {outcome.value for outcome in RETRIED}
 
 
@@ -64,6 +67,14 @@ class RunFolder:
         """All whole rows. A line torn by a crash is left out. Raises NiahError on foreign lines."""
         return [self._row(number, line) for number, line in enumerate(self._whole_lines(), 1)]
 
+    def columns(self) -> columns.Columns:
+        """The same rows as arrays, read some times faster."""
+        lines = self._whole_lines()
+        try:
+            return columns.of_dicts(map(json.loads, lines))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return columns.of_rows(self.rows())  # names the line that is no row
+
     def append_control(self, content: dict[str, Any]) -> None:
         """Adds a line to controls.jsonl."""
         try:
@@ -93,7 +104,7 @@ class RunFolder:
             if failed:
                 with (self.path / "failures.jsonl").open("a", encoding="utf-8") as file:
                     file.writelines(_lines(failed))
-            if failed or self._is_torn():
+            if failed or self.is_torn():
                 draft = self.path / ".rows.jsonl.draft"
                 with draft.open("w", encoding="utf-8") as file:
                     file.writelines(_lines(stay))
@@ -112,9 +123,9 @@ class RunFolder:
             content = json.loads(self.run_path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise NiahError(f"{self.run_path}: unreadable ({error}); expected what niah wrote") from error
-        if content.get("schema") != SCHEMA:
+        if content.get("schema") not in READABLE:
             raise NiahError(
-                f"{self.run_path}: schema {content.get('schema')}; expected {SCHEMA}; "
+                f"{self.run_path}: schema {content.get('schema')}; expected {' or '.join(map(str, READABLE))}; "
                 "read it with the niah that wrote it (its version is in run.json)"
             )
         return content
@@ -135,9 +146,13 @@ class RunFolder:
             return []
         return [line for line in self.rows_path.read_bytes().split(b"\n")[:-1] if line.strip()]
 
-    def _is_torn(self) -> bool:
-        content = self.rows_path.read_bytes()
-        return bool(content) and not content.endswith(b"\n")
+    def is_torn(self) -> bool:
+        """A crash cut the last line of rows.jsonl; it is left out wherever rows are read."""
+        if not self.rows_path.is_file() or not self.rows_path.stat().st_size:
+            return False
+        with self.rows_path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
 
     def _row(self, number: int, line: bytes) -> Row:
         try:
@@ -161,8 +176,14 @@ def _lines(rows: Iterable[Row]) -> Iterable[str]:
 
 def open_for_reading(path: str) -> tuple[RunFolder, dict[str, Any], list[Row]]:
     """Folder, run.json and rows of a stored run. Raises NiahError where there is none."""
+    folder, content = opened(path)
+    return folder, content, folder.rows()
+
+
+def opened(path: str) -> tuple[RunFolder, dict[str, Any]]:
+    """Folder and run.json of a stored run, its rows not read yet. Raises NiahError where there is none."""
     folder = RunFolder(Path(path))
     content = folder.read_run()
     if content is None:
         raise NiahError(f"{path}: no run here; expected a folder with run.json, as outputs/NAME")
-    return folder, content, folder.rows()
+    return folder, content

@@ -15,6 +15,7 @@ ONLY_IN = {
     "hydra": ("compose.py", "config.py"),
     "omegaconf": ("compose.py", "config.py"),
     "matplotlib": ("report/",),
+    "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": ("stats/",),
     "transformers": ("tokens.py", "weights.py", "engines/exact.py"),
     "torch": ("weights.py", "engines/exact.py"),

@@ -1,13 +1,17 @@
 """The figure says what the rows say."""
 
+import dataclasses
 import re
 
 import pytest
+from runs import grid, run
+from runs import rows as generated
 from test_stats import made
 
 from niah.errors import NiahError
-from niah.report import heatmap, table
+from niah.report import curves, heatmap, style, table
 from niah.report.settings import ReportSettings
+from niah.reporting import report
 
 
 def run_json(lengths, depths):
@@ -56,8 +60,8 @@ def test_all_formats_are_written(drawn):
 def test_colours_are_readable_and_fixed():
     from matplotlib import colormaps
 
-    colours = colormaps[heatmap.COLOURS]
-    luminances = [heatmap._luminance(colours(i / 20)) for i in range(21)]
+    colours = colormaps[style.COLOURS]
+    luminances = [style.luminance(colours(i / 20)) for i in range(21)]
     assert luminances == sorted(luminances)  # a scale that prints in grey
 
 
@@ -90,3 +94,48 @@ def test_shuffled_and_foreign_haystacks_are_named(tmp_path):
     run["config"]["haystack"] = {"name": "generated", "language": "zh-Hans", "order": "shuffled"}
     heatmap.draw(run, ROWS[:1], tmp_path, ReportSettings(formats=["svg"]))
     assert "haystack generated (zh-Hans, shuffled)" in (tmp_path / "heatmap.svg").read_text()
+
+
+def shown_in(file):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", file.read_text())
+
+
+@pytest.mark.parametrize(("cell", "texts"), [
+    ("interval", ("0.50", "0.09 to 0.91", "accuracy")), ("n", ("2", "1", "answered trials")),
+    ("logprob", ("-1.50", "log-probability of the answer (nats)", "not measured")),
+])
+def test_cells_show_what_is_asked(tmp_path, cell, texts):
+    rows = [dataclasses.replace(row, logprob=-1.0 - row.trial if row.depth == 0 else None) for row in ROWS]
+    heatmap.draw(run_json([8192, 131072], [0.0, 50.0]), rows, tmp_path, ReportSettings(formats=["svg"], cell=cell))
+    for text in texts:
+        assert text in shown_in(tmp_path / "heatmap.svg"), text
+
+
+def test_variants_have_a_panel_a_line_and_a_table_each(tmp_path):
+    run = run_json([8192, 131072], [0.0, 50.0])
+    rows = [made(number, length, depth, "correct", 1.0) for number, (length, depth) in enumerate([(8192, 0.0), (8192, 50.0), (131072, 0.0)])]
+    rows = [dataclasses.replace(row, variant=variant) for variant in ("bf16", "fp8") for row in rows]
+    panels = heatmap.panels(run, rows)
+    heatmap.draw_panels(panels, tmp_path, ReportSettings(formats=["svg"]))
+    curves.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    assert {"bf16  (3 answers)", "fp8  (3 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
+    assert {"bf16: effective length at least 128K", "fp8: effective length at least 128K"} <= {*shown_in(tmp_path / "curve.svg")}
+    text = table.accuracy_by_length(run, rows)
+    assert text.startswith("bf16\n") and "\nfp8\n" in text
+
+
+def test_settings_of_figures_are_checked():
+    for settings, message in (({"cell": "x"}, "report.cell: got 'x'"), ({"threshold": 90.0}, "report.threshold: got 90")):
+        with pytest.raises(NiahError, match=message):
+            ReportSettings(**settings)
+
+
+def test_several_runs_side_by_side(tmp_path):
+    paths = [run(tmp_path / name, generated(grid(3), lambda t, good=good: t.repeat < good)) for name, good in (("a", 3), ("b", 1))]
+    text = "\n".join(report(paths, ["report.formats=[png]", "report.threshold=0.9"]))
+    assert {f.name for f in (tmp_path / "report-a-b").iterdir()} == {"heatmap.png", "curve.png"}
+    assert "effective length (your 90.0%): at least 32K" in text and "effective length (your 90.0%): below 8K" in text
+    report(paths, ["report.formats=[svg]", f"out={tmp_path}/both"])
+    assert {"a  (27 answers)", "b  (27 answers)"} <= {*shown_in(tmp_path / "both" / "heatmap.svg")}
+    with pytest.raises(NiahError, match=r"got name=x; expected report\.key=value"):
+        report(paths, ["name=x"])

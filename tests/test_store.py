@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -80,9 +81,38 @@ def test_foreign_lines_are_named(tmp_path, line, message):
             folder.rows()
 
 
+def test_columns_are_the_rows(tmp_path):
+    failed = dataclasses.replace(ROW, trial=1, outcome="engine-error", score=None, logprob=-2.5, variant="fp8")
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+        folder.append(failed)
+        columns = folder.columns()
+    assert columns.trial.tolist() == [0, 1] and columns.variant.tolist() == ["", "fp8"]
+    assert columns.score[0] == 1.0 and math.isnan(columns.score[1]) and columns.answered.tolist() == [True, False]
+    assert math.isnan(columns.logprob[0]) and columns.logprob[1] == -2.5
+    assert [(name, len(part)) for name, part in columns.variants().items()] == [("", 1), ("fp8", 1)]
+
+
+def test_rows_of_schema_1_are_read_as_they_are(tmp_path):
+    old = {k: v for k, v in dataclasses.asdict(ROW).items() if k not in ("variant", "logprob", "num_target_tokens", "worst_rank", "margin", "served")}
+    (tmp_path / "run.json").write_text('{"schema": 1}')
+    (tmp_path / "rows.jsonl").write_text(json.dumps(old) + "\n")
+    folder, _, rows = open_for_reading(str(tmp_path))
+    assert rows == [ROW] and folder.columns().variant.tolist() == [""]
+
+
+def test_a_foreign_line_is_named_by_columns_too(tmp_path):
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+        with folder.rows_path.open("a") as file:
+            file.write('{"trial": 1}\n')
+        with pytest.raises(NiahError, match=r"rows\.jsonl:2: not a row"):
+            folder.columns()
+
+
 def test_run_json_of_another_schema(tmp_path):
     (tmp_path / "run.json").write_text('{"schema": 99}')
-    with pytest.raises(NiahError, match="schema 99; expected 1"):
+    with pytest.raises(NiahError, match="schema 99; expected 1 or 2"):
         open_for_reading(str(tmp_path))
     with pytest.raises(NiahError, match="no run here"):
         open_for_reading(str(tmp_path / "none"))

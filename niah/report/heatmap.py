@@ -1,127 +1,157 @@
-"""The heatmap: accuracy of every depth and length, its number and n in each cell."""
+"""The heatmap: every depth and length, accuracy or what ``report.cell`` asks for; variants and runs side by side."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-from matplotlib.patches import Patch, Rectangle
 
 from niah.environment import hardware_label
-from niah.errors import NiahError
 from niah.records import CellStats, Row
+from niah.report import grid, style
 from niah.report.settings import ReportSettings
-from niah.stats.cells import by_cell
-from niah.units import format_length
+from niah.stats.cells import by_cell, mean_logprob
 
-COLOURS = "viridis"
-"""Perceptually uniform and readable with every common colour blindness; always 0 to 1."""
-_STYLE = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.spines.bottom": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "niah",
-    "hatch.linewidth": 0.6,
-    "hatch.color": "#9a9a9a",
+_LABELS = {
+    "accuracy": "accuracy", "interval": "accuracy", "n": "answered trials",
+    "logprob": "log-probability of the answer (nats)",
 }
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One grid of a figure: a run, or a variant of it. ``label`` says which where there are several."""
+
+    label: str
+    run: Mapping[str, Any] = field(repr=False)
+    rows: Sequence[Row] = field(repr=False)
+
+    @property
+    def lengths(self) -> set[int]:
+        return set(self.run["config"]["ctx"]["lengths"])
+
+    @property
+    def has_depth(self) -> bool:
+        return self.run["plan"].get("has_depth", True)
+
+    @property
+    def depths(self) -> set[float]:
+        return set(self.run["config"]["ctx"]["depths"]) if self.has_depth else {0.0}
+
+
+def panels(run: Mapping[str, Any], rows: Sequence[Row], label: str = "") -> list[Panel]:
+    """One panel a variant, in the order in which they first appear."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row.variant, []).append(row)
+    if len(parts) < 2:
+        return [Panel(label, run, rows)]
+    return [Panel(f"{label}/{name}" if label else name, run, part) for name, part in parts.items()]
 
 
 def draw(run: Mapping[str, Any], rows: Sequence[Row], folder: Path, settings: ReportSettings) -> list[Path]:
     """Writes heatmap.<format> for each format of the settings and returns the files."""
-    lengths = sorted(set(run["config"]["ctx"]["lengths"]))
-    has_depth = run["plan"].get("has_depth", True)
-    depths = sorted(set(run["config"]["ctx"]["depths"])) if has_depth else [0.0]
-    cells = by_cell(rows)
-    with plt.rc_context(_STYLE):
-        width = 2.9 + 0.62 * max(len(lengths), 4)
-        height = 2.1 + 0.36 * (max(len(depths), 4) if has_depth else 1.2)
-        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-        colours = matplotlib.colormaps[COLOURS]
-        small = len(lengths) > 20
-        for column, length in enumerate(lengths):
-            for line, depth in enumerate(depths):
-                _cell(axes, cells.get((length, depth)), column, line, colours, small)
-        axes.set_xlim(-0.5, len(lengths) - 0.5)
-        axes.set_ylim(len(depths) - 0.5, -0.5)
-        axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
-        axes.set_yticks(range(len(depths)), [f"{depth:g}%" for depth in depths] if has_depth else ["whole\ncontext"])
-        axes.tick_params(length=0)
-        axes.set_xlabel("length (tokens, prompt and answer)")
-        axes.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
-        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), colours)
-        bar = figure.colorbar(scale, ax=axes, shrink=0.8, aspect=18, pad=0.02, ticks=[0, 0.25, 0.5, 0.75, 1])
-        bar.set_label("accuracy")
+    return draw_panels(panels(run, rows), folder, settings)
+
+
+def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
+    """The same for one or many panels, all with the same lengths, depths and colours."""
+    lengths = sorted(set().union(*(panel.lengths for panel in shown)))
+    has_depth = any(panel.has_depth for panel in shown)
+    depths = sorted(set().union(*(panel.depths for panel in shown)))
+    cells = [_shown(panel.rows, settings.cell) for panel in shown]
+    scale = _scale(settings.cell, [cell.value for part in cells for cell in part.values() if cell.value is not None])
+    columns = grid.columns_of(len(shown), lengths)
+    lines = math.ceil(len(shown) / columns)
+    width, height = grid.size(lengths, depths, has_depth)
+    with plt.rc_context(style.STYLE):
+        figure, grids = plt.subplots(
+            lines, columns, figsize=(2.0 + columns * (width + 0.9), (1.2 if len(shown) > 1 else 0.9) + lines * (height + 1.2)),
+            layout="constrained", squeeze=False,
+        )
+        hatched = False
+        for place, axes in enumerate(grids.flat):
+            if place >= len(shown):
+                axes.set_visible(False)
+                continue
+            hatched |= grid.draw(axes, cells[place], lengths, depths, scale, has_depth=has_depth)
+            if len(shown) > 1:
+                axes.set_title(f"{shown[place].label}  ({_answered(shown[place])})", loc="left", fontsize=8.5)
+        bottom = grids[-1][0]
+        bottom.set_xlabel("length (tokens, prompt and answer)")
+        bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
+        bar = figure.colorbar(scale, ax=grids, shrink=0.8 / lines**0.5, aspect=18, pad=0.02)
+        bar.set_label(_LABELS[settings.cell])
         bar.outline.set_visible(False)
-        _titles(figure, axes, run, rows)
-        if any((length, depth) not in cells or not cells[length, depth].n for length in lengths for depth in depths):
-            axes.legend(
-                handles=[Patch(facecolor="#f2f2f2", edgecolor="#9a9a9a", hatch="////", label="no answer: not run, or the engine failed")],
-                loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False, fontsize=8,
-            )
-        written = []
-        try:
-            for name in settings.formats:
-                written.append(folder / f"heatmap.{name}")
-                # no date in the file: the same rows give the same bytes
-                metadata = {"Date": None} if name == "svg" else {"CreationDate": None} if name == "pdf" else None
-                figure.savefig(written[-1], dpi=settings.dpi, metadata=metadata)
-        except OSError as error:
-            raise NiahError(f"{written[-1]}: cannot be written ({error.strerror}); free some space") from error
-        finally:
-            plt.close(figure)
-    return written
+        _titles(figure, grids[0][0], shown, settings.cell)
+        if hatched:
+            grid.legend(figure)
+        return style.save(figure, folder, "heatmap", settings)
 
 
-def _cell(axes, cell: CellStats | None, column: int, line: int, colours, small: bool) -> None:
-    box = {"xy": (column - 0.5, line - 0.5), "width": 1, "height": 1, "linewidth": 0.8}
-    if cell is None or cell.n == 0:
-        axes.add_patch(Rectangle(**box, facecolor="#f2f2f2", edgecolor="white", hatch="////"))
-        if cell is not None:
-            axes.text(column, line, _short_outcome(cell), ha="center", va="center", fontsize=6, color="#444444",
-                      bbox={"facecolor": "#f2f2f2", "edgecolor": "none", "pad": 1})
-        return
-    colour = colours(cell.mean)
-    axes.add_patch(Rectangle(**box, facecolor=colour, edgecolor="white"))
-    ink = "black" if _luminance(colour) > 0.36 else "white"
-    if small:
-        return
+def _shown(rows: Sequence[Row], kind: str) -> dict[tuple[int, float], grid.Shown]:
+    logprobs = mean_logprob(rows) if kind == "logprob" else {}
+    return {key: _cell(cell, kind, logprobs.get(key)) for key, cell in by_cell(rows).items()}
+
+
+def _cell(cell: CellStats, kind: str, logprob: float | None) -> grid.Shown:
+    if cell.n == 0 or (kind == "logprob" and logprob is None):
+        return grid.Shown(None, ", ".join(name.replace("-", " ") for name in sorted(cell.outcomes)) if not cell.n else "not measured")
     errors = f", {cell.errors} failed" if cell.errors else ""
-    axes.text(column, line - 0.1, f"{cell.mean:.2f}", ha="center", va="center", fontsize=8.5, color=ink)
-    axes.text(column, line + 0.26, f"n={cell.n}{errors}", ha="center", va="center", fontsize=5.5, color=ink)
+    if kind == "n":
+        return grid.Shown(cell.n, f"{cell.n}", f"{cell.errors} failed" if cell.errors else "")
+    if kind == "logprob":
+        return grid.Shown(logprob, f"{logprob:.2f}", f"n={cell.n}{errors}")
+    detail = f"{cell.low:.2f} to {cell.high:.2f}" if kind == "interval" else f"n={cell.n}{errors}"
+    return grid.Shown(cell.mean, f"{cell.mean:.2f}", detail)
 
 
-def _short_outcome(cell: CellStats) -> str:
-    return ", ".join(name.replace("-", " ") for name in sorted(cell.outcomes))
+def _scale(kind: str, values: Sequence[float]) -> matplotlib.cm.ScalarMappable:
+    """Accuracy is always 0 to 1; log-probability ends at 0, counts begin there."""
+    low, high = {"logprob": (min(values, default=-1.0), 0.0), "n": (0.0, max(values, default=1.0))}.get(kind, (0.0, 1.0))
+    colours = {"logprob": "cividis", "n": "Blues"}.get(kind, style.COLOURS)
+    return matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(low, high if high > low else low + 1), colours)
 
 
-def _luminance(colour: Sequence[float]) -> float:
-    """Relative luminance (WCAG 2.2): which ink reads better on it."""
-    linear = [c / 12.92 if c <= 0.04045 else math.pow((c + 0.055) / 1.055, 2.4) for c in colour[:3]]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+def _answered(panel: Panel) -> str:
+    return f"{sum(1 for row in panel.rows if row.score is not None)} answers"
 
 
-def _titles(figure, axes, run: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    config = run["config"]
-    model = config["model"].get("label") or config["model"]["path"]
-    task, answer = config["task"]["name"], config["task"].get("answer")
+def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
+    run, config = shown[0].run, shown[0].run["config"]
+
+    def common(read) -> str:
+        return ", ".join(dict.fromkeys(read(panel.run) for panel in shown))
+
+    model = common(lambda r: r["config"]["model"].get("label") or r["config"]["model"]["path"])
+    if len(shown) > 1:
+        figure.suptitle(
+            f"{model}\n{common(lambda r: _task(r['config']))}, haystack {common(lambda r: _haystack(r, r['config']))}",
+            x=0.02, ha="left", fontsize=10, fontweight="bold",
+        )
+        return
     right = ", right is to say that nothing is there" if config["scorer"]["name"] == "claims_absence" else ""
-    answered = sum(1 for row in rows if row.score is not None)
+    answered = sum(1 for row in shown[0].rows if row.score is not None)
     details = [
-        f"accuracy by {'depth and ' if run['plan'].get('has_depth', True) else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
-        f"task {task}{f' ({answer})' if answer else ''}, haystack {_haystack(run, config)}, "
-        f"reader {config['reader']['name']}, KV cache {config['kv']['dtype']}",
+        f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
+        f"{_task(config)}, haystack {_haystack(run, config)}, reader {config['reader']['name']}, KV cache {_dtype(config)}",
         f"{run['engine'].get('vllm') or config['engine']['name']} on {hardware_label(run['environment'])}",
     ]
-    axes.set_title("\n".join(details), loc="left", fontsize=7, color="#444444", pad=6, linespacing=1.4)
+    axes.set_title("\n".join(details), loc="left", fontsize=7, color=style.INK, pad=6, linespacing=1.4)
     figure.suptitle(model, x=0.02, ha="left", fontsize=11, fontweight="bold")
+
+
+def _task(config: Mapping[str, Any]) -> str:
+    name, answer = config["task"]["name"], config["task"].get("answer")
+    return f"task {name}{f' ({answer})' if answer else ''}"
+
+
+def _dtype(config: Mapping[str, Any]) -> str:
+    kinds = config["kv"] if isinstance(config["kv"], list) else [config["kv"]]
+    return ", ".join(str(kind.get("dtype") if isinstance(kind, dict) else kind) for kind in kinds)
 
 
 def _haystack(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:

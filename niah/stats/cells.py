@@ -1,16 +1,18 @@
-"""Accuracy with a Wilson interval, per cell and per length.
+"""Accuracy with a Wilson interval, per cell, per length and overall.
 
 Wilson (1927), "Probable inference, the law of succession, and statistical inference", as computed by
-statsmodels. It is never a point: one right answer of one is [0.21, 1.00] at 95%.
+statsmodels. It is never a point: one right answer of one is [0.21, 1.00] at 95%. Where trials of one repeat are
+pooled, the interval takes their number as what they are worth (``clusters.effective_size``).
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from statsmodels.stats.proportion import proportion_confint
+import numpy as np
 
 from niah.records import CellStats, Outcome, Row
+from niah.stats import clusters
 
 CONFIDENCE = 0.95
 
@@ -26,13 +28,27 @@ def by_cell(rows: Iterable[Row]) -> dict[tuple[int, float], CellStats]:
 def by_length(rows: Iterable[Row]) -> list[CellStats]:
     """Statistics of every length, its depths pooled.
 
-    Trials of one length share needle and text within a repeat, so the interval is too narrow where
-    repeats are few; it describes this sample of problems.
+    Trials of one repeat share needle and text: the interval counts repeats. With a single repeat it cannot,
+    and describes this one problem.
     """
     lengths: dict[int, list[Row]] = {}
     for row in rows:
         lengths.setdefault(row.length, []).append(row)
     return [_stats(length, None, members) for length, members in sorted(lengths.items())]
+
+
+def overall(rows: Sequence[Row]) -> CellStats:
+    """All cells pooled; ``length`` is 0."""
+    return _stats(0, None, rows)
+
+
+def mean_logprob(rows: Iterable[Row]) -> dict[tuple[int, float], float]:
+    """Mean log-probability of the right answer (nats) in every cell where it was measured."""
+    cells: dict[tuple[int, float], list[float]] = {}
+    for row in rows:
+        if row.logprob is not None:
+            cells.setdefault((row.length, row.depth), []).append(row.logprob)
+    return {key: sum(values) / len(values) for key, values in cells.items()}
 
 
 def false_alarms(rows: Sequence[Row]) -> CellStats:
@@ -45,8 +61,13 @@ def _stats(
 ) -> CellStats:
     answered = [row for row in rows if Outcome(row.outcome).is_answer]
     n = len(answered)
-    total = sum(map(value, answered))
-    low, high = proportion_confint(total, n, alpha=1 - CONFIDENCE, method="wilson") if n else (math.nan, math.nan)
+    values = np.array([value(row) for row in answered], dtype=float)
+    total = float(values.sum())
+    low = high = math.nan
+    if n:
+        repeats, labels = np.unique([row.repeat for row in answered], return_inverse=True)
+        sums, sizes = clusters.clustered(labels, values, len(repeats))
+        low, high = clusters.wilson(sums, sizes, (values**2).sum(), CONFIDENCE)
     return CellStats(
         length=length,
         depth=depth,

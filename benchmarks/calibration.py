@@ -1,0 +1,206 @@
+"""Do intervals hold their coverage and tests their level? Simulated grids whose truth is known.
+
+    python benchmarks/calibration.py [grids]
+
+4 lengths x 11 depths; correlation is that of the normal variables behind the trials of a repeat. Prints, for every number of repeats
+and correlation, the mean over scenarios and the worst one. docs/statistics.md holds the output for 10,000 grids.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from scipy import stats
+
+from niah.stats import clusters, effective, paired, simulate, unpaired
+from niah.stats.compared import MIN_REPEATS
+from niah.stats.power import p_values
+
+LENGTHS = 2 ** np.arange(13, 17)
+DEPTHS = 11
+REPEATS = (2, 3, 5, 6, 10, 30, 100)
+CORRELATIONS = (0.0, 0.3, 0.6)
+ACCURACIES = (0.5, 0.9, 0.98)
+CURVES = ((0.99, 0.97, 0.88, 0.4), (0.99, 0.99, 0.3, 0.1), (0.92, 0.89, 0.87, 0.83), (0.97,) * 4)
+DIFFERENCES = ((0.02, 0.0), (0.02, -0.02), (0.1, 0.0), (0.1, -0.05), (0.1, -0.1), (0.3, -0.1))
+"""(share of discordant pairs, true difference)."""
+MARGIN = 0.05
+Found = Iterator[tuple[str, str, float]]
+"""What, in which scenario, the share of grids."""
+
+
+def main() -> None:
+    runs, started = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, time.time()
+    for title, measured in (("coverage, 0.95 promised", coverage), ("false positives, 0.05 promised", false_positives)):
+        print(f"\n{title}; {runs:,} grids; mean over scenarios (worst)\n")
+        table: dict[str, dict[tuple[int, float], list[float]]] = {}
+        for repeats in REPEATS:
+            for correlation in CORRELATIONS:
+                for name, _, value in measured(runs, repeats, correlation):
+                    table.setdefault(name, {}).setdefault((repeats, correlation), []).append(value)
+        show(table, worst=min if measured is coverage else max)
+    print(f"\n{time.time() - started:.0f} s")
+
+
+def show(table: dict[str, dict[tuple[int, float], list[float]]], worst) -> None:
+    print("| | correlation | " + " | ".join(f"{repeats} repeats" for repeats in REPEATS) + " |")
+    print("|---|---|" + "---|" * len(REPEATS))
+    for name, cells in table.items():
+        for correlation in CORRELATIONS:
+            values = [cells.get((repeats, correlation)) for repeats in REPEATS]
+            told = [f"{np.mean(v):.3f} ({worst(v):.3f})" if v else "-" for v in values]
+            print(f"| {name} | {correlation:g} | " + " | ".join(told) + " |")
+
+
+def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Found:
+    """Share of grids whose interval holds the truth."""
+    rng = np.random.default_rng([seed, repeats, int(100 * correlation)])
+    for truth in ACCURACIES:
+        right = answers(rng, runs, repeats, np.full(DEPTHS, truth), correlation)
+        sums, sizes, squares = right.sum(-1), np.full(right.shape[:2], float(DEPTHS)), right.sum((-1, -2))
+        cell, one = right[..., 0], np.ones(right.shape[:2])
+        name = f"accuracy {truth}"
+        yield "a cell: Wilson", name, holds(clusters.wilson(cell, one, cell.sum(-1), 0.95), truth)
+        yield "a length: Wilson, effective trials", name, holds(clusters.wilson(sums, sizes, squares, 0.95), truth)
+        yield "a length: cluster bootstrap", name, holds(clusters.bootstrap(sums, sizes, 0.95, 400), truth)
+        pooled = (squares[:, None], sizes.sum(-1, keepdims=True))
+        yield "a length: Wilson, trials as independent", name, holds(clusters.wilson(*pooled, squares, 0.95), truth)
+    for discordant, truth in DIFFERENCES:
+        lost, gained = counts(rng, runs, repeats, DEPTHS, discordant, truth, correlation)
+        name = f"{discordant} discordant, difference {truth}"
+        size = np.full(lost.shape, float(DEPTHS))
+        totals = gained.sum(-1), lost.sum(-1), np.full(runs, float(DEPTHS * repeats))
+        yield "difference: Tango, effective trials", name, holds(interval(lost, gained, DEPTHS), truth)
+        yield "difference: cluster bootstrap", name, holds(clusters.bootstrap(gained - lost, size, 0.95, 400), truth)
+        yield "difference: Tango, pairs as independent", name, holds(paired.tango(*totals, 0.95), truth)
+    for skewed in (False, True):
+        shift = signal(rng, runs, repeats, DEPTHS, correlation, skewed)
+        size = np.full(shift.shape[:2], float(DEPTHS))
+        name = "skewed" if skewed else "normal"
+        yield "log-probability: t by repeat", name, holds(clusters.student(shift.sum(-1), size, 0.95), 0.0)
+        yield "log-probability: cluster bootstrap", name, holds(clusters.bootstrap(shift.sum(-1), size, 0.95, 400), 0.0)
+    for curve in CURVES:
+        yield from _curve(rng, runs, repeats, np.array(curve), correlation)
+    for base, other in ((0.9, 0.9), (0.9, 0.8), (0.98, 0.95)):
+        sides = [answers(rng, runs, repeats, np.full(DEPTHS, p), correlation).sum(-1) for p in (base, other)]
+        size = np.full(sides[0].shape, float(DEPTHS))
+        ends = [clusters.wilson(side, size, side.sum(-1), 0.95) for side in sides]
+        means = [side.sum(-1) / size.sum(-1) for side in sides]
+        yield "unpaired difference: square and add", f"{base} {other}", holds(unpaired.mover(means[0], ends[0], means[1], ends[1]), other - base)
+
+
+def _curve(rng: np.random.Generator, runs: int, repeats: int, curve: np.ndarray, correlation: float) -> Found:
+    right = answers(rng, runs, repeats, np.repeat(curve, DEPTHS), correlation)
+    sums = right.reshape(runs, repeats, len(LENGTHS), DEPTHS).sum(-1).transpose(0, 2, 1).astype(float)
+    sizes, squares, name = np.full(sums.shape, float(DEPTHS)), sums.sum(-1), str(curve.tolist())
+    short = effective.base_lengths(LENGTHS)
+    truths = effective.leading(curve >= effective.RULER), effective.leading((curve >= effective.NOLIMA * curve[0]) | short)
+    _, low, high = effective.thresholds(sums, sizes, squares, effective.RULER, 0.95)
+    _, (_, nolima_low, nolima_high) = effective.nolima(sums, sizes, squares, LENGTHS, 0.95)
+    if repeats >= effective.MIN_BOOTSTRAP:
+        some = slice(0, min(runs, 1000))
+        low, high = effective.bootstrap(sums[some], sizes[some], effective.RULER, short, 0.95, 300)
+        nolima_low, nolima_high = effective.bootstrap(sums[some], sizes[some], None, short, 0.95, 300)
+    yield "effective length: RULER", name, holds((low, high), truths[0])
+    yield "effective length: NoLiMa", name, holds((nolima_low, nolima_high), truths[1])
+    _, low, high = effective.area(sums, sizes, LENGTHS, 0.95)
+    yield "area under the curve", name, holds((low, high), np.trapezoid(curve, np.arange(len(curve))) / (len(curve) - 1))
+
+
+def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) -> Found:
+    """Share of grids in which a test finds what is not there."""
+    rng = np.random.default_rng([seed, repeats, int(100 * correlation)])
+    num_lengths = len(LENGTHS)
+    for discordant in (0.02, 0.1, 0.3):
+        shift = differences(rng, runs, repeats, discordant, correlation)
+        lost, gained = (shift < 0).sum(-1), (shift > 0).sum(-1)
+        name = f"{discordant} discordant"
+        worse, better = lost.sum(1), gained.sum(1)  # (runs, lengths, repeats) to (runs, repeats)
+        p, exact = p_values(worse, better, num_lengths * DEPTHS), paired.mcnemar_ps(worse.sum(-1), better.sum(-1))
+        lengths = np.stack([p_values(lost[:, k], gained[:, k], DEPTHS) for k in range(num_lengths)], -1)
+        cells = paired.mcnemar_ps((shift < 0).sum(2), (shift > 0).sum(2)).reshape(runs, -1)
+        test = "sign flips by repeat" if repeats >= MIN_REPEATS else "McNemar, effective trials (2 to 5 repeats)"
+        yield f"overall: {test}, decides", name, share(p <= 0.05)
+        yield f"any length, Holm: {test}, decides", name, share(lengths.min(-1) <= 0.05 / num_lengths)
+        yield "overall: McNemar, pairs as independent", name, share(exact <= 0.05)
+        yield "any cell, Holm: McNemar, decides", name, share(cells.min(-1) <= 0.05 / cells.shape[-1])
+        is_worse = worse.sum(-1) > better.sum(-1)
+        hit = (lengths <= 0.05 / num_lengths) & (lost.sum(-1) > gained.sum(-1))
+        yield "compare.fail_on=worse, exit code 2", name, share(((p <= 0.05) & is_worse) | hit.any(-1))
+    for discordant in (0.06, 0.2):
+        lost, gained = counts(rng, runs, repeats, DEPTHS, discordant, -MARGIN, correlation)
+        yield "non-inferior at a length, true loss = margin (0.025 promised)", f"{discordant}", share(interval(lost, gained, DEPTHS)[0] > -MARGIN)
+    if repeats >= MIN_REPEATS:
+        for skewed in (False, True):
+            means = signal(rng, runs, repeats, DEPTHS, correlation, skewed).mean(-1)[:2000]
+            name = f"log-probability: Wilcoxon of repeats{', skewed (median is not 0)' if skewed else ''}"
+            yield name, "", share(stats.wilcoxon(means, axis=-1).pvalue <= 0.05)
+    if repeats >= unpaired.MIN_REPEATS:
+        some = min(runs, 500)
+        sides = [answers(rng, some, repeats, np.full(DEPTHS, 0.9), correlation).mean(-1) for _ in range(2)]
+        yield "unpaired: repeats exchanged, decides", "", share(np.array([_quick_exchange(a, b) for a, b in zip(*sides, strict=True)]) <= 0.05)
+
+
+def _quick_exchange(a: np.ndarray, b: np.ndarray, draws: int = 999) -> float:
+    rng, values, n = np.random.default_rng(0), np.concatenate([a, b]), len(a)
+    order = rng.permuted(np.tile(values, (draws, 1)), axis=1)
+    reached = np.abs(order[:, :n].mean(1) - order[:, n:].mean(1)) >= abs(a.mean() - b.mean()) - 1e-12
+    return (reached.sum() + 1) / (draws + 1)
+
+
+def interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
+    """The verdict's interval of the difference for counts (runs, repeats)."""
+    totals = gained.sum(-1), lost.sum(-1)
+    return paired.interval(
+        (gained - lost).astype(float), np.full(lost.shape, float(trials)), *totals, totals[0] + totals[1], (lost + gained > 0).sum(-1), 0.95
+    )
+
+
+def answers(rng: np.random.Generator, runs: int, repeats: int, accuracies: np.ndarray, correlation: float) -> np.ndarray:
+    return np.concatenate([
+        simulate.answers(rng, size, repeats, accuracies, correlation) for size in simulate.batches(runs, repeats * len(accuracies))
+    ])
+
+
+def counts(
+    rng: np.random.Generator, runs: int, repeats: int, trials: int, discordant: float, truth: float, correlation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    lost, gained = (discordant - truth) / 2, max((discordant + truth) / 2, 1e-12)
+    return simulate.counts(rng, runs, repeats, trials, lost=lost, gained=gained, correlation=correlation)
+
+
+def differences(rng: np.random.Generator, runs: int, repeats: int, discordant: float, correlation: float) -> np.ndarray:
+    """Score differences without a true one, int8 (runs, lengths, repeats, depths)."""
+    num_trials = len(LENGTHS) * DEPTHS
+    drawn = [
+        simulate.differences(rng, size, repeats, num_trials, lost=discordant / 2, gained=discordant / 2, correlation=correlation)
+        for size in simulate.batches(runs, repeats * num_trials)
+    ]
+    return np.concatenate(drawn).reshape(runs, repeats, len(LENGTHS), DEPTHS).transpose(0, 2, 1, 3)
+
+
+def signal(rng: np.random.Generator, runs: int, repeats: int, trials: int, correlation: float, skewed: bool) -> np.ndarray:
+    """Differences in log-probability of mean 0, (runs, repeats, trials); skewed: 1 - exponential, few large losses."""
+    parts = []
+    for size in simulate.batches(runs, repeats * trials):
+        shared, own = rng.standard_normal((size, repeats, 1)), rng.standard_normal((size, repeats, trials))
+        if skewed:
+            shared, own = 1 - rng.exponential(size=shared.shape), 1 - rng.exponential(size=own.shape)
+        parts.append(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)
+    return np.concatenate(parts)
+
+
+def holds(ends: tuple[np.ndarray, np.ndarray], truth: float) -> float:
+    return share((ends[0] <= truth + 1e-9) & (ends[1] >= truth - 1e-9))
+
+
+def share(hits: np.ndarray) -> float:
+    return float(np.mean(hits))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The verb ``report``: tables and figures of finished runs, one or several side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from niah import compose, store
+from niah import config as configuration
+from niah.errors import NiahError
+from niah.report.settings import ReportSettings
+
+
+def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
+    """What to print. One run's figures go into its folder, those of several into ``out=DIR`` or a folder beside the first."""
+    from niah.report import table
+
+    out = next((word[4:] for word in words if word.startswith("out=")), "")
+    opened = [store.open_for_reading(path) for path in paths]
+    changed = changes(f"report {paths[0]}", [word for word in words if not word.startswith("out=")], ("report",))
+    stored = opened[0][1]["config"]["report"]
+    settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
+    lines, panels = [], []
+    for path, (_, content, rows) in zip(paths, opened, strict=True):
+        if len(paths) > 1:
+            lines.append(path)
+        lines.append(table.accuracy_by_length(content, rows, settings.threshold))
+        panels.append((Path(path).resolve().name if len(paths) > 1 else "", content, rows))
+    folder = Path(out) if out else opened[0][0].path if len(paths) == 1 else together("report", paths)
+    return lines + draw(panels, make(folder), settings)
+
+
+def draw(runs: Sequence[tuple[str, dict[str, Any], Sequence]], folder: Path, settings: ReportSettings) -> list[str]:
+    """Heatmap and curve of (label, run.json, rows); a line for each file written."""
+    from niah.report import curves, heatmap
+
+    panels = [panel for label, content, rows in runs for panel in heatmap.panels(content, rows, label)]
+    lines = [f"heatmap: {file}" for file in heatmap.draw_panels(panels, folder, settings)]
+    return lines + [f"curve: {file}" for file in curves.draw(panels, folder, settings)]
+
+
+def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    """``group.key=value`` words as nested data. Raises NiahError for another group or another form of word."""
+    for word in words:
+        key, separator, _ = word.partition("=")
+        if not separator or key.split(".")[0] not in groups or "." not in key:
+            expected = " or ".join(f"{group}.key=value" for group in groups)
+            raise NiahError(f"{where}: got {word}; expected {expected}")
+    return compose.plain(words)
+
+
+def together(verb: str, paths: Sequence[str]) -> Path:
+    """Beside the first run: a folder named by the verb and all runs."""
+    names = "-".join(Path(path).resolve().name for path in paths)
+    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
+
+
+def make(folder: Path) -> Path:
+    """The folder, made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NiahError(f"{folder}: cannot be written ({error.strerror}); expected a writable folder; name another one") from error
+    return folder
