@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from niah import planner
+from niah import plan, planner
 from niah.compose import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
@@ -15,6 +15,9 @@ from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 from niah.units import format_length
 
+_NEEDLES, _QUESTION = 1024, 1024
+"""Tokens of needles and question, about: for the memory a reader needs that leaves text out."""
+
 
 def known_hardware() -> list[Hardware]:
     """Every file of conf/hardware, one GPU each."""
@@ -22,13 +25,23 @@ def known_hardware() -> list[Hardware]:
 
 
 def check(run: Run) -> Fit:
-    """Which lengths fit here. An engine that holds no model needs no room."""
+    """Which lengths fit here, by what the reader lets the model read. An engine that holds no model needs no room."""
+    above = plan.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
     if not hasattr(run.engine, "tensor_parallel_size"):
-        return Fit(Setup(), {}, is_known=False)
+        return Fit(Setup(), above, is_known=False)
     known = known_hardware()
-    return fit.check(
-        run.model, run.ctx.lengths, run.kv.dtype, machine.resolve(Hardware(), known), known, run.engine.tensor_parallel_size
+    read = {length: _num_read(run, length) for length in run.ctx.lengths if length not in above}
+    found = fit.check(
+        run.model, list(read.values()), run.kv.dtype, machine.resolve(Hardware(), known), known, run.engine.tensor_parallel_size
     )
+    return replace(found, unfit=above | {length: found.unfit[num] for length, num in read.items() if num in found.unfit})
+
+
+def _num_read(run: Run, length: int) -> int:
+    """About how many tokens the model reads of a context, before there is a tokenizer to count the question."""
+    if run.reader.reads_all:
+        return length
+    return min(length, run.reader.max_tokens(length, _NEEDLES) + _QUESTION + run.task.answer_tokens)
 
 
 def exactly(run: Run) -> Iterator[str]:

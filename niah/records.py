@@ -73,7 +73,8 @@ class Stretch:
     """Filler cut from a haystack for one repeat; a shorter length uses a prefix of it.
 
     ``repeated_share`` is the share of ``ids`` that the haystack had to give twice. ``by_line``:
-    needles stand as lines of their own, not between sentences.
+    needles stand as lines of their own, not between sentences. ``segments`` say which of ``ids`` are the source's
+    own: (start in the source, stop in the source, start in ``ids``), ascending; empty where there is no source.
     """
 
     ids: np.ndarray
@@ -81,6 +82,7 @@ class Stretch:
     start: int
     repeated_share: float = 0.0
     by_line: bool = False
+    segments: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,18 +100,37 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Retrieval:
+    """What a retriever returned. ``chunks`` are (start, stop, score), tokens of the context, best first.
+
+    ``needles[i]`` says whether needle i is in what was returned: whole, split or missed.
+    """
+
+    chunks: tuple[tuple[int, int, float], ...]
+    needles: tuple[str, ...]
+    index_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class View:
-    """The part of a context that the model gets to see. ``kept[i]``: needle i is in it, whole."""
+    """The part of a context that the model gets to see. ``kept[i]``: needle i is in it, whole.
+
+    ``needles[i]`` is its place in ``pieces``, None where it is not kept. ``instruction`` is asked after the question.
+    """
 
     pieces: tuple[np.ndarray | str, ...]
     kept: tuple[bool, ...]
+    needles: tuple[int | None, ...]
+    retrieval: Retrieval | None = None
+    instruction: str = ""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Exactly what is sent. ``spans`` are the needles' (start, stop) in ``ids``.
+    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
 
-    ``targets`` is for ``engine=fake`` alone; no other engine reads it.
+    ``targets`` and ``num_missing``, the needles left out, are for ``engine=fake`` alone; no other engine reads them.
     """
 
     ids: np.ndarray
@@ -117,6 +138,7 @@ class Prompt:
     max_tokens: int
     sha256: str
     targets: tuple[str, ...] = ()
+    num_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,6 +179,9 @@ class Row:
     row's key. The graded signal, None where it was not measured: ``logprob`` of the right answer in nats (the sum
     over its tokens, the mean over targets), ``worst_rank`` of those tokens (1: each was the model's first choice),
     ``margin`` to the best distractor's logprob. ``served`` is what decided the number: KV dtype, backend, versions.
+
+    Of readers that retrieve: ``retrieved`` chunks as [start, stop, score] in context tokens, ``needles_retrieved`` as
+    whole, split or missed, ``route`` rag or long where the reader chooses; tokens and seconds then count both steps.
     """
 
     trial: int
@@ -193,6 +218,11 @@ class Row:
     worst_rank: int | None = None
     margin: float | None = None
     served: dict[str, Any] = field(default_factory=dict)
+    retrieved: list[list[float]] = field(default_factory=list)
+    needles_retrieved: list[str] = field(default_factory=list)
+    index_seconds: float = 0.0
+    retrieval_seconds: float = 0.0
+    route: str = ""
 
 
 @dataclass(frozen=True)

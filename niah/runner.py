@@ -1,22 +1,22 @@
 """The one loop: plan, what is done already, engine, rows."""
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from niah import environment, plan, planning
+from niah import environment, plan, planning, steps
 from niah.config import Run, flat
 from niah.console import Console
 from niah.engines import Job
 from niah.errors import NiahError
 from niah.planner.fit import Fit
-from niah.recipe import Built, Recipe
-from niah.records import Completion, Failure, Outcome, Prompt, Row, Trial
+from niah.recipe import Recipe
+from niah.records import Failure, Outcome, Row, Trial
 from niah.scorers.outcome import judge
+from niah.steps import Answered
 from niah.store import RunFolder
 from niah.units import format_length
 
@@ -76,12 +76,14 @@ def _measure(
     todo = [trial for trial in todo if trial.length not in fit.unfit]
     if not todo:
         return
+    reader, model = settings.reader, settings.model
+    sizes = {} if reader.reads_all else {trial.length: recipe.num_read(trial) for trial in recipe.trials[::-1]}
     work = dict(zip(
         (trial.index for trial in todo),
-        plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
+        plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.get if sizes else None),
         strict=True,
     ))
-    model, longest = settings.model, max(trial.length for trial in recipe.trials if trial.length not in fit.unfit)
+    longest = recipe.max_read([trial for trial in recipe.trials if trial.length not in fit.unfit])
     is_extended = longest > model.max_length
     job = Job(
         files=recipe.files,
@@ -94,24 +96,16 @@ def _measure(
         arguments={**model.engine_args, **(model.extended_args if is_extended else {})},
         environment={name: str(value) for name, value in model.extended_environment.items()} if is_extended else {},
     )
-    in_flight: dict[int, tuple[Trial, Built]] = {}
-
-    def prompts() -> Iterator[tuple[int, Prompt]]:
-        for trial in todo:
-            built = recipe.build(trial)
-            in_flight[trial.index] = (trial, built)
-            yield trial.index, built.prompt
-
     with closing(_open(settings, job, folder)) as session:
         record["engine"] = session.facts()
         folder.write_run(record)
         begun = time.perf_counter()
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
         try:
-            for index, result in session.generate(prompts()):
-                row = _row(settings, *in_flight.pop(index), result)
+            for answered in steps.answers(session, recipe, todo):
+                row = _row(settings, answered)
                 folder.append(row)
-                progress.advance(work[index], row.num_prompt_tokens - (row.num_cached_tokens or 0))
+                progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
         finally:
             progress.close()
             record["sessions"][-1]["trials_seconds"] = round(time.perf_counter() - begun, 2)
@@ -137,7 +131,8 @@ def _open(settings: Run, job: Job, folder: RunFolder):
         raise NiahError(f"{error}; the engine's log is {folder.path / 'engine.log'}") from error
 
 
-def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure) -> Row:
+def _row(settings: Run, answered: Answered) -> Row:
+    trial, built, result, found = answered.trial, answered.built, answered.result, answered.retrieval
     common = {
         "trial": trial.index,
         "length": trial.length,
@@ -150,7 +145,7 @@ def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure
         "needle_depths": list(built.context.depths),
         "needles_kept": list(built.view.kept),
         "repeated_share": round(built.stretch.repeated_share, 6),
-        "num_prompt_tokens": len(built.prompt.ids),
+        "num_prompt_tokens": answered.num_read,
         "model": settings.model.name,
         "task": settings.task.name,
         "haystack": built.stretch.source,
@@ -158,16 +153,19 @@ def _row(settings: Run, trial: Trial, built: Built, result: Completion | Failure
         "engine": settings.engine.name,
         "kv_cache_dtype": settings.kv.dtype,
         "seconds": round(result.seconds, 4),
+        "route": answered.route,
     }
+    if found:
+        common |= {
+            "retrieved": [list(chunk) for chunk in found.chunks],
+            "needles_retrieved": list(found.needles),
+            "index_seconds": round(found.index_seconds, 4),
+            "retrieval_seconds": round(found.seconds, 4),
+        }
     if isinstance(result, Failure):
         return Row(
             **common, outcome=result.outcome.value, score=None, response="", answer="", num_cached_tokens=None,
             num_completion_tokens=0, finish_reason="error", first_token_seconds=None, error=result.message,
-        )
-    if result.num_prompt_tokens != len(built.prompt.ids):
-        raise NiahError(
-            f"trial {trial.index}: the engine read {result.num_prompt_tokens} tokens of the "
-            f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
         )
     score, outcome = judge(result.text, built.problem, settings.scorer, result.finish_reason)
     first = result.first_token_seconds
