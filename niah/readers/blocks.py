@@ -17,8 +17,8 @@ from niah import __version__, cache
 from niah.readers.chunks import Cutter
 from niah.tokens import Tokenizer
 
-BLOCK = 2**17
-"""Tokens of a block: half a thousand chunks of the usual size."""
+BLOCK = 2**16
+"""Tokens of a block: some 250 chunks of the usual size."""
 _MARGIN = 2048
 """Tokens around a block that its borders may depend on."""
 _LAYOUT = "1"  # of the stored files: another number makes them anew
