@@ -71,6 +71,8 @@ class Recipe:
         """Where text and tokens come from, for run.json."""
         source = self.corpus
         facts = {"tokenizer_sha256": self.tokenizer.sha256, "haystack_sha256": source.sha256 if source else None}
+        if identity := getattr(self.run.reader, "identity", str)():
+            facts["reader"] = identity
         if source:
             facts |= {
                 "haystack_tokens": source.unique_tokens, "haystack_documents": source.num_documents,

@@ -37,14 +37,16 @@ class Blocks:
         self._shared: dict[str, Any] = {}
 
     def chunks(self, number: int, cutter: Cutter) -> tuple[np.ndarray, np.ndarray]:
-        """Starts and stops of the chunks of a block, int64 (chunks,), in tokens of the source."""
+        """Starts and stops of the chunks of a block, int64 (chunks,), in tokens of the source.
+
+        They overlap within a block, not between two: where needles stand, chunks are cut anew (collection.py).
+        """
         key = (number, cutter.label)
         if key not in self._opened:
 
             def cut() -> Arrays:
                 begun, ended = self._edge(number, cutter), self._edge(number + 1, cutter)
-                start = cutter.begin(self.ids, begun, begun - cutter.size) if number else begun
-                found = np.array(cutter.cut(self.ids, start, ended), dtype=np.int64).reshape(-1, 2)
+                found = np.array(cutter.cut(self.ids, begun, ended), dtype=np.int64).reshape(-1, 2)
                 return {"starts": found[:, 0] - number * BLOCK, "stops": found[:, 1] - number * BLOCK}
 
             held = stored("chunks", f"{cutter.label} {self.identity(number)}", cut)

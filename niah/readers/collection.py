@@ -53,8 +53,9 @@ def collect(material: Material, cutter: Cutter) -> Collection:
 
     def cut(stop: int) -> None:
         nonlocal num
-        start = cutter.begin(ids, done, done - cutter.size) if num else 0
-        found = cutter.cut(ids, start, min(stop + cutter.overlap, len(ids)), even=True) if done < stop else []
+        start = cutter.begin(ids, done, int(ranges[-1][-1, 0]) + cutter.size // 8) if num else 0
+        reach = cutter.border(ids, stop, stop + cutter.overlap) if cutter.overlap else stop
+        found = cutter.cut(ids, start, reach, even=True) if done < stop else []
         if found:
             ranges.append(np.array(found, dtype=np.int64))
             fresh.append(np.arange(num, num + len(found), dtype=np.int32))

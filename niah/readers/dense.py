@@ -31,6 +31,9 @@ class Dense(Retrieving):
         if self.search not in ("flat", "hnsw"):
             raise NiahError(f"reader.search: got {self.search!r}; expected flat or hnsw")
 
+    def identity(self) -> str:
+        return f"{load(self.model, self.device).label} {super().identity()}".strip()
+
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         return dense_index(self.model, self.device, self.search, collection, cutter, material)
 

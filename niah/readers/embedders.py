@@ -84,6 +84,7 @@ class SentenceTransformer:
                 "reader.model: package sentence-transformers is not installed; expected it for any model but "
                 "wordllama; pip install 'niah[embed]'"
             ) from error
+        silence()
         try:
             self._model = Library(str(folder), device=device)
         except Exception as error:
@@ -100,6 +101,14 @@ class SentenceTransformer:
 
     def question(self, text: str) -> np.ndarray:
         return _of_length_one(self._model.encode_query([text], show_progress_bar=False).astype(np.float32))[0]
+
+
+def silence() -> None:
+    """No progress bars of transformers in the middle of a run's own lines."""
+    from transformers.utils import logging as messages
+
+    messages.disable_progress_bar()
+    messages.set_verbosity_error()
 
 
 def folder_of(model: str, where: str) -> Path:

@@ -10,7 +10,7 @@ from niah.readers.bm25 import bm25_index
 from niah.readers.chunks import Cutter
 from niah.readers.collection import Collection
 from niah.readers.dense import dense_index
-from niah.readers.embedders import EMBEDDED
+from niah.readers.embedders import EMBEDDED, load
 from niah.readers.retrieving import Ask, Ranking, Retrieving, ranked
 
 
@@ -31,6 +31,9 @@ class Hybrid(Retrieving):
         super().__post_init__()
         if self.k < 0:
             raise NiahError(f"reader.k: got {self.k}; expected at least 0")
+
+    def identity(self) -> str:
+        return f"{load(self.model, self.device).label} {super().identity()}".strip()
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         asks = (

@@ -7,7 +7,7 @@ import numpy as np
 from niah.errors import NiahError
 from niah.readers import Material
 from niah.readers.collection import Collection
-from niah.readers.embedders import folder_of
+from niah.readers.embedders import folder_of, silence
 from niah.readers.retrieving import Ranking
 
 
@@ -40,6 +40,7 @@ def _load(model: str):
             "reader.rerank: package sentence-transformers is not installed; pip install 'niah[embed]'"
         ) from error
     folder = folder_of(model, "reader.rerank")
+    silence()
     try:
         return CrossEncoder(str(folder), device="cpu", num_labels=1)
     except Exception as error:

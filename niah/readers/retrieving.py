@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from niah.errors import NiahError
-from niah.readers import Material
+from niah.readers import Material, embedders
 from niah.readers.chunks import Cutter
 from niah.readers.collection import Collection, collect
 from niah.readers.views import fate, merged, view
@@ -83,6 +83,10 @@ class Retrieving:
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         raise NotImplementedError
+
+    def identity(self) -> str:
+        """Names the models it asks, with what tells their versions apart; kept in run.json."""
+        return f"rerank {embedders.identity(embedders.folder_of(self.rerank, 'reader.rerank'))}" if self.rerank else ""
 
     def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
         shown = self.top_k * (1 + 2 * self.neighbours)

@@ -8,7 +8,7 @@ from niah.readers.bm25 import bm25_index
 from niah.readers.chunks import Cutter
 from niah.readers.collection import Collection
 from niah.readers.dense import dense_index
-from niah.readers.embedders import EMBEDDED
+from niah.readers.embedders import EMBEDDED, load
 from niah.readers.full import Full
 from niah.readers.hybrid import Hybrid
 from niah.readers.retrieving import Ask, Retrieving
@@ -44,6 +44,9 @@ class Route(Retrieving):
             raise NiahError(f"reader.first: got {self.first!r}; expected one of {', '.join(FIRST)}")
         if not self.marker.strip():
             raise NiahError("reader.marker: empty; expected the word that the instruction asks for")
+
+    def identity(self) -> str:
+        return super().identity() if self.first == "bm25" else f"{load(self.model, self.device).label} {super().identity()}".strip()
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         if self.first == "bm25":
