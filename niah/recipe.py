@@ -157,6 +157,11 @@ class Recipe:
         made = prompt.render(self.tokenizer, frame, view, problem, max_tokens, whole if is_whole else None)
         if is_whole and len(made.ids) != num_prompt_tokens:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
+        if not is_whole and len(made.ids) + max_tokens > (most := self.num_read(trial)):
+            raise NiahError(
+                f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
+                f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
+            )
         return Built(problem, stretch, built, view, made)
 
     def num_read(self, trial: Trial) -> int:

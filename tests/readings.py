@@ -5,8 +5,10 @@ from functools import cache
 
 import numpy as np
 from conftest import load_tokenizer
+from hydra import compose, initialize_config_dir
 
-from niah import boundaries, context, prompt
+from niah import boundaries, config, context, prompt
+from niah.compose import adapted, conf_folder
 from niah.haystacks import corpus
 from niah.haystacks.generated import Generated
 from niah.readers import Material
@@ -23,6 +25,12 @@ MANY = Problem(
 )
 PROBLEMS = {"en": ENGLISH, "zh-Hans": CHINESE}
 TEMPLATE = "{context}\n\n{question}"
+
+
+def run_of(*words: str) -> config.Run:
+    """The run of a command's words."""
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return config.build(compose("config", overrides=adapted(words)))
 
 
 @cache

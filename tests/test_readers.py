@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 from conftest import load_tokenizer
-from readings import MANY, material, source
+from readings import MANY, material, run_of, source
 
-from niah import prompt
+from niah import planning, prompt
 from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.haystacks.noise import Noise
@@ -22,6 +22,7 @@ from niah.readers.none import NoContext
 from niah.readers.oracle import Oracle
 from niah.readers.route import Route
 from niah.readers.views import SEPARATOR, merged
+from niah.recipe import Recipe
 from niah.records import Problem
 from niah.splice import is_canonical
 
@@ -175,6 +176,25 @@ def test_a_context_that_fits_the_budget_is_read_as_it_is():
     view = Dense(budget=4000).read(made.context, problem, made)
     sent = prompt.render(made.tokenizer, frame, view, problem, 32)
     assert np.array_equal(sent.ids, made.whole.ids)
+
+
+@pytest.mark.parametrize("reader", ["none", "oracle", "bm25", "dense", "route"])
+def test_what_is_read_decides_what_fits(reader, monkeypatch):
+    monkeypatch.delenv("NIAH_CACHE")  # the haystack may be there already
+    words = ["haystack=noise", "ctx.lengths=[1k,256k]", "ctx.depths=[0,100]", "ctx.repeats=2", "reader.budget=1k"]
+    run = run_of(*(words if reader not in ("none", "oracle") else words[:-1]), f"reader={reader}")
+    fit, recipe = planning.check(run), Recipe(run)
+    if reader == "route":  # its second step reads everything
+        assert fit.unfit == recipe.unfit == {2**18: "ctx.lengths[1]: above the limit of smollm2_135m; got 262,144; expected at most 8,192 (model.max_length)"}
+        trials = [trial for trial in recipe.trials if trial.length < 2**18]
+        assert recipe.max_read(trials) == 1024
+    else:
+        assert fit.unfit == recipe.unfit == {} and recipe.max_read(recipe.trials) < 1024 + 200
+        trials = recipe.trials
+    recipe.check(without=recipe.unfit)
+    for trial in trials:
+        built = recipe.build(trial)
+        assert len(built.prompt.ids) + built.prompt.max_tokens <= recipe.num_read(trial)
 
 
 def test_route_asks_again_where_the_text_is_said_not_to_hold_the_answer():

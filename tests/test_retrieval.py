@@ -82,11 +82,11 @@ def test_wordllama_is_wordllama(language):
     assert all(ours == best for ours, best, is_sure in zip(ranking.order, np.argsort(-theirs), sure & np.append(True, sure[:-1]), strict=False) if is_sure)
 
 
-def test_sentence_transformers_is_sentence_transformers():
+def test_sentence_transformers_is_sentence_transformers(tmp_path):
     library = pytest.importorskip("sentence_transformers")
-    ids = source("smollm2", "en")[:4500]
-    reader = Dense(model=MINILM, chunk_tokens=200)
-    found, texts, ranking, problem, _ = prepared(reader, "smollm2", "en", num_tokens=3200, ids=ids)
+    ids = source("smollm2", "en")[:3000]
+    reader = Dense(model=MINILM, chunk_tokens=100)
+    found, texts, ranking, problem, made = prepared(reader, "smollm2", "en", num_tokens=1800, ids=ids)
     model = library.SentenceTransformer(str(folder_of(MINILM, "test")), device="cpu")
     hits = library.util.semantic_search(
         model.encode_query([problem.question]), model.encode_document(texts), top_k=len(texts)
@@ -95,7 +95,9 @@ def test_sentence_transformers_is_sentence_transformers():
     assert np.allclose([hit["score"] for hit in hits], ranking.scores, atol=1e-5)
     assert len(found.fresh) < len(found)
     with pytest.raises(NiahError, match=r"reader.chunk_tokens: got 300; expected at most 256, all that reader.model=package:gt"):
-        prepared(dataclasses.replace(reader, chunk_tokens=300), "smollm2", "en", num_tokens=3200, ids=ids)
+        dataclasses.replace(reader, chunk_tokens=300).read(made.context, problem, made)
+    with pytest.raises(NiahError, match=r"reader.model: .* is no sentence-transformers model"):
+        load(str(tmp_path), "cpu")
 
 
 def test_hybrid_is_the_formula():
