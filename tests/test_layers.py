@@ -77,3 +77,9 @@ def test_building_prompts_needs_no_torch():
         "from niah import tiktokens; tiktokens.llama4_tokenizer().encode('x')"
     )
     assert not modules & {"torch", "vllm", "transformers", "bm25s", "wordllama", "sentence_transformers"}
+
+
+def test_searching_for_words_loads_no_numba():
+    # vLLM on a CPU does not start once numba is loaded
+    modules = loaded_by("from niah.readers import bm25; bm25._library()\nimport wordllama, Stemmer")
+    assert "bm25s" in modules and not modules & {"numba", "llvmlite", "torch"}

@@ -1,5 +1,6 @@
 """BM25 over words: the baseline of retrieval, exact and without a model."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +95,16 @@ def _in_collection(entries: tuple[np.ndarray, np.ndarray, np.ndarray], numbers: 
 
 
 def _library():
+    """bm25s' formulas, without numba: bm25s loads it where it is there, and vLLM on a CPU does not start after that
+    (it looks at an attribute of every module, and one of numba's answers to any name)."""
+    is_hidden = "numba" not in sys.modules
+    if is_hidden:
+        sys.modules["numba"] = None
     try:
         from bm25s import scoring
     except ImportError as error:
         raise NiahError("reader=bm25: package bm25s is not installed; pip install 'niah[rag]'") from error
+    finally:
+        if is_hidden:
+            del sys.modules["numba"]
     return scoring
