@@ -29,6 +29,7 @@ examples:
   python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
   python -m niah experiment=ruler             RULER's 13 settings, one run each
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
+  python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
 
 groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
