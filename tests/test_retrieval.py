@@ -115,8 +115,10 @@ def test_hybrid_is_the_formula():
 
 def test_hnsw_is_faiss_and_near_to_exact():
     faiss = pytest.importorskip("faiss")
-    exact = prepared(Dense(chunk_tokens=64), "smollm2", "en", num_tokens=20_000)[2]
-    found, _, ranking, problem, made = prepared(Dense(chunk_tokens=64, search="hnsw"), "smollm2", "en", num_tokens=20_000)
+    size = {"num_tokens": 20_000, "ids": source("smollm2", "en")[:25_000]}
+    exact = prepared(Dense(chunk_tokens=24, split="fixed"), "smollm2", "en", **size)[2]
+    found, _, ranking, problem, made = prepared(Dense(chunk_tokens=24, split="fixed", search="hnsw"), "smollm2", "en", **size)
+    assert len(ranking.order) < len(exact.order)  # the graph gave no more than its 512
     scores = scores_of(exact, len(found))
     assert np.allclose(scores[ranking.order], ranking.scores, atol=1e-5)
     assert len(set(ranking.order[:10].tolist()) & set(exact.order[:10].tolist())) >= 9
@@ -124,7 +126,7 @@ def test_hnsw_is_faiss_and_near_to_exact():
     # the library itself, on the same vectors: chunks that the context does not have are left out of its answer
     embedder = load("wordllama", "cpu")
     (known,) = found.known
-    starts, stops = made.blocks.chunks(0, Cutter(made.tokenizer, 64, 0, True))
+    starts, stops = made.blocks.chunks(0, Cutter(made.tokenizer, 24))
     vectors = embedder.chunks([made.tokenizer.decode(made.blocks.ids[a:b]) for a, b in zip(starts, stops, strict=True)])
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)

@@ -7,6 +7,7 @@ some part of a source uses the same ones, and only those that it reads are ever 
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Blocks:
         if key not in self._opened:
 
             def index() -> Arrays:
+                self.shared("told", lambda: print("haystack index: made once for this reader", file=sys.stderr, flush=True))
                 starts, stops = self.chunks(number, cutter)
                 return make([
                     self._tokenizer.decode(self.ids[start:stop]) for start, stop in zip(starts, stops, strict=True)

