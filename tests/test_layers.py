@@ -16,7 +16,7 @@ ONLY_IN = {
     "omegaconf": ("compose.py", "config.py"),
     "matplotlib": ("report/",),
     "statsmodels": ("stats/",),
-    "transformers": ("tokens.py", "weights.py", "engines/exact.py"),
+    "transformers": ("tokens.py", "weights.py", "engines/exact.py", "readers/embedders.py"),
     "bm25s": ("readers/bm25.py",),
     "Stemmer": ("readers/words.py",),
     "wordllama": ("readers/embedders.py",),
