@@ -120,8 +120,8 @@ def _opened(place: Path, label: str) -> Arrays:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """The array; an empty one cannot be mapped."""
+    """The array, as a plain view of the file (cheaper to slice); an empty one cannot be mapped."""
     try:
-        return np.load(path, mmap_mode="r")
+        return np.asarray(np.load(path, mmap_mode="r"))
     except ValueError:
         return np.load(path)
