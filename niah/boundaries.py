@@ -72,6 +72,21 @@ def next_paragraph(tokenizer: Tokenizer, ids: np.ndarray, position: int, unit: s
     return nearest(tokenizer, ids, position, len(ids) - 1, unit)
 
 
+def last_sentence(tokenizer: Tokenizer, ids: np.ndarray, start: int, stop: int) -> int | None:
+    """The last token in (``start``, ``stop``] at which a sentence begins, or None."""
+    for reach in sorted({min(96, stop - start), stop - start}):
+        found = _matches(tokenizer, ids, stop - reach, min(len(ids), stop + 16), SENTENCE_END)
+        found = found[(found > start) & (found <= stop)]
+        if len(found):
+            return int(found[-1])
+    return None
+
+
+def is_whole(tokenizer: Tokenizer, ids: np.ndarray, stop: int) -> bool:
+    """Whether no character is cut in two at ``stop``."""
+    return stop == 0 or not tokenizer.decode(ids[max(0, stop - 6) : stop]).endswith("\ufffd")
+
+
 def _matches(tokenizer: Tokenizer, ids: np.ndarray, first: int, last: int, pattern: regex.Pattern) -> np.ndarray:
     """Ascending token positions in [first, last) where a match of ``pattern`` ends at a token's beginning."""
     first, text, encoding, usable = _window(tokenizer, ids, first, last)

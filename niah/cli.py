@@ -84,7 +84,7 @@ def _prepare(overrides: list[str]) -> int:
         recipe = Recipe(build(config))
         for line in recipe.notes():
             print(line)
-        recipe.check()
+        recipe.check(without=recipe.unfit)
         print(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
         if source := recipe.corpus:
             print(f"haystack: {source.haystack.name}, {source.num_tokens:,} tokens, sha256 {source.sha256}")

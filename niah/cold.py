@@ -31,7 +31,7 @@ def chosen(rows: Sequence[Row], share: float, done: Sequence[dict[str, Any]], va
     The choice depends on the prompts alone, so that a continued run makes the same one.
     """
     own = [row for row in rows if row.variant == variant and row.score is not None]
-    cached = [row for row in own if row.num_cached_tokens]
+    cached = [row for row in own if row.num_cached_tokens and row.route != "long"]  # a second step has other prompts
     if not share or not cached:
         return []
     wanted = max(1, ceil(share * len(own)))

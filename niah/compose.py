@@ -13,7 +13,7 @@ _TEXTS = (
     "task.needle", "task.question", "task.answer_prefix", "task.template", "task.key", "task.value", "task.claim",
     "task.instruction", "task.path", "model.system", "haystack.path", "haystack.sentences", "haystack.sentence",
     "haystack.separator", "haystack.comment",
-    "haystack.licence",
+    "haystack.licence", "reader.instruction", "reader.marker", "reader.model", "reader.rerank",
 )
 """Fields of free text: Hydra's grammar would trip over spaces, commas and braces in them."""
 

@@ -137,7 +137,8 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
             raise _unknown(f"{key}.{name}", {f"{key}.{field_name}" for field_name in fields})
         if get_origin(fields[name].type) is list and isinstance(node[name], str | int | float):
             node = {**node, name: [node[name]]}  # ctx.lengths=8k is a list of one
-        if fields[name].metadata.get("unit") == "tokens" and node[name] != fields[name].default:
+        is_zero = (fields[name].metadata.get("zero") or fields[name].default == 0) and node[name] in (0, "0")
+        if fields[name].metadata.get("unit") == "tokens" and not is_zero:
             node = {**node, name: _lengths(node[name], f"{key}.{name}")}
     schema = OmegaConf.structured(cls)
     OmegaConf.set_readonly(schema, False)

@@ -62,7 +62,7 @@ def build(
         _, first = assembled(room, filler)
         guess = room if first is None else room - (first.num_tokens - num_prompt_tokens)
         for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
-            if not last_cut <= stop <= len(stretch.ids) or not _whole(tokenizer, stretch.ids, stop):
+            if not last_cut <= stop <= len(stretch.ids) or not boundaries.is_whole(tokenizer, stretch.ids, stop):
                 continue
             pieces, whole = assembled(stop, filler)
             if whole is not None and whole.num_tokens == num_prompt_tokens:
@@ -105,11 +105,6 @@ def _breaks(before: str, needles: Sequence[str], unit: str) -> list[str]:
     """Line breaks that give each needle a line or a paragraph of its own."""
     mark = "\n" if unit == "line" else "\n\n"
     return ["" if not before or before.endswith(mark) else mark, *[mark] * len(needles)]
-
-
-def _whole(tokenizer: Tokenizer, ids: np.ndarray, stop: int) -> bool:
-    """Whether no character is cut in two at ``stop``."""
-    return stop == 0 or not tokenizer.decode(ids[max(0, stop - 6) : stop]).endswith("\ufffd")
 
 
 def _finished(frame: Frame, pieces: _Pieces, whole: Spliced, num_needles: int, num_tokens: int) -> Context:

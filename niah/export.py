@@ -36,6 +36,8 @@ def write(
     """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise NiahError(f"build format: got {unknown[0]!r}; expected some of {', '.join(FORMATS)}, as format=[ids,text]")
+    if recipe.unfit:
+        raise NiahError(next(iter(recipe.unfit.values())))
     yield from recipe.notes()
     config = {key: recipe.run.content[key] for key in _DECISIVE}
     content = {"config": config, "sources": recipe.sources()}
@@ -103,7 +105,7 @@ def _write_one(
         "question": built.problem.question, "targets": list(built.problem.targets),
         "distractors": list(built.problem.distractors), "needles": list(built.problem.needles),
         "needle_spans": [list(span) for span in made.spans], "needle_depths": list(built.context.depths),
-        "repeated_share": round(built.stretch.repeated_share, 6),
+        "needles_kept": list(built.view.kept), "repeated_share": round(built.stretch.repeated_share, 6),
     }
     if "ids" in formats:
         draft = folder / f".{name}.npy"

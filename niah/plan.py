@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,14 +71,16 @@ def needle_depths(depth: float, num_needles: int, placement: str, rng: np.random
     return [depth, *rest][:num_needles]
 
 
-def check_limit(ladder: Ladder, max_length: int, model: str) -> None:
-    """Raises NiahError when a length is above the model's own limit."""
-    for number, length in enumerate(ladder.lengths):
-        if length > max_length:
-            raise NiahError(
-                f"ctx.lengths[{number}]: above the limit of {model}; got {length:,}; expected at most "
-                f"{max_length:,} (model.max_length); take shorter lengths or another model"
-            )
+def above_limit(ladder: Ladder, max_length: int, model: str) -> dict[int, str]:
+    """Why each length above the model's own limit is. Raises NiahError when all of them are."""
+    above = {
+        number: f"ctx.lengths[{number}]: above the limit of {model}; got {length:,}; expected at most {max_length:,} (model.max_length)"
+        for number, length in enumerate(ladder.lengths)
+        if length > max_length
+    }
+    if len(above) == len(ladder.lengths):
+        raise NiahError(f"{above[0]}; take shorter lengths, another model or a reader that retrieves")
+    return {ladder.lengths[number]: reason for number, reason in above.items()}
 
 
 def in_running_order(planned: Sequence[Trial]) -> list[Trial]:
@@ -90,8 +92,15 @@ def in_running_order(planned: Sequence[Trial]) -> list[Trial]:
     return sorted(planned, key=lambda t: (t.repeat, -round(t.depth / 100 * t.length), -t.length))
 
 
-def expected_work(ordered: Sequence[Trial], answer_tokens: int, prefix_caching: bool) -> list[int]:
-    """Tokens each trial makes the engine compute, about: for the time left, never for results."""
+def expected_work(
+    ordered: Sequence[Trial], answer_tokens: int, prefix_caching: bool, num_read: Callable[[int], int] | None = None
+) -> list[int]:
+    """Tokens each trial makes the engine compute, about: for the time left, never for results.
+
+    ``num_read`` says how many tokens of a length a reader reads that leaves text out.
+    """
+    if num_read:
+        return [num_read(trial.length) + 4 * answer_tokens for trial in ordered]
     work, repeat, covered = [], None, 0
     for trial in ordered:
         if trial.repeat != repeat:

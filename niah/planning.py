@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from niah import planner
+from niah import plan, planner
 from niah.compose import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
@@ -18,6 +18,9 @@ from niah.planner.serving import Wish
 from niah.units import format_length
 from niah.variants import variants
 
+_NEEDLES, _QUESTION = 1024, 1024
+"""Tokens of needles and question, about: for the memory a reader needs that leaves text out."""
+
 
 def known_hardware() -> list[Hardware]:
     """Every file of conf/hardware, one GPU each."""
@@ -25,21 +28,33 @@ def known_hardware() -> list[Hardware]:
 
 
 def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
-    """Which lengths fit on this machine (or on ``here``), by variant. An engine that holds no model needs no room.
+    """Which lengths fit on this machine (or on ``here``), by variant and by what the reader lets the model read.
 
-    Raises NiahError where none fits under any variant, and for what vLLM would refuse.
+    An engine that holds no model needs no room. Raises NiahError where no length fits under any variant, and for
+    what vLLM would refuse.
     """
     arms = variants(run)
+    above = plan.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
     if not hasattr(run.engine, "wish"):
-        return {arm.name: Fit(Setup(), {}, is_known=False) for arm in arms}
+        return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
     here = here or machine.resolve(Hardware(), known)
-    fits = {
-        arm.name: fit.check(run.model, run.ctx.lengths, arm.kv.dtype, here, known, arm.engine.wish()) for arm in arms
-    }
+    read = {length: _num_read(run, length) for length in run.ctx.lengths if length not in above}
+    fits = {}
+    for arm in arms:
+        found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
+        unfit = {length: found.unfit[num] for length, num in read.items() if num in found.unfit}
+        fits[arm.name] = replace(found, unfit=above | unfit)
     if all(one.refusal for one in fits.values()):
         raise NiahError(next(iter(fits.values())).refusal)
     return fits
+
+
+def _num_read(run: Run, length: int) -> int:
+    """About how many tokens the model reads of a context, before there is a tokenizer to count the question."""
+    if run.reader.reads_all:
+        return length
+    return min(length, run.reader.max_tokens(length, _NEEDLES) + _QUESTION + run.task.answer_tokens)
 
 
 def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
-from niah.records import Context, Problem, Prompt, View
-from niah.splice import Control, Piece, Spliced, is_canonical, splice
+from niah.records import Problem, Prompt, View
+from niah.splice import Control, Piece, Spliced, SpliceError, is_canonical, splice
 from niah.tokens import Tokenizer
 
 _CONTENT = "NIAHxCONTENTx7f3a"
@@ -124,25 +124,30 @@ def split_controls(tokenizer: Tokenizer, text: str) -> list[Piece]:
 
 
 def render(
-    tokenizer: Tokenizer, frame: Frame, context: Context, view: View, problem: Problem, max_tokens: int,
+    tokenizer: Tokenizer, frame: Frame, view: View, problem: Problem, max_tokens: int,
     whole: Spliced | None = None,
 ) -> Prompt:
     """The prompt for a view; ``whole`` is it assembled, where that was done before.
 
     Raises NiahError when its ids are not canonical.
     """
-    whole = whole or splice(tokenizer, frame.around(view.pieces))
-    spans = tuple(
-        whole.spans[frame.num_before + place]
-        for place, kept in zip(context.needles, view.kept, strict=True)
-        if kept
-    )
+    whole = whole or _spliced(tokenizer, frame, view)
+    spans = tuple(whole.spans[frame.num_before + place] for place in view.needles if place is not None)
     if len(whole.ids) <= VERIFIED_UP_TO and not is_canonical(tokenizer, whole.ids):
         raise NiahError(
             "model.tokenizer: the assembled prompt is not what the tokenizer makes of its own text; "
             "it rewrites text on decoding, so exact prompts cannot be built with it"
         )
-    return Prompt(whole.ids, spans, max_tokens, digest(whole.ids), problem.targets)
+    return Prompt(whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, view.kept.count(False))
+
+
+def _spliced(tokenizer: Tokenizer, frame: Frame, view: View) -> Spliced:
+    """The view in its frame; as text where a cut has no canonical seam."""
+    try:
+        return splice(tokenizer, frame.around(view.pieces))
+    except SpliceError:
+        texts = [piece if isinstance(piece, str) else tokenizer.decode(piece) for piece in view.pieces]
+        return splice(tokenizer, frame.around(texts))
 
 
 def digest(ids: np.ndarray) -> str:

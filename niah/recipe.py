@@ -1,6 +1,6 @@
 """From a trial to its prompt: the one path that ``run``, ``build`` and ``show`` take."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -11,6 +11,8 @@ from niah import context, graded, plan, prompt, weights
 from niah.config import Run
 from niah.errors import NiahError
 from niah.haystacks import corpus
+from niah.readers import Material, Reader
+from niah.readers.blocks import Blocks
 from niah.records import Context, Problem, Prompt, Stretch, Trial, View
 from niah.splice import splice
 from niah.tokens import Tokenizer
@@ -18,6 +20,8 @@ from niah.units import format_length
 
 _SAMPLE = 8192
 """Tokens of the first draft of a text that a task writes itself."""
+_SEAMS = 16
+"""Tokens by which the seams of a view may lengthen it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,14 @@ class Built:
 
 
 class Recipe:
-    """A run's settings with its tokenizer and haystack loaded; needs no engine and no weights."""
+    """A run's settings with its tokenizer and haystack loaded; needs no engine and no weights.
+
+    ``unfit`` gives the reason for each length whose context the model could not read.
+    """
 
     def __init__(self, run: Run):
         self.run = run
-        plan.check_limit(run.ctx, run.model.limit, run.model.name)
+        self.unfit = plan.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
         self._fills = hasattr(run.task, "fill")
 
     @cached_property
@@ -53,6 +60,10 @@ class Recipe:
         return None if self._fills else corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
 
     @cached_property
+    def _blocks(self) -> Blocks | None:
+        return Blocks(self.corpus.ids, self.tokenizer) if self.corpus else None
+
+    @cached_property
     def trials(self) -> list[Trial]:
         return plan.trials(self.run.ctx, has_depth=self.run.task.has_depth)
 
@@ -60,6 +71,8 @@ class Recipe:
         """Where text and tokens come from, for run.json."""
         source = self.corpus
         facts = {"tokenizer_sha256": self.tokenizer.sha256, "haystack_sha256": source.sha256 if source else None}
+        if identity := getattr(self.run.reader, "identity", str)():
+            facts["reader"] = identity
         if source:
             facts |= {
                 "haystack_tokens": source.unique_tokens, "haystack_documents": source.num_documents,
@@ -117,12 +130,13 @@ class Recipe:
         ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self.tokenizer))
         return problem, Stretch(ids, run.task.name, 0), self._frame(problem)
 
-    def build(self, trial: Trial) -> Built:
-        """The prompt of a trial, exactly ``length - max_tokens`` ids when all of it is read."""
+    def build(self, trial: Trial, reader: Reader | None = None) -> Built:
+        """The prompt of a trial, exactly ``length - max_tokens`` ids when all of it is read.
+
+        ``reader`` is another than the run's: that of a second step.
+        """
         run = self.run
-        problem, stretch, frame = (
-            self.of_length(trial.repeat, trial.length) if self._fills else self.of_repeat(trial.repeat)
-        )
+        problem, stretch, frame = self._of(trial)
         max_tokens = run.task.answer_tokens
         num_prompt_tokens = trial.length - max_tokens
         rng = plan.generator(run.seed, trial.repeat, "depths")
@@ -132,20 +146,53 @@ class Recipe:
             self.tokenizer, frame, stretch, problem, sorted(depths) if problem.in_order else depths,
             num_prompt_tokens, where,
         )
-        view = run.reader.read(built, problem)
-        is_whole = view.pieces is built.pieces
-        made = prompt.render(
-            self.tokenizer, frame, built, view, problem, max_tokens, whole if is_whole else None
+        material = Material(
+            self.tokenizer, run.haystack.language, built, stretch, whole, frame.num_before, self._blocks
         )
+        view = (reader or run.reader).read(built, problem, material)
+        if view.instruction:  # it stands where an answer prefix would begin the answer
+            asked = f"{problem.question} {view.instruction}"
+            frame = self._frame(replace(problem, question=asked, answer_prefix=""))
+        is_whole = view.pieces is built.pieces
+        made = prompt.render(self.tokenizer, frame, view, problem, max_tokens, whole if is_whole else None)
         if is_whole and len(made.ids) != num_prompt_tokens:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
-        forced = graded.forced(self.tokenizer, problem, begun=run.model.answer_prefix)
+        if not is_whole and len(made.ids) + max_tokens > (most := self.num_read(trial)):
+            raise NiahError(
+                f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
+                f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
+            )
+        forced = graded.forced(self.tokenizer, problem, begun=run.model.answer_prefix and not view.instruction)
         return Built(problem, stretch, built, view, replace(made, forced=forced))
+
+    def num_read(self, trial: Trial) -> int:
+        """The most tokens of this trial that the model reads and writes."""
+        reader, answer_tokens = self.run.reader, self.run.task.answer_tokens
+        if reader.reads_all:
+            return trial.length
+        problem, _, frame = self._of(trial)
+        overhead = splice(self.tokenizer, frame.around(("",))).num_tokens
+        needles = sum(len(self.tokenizer.encode(" " + needle).ids) for needle in problem.needles)
+        shown = reader.max_tokens(max(1, trial.length - answer_tokens - overhead), needles)
+        return min(trial.length, overhead + shown + answer_tokens + _SEAMS)
+
+    def max_read(self, trials: Sequence[Trial]) -> int:
+        """The same over many trials: what the engine has to be opened for."""
+        ways = {(trial.repeat, trial.length): trial for trial in trials}
+        return max(map(self.num_read, ways.values()))
 
     def check(self, without: Container[int] = ()) -> None:
         """Builds a trial of every length but those: what is wrong with texts and sizes shows before an engine starts."""
         for trial in {trial.length: trial for trial in self.trials if trial.length not in without}.values():
+            if (num := self.num_read(trial)) > self.run.model.limit:
+                raise NiahError(
+                    f"reader.{'budget' if getattr(self.run.reader, 'budget', 0) else 'top_k'}: with question and answer up to "
+                    f"{num:,} tokens; expected at most {self.run.model.limit:,}, the limit of {self.run.model.name}; take less"
+                )
             self.build(trial)
+
+    def _of(self, trial: Trial) -> tuple[Problem, Stretch, prompt.Frame]:
+        return self.of_length(trial.repeat, trial.length) if self._fills else self.of_repeat(trial.repeat)
 
     def _frame(self, problem: Problem) -> prompt.Frame:
         model, tokenizer = self.run.model, self.tokenizer

@@ -73,7 +73,8 @@ class Stretch:
     """Filler cut from a haystack for one repeat; a shorter length uses a prefix of it.
 
     ``repeated_share`` is the share of ``ids`` that the haystack had to give twice. ``by_line``:
-    needles stand as lines of their own, not between sentences.
+    needles stand as lines of their own, not between sentences. ``segments`` say which of ``ids`` are the source's
+    own: (start in the source, stop in the source, start in ``ids``), ascending; empty where there is no source.
     """
 
     ids: np.ndarray
@@ -81,6 +82,7 @@ class Stretch:
     start: int
     repeated_share: float = 0.0
     by_line: bool = False
+    segments: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,37 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Retrieval:
+    """What a retriever returned. ``chunks`` are (start, stop, score), tokens of the context, best first.
+
+    ``needles[i]`` says whether needle i is in what was returned: whole, split or missed.
+    """
+
+    chunks: tuple[tuple[int, int, float], ...]
+    needles: tuple[str, ...]
+    index_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class View:
-    """The part of a context that the model gets to see. ``kept[i]``: needle i is in it, whole."""
+    """The part of a context that the model gets to see. ``kept[i]``: needle i is in it, whole.
+
+    ``needles[i]`` is its place in ``pieces``, None where it is not kept. ``instruction`` is asked after the question.
+    """
 
     pieces: tuple[np.ndarray | str, ...]
     kept: tuple[bool, ...]
+    needles: tuple[int | None, ...]
+    retrieval: Retrieval | None = None
+    instruction: str = ""
 
 
 @dataclass(frozen=True)
 class Forced:
-    """The right answer as ids (int32) to put after a prompt, to ask how likely the model held it.
+    """The right answer as ids (int32) to put after a prompt; the target's own tokens are ``ids[start:]``.
 
-    The target's own tokens are ``ids[start:]``. ``rivals`` are the distractors: (place in ``ids``, token) where each
-    parts from the target.
+    ``rivals`` are the distractors: (place in ``ids``, token) where each parts from the target.
     """
 
     ids: np.ndarray
@@ -120,9 +140,8 @@ class Forced:
 
 @dataclass(frozen=True)
 class Grade:
-    """How strongly a model held the right answer: ``logprob`` (nats) is the sum over its tokens, ``worst_rank`` the
-    lowest place of one of them among all tokens (1 is first), ``margin`` how far the target was ahead (nats) of the
-    best distractor where the two part."""
+    """How strongly a model held the right answer: ``logprob`` (nats) sums its tokens, ``worst_rank`` is the lowest
+    place of one of them (1 is first), ``margin`` (nats) the lead over the best distractor where the two part."""
 
     logprob: float
     num_tokens: int
@@ -133,9 +152,10 @@ class Grade:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Exactly what is sent. ``spans`` are the needles' (start, stop) in ``ids``.
+    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
 
-    ``salt`` keeps a prompt from the prefix cache. ``targets`` is for ``engine=fake`` alone; no other engine reads it.
+    ``salt`` keeps a prompt from the prefix cache. ``targets`` and ``num_missing``, the needles left out, are for
+    ``engine=fake`` alone; no other engine reads them.
     """
 
     ids: np.ndarray
@@ -143,6 +163,7 @@ class Prompt:
     max_tokens: int
     sha256: str
     targets: tuple[str, ...] = ()
+    num_missing: int = 0
     forced: Forced | None = None
     salt: str = ""
 
@@ -183,7 +204,11 @@ class Row:
     """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt.
 
     ``variant`` names the engine settings (fp8, fp8 TRITON_ATTN); with ``trial`` it is the row's key. ``logprob`` to
-    ``margin`` are the Grade of the first target, that of the needle at this depth; None where not measured. ``served`` is what decided the number: KV dtype, backend, versions.
+    ``margin`` are the Grade of the first target, that of the needle at this depth; None where not measured. ``served``
+    is what decided the number: KV dtype, backend, versions.
+
+    Of readers that retrieve: ``retrieved`` chunks as [start, stop, score] in context tokens, ``needles_retrieved`` as
+    whole, split or missed, ``route`` rag or long where the reader chooses; tokens and seconds then count both steps.
     """
 
     trial: int
@@ -220,17 +245,8 @@ class Row:
     worst_rank: int | None = None
     margin: float | None = None
     served: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class CellStats:
-    """Accuracy of one (length, depth), or of a whole length. Unanswered: n = 0 and mean is NaN."""
-
-    length: int
-    depth: float | None
-    mean: float
-    low: float
-    high: float
-    n: int
-    errors: int
-    outcomes: dict[str, int] = field(default_factory=dict)
+    retrieved: list[list[float]] = field(default_factory=list)
+    needles_retrieved: list[str] = field(default_factory=list)
+    index_seconds: float = 0.0
+    retrieval_seconds: float = 0.0
+    route: str = ""

@@ -3,10 +3,9 @@
 from typing import Any
 
 from niah.config import Run
-from niah.errors import NiahError
-from niah.recipe import Built
-from niah.records import Completion, Failure, Outcome, Row, Trial
+from niah.records import Failure, Outcome, Row, Trial
 from niah.scorers.outcome import judge
+from niah.steps import Answered
 
 
 def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
@@ -21,10 +20,9 @@ def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
     )
 
 
-def finished(
-    settings: Run, variant: str, trial: Trial, built: Built, result: Completion | Failure, served: dict[str, Any]
-) -> Row:
-    """Raises NiahError where the engine read another number of tokens than was sent."""
+def finished(settings: Run, variant: str, answered: Answered, served: dict[str, Any]) -> Row:
+    """A trial that came back, with an answer or an engine's failure."""
+    trial, built, result, found = answered.trial, answered.built, answered.result, answered.retrieval
     common = {
         "trial": trial.index,
         "length": trial.length,
@@ -37,7 +35,7 @@ def finished(
         "needle_depths": list(built.context.depths),
         "needles_kept": list(built.view.kept),
         "repeated_share": round(built.stretch.repeated_share, 6),
-        "num_prompt_tokens": len(built.prompt.ids),
+        "num_prompt_tokens": answered.num_read,
         "model": settings.model.name,
         "task": settings.task.name,
         "haystack": built.stretch.source,
@@ -47,16 +45,19 @@ def finished(
         "seconds": round(result.seconds, 4),
         "variant": variant,
         "served": served,
+        "route": answered.route,
     }
+    if found:
+        common |= {
+            "retrieved": [list(chunk) for chunk in found.chunks],
+            "needles_retrieved": list(found.needles),
+            "index_seconds": round(found.index_seconds, 4),
+            "retrieval_seconds": round(found.seconds, 4),
+        }
     if isinstance(result, Failure):
         return Row(
             **common, outcome=result.outcome.value, score=None, response="", answer="", num_cached_tokens=None,
             num_completion_tokens=0, finish_reason="error", first_token_seconds=None, error=result.message,
-        )
-    if result.num_prompt_tokens != len(built.prompt.ids):
-        raise NiahError(
-            f"trial {trial.index}: the engine read {result.num_prompt_tokens} tokens of the "
-            f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
         )
     score, outcome = judge(result.text, built.problem, settings.scorer, result.finish_reason)
     first, grade = result.first_token_seconds, result.grade

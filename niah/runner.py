@@ -1,22 +1,21 @@
 """The one loop: plan, what is done already, then for each variant its engine and its rows."""
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from niah import cold, plan, planning, resume, rows
+from niah import cold, plan, planning, resume, rows, steps
 from niah.config import Run
 from niah.console import Console
 from niah.engines import Job, Session
 from niah.errors import NiahError
 from niah.planner import serving
 from niah.planner.fit import Fit
-from niah.recipe import Built, Recipe
-from niah.records import Prompt, Row, Trial
+from niah.recipe import Recipe
+from niah.records import Row, Trial
 from niah.store import RunFolder
 from niah.units import format_length
 from niah.variants import Variant, variants
@@ -87,33 +86,26 @@ def _measure(
     todo = [trial for trial in todo if trial.length not in fit.unfit]
     if not todo:
         return
+    sizes = {} if settings.reader.reads_all else {trial.length: recipe.num_read(trial) for trial in recipe.trials[::-1]}
     work = dict(zip(
         (trial.index for trial in todo),
-        plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching),
+        plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.get if sizes else None),
         strict=True,
     ))
-    longest = max(trial.length for trial in recipe.trials if trial.length not in fit.unfit)
+    longest = recipe.max_read([trial for trial in recipe.trials if trial.length not in fit.unfit])
     job = _job(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
-    in_flight: dict[int, tuple[Trial, Built]] = {}
-
-    def prompts() -> Iterator[tuple[int, Prompt]]:
-        for trial in todo:
-            built = recipe.build(trial)
-            in_flight[trial.index] = (trial, built)
-            yield trial.index, built.prompt
-
     with closing(_open(settings, job, folder)) as session:
         _record(record, arm.name, session)
         folder.write_run(record)
         begun = time.perf_counter()
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
         try:
-            for index, result in session.generate(prompts()):
-                row = rows.finished(settings, arm.name, *in_flight.pop(index), result, session.served)
+            for answered in steps.answers(session, recipe, todo):
+                row = rows.finished(settings, arm.name, answered, session.served)
                 folder.append(row)
-                progress.advance(work[index], row.num_prompt_tokens - (row.num_cached_tokens or 0))
+                progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
         finally:
             progress.close()
             seconds = record["sessions"][-1].setdefault("trials_seconds", {})

@@ -5,6 +5,7 @@ import numpy as np
 from niah import store
 from niah.config import from_resolved
 from niah.errors import NiahError
+from niah.readers.full import Full
 from niah.recipe import Recipe
 from niah.records import Row
 from niah.units import format_length
@@ -24,7 +25,7 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
     row = _pick(rows, trial, path)
     recipe = Recipe(from_resolved(content["config"]))
     numbered = {t.index: t for t in recipe.trials}
-    built = recipe.build(numbered[row.trial])
+    built = recipe.build(numbered[row.trial], Full() if row.route == "long" else None)
     prompt = built.prompt
     if prompt.sha256 != row.prompt_sha256:
         changed = [
@@ -41,12 +42,13 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
     lines = [
         f"trial {row.trial} of {path}: length {format_length(row.length)}, depth {row.depth:g}% "
         f"(needle at {', '.join(f'{d:.2f}%' for d in row.needle_depths)}), repeat {row.repeat}",
-        f"prompt: {len(prompt.ids):,} tokens, sha256 {prompt.sha256} (as stored: verified)",
+        f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} (as stored: verified)",
     ]
     if whole:
         lines += ["", decode(prompt.ids)]
     else:
         lines += ["", *_excerpts(prompt.ids, prompt.spans, decode)]
+    lines += _retrieved(row)
     cached = "unknown" if row.num_cached_tokens is None else f"{row.num_cached_tokens:,}"
     lines += [
         "",
@@ -58,6 +60,21 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
         f"prefix cache, ended by {row.finish_reason}",
     ]
     return "\n".join(lines)
+
+
+def _left_out(row: Row) -> str:
+    num = row.needles_kept.count(False)
+    return f" (reader={row.reader}, without {num} of {len(row.needles_kept)} needles)" if num else ""
+
+
+def _retrieved(row: Row) -> list[str]:
+    """What the retriever gave, best first, and what became of each needle."""
+    if not row.needles_retrieved and not row.retrieved:
+        return []
+    route = {"rag": "; answered from them", "long": "; then the whole context was read"}.get(row.route, "")
+    lines = ["", f"retrieved: {len(row.retrieved)} chunks in {row.retrieval_seconds:.3f} s{route}"]
+    lines += [f"  tokens {int(start):,} to {int(stop):,} of the context, score {score:g}" for start, stop, score in row.retrieved]
+    return [*lines, *(f"  needle {number}: {fate}" for number, fate in enumerate(row.needles_retrieved, 1))]
 
 
 def _pick(rows: list[Row], trial: int | None, path: str) -> Row:

@@ -46,7 +46,7 @@ def built(name, stretch, problem, depth, num_tokens):
     made, whole = context.build(tokenizer, frame, stretch, problem, (depth,) * len(problem.needles), num_tokens, "test")
     view = Full().read(made, problem)
     assert whole.num_tokens == num_tokens
-    return made, prompt.render(tokenizer, frame, made, view, problem, 32)
+    return made, prompt.render(tokenizer, frame, view, problem, 32)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,7 +109,7 @@ def test_several_needles_keep_their_own_places():
     stretch = stretch_of("smollm2", "Nothing happened here today. ", 2000)
     tokenizer, frame = load_tokenizer("smollm2"), frame_of("smollm2", problem)
     made, _ = context.build(tokenizer, frame, stretch, problem, (80, 20), 900, "test")
-    sent = prompt.render(tokenizer, frame, made, Full().read(made, problem), problem, 32)
+    sent = prompt.render(tokenizer, frame, Full().read(made, problem), problem, 32)
     assert len(sent.ids) == 900
     for needle, (start, stop) in zip(problem.needles, sent.spans, strict=True):
         assert needle in tokenizer.decode(sent.ids[start:stop])

@@ -17,7 +17,12 @@ ONLY_IN = {
     "matplotlib": ("report/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": ("stats/",),
-    "transformers": ("tokens.py", "weights.py", "engines/exact.py"),
+    "transformers": ("tokens.py", "weights.py", "engines/exact.py", "readers/embedders.py"),
+    "bm25s": ("readers/bm25.py",),
+    "Stemmer": ("readers/words.py",),
+    "wordllama": ("readers/embedders.py",),
+    "sentence_transformers": ("readers/embedders.py", "readers/rerank.py"),
+    "faiss": ("readers/hnsw.py",),
     "torch": ("weights.py", "engines/exact.py"),
 }
 LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")
@@ -69,7 +74,13 @@ def test_help_loads_nothing_heavy():
 def test_building_prompts_needs_no_torch():
     modules = loaded_by(
         "import sys; sys.path.insert(0, 'tests')\n"
-        "import niah.recipe, niah.show, niah.report.heatmap, niah.config\n"
+        "import niah.recipe, niah.show, niah.report.heatmap, niah.config, niah.readers.route\n"
         "from niah import tiktokens; tiktokens.llama4_tokenizer().encode('x')"
     )
-    assert not modules & {"torch", "vllm", "transformers"}
+    assert not modules & {"torch", "vllm", "transformers", "bm25s", "wordllama", "sentence_transformers"}
+
+
+def test_searching_for_words_loads_no_numba():
+    # vLLM on a CPU does not start once numba is loaded
+    modules = loaded_by("from niah.readers import bm25; bm25._library()\nimport wordllama, Stemmer")
+    assert "bm25s" in modules and not modules & {"numba", "llvmlite", "torch"}

@@ -63,9 +63,11 @@ def test_impossible_grids(settings, message):
         Ladder(**settings)
 
 
-def test_length_above_the_limit_is_refused():
-    with pytest.raises(NiahError, match=r"ctx\.lengths\[1\]: above the limit of m; got 16,384; expected at most 8,192"):
-        plan.check_limit(Ladder(lengths=[8192, 16384]), 8192, "m")
+def test_lengths_above_the_limit_have_a_reason_and_alone_are_refused():
+    reason = "ctx.lengths[1]: above the limit of m; got 16,384; expected at most 8,192 (model.max_length)"
+    assert plan.above_limit(Ladder(lengths=[8192, 16384]), 8192, "m") == {16384: reason}
+    with pytest.raises(NiahError, match=r"ctx\.lengths\[0\]: above the limit of m; got 16,384; expected at most 8,192"):
+        plan.above_limit(Ladder(lengths=[16384]), 8192, "m")
 
 
 def test_fingerprint_ignores_order_of_keys():

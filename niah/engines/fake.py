@@ -46,7 +46,8 @@ class FakeSession:
         if number in self._settings.fail_at:
             return Failure(Outcome.ENGINE_ERROR, "engine=fake was asked to fail here", self._settings.seconds)
         visible = len(prompt.ids) - self._settings.window
-        sees_all = all(start >= visible for start, _ in prompt.spans)  # nothing planted: nothing missed
+        # nothing planted: nothing missed
+        sees_all = not prompt.num_missing and all(start >= visible for start, _ in prompt.spans)
         text = " ".join(prompt.targets) if sees_all else "I do not know."
         return Completion(
             text, len(text.split()), len(prompt.ids), 0, "stop", self._settings.seconds, self._settings.seconds

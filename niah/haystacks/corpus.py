@@ -86,10 +86,19 @@ class Corpus:
         unit = "line" if self.haystack.by_line else "sentence"
         start = boundaries.next_paragraph(tokenizer, self.ids, drawn, unit)
         ids = self.ids[start : start + num_tokens]
+        segments = [(start, start + len(ids), 0)]
         while len(ids) < num_tokens:
-            ids = splice(tokenizer, [ids, self.ids[: num_tokens - len(ids) + 256]]).ids
+            joined = splice(tokenizer, [ids, self.ids[: num_tokens - len(ids) + 256]])
+            ids = joined.ids
+            before, after = joined.kept
+            last = segments.pop()  # its end lies in the seam, which may have changed it
+            if before:
+                segments.append((last[0], last[0] + before[1] - last[2], last[2]))
+            if after:
+                segments.append(after)
         return Stretch(
-            ids, self.haystack.name, start, self.repeated_share(num_tokens), by_line=self.haystack.by_line
+            ids, self.haystack.name, start, self.repeated_share(num_tokens), by_line=self.haystack.by_line,
+            segments=tuple(segments),
         )
 
 

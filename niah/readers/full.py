@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from niah.readers import Material
 from niah.records import Context, Problem, View
 
 
@@ -9,5 +10,10 @@ from niah.records import Context, Problem, View
 class Full:
     name: str = "full"
 
-    def read(self, context: Context, problem: Problem) -> View:
-        return View(context.pieces, (True,) * len(context.needles))
+    reads_all = True
+
+    def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
+        return num_tokens
+
+    def read(self, context: Context, problem: Problem, material: Material | None = None) -> View:
+        return View(context.pieces, (True,) * len(context.needles), context.needles)

@@ -10,10 +10,10 @@ import matplotlib
 from matplotlib import pyplot as plt
 
 from niah.environment import hardware_label
-from niah.records import CellStats, Row
+from niah.records import Row
 from niah.report import grid, style
 from niah.report.settings import ReportSettings
-from niah.stats.cells import by_cell, mean_logprob
+from niah.stats.cells import CellStats, by_cell, mean_logprob
 
 _LABELS = {
     "accuracy": "accuracy", "interval": "accuracy", "n": "answered trials",

@@ -6,6 +6,7 @@ from typing import Any
 from niah.records import Row
 from niah.stats import effective
 from niah.stats.cells import CONFIDENCE, by_length, false_alarms, overall
+from niah.stats.routes import shares
 from niah.units import format_length
 
 
@@ -33,6 +34,11 @@ def accuracy_by_length(run: Mapping[str, Any], rows: Sequence[Row], threshold: f
         lines.append(
             f"false alarms (a value named that is not there): {alarms.mean:.2f} of {alarms.n}, "
             f"{alarms.low:.2f} to {alarms.high:.2f}"
+        )
+    if (routes := shares(rows, run.get("plan", {}).get("answer_tokens", 0))).n:
+        lines.append(
+            f"route: {routes.answerable:.0%} of {routes.n} answered from retrieved text, {routes.tokens:.0%} of the tokens "
+            "that the whole contexts have"
         )
     lines += effective_length(rows, threshold)
     return "\n".join(lines)

@@ -8,13 +8,28 @@ pooled, the interval takes their number as what they are worth (``clusters.effec
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from niah.records import CellStats, Outcome, Row
+from niah.records import Outcome, Row
 from niah.stats import clusters
 
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class CellStats:
+    """Accuracy of one (length, depth), or of a whole length. Unanswered: n = 0 and mean is NaN."""
+
+    length: int
+    depth: float | None
+    mean: float
+    low: float
+    high: float
+    n: int
+    errors: int
+    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 def by_cell(rows: Iterable[Row]) -> dict[tuple[int, float], CellStats]:

@@ -1,0 +1,110 @@
+"""BM25 over words: the baseline of retrieval, exact and without a model."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.readers import Material
+from niah.readers.chunks import Cutter
+from niah.readers.collection import Collection
+from niah.readers.postings import count, look_up, numbers_of
+from niah.readers.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.words import words_of
+
+METHODS = ("lucene", "robertson", "atire")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BM25(Retrieving):
+    """Robertson & Zaragoza 2009; variants as in Kamphuis et al. 2020, computed by bm25s' own functions.
+
+    bm25s scores all words of a collection when it is made. Here only how often a word stands in a chunk is kept:
+    document frequencies and the mean length are those of the chunks of this very context, so the scores are what
+    bm25s gives for them, to the last bit. ``language`` auto follows the haystack's.
+    """
+
+    name: str = "bm25"
+    method: str = "lucene"
+    k1: float = 1.5
+    b: float = 0.75
+    language: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method not in METHODS:
+            raise NiahError(f"reader.method: got {self.method!r}; expected one of {', '.join(METHODS)}")
+
+    def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
+        return bm25_index(self.method, self.k1, self.b, self.language, collection, cutter, material)
+
+
+def bm25_index(
+    method: str, k1: float, b: float, language: str, collection: Collection, cutter: Cutter, material: Material
+) -> Ask:
+    """Postings of all chunks, and the function that scores a question with them."""
+    scoring = _library()
+    idf_of, share_of = scoring._select_idf_scorer(method), scoring._select_tfc_scorer(method)
+    words = words_of(material.language if language == "auto" else language)
+    parts = [
+        (material.blocks.made(known.block, cutter, words.label, lambda texts: count(texts, words)), known.numbers)
+        for known in collection.known
+    ]
+    parts.append((count(collection.texts, words), collection.fresh))
+    lengths = np.zeros(len(collection), dtype=np.int64)
+    for postings, numbers in parts:
+        lengths[numbers[numbers >= 0]] = postings["lengths"][numbers >= 0]
+    if not lengths.any():
+        raise NiahError(
+            "reader=bm25: the context holds no words that could be searched for; expected text; "
+            "take reader=dense or another haystack"
+        )
+    mean = lengths.mean()
+
+    def ask(question: str) -> Ranking:
+        asked = words.of(question)
+        if not asked:
+            raise NiahError(f"reader=bm25: no word to search for in the question {question[:60]!r}; take reader=dense")
+        wanted, places = np.unique(numbers_of(asked), return_inverse=True)
+        found = [_in_collection(look_up(postings, wanted), numbers) for postings, numbers in parts]
+        which, chunks, counts = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.argsort(which, kind="stable")
+        which, chunks, counts = which[order], chunks[order], counts[order].astype(np.float32)
+        edges = np.searchsorted(which, np.arange(len(wanted) + 1))
+        scores = np.zeros(len(collection), dtype=np.float32)
+        for place in places:  # each time a word is asked for counts, in the order of the question
+            begin, end = edges[place], edges[place + 1]
+            if begin == end:
+                continue
+            idf = np.float32(idf_of(int(end - begin), N=len(collection)))
+            share = share_of(
+                tf_array=counts[begin:end], l_d=lengths[chunks[begin:end]], l_avg=mean, k1=k1, b=b, delta=0.5
+            )
+            scores[chunks[begin:end]] += (idf * share).astype(np.float32)
+        return ranked(scores, least=0.0)
+
+    return ask
+
+
+def _in_collection(entries: tuple[np.ndarray, np.ndarray, np.ndarray], numbers: np.ndarray):
+    which, chunks, counts = entries
+    chunks = numbers[chunks]
+    inside = chunks >= 0
+    return which[inside], chunks[inside], counts[inside]
+
+
+def _library():
+    """bm25s' formulas, without numba: bm25s loads it where it is there, and vLLM on a CPU does not start after that
+    (it looks at an attribute of every module, and one of numba's answers to any name)."""
+    is_hidden = "numba" not in sys.modules
+    if is_hidden:
+        sys.modules["numba"] = None
+    try:
+        from bm25s import scoring
+    except ImportError as error:
+        raise NiahError("reader=bm25: package bm25s is not installed; pip install 'niah[rag]'") from error
+    finally:
+        if is_hidden:
+            del sys.modules["numba"]
+    return scoring

@@ -1,0 +1,50 @@
+"""BM25 and vectors together, by the places they give a chunk."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.readers import Material
+from niah.readers.bm25 import bm25_index
+from niah.readers.chunks import Cutter
+from niah.readers.collection import Collection
+from niah.readers.dense import dense_index
+from niah.readers.embedders import EMBEDDED, load
+from niah.readers.retrieving import Ask, Ranking, Retrieving, ranked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hybrid(Retrieving):
+    """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009): the sum of 1 / (``k`` + rank), ranks from 1.
+
+    A chunk that a ranking leaves out (BM25: no word in common) gets nothing from it. BM25 is bm25s' default (lucene).
+    """
+
+    name: str = "hybrid"
+    model: str = EMBEDDED
+    device: str = "cpu"
+    language: str = "auto"
+    k: int = 60
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k < 0:
+            raise NiahError(f"reader.k: got {self.k}; expected at least 0")
+
+    def identity(self) -> str:
+        return f"{load(self.model, self.device).label} {super().identity()}".strip()
+
+    def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
+        asks = (
+            bm25_index("lucene", 1.5, 0.75, self.language, collection, cutter, material),
+            dense_index(self.model, self.device, "flat", collection, cutter, material),
+        )
+        return lambda question: fused([ask(question) for ask in asks], len(collection), self.k)
+
+
+def fused(rankings: list[Ranking], num_chunks: int, k: int) -> Ranking:
+    scores = np.zeros(num_chunks)
+    for ranking in rankings:
+        scores[ranking.order] += 1 / (k + 1 + np.arange(len(ranking.order)))
+    return ranked(scores, least=0.0)

@@ -1,0 +1,65 @@
+"""Retrieved chunks first; the whole context where the model says that they do not hold the answer."""
+
+from dataclasses import dataclass, replace
+
+from niah.errors import NiahError
+from niah.readers import Material, Reader
+from niah.readers.bm25 import bm25_index
+from niah.readers.chunks import Cutter
+from niah.readers.collection import Collection
+from niah.readers.dense import dense_index
+from niah.readers.embedders import EMBEDDED, load
+from niah.readers.full import Full
+from niah.readers.hybrid import Hybrid
+from niah.readers.retrieving import Ask, Retrieving
+from niah.records import Context, Problem, View
+from niah.scorers.claims_absence import claims_absence
+from niah.scorers.outcome import without_thinking
+
+FIRST = ("bm25", "dense", "hybrid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route(Retrieving):
+    """Self-Route (Li et al. 2024, arXiv:2407.16833). ``first`` is the retriever of the first step.
+
+    The model may answer that the question cannot be answered: the ``instruction`` says how, and any other words that
+    claim absence count as well. Then it is asked again with the whole context, so that has to fit.
+    """
+
+    name: str = "route"
+    first: str = "bm25"
+    instruction: str = "Write unanswerable if the question cannot be answered from the text above."
+    marker: str = "unanswerable"
+    model: str = EMBEDDED
+    device: str = "cpu"
+    language: str = "auto"
+
+    reads_all = True
+    reserved_tokens = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first not in FIRST:
+            raise NiahError(f"reader.first: got {self.first!r}; expected one of {', '.join(FIRST)}")
+        if not self.marker.strip():
+            raise NiahError("reader.marker: empty; expected the word that the instruction asks for")
+
+    def identity(self) -> str:
+        return super().identity() if self.first == "bm25" else f"{load(self.model, self.device).label} {super().identity()}".strip()
+
+    def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
+        if self.first == "bm25":
+            return bm25_index("lucene", 1.5, 0.75, self.language, collection, cutter, material)
+        if self.first == "dense":
+            return dense_index(self.model, self.device, "flat", collection, cutter, material)
+        hybrid = Hybrid(model=self.model, device=self.device, language=self.language)
+        return hybrid.index(collection, cutter, material)
+
+    def read(self, context: Context, problem: Problem, material: Material) -> View:
+        return replace(super().read(context, problem, material), instruction=self.instruction)
+
+    def then(self, response: str) -> Reader | None:
+        """The reader of the second step, or None where the first answered."""
+        answer, _ = without_thinking(response)
+        return Full() if self.marker.casefold() in answer.casefold() or claims_absence(answer) else None

@@ -1,0 +1,77 @@
+"""Sends trials to an open engine; a reader that may read twice gets its second prompt here."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from niah.engines import Session
+from niah.errors import NiahError
+from niah.readers import Reader
+from niah.recipe import Built, Recipe
+from niah.records import Completion, Failure, Prompt, Retrieval, Trial
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A trial's last result. Its tokens and seconds are those of all its steps; ``built`` is that of the last.
+
+    ``route`` is rag or long where the reader chooses between them, else empty.
+    """
+
+    trial: Trial
+    built: Built
+    result: Completion | Failure
+    num_read: int
+    retrieval: Retrieval | None
+    route: str = ""
+
+
+def answers(session: Session, recipe: Recipe, todo: Iterable[Trial]) -> Iterator[Answered]:
+    """One for each trial, in any order. Second steps come after all first ones, so that beginnings stay shared."""
+    then = getattr(recipe.run.reader, "then", None)
+    second: list[tuple[Trial, Reader, Completion, Retrieval | None]] = []
+    for trial, built, result in _sent(session, recipe, ((trial, None) for trial in todo)):
+        reader = then(result.text) if then and isinstance(result, Completion) else None
+        if reader:
+            second.append((trial, reader, result, built.view.retrieval))
+        else:
+            yield Answered(trial, built, result, len(built.prompt.ids), built.view.retrieval, "rag" if then else "")
+    firsts = {trial.index: (result, retrieval) for trial, _, result, retrieval in second}
+    for trial, built, result in _sent(session, recipe, ((trial, reader) for trial, reader, *_ in second)):
+        first, retrieval = firsts[trial.index]
+        num_read = first.num_prompt_tokens + len(built.prompt.ids)
+        yield Answered(trial, built, _together(first, result), num_read, retrieval, "long")
+
+
+def _sent(
+    session: Session, recipe: Recipe, work: Iterable[tuple[Trial, Reader | None]]
+) -> Iterator[tuple[Trial, Built, Completion | Failure]]:
+    in_flight: dict[int, tuple[Trial, Built]] = {}
+
+    def prompts() -> Iterator[tuple[int, Prompt]]:
+        for trial, reader in work:
+            built = recipe.build(trial, reader)
+            in_flight[trial.index] = (trial, built)
+            yield trial.index, built.prompt
+
+    for index, result in session.generate(prompts()):
+        trial, built = in_flight.pop(index)
+        if isinstance(result, Completion) and result.num_prompt_tokens != len(built.prompt.ids):
+            raise NiahError(
+                f"trial {index}: the engine read {result.num_prompt_tokens} tokens of the "
+                f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
+            )
+        yield trial, built, result
+
+
+def _together(first: Completion, second: Completion | Failure) -> Completion | Failure:
+    """The second result with the tokens and seconds of both."""
+    seconds = first.seconds + second.seconds
+    if isinstance(second, Failure):
+        return replace(second, seconds=seconds)
+    cached = (first.num_cached_tokens, second.num_cached_tokens)
+    begun = second.first_token_seconds
+    return replace(
+        second, seconds=seconds, num_tokens=first.num_tokens + second.num_tokens,
+        num_cached_tokens=None if None in cached else sum(cached),
+        first_token_seconds=None if begun is None else first.seconds + begun,
+    )
