@@ -49,17 +49,29 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
     else:
         lines += ["", *_excerpts(prompt.ids, prompt.spans, decode)]
     lines += _retrieved(row)
+    lines += ["", f"question: {built.problem.question}", f"targets:  {', '.join(built.problem.targets)}"]
+    for one in (one for one in rows if one.trial == row.trial):
+        lines += _answered(one)
+    return "\n".join(lines)
+
+
+def _answered(row: Row) -> list[str]:
+    """What one variant made of the prompt."""
     cached = "unknown" if row.num_cached_tokens is None else f"{row.num_cached_tokens:,}"
+    lines = [f"--- {row.variant}"] if row.variant else []
     lines += [
-        "",
-        f"question: {built.problem.question}",
-        f"targets:  {', '.join(built.problem.targets)}",
         f"response: {row.response.strip() or '(none)'}",
         f"outcome:  {row.outcome}" + (f", score {row.score:g}" if row.score is not None else f": {row.error}"),
         f"engine:   {row.num_completion_tokens} tokens in {row.seconds:.2f} s, {cached} of the prompt's from the "
         f"prefix cache, ended by {row.finish_reason}",
     ]
-    return "\n".join(lines)
+    if row.logprob is not None:
+        lead = "" if row.margin is None else f", {row.margin:+.2f} nats to the best distractor"
+        lines.append(
+            f"graded:   log-probability {row.logprob:.2f} nats of the right answer's {row.num_target_tokens} tokens, the worst of "
+            f"them in place {row.worst_rank}{lead}"
+        )
+    return lines
 
 
 def _left_out(row: Row) -> str:
