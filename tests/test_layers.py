@@ -71,6 +71,11 @@ def test_help_loads_nothing_heavy():
     assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib"}
 
 
+def test_planning_needs_no_torch():
+    modules = loaded_by("from niah.cli import main; main(['plan', 'model=scout', 'ctx=10m', 'hardware=8xh100'])")
+    assert not modules & {"torch", "vllm", "transformers", "matplotlib"}
+
+
 def test_building_prompts_needs_no_torch():
     modules = loaded_by(
         "import sys; sys.path.insert(0, 'tests')\n"
