@@ -84,6 +84,8 @@ def build(config: DictConfig) -> Run:
         else:
             node = dict(node)
             cls = _target(key, node.pop("_target_", None))
+            if key == "reader" and not hasattr(cls, "budget"):
+                node.pop("budget", None)  # a sweep gives all readers one budget; these show what they show
         parts[key], resolved[key] = typed(key, cls, node)
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
