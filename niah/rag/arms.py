@@ -106,6 +106,11 @@ def _runs_below(path: str) -> list[str]:
 def _labels(identities: list[dict[str, Any]]) -> list[str]:
     """A task's name, and whatever else tells it from another of the same name."""
     flats = [flat(one) for one in identities]
+    for one in flats:  # a name says the rest
+        for group in ("model", "haystack"):
+            if len({other[f"{group}.name"] for other in flats}) == len({json.dumps(other[group], sort_keys=True) for other in identities}):
+                for name in [name for name in one if name.startswith(f"{group}.") and name != f"{group}.name"]:
+                    del one[name]
     differing = [name for name in flats[0] if name != "task.name" and any(one.get(name) != flats[0][name] for one in flats)]
     labels = []
     for one, identity in zip(flats, identities, strict=True):

@@ -33,14 +33,12 @@ def tell(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         lines += ([""] if lines else []) + ([f"note: no dollars: {why_not}"] if why_not else [])
         found = measure(group, settings, price)
         told = _sentences(found, settings)
-        lines += [*_lines(found, settings, bool(price)), *told, *_pictures(found, settings, folder, look, "" if len(groups) == 1 else f"-{_slug(group.label)}")]
+        lines += [*_lines(found, settings, bool(price)), *_pictures(found, settings, folder, look, "" if len(groups) == 1 else f"-{_slug(group.label)}")]
         contents.append(_content(found, told))
         sentences += told
     content = {"schema": 1, "settings": dataclasses.asdict(settings), "notes": notes, "tasks": contents}
     write(folder / "rag.json", json.dumps(without_nan(content), indent=2, ensure_ascii=False) + "\n")
-    if len(groups) > 1:
-        lines += ["", *sentences]
-    return [*lines, f"all figures: {folder / 'rag.json'}"]
+    return [*lines, f"all figures: {folder / 'rag.json'}", *([""] if sentences else []), *sentences]
 
 
 def _folder(paths: Sequence[str], settings: RagSettings) -> Path:
@@ -78,6 +76,8 @@ def _lines(found: Measured, settings: RagSettings, is_priced: bool) -> list[str]
             lines += verdict.table(one.against, "full", one.label, settings.confidence)
             lines += [words.crossing(one.label, crossed, unfit) for crossed in one.crossings]
     if tested := [one.against for one in own if one.against]:
+        method = next(one.crossings[0].method for one in own if one.crossings)
+        lines.append(f"intervals of crossing lengths: {method}; none: not within the ladder")
         lines += [f"note: {note}" for note in dict.fromkeys(note for one in tested for note in verdict.caveats(one, settings.confidence))]
     elif not found.group.full:
         lines.append("note: no run with reader=full, so nothing is compared with the long context")
@@ -85,12 +85,18 @@ def _lines(found: Measured, settings: RagSettings, is_priced: bool) -> list[str]
 
 
 def _known(found: Measured, settings: RagSettings) -> list[str]:
+    from niah.report import rag_words as words
+
+    ends = [(name, found.of(reader)) for name, reader in (("guessing floor (none)", "none"), ("reading ceiling (oracle)", "oracle"))]
+    lines = [", ".join(f"{name} {words.interval(one.cells[0])}" for name, one in ends if one)]
     if found.num_known is None:
-        return ["note: no run with reader=none, so questions that need no context are not known"]
-    if not found.num_known:
-        return [f"answerable without the context: none of {found.num_questions} questions"]
-    end = f"; {found.num_dropped} left out of everything (rag.drop_known)" if settings.drop_known else "; rag.drop_known=true leaves them out"
-    return [f"answerable without the context: {found.num_known} of {found.num_questions} questions{end}"]
+        lines.append("note: no run with reader=none, so questions that need no context are not known")
+    elif not found.num_known:
+        lines.append(f"answerable without the context: none of {found.num_questions} questions")
+    else:
+        end = f"; {found.num_dropped} left out of everything (rag.drop_known)" if settings.drop_known else "; rag.drop_known=true leaves them out"
+        lines.append(f"answerable without the context: {found.num_known} of {found.num_questions} questions{end}")
+    return [line for line in lines if line]
 
 
 def _sentences(found: Measured, settings: RagSettings) -> list[str]:
@@ -101,7 +107,8 @@ def _sentences(found: Measured, settings: RagSettings) -> list[str]:
         return []
     return [
         words.sentence(
-            found.group.label, one.label, one.against, _pooled(one), one.cost, one.cells, full.unfit, settings.confidence, settings.margin
+            found.group.label, one.label, one.against, _pooled(one), one.crossings, one.misses[0], one.cost, one.cells, full.unfit,
+            settings.confidence, settings.margin,
         )
         for one in found.retrieving
     ]

@@ -1,7 +1,7 @@
 """RAG or the long context, in words: tables, and one sentence for each retrieving reader."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from niah.report import verdict
 from niah.stats.cells import CellStats
@@ -21,7 +21,7 @@ def accuracy(names: Sequence[str], cells: Sequence[dict[int, CellStats]], unfit:
     heads = [*map(format_length, lengths), *([last] if last else [])]
     lines = [f"{'accuracy':<{wide}}" + "".join(f"{head:>{_WIDE}}" for head in heads)]
     for name, own, above in zip(names, cells, unfit, strict=True):
-        told = ["does not fit" if length in above else _interval(own.get(length)) for length in lengths] + ([_interval(own.get(0))] if last else [])
+        told = ["does not fit" if length in above else interval(own.get(length)) for length in lengths] + ([interval(own.get(0))] if last else [])
         lines.append(f"{name:<{wide}}" + "".join(f"{one:>{_WIDE}}" for one in told))
     return lines
 
@@ -62,48 +62,46 @@ def costs(found: Sequence[tuple[str, dict[int, Cost]]], lengths: Sequence[int], 
 
 
 def sentence(
-    task: str, name: str, against: Comparison | None, pooled: verdict.Pooled | None, cost: dict[int, Cost], cells: dict[int, CellStats],
-    unfit: Sequence[int], confidence: float, margin: float,
+    task: str, name: str, against: Comparison | None, pooled: verdict.Pooled | None, crossed: Sequence[Crossing], missed: Misses,
+    cost: dict[int, Cost], cells: dict[int, CellStats], unfit: Sequence[int], confidence: float, margin: float,
 ) -> str:
     """What choosing this reader means for this task; ``unfit`` are the lengths at which ``full`` has no room."""
-    if against is None or pooled is None:
-        text = f"{name} and full have no answered trial in common, so nothing can be said of the difference"
-    else:
-        text = _difference(name, against, pooled, confidence, margin)
+    parts = [f"{name} and full have no answered trial in common, so nothing can be said of the difference"]
+    if against is not None and pooled is not None:
+        parts = [difference(name, against, pooled, confidence, margin), *(_better(one) for one in crossed if one.condition == "better")]
     measured = [length for length in cost if length and cost[length].n]
-    shares = ([against.lengths[-1].lengths[0]] if against else []) + ([measured[-1]] if measured else [])
-    told = [f"{share(cost[length].share)} at {format_length(length)}" for length in dict.fromkeys(shares) if cost.get(length) and cost[length].n]
-    if told:
-        text += f"; it reads {' and '.join(told)} of the tokens"
-    beyond = [length for length in unfit if cells.get(length) and cells[length].n]
-    if beyond:
-        last = cells[beyond[-1]]
-        text += f"; from {format_length(beyond[0])} on full does not fit, and {name} has {last.mean:.2f} [{last.low:.2f}, {last.high:.2f}] at {format_length(beyond[-1])}"
-    return f"for {task}: {text}."
+    longest = [*([against.lengths[-1].lengths[0]] if against else []), *measured[-1:]]
+    told = [f"{share(cost[length].share)} of the tokens at {format_length(length)}" for length in dict.fromkeys(longest) if cost[length].n]
+    parts.append(f"it reads {' and '.join(told)}")
+    if wrong := missed.retrieval + missed.reading:
+        parts.append(f"{wrong} of {missed.num_answers} answers are wrong: {missed.retrieval} not retrieved, {missed.reading} retrieved and not read")
+    if beyond := [length for length in unfit if length in cells and cells[length].n]:
+        parts.append(f"full does not fit from {format_length(beyond[0])} on, {name} has {interval(cells[beyond[-1]])} at {format_length(beyond[-1])}")
+    return f"for {task}: {'; '.join(parts)}."
 
 
-def _difference(name: str, against: Comparison, pooled: Callable, confidence: float, margin: float) -> str:
+def difference(name: str, against: Comparison, pooled: verdict.Pooled, confidence: float, margin: float) -> str:
+    """The difference to the full context: what is shown, what is ruled out, and where nothing can be said."""
     overall, points = against.overall, f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
-    found = [d for d in against.lengths if d.is_significant(confidence)]
-    if not found and not overall.is_significant(confidence):
-        if all(d.is_noninferior(margin) for d in against.lengths):
-            return f"{name} is not worse than the full context by {points} at any length (over all {verdict.span(overall)} points)"
-        alone = overall.num_repeats < MIN_REPEATS
-        return (
-            f"{name} cannot be told from the full context, {verdict.span(overall)} points over {overall.num_pairs} pairs"
-            + (f" of {overall.num_repeats} repeat{'s' if overall.num_repeats > 1 else ''}, too few to say more" if alone else f", and a loss of {points} cannot be ruled out")
-        )
-    text = verdict.sentence(against, "the full context", name, pooled, confidence, margin).rstrip(".")
-    return text + f" (over all {verdict.span(overall)} points against full)"
+    if overall.is_significant(confidence) or any(d.is_significant(confidence) for d in against.lengths):
+        return verdict.sentence(against, "the full context", name, pooled, confidence, margin).rstrip(".")
+    if all(d.is_noninferior(margin) for d in against.lengths):
+        return f"{name} is not worse than the full context by {points} at any length ({verdict.span(overall)} points over all)"
+    text = f"{name} is {verdict.span(overall)} points from the full context, not significant (Holm p = {overall.adjusted_p:.2g})"
+    if overall.num_repeats < MIN_REPEATS:
+        return f"{text}: {overall.num_repeats} repeat{'s' if overall.num_repeats > 1 else ''} cannot say more"
+    return f"{text}; a loss of {points} {'is ruled out over all lengths together' if overall.is_noninferior(margin) else 'cannot be ruled out'}"
 
 
 def crossing(name: str, found: Crossing, unfit: Sequence[int]) -> str:
     """One line: from which length on, with its interval."""
     what = {"better": "better than full", "not worse": "not worse than full by the margin"}[found.condition]
     text = f"{name}: {what} {at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
-    if found.length is None and unfit:
-        text += f"; from {format_length(unfit[0])} on full does not fit"
-    return f"{text} ({found.method})"
+    return f"{text}; full does not fit from {format_length(unfit[0])} on" if found.length is None and unfit else text
+
+
+def _better(found: Crossing) -> str:
+    return f"better {at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
 
 
 def at(length: int | None, lengths: Sequence[int]) -> str:
@@ -115,14 +113,16 @@ def at(length: int | None, lengths: Sequence[int]) -> str:
 
 
 def share(value: float) -> str:
-    return f"{value:.0%}" if value >= 0.095 else f"{value:.1%}" if value >= 0.00095 else f"{value:.2%}"
+    """Percent with as many places as it takes."""
+    return f"{value:.0%}" if value >= 0.095 else f"{value:.1%}" if value >= 0.00095 else f"{value:.2%}" if value >= 0.000095 else f"{value:.3%}"
 
 
 def _end(length: int | None) -> str:
     return "none" if length is None else format_length(length)
 
 
-def _interval(cell: CellStats | None) -> str:
+def interval(cell: CellStats | None) -> str:
+    """Accuracy with its interval, a dash without answers."""
     return f"{cell.mean:.2f} [{cell.low:.2f}, {cell.high:.2f}]" if cell and cell.n else "-"
 
 

@@ -48,7 +48,7 @@ def crossings(
         if len(repeats) >= MIN_BOOTSTRAP:
             ends, method = _bootstrap(sums, sizes, limit, confidence), f"cluster bootstrap of {len(repeats)} repeats"
         else:
-            ends, method = (_from(high >= limit), _from(low >= limit)), f"the lengths' own intervals, as {len(repeats)} repeats are too few to bootstrap"
+            ends, method = (_from(high >= limit), _from(low >= limit)), f"the lengths' own, as {len(repeats)} repeats are too few for the cluster bootstrap"
         at, first, last = (int(lengths[one]) if one < len(lengths) else None for one in (int(at), *map(int, ends)))
         found.append(Crossing(condition, tuple(lengths.tolist()), at, first, last, method))
     return found
