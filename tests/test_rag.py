@@ -131,7 +131,7 @@ def test_from_rows_to_sentences(tmp_path):
     assert (task["num_questions"], task["num_known"], task["num_dropped"]) == (8, 1, 0)
     assert "answerable without the context: 1 of 8 questions; rag.drop_known=true leaves them out" in text
     (sentence,) = task["sentences"]
-    assert sentence == text.splitlines()[-1] and sentence.startswith("for t: bm25 512 ")
+    assert sentence == text.splitlines()[-1] and sentence.startswith(("for t: bm25 512 ", "for t: against the full context bm25 512 "))
     for part in ("better from 4K on [", "it reads 12% of the tokens at 4K and 6.1% of the tokens at 8K", "6 of 48 answers are wrong: 6 not retrieved",
                  "full does not fit from 8K on, bm25 512 has 0.88 ["):
         assert part in sentence, part
@@ -165,7 +165,7 @@ def test_not_worse_at_any_length_is_said(tmp_path):
 def test_a_loss_is_said(tmp_path):
     full = arm(tmp_path / "full", "full", lambda t: True)
     text, _ = told(full, arm(tmp_path / "bm25", BM25, lambda t: t.repeat < 1))
-    assert "for t: bm25 512 loses 87.5 points [" in text and "better nowhere up to 8K [none, none]" in text
+    assert "for t: against the full context bm25 512 loses 87.5 points [" in text and "better nowhere up to 8K [none, none]" in text
 
 
 def test_tasks_and_budgets_stand_side_by_side(tmp_path):

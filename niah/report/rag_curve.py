@@ -35,7 +35,7 @@ def looks(lines: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
         if reader in REFERENCES:
             found.append(REFERENCES[reader])
         else:
-            found.append((_COLOURS[number % len(_COLOURS)], "-", ("s", "D", "P", "X", "o")[number // 2 % 5]))
+            found.append((_COLOURS[number % len(_COLOURS)], "-", ("s", "D", "P", "X", "*")[number % 5]))
             number += 1
     return found
 
@@ -73,7 +73,7 @@ def _line(axes, line: Line, look: tuple[str, str, str], place: dict[int, int], s
     x = [place[cell.length] + shift for cell in shown]
     y = [cell.mean for cell in shown]
     is_own = line.reader not in REFERENCES
-    axes.plot(x, y, color=colour, linestyle=dashes, marker=mark, markersize=4.5, linewidth=1.6 if is_own or line.reader == "full" else 1.1,
+    axes.plot(x, y, color=colour, linestyle=dashes, marker=mark, markersize=4.5, linewidth=1.4 if is_own or line.reader == "full" else 1.1,
               label=line.label, zorder=3 if is_own else 2, clip_on=False)
     if has_band:
         axes.fill_between(x, [cell.low for cell in shown], [cell.high for cell in shown], color=colour, alpha=0.12, linewidth=0)

@@ -84,7 +84,7 @@ def difference(name: str, against: Comparison, pooled: verdict.Pooled, confidenc
     """The difference to the full context: what is shown, what is ruled out, and where nothing can be said."""
     overall, points = against.overall, f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
     if overall.is_significant(confidence) or any(d.is_significant(confidence) for d in against.lengths):
-        return verdict.sentence(against, "the full context", name, pooled, confidence, margin).rstrip(".")
+        return f"against the full context {verdict.sentence(against, 'full', name, pooled, confidence, margin).rstrip('.')}"
     if all(d.is_noninferior(margin) for d in against.lengths):
         return f"{name} is not worse than the full context by {points} at any length ({verdict.span(overall)} points over all)"
     text = f"{name} is {verdict.span(overall)} points from the full context, not significant (Holm p = {overall.adjusted_p:.2g})"
