@@ -68,7 +68,8 @@ def adapted(overrides: Sequence[str]) -> list[str]:
         if key == "reader.budget" and value.startswith("["):  # one run each
             value = value.strip("[]").replace(" ", "")
             word = f"{key}={value}"
-            result += [] if "-m" in result or {"-m", "--multirun"} & {*overrides} else ["-m"]
+            if not {"-m", "--multirun"} & {*overrides, *result}:
+                result.insert(0, "-m")  # Hydra takes options before overrides alone
         if key == "kv" and value.startswith("["):
             result += _each_cache(value)
             continue

@@ -76,8 +76,10 @@ def _lines(found: Measured, settings: RagSettings, is_priced: bool) -> list[str]
             lines += verdict.table(one.against, "full", one.label, settings.confidence)
             lines += [words.crossing(one.label, crossed, unfit) for crossed in one.crossings]
     if tested := [one.against for one in own if one.against]:
-        methods = dict.fromkeys(f"{c.condition}: {c.method}" for one in own for c in one.crossings)
-        lines.append(f"intervals of crossing lengths: {'; '.join(methods)}; none: not within the ladder")
+        methods = {c.condition: c.method for one in own for c in one.crossings}
+        same = len({*methods.values()}) == 1
+        method = next(iter(methods.values())) if same else "; ".join(f"{name}: {how}" for name, how in methods.items())
+        lines.append(f"intervals of crossing lengths: {method}; none: not within the ladder")
         lines += [f"note: {note}" for note in dict.fromkeys(note for one in tested for note in verdict.caveats(one, settings.confidence))]
     elif not found.group.full:
         lines.append("note: no run with reader=full, so nothing is compared with the long context")

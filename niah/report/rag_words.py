@@ -29,14 +29,14 @@ def accuracy(names: Sequence[str], cells: Sequence[dict[int, CellStats]], unfit:
 def misses(found: Sequence[tuple[str, dict[int, Misses]]], lengths: Sequence[int]) -> list[str]:
     """A line a reader: at each length retrieval misses + reading misses of answers."""
     wide = max((len(name) for name, _ in found), default=0)
-    lines = [f"{'wrong: not retrieved + not read':<32}" + "".join(f"{head:>12}" for head in [*map(format_length, lengths), "all"])]
+    lines = [f"{'wrong: not retrieved + not read':<32}" + "".join(f"{head:>14}" for head in [*map(format_length, lengths), "all"])]
     for name, own in found:
         told = [f"{own[n].retrieval}+{own[n].reading} of {own[n].num_answers}" if n in own else "-" for n in (*lengths, 0)]
         total = own[0]
         detail = f"not retrieved: {total.missed} missed, {total.split} split"
         if total.right_without:
             detail += f"; {total.right_without} right without all needles"
-        lines.append(f"{name:<{max(wide, 32)}}" + "".join(f"{one:>12}" for one in told) + f"   {detail}")
+        lines.append(f"{name:<{max(wide, 32)}}" + "".join(f"{one:>14}" for one in told) + f"   {detail}")
     return lines
 
 
