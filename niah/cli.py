@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from niah import __version__, compose, usage
 from niah.errors import NiahError
 
-_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "show")
+_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "rag", "show")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
         verbs = {
             "run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "power": _power, "report": _report,
-            "compare": _compare, "show": _show,
+            "compare": _compare, "rag": _rag, "show": _show,
         }
         return verbs[verb](arguments)
     except NiahError as error:
@@ -162,6 +162,14 @@ def _compare(arguments: list[str]) -> int:
     lines, code = comparing.compare(paths, rest)
     print(*lines, sep="\n")
     return code
+
+
+def _rag(arguments: list[str]) -> int:
+    paths, rest = _folder_arguments("rag", arguments)
+    from niah.rag import telling
+
+    print(*telling.tell(paths, rest), sep="\n")
+    return 0
 
 
 def _power(overrides: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ import numpy as np
 
 from niah import config as configuration
 from niah.comparison import CompareSettings, Pair, answers, is_regression, measure, pairs, sides
-from niah.errors import NiahError
 from niah.report.settings import ReportSettings
-from niah.reporting import changes, make, together
+from niah.reporting import changes, make, together, without_nan, write
 from niah.stats.compared import Comparison, pooled
 
 _SHOWN = 5
@@ -41,8 +39,8 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     folder = make(Path(settings.out) if settings.out else together("compare", paths))
     discordant = [trial for pair in matched if pair.is_paired for trial in _discordant(pair)]
     lines += _listed(discordant, folder)
-    _write(folder / "discordant.jsonl", "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in discordant))
-    _write(folder / "compare.json", json.dumps(_content(settings, matched, results, verdicts, code), indent=2, ensure_ascii=False) + "\n")
+    write(folder / "discordant.jsonl", "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in discordant))
+    write(folder / "compare.json", json.dumps(_content(settings, matched, results, verdicts, code), indent=2, ensure_ascii=False) + "\n")
     first = found[0]
     model = first.run["config"].get("model", {}).get("label") or first.columns.model[0]
     title = f"{model}, {', '.join(dict.fromkeys(first.columns.task.tolist()))}"
@@ -131,24 +129,8 @@ def _content(
         "comparisons": [
             {
                 "base": pair.base.label, "other": pair.other.label, "folders": [pair.base.folder, pair.other.folder],
-                "verdict": text, "notes": list(pair.notes), **_plain(dataclasses.asdict(one)),
+                "verdict": text, "notes": list(pair.notes), **without_nan(dataclasses.asdict(one)),
             }
             for pair, one, text in zip(matched, results, verdicts, strict=True)
         ],
     }
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise NiahError(f"{file}: cannot be written ({error.strerror}); free some space or set compare.out=DIR") from error

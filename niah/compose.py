@@ -39,7 +39,7 @@ def adapted(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra wants them, from the commands people write.
 
     ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
-    file, means the ladder up to it. An experiment that is a folder means one run of each file in it. Fields of free text need no second pair of quotes; \\n in them is a
+    file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each. An experiment that is a folder means one run of each file in it. Fields of free text need no second pair of quotes; \\n in them is a
     line break. ``hardware=2x8xh100`` is two nodes of eight.
     """
     from niah.planner.hardware import counted
@@ -65,6 +65,11 @@ def adapted(overrides: Sequence[str]) -> list[str]:
             else:
                 result.append(f"++ctx.lengths={_ladder(longest)}".replace(" ", ""))
                 continue
+        if key == "reader.budget" and value.startswith("["):  # one run each
+            value = value.strip("[]").replace(" ", "")
+            word = f"{key}={value}"
+            if not {"-m", "--multirun"} & {*overrides, *result}:
+                result.insert(0, "-m")  # Hydra takes options before overrides alone
         if key == "kv" and value.startswith("["):
             result += _each_cache(value)
             continue

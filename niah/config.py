@@ -23,6 +23,7 @@ from niah.model import Model
 from niah.plan import Ladder
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
+from niah.readers.retrieving import Retrieving
 from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
 from niah.scorers.auto import Auto
@@ -84,6 +85,8 @@ def build(config: DictConfig) -> Run:
         else:
             node = dict(node)
             cls = _target(key, node.pop("_target_", None))
+            if key == "reader" and not issubclass(cls, Retrieving):
+                node = _without_retrieval(cls, node)
         parts[key], resolved[key] = typed(key, cls, node)
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
@@ -114,6 +117,12 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 def from_resolved(resolved: dict[str, Any]) -> Run:
     """The Run of a stored run.json."""
     return build(OmegaConf.create(resolved))
+
+
+def _without_retrieval(cls: type, node: dict[str, Any]) -> dict[str, Any]:
+    """A sweep gives all readers one budget and one size of chunks; a reader that does not retrieve has none."""
+    own = {f.name for f in dataclasses.fields(cls)}
+    return {name: value for name, value in node.items() if name in own or name not in Retrieving.__dataclass_fields__}
 
 
 def _target(key: str, path: str | None) -> type:

@@ -1,5 +1,6 @@
 """Builds a context of an exact length: needles at sentence ends, the rest the haystack in order."""
 
+import hashlib
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -120,3 +121,13 @@ def _finished(frame: Frame, pieces: _Pieces, whole: Spliced, num_needles: int, n
         depths=depths,
         num_tokens=num_tokens,
     )
+
+
+def sha256(context: Context, problem: Problem) -> str:
+    """Of all text of a context, its question and its answers: equal for equal instances, whatever the reader shows."""
+    digest = hashlib.sha256()
+    for piece in (*context.pieces, problem.question, *problem.targets):
+        data = memoryview(piece.encode() if isinstance(piece, str) else np.ascontiguousarray(piece, dtype=np.int32))
+        digest.update(data.nbytes.to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()

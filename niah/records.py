@@ -52,7 +52,8 @@ class Problem:
     The first needle goes to the cell's depth. ``answer_prefix`` is the beginning of the answer, used
     where the model is given one. ``distractors`` are wrong answers that the text offers too.
     ``in_order``: needles stand in the text in the order given here. ``as_paragraphs``: they stand
-    between paragraphs, not sentences. ``text`` replaces the haystack, ``instruction`` fills the
+    between paragraphs, not sentences. An answer takes the first ``num_needed`` needles (None: all), others are there to
+    mislead. ``text`` replaces the haystack, ``instruction`` fills the
     template's {instruction}, ``preamble`` stands before all of it (a solved example).
     """
 
@@ -63,6 +64,7 @@ class Problem:
     distractors: tuple[str, ...] = ()
     in_order: bool = False
     as_paragraphs: bool = False
+    num_needed: int | None = None
     text: str | None = None
     instruction: str = ""
     preamble: str = ""
@@ -209,6 +211,7 @@ class Row:
 
     Of readers that retrieve: ``retrieved`` chunks as [start, stop, score] in context tokens, ``needles_retrieved`` as
     whole, split or missed, ``route`` rag or long where the reader chooses; tokens and seconds then count both steps.
+    ``context_sha256`` is that of the whole context and its question, whatever the reader showed of it.
     """
 
     trial: int
@@ -250,3 +253,5 @@ class Row:
     index_seconds: float = 0.0
     retrieval_seconds: float = 0.0
     route: str = ""
+    num_needed: int | None = None
+    context_sha256: str = ""

@@ -1,5 +1,6 @@
 """The verb ``report``: tables and figures of finished runs, one or several side by side."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,20 @@ def make(folder: Path) -> Path:
     except OSError as error:
         raise NiahError(f"{folder}: cannot be written ({error.strerror}); expected a writable folder; name another one") from error
     return folder
+
+
+def without_nan(value: Any) -> Any:
+    """The same as JSON knows it, which has no NaN: null."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write(file: Path, text: str) -> None:
+    """Raises NiahError where the disk takes no more."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise NiahError(f"{file}: cannot be written ({error.strerror}); free some space or name another folder (out)") from error

@@ -3,6 +3,7 @@
 from typing import Any
 
 from niah.config import Run
+from niah.context import sha256
 from niah.records import Failure, Outcome, Row, Trial
 from niah.scorers.outcome import judge
 from niah.steps import Answered
@@ -34,6 +35,8 @@ def finished(settings: Run, variant: str, answered: Answered, served: dict[str, 
         "needle_spans": [list(span) for span in built.prompt.spans],
         "needle_depths": list(built.context.depths),
         "needles_kept": list(built.view.kept),
+        "num_needed": built.problem.num_needed,
+        "context_sha256": sha256(built.context, built.problem),
         "repeated_share": round(built.stretch.repeated_share, 6),
         "num_prompt_tokens": answered.num_read,
         "model": settings.model.name,

@@ -14,6 +14,7 @@ usage:
   python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, how many repeats a wanted one needs
   python -m niah report DIR [DIR ...] [report.key=...]   draw again from rows, several runs side by side
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2 on regression
+  python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: from which length RAG is better, why it fails, what it costs
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
 
 examples:
@@ -26,6 +27,7 @@ examples:
   python -m niah experiment=ruler             RULER's 13 settings, one run each
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
   python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
+  python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
   python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
   python -m niah power ctx=128k power.difference=0.05

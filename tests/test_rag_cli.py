@@ -36,6 +36,18 @@ def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
     assert found["bm25"][-1]["needles_retrieved"] == ["whole"]
 
 
+def test_one_budget_for_a_sweep_over_all_readers(niah, tmp_path):
+    words = ("task=multikey", "ctx.lengths=[4k]", "reader=full,none,bm25", "reader.chunk_tokens=128", "reader.budget=[256,1k]")
+    done = niah(*FAKE, *words)
+    assert done.returncode == 0, done.stderr
+    found = [[json.loads(line) for line in file.read_text().splitlines()] for file in sorted((tmp_path / "outputs").glob("*/rows.jsonl"))]
+    assert sorted(run[0]["reader"] for run in found) == ["bm25", "bm25", "full", "none"]  # full and none have no budget: one run each
+    for trial in range(2):
+        (sha,) = {next(row for row in run if row["trial"] == trial)["context_sha256"] for run in found}  # whatever the reader shows
+        assert len(sha) == 64
+    assert {row["context_sha256"] for row in found[0]} != {sha} and {row["num_needed"] for run in found for row in run} == {1}
+
+
 def test_show_tells_what_was_retrieved(niah, tmp_path):
     assert niah(*FAKE, "ctx.lengths=[64k]", "reader=bm25", "name=a").returncode == 0
     done = niah("show", "outputs/a", "--trial", "1")

@@ -49,4 +49,5 @@ class Absent(Keyed):
             targets=(claim, *phrases["absent"]["phrases"]),
             answer_prefix=asked.answer_prefix,
             distractors=tuple(values),
+            num_needed=0,
         )

@@ -66,6 +66,7 @@ class Chain(Planted):
             targets=(ends[0],),
             answer_prefix=draws.filled(self.answer_prefix or own["prefix"], first=first),
             distractors=tuple(ends[1:]),
+            num_needed=self.num_hops + 1,
         )
 
     def _variables(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
@@ -84,6 +85,7 @@ class Chain(Planted):
             targets=tuple(names[:length]),
             answer_prefix=draws.filled(self.answer_prefix or _PREFIX, **words),
             distractors=tuple(names[length:]),
+            num_needed=length,
             in_order=self.num_chains == 1,
             instruction=self.instruction,
             preamble=self._solved(rng) if self.example else "",

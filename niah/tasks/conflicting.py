@@ -50,4 +50,5 @@ class Conflicting(Planted):
             targets=(values[0],),
             answer_prefix=draws.filled(own[f"prefix_{self.wins}"], key=key),
             distractors=tuple(values[1:]),
+            num_needed=1,
         )

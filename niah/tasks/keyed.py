@@ -106,4 +106,5 @@ class Keyed(Planted):
             targets=tuple(targets),
             answer_prefix=draws.filled(self.answer_prefix or own[f"prefix{form}"], **names),
             distractors=tuple(distractors),
+            num_needed=len(targets),
         )

@@ -41,4 +41,5 @@ class Latent(Planted):
             targets=(target,),
             answer_prefix=own["prefix"],
             distractors=tuple(others),
+            num_needed=1,
         )

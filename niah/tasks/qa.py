@@ -52,6 +52,7 @@ class QA(Planted):
                 targets=asked.answers,
                 answer_prefix=self.answer_prefix,
                 as_paragraphs=True,
+                num_needed=len(asked.gold),
             )
         raise NiahError(
             f"task.dataset={self.dataset}: the haystack holds the answers of {_TRIES} questions; "

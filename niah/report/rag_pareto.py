@@ -1,0 +1,92 @@
+"""Accuracy against cost, a point a reader and budget; the stairs join those that nothing cheaper beats."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from niah.report import rag_curve, style
+from niah.report.settings import ReportSettings
+from niah.stats.cells import CellStats
+
+AXES = {"tokens": "tokens read for an answer", "seconds": "seconds to the first token, measured here", "dollars": "dollars for 1,000 answers"}
+
+
+@dataclass(frozen=True)
+class Point:
+    label: str
+    reader: str
+    cost: float
+    cell: CellStats
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Points, cheapest first, that no cheaper (or equally cheap) one reaches."""
+    best, found = -math.inf, []
+    for point in sorted(points, key=lambda one: (one.cost, -one.cell.mean)):
+        if point.cell.mean > best:
+            found.append(point)
+            best = point.cell.mean
+    return found
+
+
+def draw(title: str, panels: Sequence[tuple[str, Sequence[Point]]], cost: str, name: str, folder: Path, settings: ReportSettings) -> list[Path]:
+    """Writes name.<format>, a panel for each (heading, points); nothing where no cost was measured.
+
+    ``oracle`` knows the answer's place, so it is shown and joins no stairs.
+    """
+    panels = [(heading, [p for p in points if p.cell.n and not math.isnan(p.cost) and p.cost > 0]) for heading, points in panels]
+    panels = [panel for panel in panels if panel[1]]
+    if not panels:
+        return []
+    names = list(dict.fromkeys((p.label, p.reader) for _, points in panels for p in points))
+    look = dict(zip(names, rag_curve.looks(names), strict=True))
+    with plt.rc_context({**style.STYLE, "axes.spines.left": True, "axes.spines.bottom": True}):
+        figure, grids = plt.subplots(1, len(panels), figsize=(1.9 + 4.0 * len(panels), 3.8), layout="constrained", squeeze=False, sharey=True)
+        named: dict[str, object] = {}
+        for axes, (heading, points) in zip(grids[0], panels, strict=True):
+            _stairs(axes, front([p for p in points if p.reader != "oracle"]), max(p.cost for p in points))
+            for point, shift in zip(points, _shifts(points), strict=True):
+                colour, _, mark = look[point.label, point.reader]
+                moved = axes.transData + ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)
+                (named[point.label],) = axes.plot(
+                    [point.cost], [point.cell.mean], color=colour, marker=mark, markersize=6.5, linestyle="none", clip_on=False, transform=moved, zorder=3,
+                )
+                axes.plot([point.cost] * 2, [point.cell.low, point.cell.high], color=colour, linewidth=0.9, transform=moved, zorder=2)
+            axes.set_xscale("log")
+            low, high = min(p.cost for p in points), max(p.cost for p in points)
+            axes.set_xlim(low / 1.6, max(high * 1.6, low * 4))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1,), numticks=12))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_ylim(-0.03, 1.06)
+            axes.set_xlabel(f"{AXES[cost]} (equal ones side by side)")
+            axes.set_title(heading, loc="left", fontsize=8.5)
+        grids[0][0].set_ylabel("accuracy, 95% interval")
+        figure.suptitle(title, x=0.02, ha="left", fontsize=10, fontweight="bold")
+        figure.legend(named.values(), named.keys(), loc="outside right center", frameon=False, fontsize=7.5)
+        return style.save(figure, folder, name, settings)
+
+
+def _shifts(points: Sequence[Point]) -> list[float]:
+    """Points (1/72 inch) by which each is moved sideways, so that those of about the same cost do not hide each other."""
+    alike: list[list[int]] = []
+    for number in sorted(range(len(points)), key=lambda n: points[n].cost):
+        if alike and points[number].cost < 1.15 * points[alike[-1][0]].cost:
+            alike[-1].append(number)
+        else:
+            alike.append([number])
+    shifts = [0.0] * len(points)
+    for group in alike:
+        for place, number in enumerate(sorted(group)):
+            shifts[number] = 8.0 * (place - (len(group) - 1) / 2)
+    return shifts
+
+
+def _stairs(axes, found: Sequence[Point], last: float) -> None:
+    x, y = [p.cost for p in found], [p.cell.mean for p in found]
+    axes.step([*x, last], [*y, y[-1]], where="post", color=style.FAINT, linewidth=1, linestyle="-", zorder=1)

@@ -1,0 +1,61 @@
+"""What an answer costs: tokens read, seconds, dollars."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.records import Outcome, Row
+
+Price = Callable[[int], float]
+"""Dollars of reading one cold prompt of that many tokens."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per answer, over ``n`` of them; NaN where nothing was measured.
+
+    ``tokens`` is the mean number read in all steps, ``share`` the same of what the whole contexts have, ``cached`` the share of it that came
+    from the prefix cache. ``first_token_seconds`` is the median of retrieval and engine together. ``index_once_seconds`` is
+    the longest time a context's index took (made or loaded), ``index_seconds`` the median. ``dollars`` are for cold prompts.
+    """
+
+    n: int
+    tokens: float
+    share: float
+    cached: float
+    first_token_seconds: float
+    retrieval_seconds: float
+    index_once_seconds: float
+    index_seconds: float
+    dollars: float
+
+
+def cost(rows: Sequence[Row], answer_tokens: int, price: Price | None) -> Cost:
+    """Answered trials alone."""
+    found = [row for row in rows if Outcome(row.outcome).is_answer]
+    if not found:
+        return Cost(0, *[math.nan] * 8)
+    read = sum(row.num_prompt_tokens for row in found)
+    begun = [row.retrieval_seconds + row.first_token_seconds for row in found if row.first_token_seconds is not None]
+    indexed = [row.index_seconds for row in found]
+    return Cost(
+        n=len(found),
+        tokens=read / len(found),
+        share=read / sum(row.length - answer_tokens for row in found),
+        cached=sum(row.num_cached_tokens or 0 for row in found) / read,
+        first_token_seconds=float(np.median(begun)) if begun else math.nan,
+        retrieval_seconds=float(np.median([row.retrieval_seconds for row in found])),
+        index_once_seconds=max(indexed),
+        index_seconds=float(np.median(indexed)),
+        dollars=sum(price(num) for row in found for num in _prompts(row, answer_tokens)) / len(found) if price else math.nan,
+    )
+
+
+def _prompts(row: Row, answer_tokens: int) -> list[int]:
+    """Tokens of each prompt of a trial: a reader that went on to the whole context sent two."""
+    if row.route != "long":
+        return [row.num_prompt_tokens]
+    whole = row.length - answer_tokens
+    return [row.num_prompt_tokens - whole, whole] if row.num_prompt_tokens > whole else [row.num_prompt_tokens]
