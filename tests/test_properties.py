@@ -4,7 +4,6 @@ import itertools
 from functools import cache
 
 import pytest
-from conftest import load_tokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_config import built as configured
@@ -49,7 +48,7 @@ def recipe(name: str, haystack: tuple[str, ...], task: tuple[str, ...]) -> Recip
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_context_is_what_it_says(name, haystack, task, length, depth, repeat):
     made = recipe(name, haystack, task)
-    run, tokenizer = made.run, load_tokenizer(name)
+    run, tokenizer = made.run, made.tokenizer
     built = made.build(Trial(0, length, depth if run.task.has_depth else 0.0, repeat))
     prompt, problem = built.prompt, built.problem
     # exact length, and ids that the tokenizer itself would give
