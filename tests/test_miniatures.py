@@ -9,7 +9,7 @@ from miniatures import ANSWERS, HAS_AMX, KV, LENGTHS, MINIATURES, NOT_ON_CPUS, S
 from niah.engines.process import is_cpu_build
 
 QUICK = {
-    ("llama4_scout", "bf16"), ("llama4_scout", "fp8"), ("gemma4_26b_a4b", "fp8"), ("qwen3_5_9b", "fp8"), ("deepseek_r1", "bf16"),
+    ("llama4_scout", "fp8"), ("gemma4_26b_a4b", "fp8"), ("qwen3_5_9b", "fp8"), ("deepseek_r1", "bf16"),
 }
 """One of each way to keep keys and values: chunks, windows beside another head width, states, latents."""
 
