@@ -117,7 +117,6 @@ class VLLM:
             "revision": job.files.revision,
             "skip_tokenizer_init": True,  # ids in, ids out: the tokenizer stays ours
             "dtype": job.dtype,
-            "max_model_len": job.max_length,
             "load_format": self.load_format,
             "seed": job.seed,
             "disable_log_stats": False,

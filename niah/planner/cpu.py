@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from niah.errors import NiahError
 from niah.planner import architecture, memory
 from niah.planner.architecture import Architecture
 from niah.planner.memory import Setup
@@ -43,7 +42,7 @@ def _of_one_prompt(config: Mapping[str, Any], max_length: int, kv_cache_dtype: s
     """Bytes of the longest prompt; for architectures and dtypes that the plan does not know, an upper bound."""
     try:
         shape = architecture.read(config, "config.json")
-    except NiahError:
+    except architecture.UnknownArchitectureError:
         return _upper_bound(config, max_length, kv_cache_dtype)
     if kv_cache_dtype not in memory.COUNTED_DTYPES:
         return _upper_bound(config, max_length, kv_cache_dtype)

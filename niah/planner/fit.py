@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from niah.errors import NiahError
 from niah.model import Model
 from niah.planner import architecture, config_of, estimate, memory, serving
 from niah.planner.architecture import Architecture
@@ -37,9 +36,7 @@ def check(
     """Raises NiahError for what vLLM would refuse."""
     try:
         shape = architecture.read(config_of(model), f"model.path={model.path}")
-    except NiahError as error:
-        if "is not known to the fast plan" not in str(error):
-            raise
+    except architecture.UnknownArchitectureError:
         return Fit(serving.unplanned(hardware, wish, cache_dtype), {}, is_known=False)
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
     if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
