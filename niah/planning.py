@@ -97,7 +97,8 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
     if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
         raise NiahError(f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself")
-    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run))
+    read = None if run.reader.reads_all else {length: _num_read(run, length) for length in run.ctx.lengths}
+    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
     if form == "json":
@@ -105,7 +106,9 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     else:
         yield f"{title}: {made.cells[0].available / GIB:.1f} GiB of each for the engine"
         yield from table.lines(made)
-        longest = max(run.ctx.lengths)
+        longest = max(read.values()) if read else max(run.ctx.lengths)
+        if read:
+            yield f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; index and retrieval are not counted"
         if hasattr(run.engine, "wish"):
             own = serving.arguments(made.cells[0].setup, longest, _wish(run))
             yield f"engine arguments: {serving.told({**own, **run.model.arguments_at(longest), **run.engine.args})}"
