@@ -73,10 +73,11 @@ def exactly(run: Run) -> Iterator[str]:
 
     hardware = machine.resolve(run.hardware, known_hardware())
     config = planner.config_of(run.model)
-    split = _wish(run).tensor_parallel or hardware.num_gpus
+    wish = _wish(run)
+    split, block = wish.tensor_parallel or hardware.num_gpus, wish.block_size or wish.chunk or Setup.block_size
     cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in planner.DTYPES]
-    room = estimate.available_bytes(hardware) - memory.ENGINE_BYTES
-    questions = [exact.Question(length, dtype, split, 16, memory.BATCH, room) for length, dtype in cells]
+    room = estimate.available_bytes(hardware, Setup(utilization=wish.utilization)) - memory.ENGINE_BYTES
+    questions = [exact.Question(length, dtype, split, block, wish.batch or wish.chunk or memory.BATCH, room) for length, dtype in cells]
     weights = exact.ask(config, questions[:1])[0]["parameter_bytes"]
     if weights >= room:
         raise NiahError(
