@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from niah.environment import hardware_label
 from niah.records import Row
 from niah.report import grid, style
+from niah.report import lengths as told_lengths
 from niah.report.settings import ReportSettings
 from niah.stats.cells import CellStats, by_cell, mean_logprob
 
@@ -79,7 +80,10 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
                 continue
             hatched |= grid.draw(axes, cells[place], lengths, depths, scale, has_depth=has_depth)
             if len(shown) > 1:
-                axes.set_title(f"{shown[place].label}  ({_answered(shown[place])})", loc="left", fontsize=8.5)
+                inexact = told_lengths.note(shown[place].rows).partition(":")[0]
+                axes.set_title(
+                    f"{shown[place].label}  ({', '.join(filter(None, (_answered(shown[place]), inexact)))})", loc="left", fontsize=8.5
+                )
         bottom = grids[-1][0]
         bottom.set_xlabel("length (tokens, prompt and answer)")
         bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
@@ -138,10 +142,18 @@ def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
     details = [
         f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
         f"{_task(config)}, haystack {_haystack(run, config)}, reader {config['reader']['name']}, KV cache {_dtype(config)}",
-        f"{run['engine'].get('vllm') or config['engine']['name']} on {hardware_label(run['environment'])}",
+        _engine(run, config),
+        *filter(None, [told_lengths.note(shown[0].rows)]),
     ]
     axes.set_title("\n".join(details), loc="left", fontsize=7, color=style.INK, pad=6, linespacing=1.4)
     figure.suptitle(model, x=0.02, ha="left", fontsize=11, fontweight="bold")
+
+
+def _engine(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """A server's hardware is not known here."""
+    if server := run["engine"].get("server"):
+        return f"{server}, asked as a server ({run['engine'].get('prompts')})"
+    return f"{run['engine'].get('vllm') or config['engine']['name']} on {hardware_label(run['environment'])}"
 
 
 def _task(config: Mapping[str, Any]) -> str:
