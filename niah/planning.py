@@ -59,10 +59,10 @@ def _above_limit_of_server(run: Run, above: dict[int, str]) -> dict[int, str]:
             "kv: a server has one KV cache; got several; start one with each type and run once for each, as kv=fp8 engine.base_url=..."
         )
     server = run.engine.ask()
-    why = f"{server.label} there reads at most {server.max_length or 0:,} tokens, prompt and answer"
-    unfit = {n: why for n in run.ctx.lengths if n not in above and server.max_length and _num_read(run, n) > server.max_length}
+    server.check_cache(run.kv.dtype)
+    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and _num_read(run, n) > server.max_length}
     if unfit and len(above | unfit) == len(set(run.ctx.lengths)):
-        raise NiahError(f"ctx.lengths: {why}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it with a larger limit")
+        raise NiahError(f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it with a larger limit")
     return unfit
 
 

@@ -69,7 +69,7 @@ def frame(
     result = Frame(
         before=(*first, *split_controls(tokenizer, head), opening),
         after=(closing, *split_controls(tokenizer, tail)),
-        message=Message(opening, (), closing, system, template_arguments) if chat and not answer_prefix else None,
+        message=Message(opening, (), closing, system, template_arguments) if chat and not (answer_prefix and problem.answer_prefix) else None,
     )
     _check_frame(tokenizer, result, first, head + opening, closing + tail, where)
     return result

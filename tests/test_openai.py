@@ -121,17 +121,19 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere(niah, tmp_path):
 def test_chat_text_is_measured(niah, tmp_path, extra, is_exact):
     with Server(takes_ids=False, extra_tokens=extra, card={"id": "any", "owned_by": "somebody"}, pages={}) as server:
         done = niah(*GRID, *server.words)
+        assert done.returncode == 1 and "a chat cannot begin the model's answer" in done.stderr and not server.bodies
+        done = niah(*GRID, *server.words, "model.answer_prefix=false", "name=c")
     assert done.returncode == 0, done.stderr
-    found = rows(folder(tmp_path))
+    found = rows(tmp_path / "outputs" / "c")
     assert len(found) == 10 and {row["outcome"] for row in found} == {"correct"}
     assert all(row["num_prompt_tokens"] == row["length"] - 32 + extra for row in found)
     assert {row["served"]["prompts"] for row in found} == {"chat"}
     assert [body["messages"][-1]["role"] for body in server.bodies] == ["user"] * 10
     note = "lengths approximate: in 10 of 10 prompts the server counted"
-    picture = (folder(tmp_path) / "heatmap.svg").read_text()
+    picture = (tmp_path / "outputs" / "c" / "heatmap.svg").read_text()
     assert (note in done.stdout) is not is_exact
     assert ("lengths approximate" in picture) is not is_exact and "asked as a server (chat)" in picture
-    shown = niah("report", "outputs/a")
+    shown = niah("report", "outputs/c")
     assert (note in shown.stdout) is not is_exact
 
 

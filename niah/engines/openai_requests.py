@@ -43,14 +43,17 @@ def way(line: Line, tokenizer: Tokenizer, settings: "OpenAI") -> tuple[str, bool
 
 
 def request(prompt: Prompt, way: str, server: Server, tokenizer: Tokenizer, settings: "OpenAI") -> Request:
-    """Path and body of a trial's prompt. Raises Refused for what this way of sending or this server cannot do."""
+    """Path and body of a trial's prompt. Raises NiahError for what this way of sending cannot do, Refused for this server."""
     if way == "ids":
         path, body = of_ids(prompt.ids.tolist(), prompt.max_tokens, server, tokenizer, settings)
     elif way == "text":
         path, body = of_text(tokenizer.decode(prompt.ids), "text", prompt.max_tokens, server, tokenizer, settings)
     else:
         if prompt.message is None:
-            raise Refused("engine.prompts=chat: no chat message is made with model.chat=false or model.answer_prefix=true; take engine.prompts=text")
+            raise NiahError(
+                "engine.prompts=chat: a chat cannot begin the model's answer, nor be sent for model.chat=false; take "
+                "model.answer_prefix=false, or engine.prompts=text where the server's /completions adds no template"
+            )
         path, body = of_text(prompt.message.text(tokenizer.decode), "chat", prompt.max_tokens, server, tokenizer, settings)
         if prompt.message.system:
             body["messages"].insert(0, {"role": "system", "content": prompt.message.system})

@@ -23,6 +23,8 @@ _COUNTERS = {
     "sglang": ("sglang:prompt_tokens_total", "sglang:generation_tokens_total", "sglang:cached_tokens_total"),
 }
 _POLL_SECONDS = 0.5
+_UNQUANTIZED = {"auto", "bfloat16", "float16", "float32"}
+"""A server's auto is the model's own type, or what its checkpoint says: it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ class Server:
     @property
     def label(self) -> str:
         return f"{_LABELS[self.kind]} {self.version or ''}".strip()
+
+    @property
+    def limit(self) -> str:
+        return f"{self.label} there reads at most {self.max_length or 0:,} tokens, prompt and answer"
+
+    def check_cache(self, wanted: str) -> None:
+        """Raises NiahError where its KV cache, by its own word, is not the ``kv.dtype`` of the command."""
+        told = self.cache_dtype
+        if told and told != wanted and {told, wanted} != {"fp8", "fp8_e4m3"} and not {told, wanted} <= _UNQUANTIZED:
+            raise NiahError(f"kv.dtype: got {wanted}, but the KV cache of {self.label} there is {told}; add the kv=NAME that it has")
 
 
 async def detect(http: Http, kind: str, model: str | None, wait_seconds: float) -> Server:

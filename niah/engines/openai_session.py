@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from niah.engines import Job, openai_requests
 from niah.engines.failures import failure
-from niah.engines.openai_http import Broken, Denied, Refused, Reply
+from niah.engines.openai_http import Broken, Refused, Reply
 from niah.engines.openai_line import Line
 from niah.engines.openai_server import Server, metrics
 from niah.errors import NiahError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from niah.engines.openai import OpenAI
 
 _MAX_FAILURES_IN_A_ROW = 3
-_AUTO = {"auto", "bfloat16", "float16", "float32"}
 
 
 class OpenAISession:
@@ -27,7 +26,8 @@ class OpenAISession:
     def __init__(self, settings: "OpenAI", job: Job, line: Line):
         self._settings, self._job, self._line = settings, job, line
         server = line.server
-        _check(server, job)
+        if server.max_length and job.max_length > server.max_length:
+            raise NiahError(f"engine=openai: {server.limit}; got {job.max_length:,}; take shorter ctx.lengths")
         self.prompts, counted = openai_requests.way(line, job.tokenizer, settings)
         self.counts_exactly = self.prompts == "ids"
         self.served = {
@@ -77,8 +77,6 @@ class OpenAISession:
         try:
             path, body = openai_requests.request(prompt, self.prompts, line.server, self._job.tokenizer, settings)
             reply = await line.http.answer(path, body, settings.timeout(len(prompt.ids) + prompt.max_tokens))
-        except Denied:
-            raise
         except (Refused, Broken) as error:
             return failure(error, time.perf_counter() - begun), isinstance(error, Broken)
         return self._completion(prompt, reply), False
@@ -121,16 +119,3 @@ class OpenAISession:
 
     def close(self) -> None:
         self._line.close()
-
-
-def _check(server: Server, job: Job) -> None:
-    """Raises NiahError where the server cannot be what the command says."""
-    if server.max_length and job.max_length > server.max_length:
-        raise NiahError(
-            f"engine=openai: {server.label} reads at most {server.max_length:,} tokens, prompt and answer; got {job.max_length:,}; "
-            "take shorter ctx.lengths, or start it with a larger limit"
-        )
-    told, wanted = server.cache_dtype, job.kv_cache_dtype
-    same = {"fp8": "fp8_e4m3"}
-    if told and same.get(told, told) != same.get(wanted, wanted) and not {told, wanted} <= _AUTO:
-        raise NiahError(f"kv.dtype: got {wanted}, but the KV cache of {server.label} there is {told}; add the kv=NAME that it has")
