@@ -115,13 +115,16 @@ def _plan(overrides: list[str]) -> int:
 
 def _serve_check(overrides: list[str]) -> int:
     from niah import serve_check
+    from niah.units import parse_length
 
+    options, overrides = _options({"probe": ""}, overrides)
+    probed = [parse_length(word, "probe") for word in options["probe"].strip("[]").split(",") if word]
     given = {word.split("=")[0] for word in overrides}
 
     def check(config) -> int:
         from niah.config import build
 
-        for line in serve_check.lines(build(config), given):
+        for line in serve_check.lines(build(config), given, probed):
             print(line, flush=True)
         return 0
 

@@ -1,7 +1,9 @@
 """The verb ``serve-check``: what a running server can do for a measurement, each thing tried out, as a short table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from niah import prompt
 from niah.config import Run
@@ -11,6 +13,7 @@ from niah.engines.openai_http import Reply
 from niah.engines.openai_line import Line
 from niah.errors import NiahError
 from niah.tokens import Tokenizer
+from niah.units import format_length
 from niah.weights import load_tokenizer, resolve
 
 _SENTENCE = "The lamp was lit at seven. Nobody came. "
@@ -18,10 +21,10 @@ _REPEATED = 120
 """Sentences of the prompt that is sent twice: about 1,200 tokens, more than one block of any prefix cache."""
 
 
-def lines(run: Run, given: set[str]) -> Iterator[str]:
+def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
     """One line a finding. Counts are compared with the tokenizer of ``model=`` where the command names one.
 
-    Raises NiahError where nothing answers, or the key is refused.
+    ``probed`` are lengths in tokens to send a prompt of, for a server that does not tell its limit. Raises NiahError where nothing answers, or the key is refused.
     """
     engine = run.engine
     if not isinstance(engine, OpenAI):
@@ -32,18 +35,18 @@ def lines(run: Run, given: set[str]) -> Iterator[str]:
         server = line.server
         yield _told("server", f"{line.http.base_url}: {server.label}")
         yield _told("model", server.model + (f" (also {', '.join(m for m in server.models if m != server.model)})" if len(server.models) > 1 else ""))
-        limit = f"{server.max_length:,} tokens, prompt and answer, by its own word" if server.max_length else "not told; too long prompts show in the run: refused, or counted short"
+        limit = f"{server.max_length:,} tokens, prompt and answer, by its own word" if server.max_length else "not told; probe=8k,32k finds out, at the price of those prompts"
         yield _told("limit", limit)
         if server.max_length and server.max_length < run.model.limit and is_ours:
             yield _told("", f"{run.model.name} itself reads {run.model.limit:,}")
         yield _told("KV cache", f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it")
-        yield from _ways(line, tokenizer, run, is_ours)
+        yield from _ways(line, tokenizer, run, is_ours, probed)
         yield _told("metrics", "/metrics is there" if server.has_metrics else _metrics_missing(server.kind))
         for name, value in server.details.items():
             yield _told(name, str(value))
 
 
-def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool) -> Iterator[str]:
+def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Sequence[int]) -> Iterator[str]:
     """Ids, text and chat, each tried; then what is told beside an answer, in the best way that works."""
     engine, server = run.engine, line.server
     ids = requests.sample(tokenizer)
@@ -71,6 +74,10 @@ def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool) -> Iterator
     line.tried(path, body, engine.timeout_seconds)
     reply, reason = line.tried(path, body, engine.timeout_seconds)
     yield _told("cached tokens", _cached(reply, reason, server.kind))
+    for length in probed:
+        ids = np.resize(many, length - 1).tolist()
+        reply, reason = line.tried(*_request(best, ids, tokenizer.decode(ids), line, tokenizer, engine), engine.timeout(length))
+        yield _told(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
     yield _told("engine=openai", {"ids": "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}[best])
 
 
@@ -103,6 +110,15 @@ def _cached(reply: Reply | None, reason: str, kind: str) -> str:
     if reply.num_cached_tokens is None:
         return "not told" + ("; start vLLM with --enable-prompt-tokens-details" if kind == "vllm" else "")
     return f"told; {reply.num_cached_tokens:,} of {reply.num_prompt_tokens or 0:,} when a prompt is sent again"
+
+
+def _probe(reply: Reply | None, reason: str, length: int, min_counted: float) -> str:
+    if reply is None:
+        return f"refused: {reason}"
+    if reply.num_prompt_tokens is None:
+        return "answered; whether all of it was read is not told"
+    is_cut = reply.num_prompt_tokens < min_counted * length
+    return f"{'CUT' if is_cut else 'read'}: the server counted {reply.num_prompt_tokens:,} of {length - 1:,} tokens"
 
 
 def _metrics_missing(kind: str) -> str:

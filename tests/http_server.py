@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from conftest import load_tokenizer
 
 _NUMBER = re.compile(r"\b\d{7}\b")
+_ABSOLUTE = re.compile("^http://[^/]+")
 _TEMPLATE = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -18,7 +20,7 @@ class Server:
     """``faults`` maps the number of a prompt (the short ones of the greeting do not count) to what goes wrong with it:
 
     429, 429-long, 500, hang, half, closed, garbage, count. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what
-    its count of a chat has too many. ``key`` is the one it wants. ``card`` and ``pages`` are what it says of itself.
+    its count of a chat has too many. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
     """
 
     faults: dict[int, str] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Server:
     seconds: float = 0.0
     die_after: int | None = None
     port: int = 0
+    certificate: str = ""
     bodies: list[dict] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     running: int = 0
@@ -41,6 +44,10 @@ class Server:
         handler = type("Handler", (_Handler,), {"server_of_test": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self._http.daemon_threads = True
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
@@ -79,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         own = self.server_of_test
         if self._is_denied():
             return
+        self.path = _ABSOLUTE.sub("", self.path)  # a proxy is given the whole address
         if self.path == "/v1/models":
             self._send(200, json.dumps({"object": "list", "data": [own.card]}))
         elif self.path in own.pages:
@@ -91,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self._is_denied():
             return
+        self.path = _ABSOLUTE.sub("", self.path)
         is_chat = self.path == "/v1/chat/completions"
         if not is_chat and not (own.takes_ids and isinstance(body["prompt"], list)):
             self._send(400, '{"error": {"message": "prompt must be a list of token ids"}}' if own.takes_ids else '{"error": "no such way"}')

@@ -36,13 +36,13 @@ def gguf() -> Path:
 
 
 @contextmanager
-def vllm(log: Path, max_length: int, kv_cache_dtype: str = "bfloat16", **more: str) -> Iterator[str]:
+def vllm(log: Path, max_length: int, kv_cache_dtype: str = "bfloat16", port: int = 0) -> Iterator[str]:
     """vLLM's server with the settings that engine=vllm gives a CPU; yields its base URL."""
-    port = _free_port()
+    port = port or _free_port()
     arguments = {
         "model": weights.resolve(SMOLLM2).folder, "served-model-name": "smol", "host": "127.0.0.1", "port": port, "dtype": "bfloat16",
         "max-model-len": max_length, "kv-cache-dtype": kv_cache_dtype, "kv-cache-memory-bytes": 2**29, "block-size": 256,
-        "max-num-batched-tokens": 256, "max-num-seqs": 1, **more,
+        "max-num-batched-tokens": 256, "max-num-seqs": 1,
     }
     words = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
     # its command line asks for the version of a package named vllm, which the CPU build is not
@@ -53,9 +53,9 @@ def vllm(log: Path, max_length: int, kv_cache_dtype: str = "bfloat16", **more: s
 
 
 @contextmanager
-def llamacpp(log: Path, max_length: int, cache_type: str) -> Iterator[str]:
+def llamacpp(log: Path, max_length: int, cache_type: str, port: int = 0) -> Iterator[str]:
     """llama-server with flash attention and one KV type for keys and values; yields its base URL."""
-    port = _free_port()
+    port = port or _free_port()
     command = [
         llama_server(), "--model", str(gguf()), "--alias", "smol", "--host", "127.0.0.1", "--port", str(port), "--ctx-size", str(max_length),
         "--parallel", "1", "--threads", THREADS, "--flash-attn", "on", "--cache-type-k", cache_type, "--cache-type-v", cache_type, "--metrics",

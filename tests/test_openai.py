@@ -1,12 +1,16 @@
 """engine=openai against a real HTTP server that misbehaves: what is kept, tried again, recorded and refused."""
 
 import json
+import shutil
+import signal
 import socket
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import command, environment_with
 from http_server import Server
 from test_cli import comparable, rows
 
@@ -137,6 +141,54 @@ def test_chat_text_is_measured(niah, tmp_path, extra, is_exact):
     assert (note in shown.stdout) is not is_exact
 
 
+def test_a_server_that_cuts_prompts_is_an_error_and_no_wrong_answer(niah, tmp_path):
+    with Server(takes_ids=False, extra_tokens=-300, card={"id": "any"}, pages={}) as server:
+        done = niah(*GRID, *server.words, "model.answer_prefix=false")
+    assert done.returncode == 1 and "it cut the prompt to its own limit" in done.stderr
+    outcomes = Counter((row["length"], row["outcome"]) for row in rows(folder(tmp_path)))
+    assert outcomes == {(512, "engine-error"): 5, (1024, "engine-error"): 5}
+
+
+def test_a_stop_signal_ends_a_run_at_once_and_keeps_its_rows(niah, tmp_path):
+    with Server({4: "hang"}) as server:
+        process = subprocess.Popen(command(*GRID, *server.words), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while len(server.bodies) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        stopped = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 130 and time.monotonic() - stopped < 5 and "Traceback" not in errors
+        assert len(rows(folder(tmp_path))) == 4
+        assert niah(*GRID, *server.words).returncode == 0
+    assert Counter(row["trial"] for row in rows(folder(tmp_path))) == Counter(range(10))
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_certificates_are_checked(niah, tmp_path):
+    pem = tmp_path / "server.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True,
+    )
+    pem.write_text((tmp_path / "key.pem").read_text() + (tmp_path / "cert.pem").read_text())
+    with Server(certificate=str(pem)) as server:
+        words = ("engine=openai", f"engine.base_url=https://localhost:{server.port}/v1", "engine.wait_seconds=0")
+        done = niah(*GRID, *words)
+        assert done.returncode == 1 and "certificate verify failed" in done.stderr.lower() and not server.bodies
+        assert niah(*GRID, *words, SSL_CERT_FILE=str(tmp_path / "cert.pem")).returncode == 0
+
+
+def test_proxies_are_honoured(niah):
+    with Server() as proxy:
+        done = niah(
+            *GRID, "engine=openai", "engine.base_url=http://model.invalid/v1", HTTP_PROXY=f"http://127.0.0.1:{proxy.port}",
+            http_proxy=f"http://127.0.0.1:{proxy.port}", NO_PROXY="", no_proxy="",
+        )
+    assert done.returncode == 0 and len(proxy.bodies) == 10, done.stderr
+
+
 def test_a_server_that_counts_nothing_is_told(niah, tmp_path):
     with Server(tells_usage=False) as server:
         done = niah(*GRID, *server.words)
@@ -216,5 +268,8 @@ def test_serve_check_tells_what_a_server_can_do(niah):
     for text in ("vLLM 9.9", "8,192 tokens, prompt and answer", "the same", "sends ids: lengths are exact", "refused: HTTP 400", "works, first token after"):
         assert text in done.stdout
     with Server(takes_ids=False, extra_tokens=2, card={"id": "any"}, pages={}) as server:
-        done = niah("serve-check", server.words[1], "model=smollm2_135m")
+        done = niah("serve-check", server.words[1], "model=smollm2_135m", "probe=2k")
+    assert "probe of 2K               read: the server counted 2,0" in done.stdout
+    with Server(takes_ids=False, extra_tokens=-999, card={"id": "any"}, pages={}) as server:
+        assert "probe of 2K               CUT: " in niah("serve-check", server.words[1], "probe=2k").stdout
     assert "NOT the same" in done.stdout and "sends chat" in done.stdout and "limit                     not told" in done.stdout

@@ -31,6 +31,7 @@ class OpenAI:
     own and those sent beside it. ``max_retries`` more tries follow a refusal for now (408, 409, 425, 429, 5xx), a time-out
     or a broken answer; Retry-After is honoured up to ``max_wait_seconds``. ``wait_seconds`` is how long a server that does
     not answer yet is waited for. ``concurrency`` requests are under way at once: more than one shares fewer prefixes.
+    A server that tokenises text itself must count at least ``min_counted`` of our tokens, else it cut the prompt: an error.
     ``prefix_caching=false`` asks vLLM and llama.cpp to read each prompt anew. ``body`` is added to every request.
     ``cold_check`` as in engine=vllm, on servers that can be asked so (vLLM, llama.cpp) and tell cached tokens.
     """
@@ -44,6 +45,7 @@ class OpenAI:
     concurrency: int = 1
     stream: bool = True
     prefix_caching: bool = True
+    min_counted: float = 0.75
     timeout_seconds: float = 120.0
     timeout_seconds_per_1k: float = 2.0
     max_retries: int = 5

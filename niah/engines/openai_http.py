@@ -91,6 +91,8 @@ class Http:
             raise self._broken(error) from error
         if response.status_code in (401, 403):
             raise self._denied(response)
+        if response.status_code in _AGAIN or (response.status_code >= 500 and response.status_code != 501):
+            raise self._no(response)  # one that still loads its model
         if response.status_code != 200:
             return None
         try:

@@ -9,7 +9,7 @@ from niah.engines import Job, openai_requests
 from niah.engines.failures import failure
 from niah.engines.openai_http import Broken, Refused, Reply
 from niah.engines.openai_line import Line
-from niah.engines.openai_server import Server, metrics
+from niah.engines.openai_server import metrics
 from niah.errors import NiahError
 from niah.records import Completion, Failure, Outcome, Prompt
 
@@ -85,6 +85,12 @@ class OpenAISession:
         sent, counted = len(prompt.ids), reply.num_prompt_tokens
         if self.counts_exactly and counted is not None and counted != sent:
             message = f"the server read {counted:,} tokens of the {sent:,} sent; expected all of them and no others"
+            return Failure(Outcome.ENGINE_ERROR, message, reply.seconds)
+        if counted is not None and counted < self._settings.min_counted * sent:
+            message = (
+                f"the server counted {counted:,} tokens of about {sent:,}: it cut the prompt to its own limit; start it with a larger "
+                "one (Ollama: num_ctx), or, if its tokenizer is another than model='s, lower engine.min_counted"
+            )
             return Failure(Outcome.ENGINE_ERROR, message, reply.seconds)
         self._num_requests += 1
         self._sent_tokens += sent
