@@ -261,6 +261,11 @@ def test_settings_that_cannot_be_are_one_line(niah, words, message):
     assert "secret" not in done.stderr
 
 
+def test_llamacpps_kv_types_are_not_asked_of_vllm(niah):
+    done = niah("kv=q8_0")
+    assert done.returncode == 1 and "kv.dtype: q8_0 is llama.cpp's" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
 def test_serve_check_tells_what_a_server_can_do(niah):
     with Server(pages={"/version": '{"version": "9.9"}'}) as server:
         done = niah("serve-check", server.words[1], "model=smollm2_135m")

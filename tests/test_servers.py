@@ -38,10 +38,11 @@ def test_vllms_server_answers_as_the_engine_in_process(niah, tmp_path):
     assert engine["kv_cache_dtype"] == "bfloat16" and engine["kv_cache_dtype_told_by"] == "server"
     hits = engine["metrics"]["vllm:prefix_cache_hits_total"]
     assert hits >= sum(row["num_cached_tokens"] for row in found) > 0
-    told = [(row["trial"], row["prompt_sha256"], row["response"]) for row in found]
-    assert told == [(row["trial"], row["prompt_sha256"], row["response"]) for row in rows(tmp_path / "outputs" / "here")]
-    for text in ("1,024 tokens, prompt and answer", "bfloat16 (by its own word)", "told; 1,0", "sends ids", "/metrics is there"):
-        assert text in checked.stdout or text == "told; 1,0", checked.stdout
+    # the server computes on other threads than the engine in process: what follows an answer may part by rounding
+    told = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "answer", "score")} for row in found]
+    assert told == [{key: row[key] for key in told[0]} for row in rows(tmp_path / "outputs" / "here")]
+    for text in ("1,024 tokens, prompt and answer", "bfloat16 (by its own word)", "768 of 1,023 when a prompt", "sends ids", "/metrics is there"):
+        assert text in checked.stdout, checked.stdout
     assert checked.stdout.count("the same") == 3 and "NOT" not in checked.stdout
     assert chat.returncode == 0 and "lengths approximate" not in chat.stdout, chat.stderr
 
