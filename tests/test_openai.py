@@ -133,10 +133,10 @@ def test_chat_text_is_measured(niah, tmp_path, extra, is_exact):
     assert all(row["num_prompt_tokens"] == row["length"] - 32 + extra for row in found)
     assert {row["served"]["prompts"] for row in found} == {"chat"}
     assert [body["messages"][-1]["role"] for body in server.bodies] == ["user"] * 10
-    note = "lengths approximate: in 10 of 10 prompts the server counted"
+    note = "in 10 of 10 prompts"
     picture = (tmp_path / "outputs" / "c" / "heatmap.svg").read_text()
     assert (note in done.stdout) is not is_exact
-    assert ("lengths approximate" in picture) is not is_exact and "asked as a server (chat)" in picture
+    assert ("lengths approximate" in picture) is not is_exact and "(a server, sent chat)" in picture and "(as given, not told)" in picture
     shown = niah("report", "outputs/c")
     assert (note in shown.stdout) is not is_exact
 

@@ -16,9 +16,9 @@ def note(rows: Sequence[Row]) -> str:
     other = [row.num_prompt_tokens / row.served["num_sent_tokens"] for row in sent if row.served.get("num_sent_tokens")]
     if not other:
         return ""
-    return f"lengths approximate: in {len(other)} of {len(sent)} prompts the server counted {_times(other)} our tokens"
+    return f"lengths approximate: server counts {_times(other)} ours in {len(other)} of {len(sent)} prompts"
 
 
 def _times(shares: Sequence[float]) -> str:
-    low, high = f"{min(shares):.4f}", f"{max(shares):.4f}"
+    low, high = f"{min(shares):.3f}", f"{max(shares):.3f}"
     return f"{low} times" if low == high else f"{low} to {high} times"
