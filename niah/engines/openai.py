@@ -45,7 +45,7 @@ class OpenAI:
     concurrency: int = 1
     stream: bool = True
     prefix_caching: bool = True
-    min_counted: float = 0.75
+    min_counted: float = 0.9
     timeout_seconds: float = 120.0
     timeout_seconds_per_1k: float = 2.0
     max_retries: int = 5
