@@ -96,6 +96,12 @@ def test_nobody_there(niah, tmp_path):
     assert "does not answer" in done.stderr and "engine.wait_seconds" in done.stderr
 
 
+def test_an_address_without_its_version_is_told(niah):
+    with Server() as server:
+        done = niah(*GRID, "engine=openai", f"engine.base_url=http://127.0.0.1:{server.port}")
+    assert done.returncode == 1 and "an address ends in /v1" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
 def test_a_wait_that_is_too_long_is_an_error_at_once(niah, tmp_path):
     with Server({0: "429-long"}) as server:
         started = time.monotonic()

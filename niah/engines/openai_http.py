@@ -20,6 +20,8 @@ from niah.errors import NiahError
 _AGAIN = frozenset((408, 409, 425, 429))
 _DENIED = frozenset((401, 403, 404))
 _CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 2.0
+"""A connection that idles longer is not used again: servers close theirs after five."""
 _FIRST_WAIT_SECONDS = 0.5
 _MAX_MESSAGE = 300
 
@@ -79,7 +81,7 @@ class Http:
         headers = {"user-agent": f"niah/{__version__}"} | ({"authorization": f"Bearer {self._key}"} if self._key else {})
         self._client = httpx2.AsyncClient(
             headers=headers, timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0),
+            limits=httpx2.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
         )
 
     async def get(self, url: str, timeout_seconds: float = 20.0) -> Any | None:

@@ -61,8 +61,8 @@ async def detect(http: Http, kind: str, model: str | None, wait_seconds: float) 
     listed = await _models(http, wait_seconds)
     names = tuple(str(card.get("id")) for card in listed)
     if model is None and len(names) != 1:
-        known = ", ".join(names[:20]) or "no list of its models"
-        raise NiahError(f"engine.model: which one? {http.base_url} has {known}; add engine.model=NAME")
+        known = f"has {', '.join(names[:20])}" if names else "lists none (an address ends in /v1 on most servers)"
+        raise NiahError(f"engine.model: which one? {http.base_url} {known}; add engine.model=NAME")
     model = model if model is not None else names[0]
     if names and model not in names:
         raise NiahError(f"engine.model: {http.base_url} has no {model}; expected one of {', '.join(names[:20])}")
