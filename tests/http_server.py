@@ -6,6 +6,8 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from conftest import load_tokenizer
@@ -19,7 +21,7 @@ _TEMPLATE = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, tr
 class Server:
     """``faults`` maps the number of a prompt (the short ones of the greeting do not count) to what goes wrong with it:
 
-    429, 429-long, 500, hang, half, closed, garbage, count. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what
+    429, 429-long, 429-date, 500, hang, half, closed, garbage, count. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what
     its count of a chat has too many. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
     """
 
@@ -119,7 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict, is_chat: bool, fault: str) -> None:
         own, tokenizer = self.server_of_test, load_tokenizer("smollm2")
         if fault.startswith("429"):
-            self._send(429, '{"error": {"message": "slow down"}}', {"Retry-After": "3600" if fault == "429-long" else "1"})
+            later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
+            asked = {"429": "1", "429-long": "3600", "429-date": later}[fault]
+            self._send(429, '{"error": {"message": "slow down"}}', {"Retry-After": asked})
             return
         if fault == "500":
             self._send(500, "it fell over")

@@ -27,7 +27,7 @@ def record(tmp_path: Path) -> dict:
 
 
 def test_every_fault_is_tried_again_and_no_row_is_there_twice(niah, tmp_path):
-    faults = {1: "429", 3: "500", 5: "half", 7: "closed", 9: "garbage", 11: "hang"}
+    faults = {1: "429", 3: "500", 5: "half", 7: "closed", 9: "garbage", 11: "hang", 13: "429-date"}
     with Server(faults) as server:
         done = niah(*GRID, *server.words, *FAST)
     assert done.returncode == 0, done.stderr
@@ -36,9 +36,10 @@ def test_every_fault_is_tried_again_and_no_row_is_there_twice(niah, tmp_path):
     assert {row["outcome"] for row in found} == {"correct"}
     assert len(server.bodies) == 10 + len(faults)
     assert server.times[2] - server.times[1] >= 1.0  # Retry-After: 1
+    assert server.times[14] - server.times[13] >= 1.5  # a date three seconds away, whole seconds
     engine = record(tmp_path)["engine"]
     assert sum(engine["retried"].values()) == len(faults)
-    assert {"HTTP 429": 1, "HTTP 500": 1, "half an answer": 2, "timeout": 1}.items() <= engine["retried"].items()
+    assert {"HTTP 429": 2, "HTTP 500": 1, "half an answer": 2, "timeout": 1}.items() <= engine["retried"].items()
     assert all(row["num_prompt_tokens"] == row["length"] - 32 for row in found)
     assert all(0 < row["first_token_seconds"] <= row["seconds"] < 1.5 for row in found)  # of the try that worked
     assert engine["prompt_tokens_counted"] == engine["prompt_tokens_sent"] == sum(row["num_prompt_tokens"] for row in found)
@@ -248,7 +249,10 @@ def test_a_servers_kv_cache_is_not_called_another(niah, tmp_path):
         assert niah(*GRID, *server.words, "kv=fp8").returncode == 0
         done = niah(*GRID, *server.words, "kv=[fp8,bf16]", "name=b")
         assert done.returncode == 1 and "a server has one KV cache" in done.stderr
+        server.pages["/metrics"] = page.replace("fp8", "auto")  # says nothing: the command's word stands, and is called that
+        assert niah(*GRID, *server.words, "name=c").returncode == 0
     assert {row["served"]["kv_cache_dtype_told_by"] for row in rows(folder(tmp_path))} == {"server"}
+    assert {row["served"]["kv_cache_dtype_told_by"] for row in rows(tmp_path / "outputs" / "c")} == {"command"}
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ _COUNTERS = {
     "sglang": ("sglang:prompt_tokens_total", "sglang:generation_tokens_total", "sglang:cached_tokens_total"),
 }
 _POLL_SECONDS = 0.5
-_UNQUANTIZED = {"auto", "bfloat16", "float16", "float32"}
-"""A server's auto is the model's own type, or what its checkpoint says: it does not tell."""
+_UNQUANTIZED = {"bfloat16", "float16", "float32"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ async def detect(http: Http, kind: str, model: str | None, wait_seconds: float) 
     samples = await metrics(http, kind) if kind in _COUNTERS else None
     cache = cache_settings(samples[1]) if samples else {}
     details |= {name: cache[name] for name in ("block_size", "num_gpu_blocks", "enable_prefix_caching") if cache.get(name)}
-    return Server(kind, version, model, names, limit, cache.get("cache_dtype"), samples is not None, details)
+    told = cache.get("cache_dtype")  # auto is the model's own type, or what its checkpoint says: that tells nothing
+    return Server(kind, version, model, names, limit, None if told == "auto" else told, samples is not None, details)
 
 
 async def _models(http: Http, wait_seconds: float) -> list[dict[str, Any]]:
