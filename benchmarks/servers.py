@@ -7,6 +7,7 @@ GGUF file as it is (Q4_1), vLLM the same weights in bfloat16. Runs are in output
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from niah import store
 from niah.stats.cells import by_length, overall
 from niah.units import format_length
 
-GRID = ("task=multikey", "ctx.lengths=[1k,2k,4k]", "ctx.depths=[0,25,50,75,100]", "ctx.repeats=2", "outputs=outputs/servers")
+GRID = ("task=multikey", "ctx.lengths=[1k,2k,4k]", "ctx.depths=[0,50,100]", "outputs=outputs/servers")
 ARMS = {
     "here": ("vLLM in process, bf16 KV", None, "bf16"),
     "vllm": ("vLLM server, bf16 KV", lambda log: servers.vllm(log, 4096, port=18471), "bf16"),
@@ -34,6 +35,7 @@ OUTPUTS = Path("outputs/servers")
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped from outside, it stops its server too
     OUTPUTS.mkdir(parents=True, exist_ok=True)
     for arm in sys.argv[1:] or ARMS:
         _, server, kv = ARMS[arm]
