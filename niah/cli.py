@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from niah import __version__, compose, usage
 from niah.errors import NiahError
 
-_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "rag", "show")
+_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "rag", "show", "serve-check")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
         verbs = {
             "run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "power": _power, "report": _report,
-            "compare": _compare, "rag": _rag, "show": _show,
+            "compare": _compare, "rag": _rag, "show": _show, "serve-check": _serve_check,
         }
         return verbs[verb](arguments)
     except NiahError as error:
@@ -111,6 +111,24 @@ def _plan(overrides: list[str]) -> int:
         return 0
 
     return compose.run(compose.adapted(overrides), show)
+
+
+def _serve_check(overrides: list[str]) -> int:
+    from niah import serve_check
+    from niah.units import parse_length
+
+    options, overrides = _options({"probe": ""}, overrides)
+    probed = [parse_length(word, "probe") for word in options["probe"].strip("[]").split(",") if word]
+    given = {word.split("=")[0] for word in overrides}
+
+    def check(config) -> int:
+        from niah.config import build
+
+        for line in serve_check.lines(build(config), given, probed):
+            print(line, flush=True)
+        return 0
+
+    return compose.run(compose.adapted([*([] if "engine" in given else ["engine=openai"]), *overrides]), check)
 
 
 def _options(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str], list[str]]:

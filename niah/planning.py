@@ -30,11 +30,13 @@ def known_hardware() -> list[Hardware]:
 def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     """Which lengths fit on this machine (or on ``here``), by variant and by what the reader lets the model read.
 
-    An engine that holds no model needs no room. Raises NiahError where no length fits under any variant, and for
-    what vLLM would refuse.
+    An engine that holds no model needs no room; a server elsewhere is asked for its limit. Raises NiahError where no
+    length fits under any variant, and for what vLLM would refuse.
     """
     arms = variants(run)
     above = plan.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
+    if hasattr(run.engine, "ask"):
+        return {arms[0].name: Fit(Setup(), above | _above_limit_of_server(run, above), is_known=False)}
     if not hasattr(run.engine, "wish"):
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
@@ -48,6 +50,20 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     if all(one.refusal for one in fits.values()):
         raise NiahError(next(iter(fits.values())).refusal)
     return fits
+
+
+def _above_limit_of_server(run: Run, above: dict[int, str]) -> dict[int, str]:
+    """Lengths that the server does not read, by its own word. Raises NiahError where that is all of them."""
+    if run.kv.also:
+        raise NiahError(
+            "kv: a server has one KV cache; got several; start one with each type and run once for each, as kv=fp8 engine.base_url=..."
+        )
+    server = run.engine.ask()
+    server.check_cache(run.kv.dtype)
+    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and _num_read(run, n) > server.max_length}
+    if unfit and len(above | unfit) == len(set(run.ctx.lengths)):
+        raise NiahError(f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it with a larger limit")
+    return unfit
 
 
 def _num_read(run: Run, length: int) -> int:

@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from niah.errors import NiahError
+from niah.message import Message
 from niah.records import Problem, Prompt, View
 from niah.splice import Control, Piece, Spliced, SpliceError, is_canonical, splice
 from niah.tokens import Tokenizer
@@ -19,10 +20,14 @@ VERIFIED_UP_TO = 65_536
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands before and after the context: control tokens and text, in reading order."""
+    """What stands before and after the context: control tokens and text, in reading order.
+
+    ``message`` holds the user's own words among them, without the context; None where this is no chat message.
+    """
 
     before: tuple[Piece, ...]
     after: tuple[Piece, ...]
+    message: Message | None = None
 
     def around(self, pieces: Iterable[Piece]) -> list[Piece]:
         return [*self.before, *pieces, *self.after]
@@ -64,6 +69,7 @@ def frame(
     result = Frame(
         before=(*first, *split_controls(tokenizer, head), opening),
         after=(closing, *split_controls(tokenizer, tail)),
+        message=Message(opening, (), closing, system, template_arguments) if chat and not (answer_prefix and problem.answer_prefix) else None,
     )
     _check_frame(tokenizer, result, first, head + opening, closing + tail, where)
     return result
@@ -138,7 +144,10 @@ def render(
             "model.tokenizer: the assembled prompt is not what the tokenizer makes of its own text; "
             "it rewrites text on decoding, so exact prompts cannot be built with it"
         )
-    return Prompt(whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, view.kept.count(False))
+    return Prompt(
+        whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, view.kept.count(False),
+        message=frame.message and replace(frame.message, pieces=view.pieces),
+    )
 
 
 def _spliced(tokenizer: Tokenizer, frame: Frame, view: View) -> Spliced:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from niah.message import Message
+
 
 class Outcome(StrEnum):
     """How a trial ended. Only the first five are answers; the rest are never scored."""
@@ -156,8 +158,8 @@ class Grade:
 class Prompt:
     """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
 
-    ``salt`` keeps a prompt from the prefix cache. ``targets`` and ``num_missing``, the needles left out, are for
-    ``engine=fake`` alone; no other engine reads them.
+    ``salt`` keeps a prompt from the prefix cache. ``message`` is it as a chat, None where it is none. ``targets`` and
+    ``num_missing``, the needles left out, are for ``engine=fake`` alone; no other engine reads them.
     """
 
     ids: np.ndarray
@@ -168,6 +170,7 @@ class Prompt:
     num_missing: int = 0
     forced: Forced | None = None
     salt: str = ""
+    message: Message | None = None
 
 
 @dataclass(frozen=True)

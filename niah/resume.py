@@ -67,3 +67,16 @@ def check_same_software(stored: dict[str, Any], content: dict[str, Any], folder:
             f"{folder.path}: was begun with other software: {', '.join(versions)}; "
             "expected the same, or its answers would be of two engines; take another name="
         )
+
+
+def check_same_server(stored: dict[str, Any] | None, served: dict[str, Any], folder: RunFolder) -> None:
+    """Raises NiahError where a server at the same address is no longer the one that answered before."""
+    keys = ("server", "server_model", "prompts", "kv_cache_dtype")
+    if not stored or not stored.get("server"):
+        return
+    changed = [f"{key} (there {stored.get(key)}, now {served.get(key)})" for key in keys if stored.get(key) != served.get(key)]
+    if changed:
+        raise NiahError(
+            f"{folder.path}: was begun with another server: {', '.join(changed)}; expected the same, or its answers would be of "
+            "two engines; take another name="
+        )

@@ -22,7 +22,10 @@ def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
 
 
 def finished(settings: Run, variant: str, answered: Answered, served: dict[str, Any]) -> Row:
-    """A trial that came back, with an answer or an engine's failure."""
+    """A trial that came back, with an answer or an engine's failure.
+
+    ``served`` says how many prompt tokens we counted where the engine counted others.
+    """
     trial, built, result, found = answered.trial, answered.built, answered.result, answered.retrieval
     common = {
         "trial": trial.index,
@@ -47,7 +50,7 @@ def finished(settings: Run, variant: str, answered: Answered, served: dict[str, 
         "kv_cache_dtype": settings.kv.dtype,
         "seconds": round(result.seconds, 4),
         "variant": variant,
-        "served": served,
+        "served": served if answered.num_read == answered.num_sent else {**served, "num_sent_tokens": answered.num_sent},
         "route": answered.route,
     }
     if found:

@@ -97,6 +97,7 @@ def _measure(
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     with closing(_open(settings, job, folder)) as session:
+        resume.check_same_server(record["engines"].get(arm.name), session.served, folder)
         _record(record, arm.name, session)
         folder.write_run(record)
         begun, graded_seconds = time.perf_counter(), 0.0

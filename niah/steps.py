@@ -14,12 +14,14 @@ from niah.records import Completion, Failure, Prompt, Retrieval, Trial
 class Answered:
     """A trial's last result. Its tokens and seconds are those of all its steps; ``built`` is that of the last.
 
-    ``route`` is rag or long where the reader chooses between them, else empty.
+    ``num_sent`` are the prompt tokens as we count them, ``num_read`` as the engine does: they differ only where it
+    tokenises text itself (``Session.counts_exactly``). ``route`` is rag or long where the reader chooses between them, else empty.
     """
 
     trial: Trial
     built: Built
     result: Completion | Failure
+    num_sent: int
     num_read: int
     retrieval: Retrieval | None
     route: str = ""
@@ -28,18 +30,24 @@ class Answered:
 def answers(session: Session, recipe: Recipe, todo: Iterable[Trial]) -> Iterator[Answered]:
     """One for each trial, in any order. Second steps come after all first ones, so that beginnings stay shared."""
     then = getattr(recipe.run.reader, "then", None)
-    second: list[tuple[Trial, Reader, Completion, Retrieval | None]] = []
+    second: list[tuple[Trial, Reader, Completion, Retrieval | None, int]] = []
     for trial, built, result in _sent(session, recipe, ((trial, None) for trial in todo)):
         reader = then(result.text) if then and isinstance(result, Completion) else None
+        sent = len(built.prompt.ids)
         if reader:
-            second.append((trial, reader, result, built.view.retrieval))
+            second.append((trial, reader, result, built.view.retrieval, sent))
         else:
-            yield Answered(trial, built, result, len(built.prompt.ids), built.view.retrieval, "rag" if then else "")
-    firsts = {trial.index: (result, retrieval) for trial, _, result, retrieval in second}
+            yield Answered(trial, built, result, sent, _read(result, sent), built.view.retrieval, "rag" if then else "")
+    firsts = {trial.index: rest for trial, _, *rest in second}
     for trial, built, result in _sent(session, recipe, ((trial, reader) for trial, reader, *_ in second)):
-        first, retrieval = firsts[trial.index]
-        num_read = first.num_prompt_tokens + len(built.prompt.ids)
-        yield Answered(trial, built, _together(first, result), num_read, retrieval, "long")
+        first, retrieval, first_sent = firsts[trial.index]
+        sent = len(built.prompt.ids)
+        num_read = first.num_prompt_tokens + _read(result, sent)
+        yield Answered(trial, built, _together(first, result), first_sent + sent, num_read, retrieval, "long")
+
+
+def _read(result: Completion | Failure, sent: int) -> int:
+    return result.num_prompt_tokens if isinstance(result, Completion) else sent
 
 
 def _sent(
@@ -55,7 +63,8 @@ def _sent(
 
     for index, result in session.generate(prompts()):
         trial, built = in_flight.pop(index)
-        if isinstance(result, Completion) and result.num_prompt_tokens != len(built.prompt.ids):
+        is_exact = getattr(session, "counts_exactly", True)
+        if is_exact and isinstance(result, Completion) and result.num_prompt_tokens != len(built.prompt.ids):
             raise NiahError(
                 f"trial {index}: the engine read {result.num_prompt_tokens} tokens of the "
                 f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"

@@ -15,6 +15,7 @@ usage:
   python -m niah report DIR [DIR ...] [report.key=...]   draw again from rows, several runs side by side
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2 on regression
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: from which length RAG is better, why it fails, what it costs
+  python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, and its real limit
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
 
 examples:
@@ -31,6 +32,7 @@ examples:
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
   python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
   python -m niah power ctx=128k power.difference=0.05
+  python -m niah engine=openai engine.base_url=http://127.0.0.1:8000/v1   against a server that already runs
 
 groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
 {groups}

@@ -24,6 +24,7 @@ ONLY_IN = {
     "sentence_transformers": ("readers/embedders.py", "readers/rerank.py"),
     "faiss": ("readers/hnsw.py",),
     "torch": ("weights.py", "engines/exact.py"),
+    "httpx2": ("engines/openai_http.py",),
 }
 LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")
 HIGH = ("niah.cli", "niah.runner", "niah.engines", "niah.report", "niah.store", "niah.recipe", "niah.config", "niah.stats")

@@ -60,7 +60,8 @@ class Job:
 
 class Session(Protocol):
     """An open engine. ``generate`` takes (key, prompt) pairs lazily and yields each result with its
-    key as soon as it is there, in any order; answers are greedy."""
+    key as soon as it is there, in any order; answers are greedy. One that tokenises text itself has
+    ``counts_exactly`` false: its count of a prompt may differ from ours."""
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]

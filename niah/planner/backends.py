@@ -5,6 +5,7 @@ supports_compute_capability), the order is platforms/cuda.py's; tests compare th
 Compute capability 0 stands for a CPU.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ NATIVE = ("bfloat16", "float16")
 _FP8 = ("fp8_e4m3",)
 _PER_TOKEN_HEAD = ("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head")
 _TURBOQUANT = tuple(f"turboquant_{name}" for name in ("k8v4", "4bit_nc", "k3v4_nc", "3bit_nc"))
+_LLAMACPP = re.compile(r"i?q\d_\w+")
 _GPUS = (8, 9, 10, 12)
 DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6", *_TURBOQUANT)
 """KV-cache dtypes that niah knows by vLLM's names; fp8 is fp8_e4m3."""
@@ -121,6 +123,8 @@ def serving(architecture: Architecture, dtype: str, capability: float) -> list[s
 def refusal(architecture: Architecture, dtype: str, backend: str | None, capability: float) -> str:
     """One line where vLLM would refuse this KV dtype (with this backend) here, with what works; else empty."""
     dtype = plain(dtype)
+    if _LLAMACPP.fullmatch(dtype):
+        return f"kv.dtype: {dtype} is llama.cpp's; expected vLLM's own, as bfloat16 or fp8_e4m3; engine=openai measures a server that has it"
     if dtype not in DTYPES:
         return ""  # a newer vLLM may know it
     able = serving(architecture, dtype, capability)

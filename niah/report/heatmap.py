@@ -1,6 +1,7 @@
 """The heatmap: every depth and length, accuracy or what ``report.cell`` asks for; variants and runs side by side."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib import pyplot as plt
 from niah.environment import hardware_label
 from niah.records import Row
 from niah.report import grid, style
+from niah.report import lengths as told_lengths
 from niah.report.settings import ReportSettings
 from niah.stats.cells import CellStats, by_cell, mean_logprob
 
@@ -19,6 +21,9 @@ _LABELS = {
     "accuracy": "accuracy", "interval": "accuracy", "n": "answered trials",
     "logprob": "log-probability of the answer (nats)",
 }
+
+_TITLE_WIDTH = 60
+"""Characters above a grid of the smallest width."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
                 continue
             hatched |= grid.draw(axes, cells[place], lengths, depths, scale, has_depth=has_depth)
             if len(shown) > 1:
-                axes.set_title(f"{shown[place].label}  ({_answered(shown[place])})", loc="left", fontsize=8.5)
+                axes.set_title(_panel_title(shown[place], len({_engine(panel.run) for panel in shown}) > 1), loc="left", fontsize=8.5)
         bottom = grids[-1][0]
         bottom.set_xlabel("length (tokens, prompt and answer)")
         bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
@@ -137,11 +142,34 @@ def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
     answered = sum(1 for row in shown[0].rows if row.score is not None)
     details = [
         f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
-        f"{_task(config)}, haystack {_haystack(run, config)}, reader {config['reader']['name']}, KV cache {_dtype(config)}",
-        f"{run['engine'].get('vllm') or config['engine']['name']} on {hardware_label(run['environment'])}",
+        f"{_task(config)}, haystack {_haystack(run, config)}, reader {config['reader']['name']}, KV cache {_dtype(config)}{_word(run)}",
+        _engine(run),
+        *filter(None, [told_lengths.note(shown[0].rows)]),
     ]
     axes.set_title("\n".join(details), loc="left", fontsize=7, color=style.INK, pad=6, linespacing=1.4)
     figure.suptitle(model, x=0.02, ha="left", fontsize=11, fontweight="bold")
+
+
+def _panel_title(panel: Panel, with_engine: bool) -> str:
+    inexact = told_lengths.note(panel.rows).partition(":")[0]
+    title = f"{panel.label}  ({', '.join(filter(None, (_answered(panel), inexact)))})"
+    if not with_engine:
+        return title
+    engine, caches = panel.run["engine"], ", ".join(dict.fromkeys(row.kv_cache_dtype for row in panel.rows))
+    name = f"{engine['server']}, a server sent {engine['prompts']}" if engine.get("server") else _engine(panel.run)
+    return "\n".join([title, *textwrap.wrap(f"{name}, KV {caches}{_word(panel.run)}", _TITLE_WIDTH)])
+
+
+def _engine(run: Mapping[str, Any]) -> str:
+    """A server's hardware is not known here."""
+    if server := run["engine"].get("server"):
+        return f"{Path(run['engine']['server_model']).name} on {server} (a server, sent {run['engine']['prompts']})"
+    return f"{run['engine'].get('vllm') or run['config']['engine']['name']} on {hardware_label(run['environment'])}"
+
+
+def _word(run: Mapping[str, Any]) -> str:
+    """Who says which KV cache it was, where nobody could ask."""
+    return " (as given, not told)" if run["engine"].get("kv_cache_dtype_told_by") == "command" else ""
 
 
 def _task(config: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from niah.records import Row
+from niah.report import lengths
 from niah.stats import effective
 from niah.stats.cells import CONFIDENCE, by_length, false_alarms, overall
 from niah.stats.routes import shares
@@ -40,6 +41,8 @@ def accuracy_by_length(run: Mapping[str, Any], rows: Sequence[Row], threshold: f
             f"route: {routes.answerable:.0%} of {routes.n} answered from retrieved text, {routes.tokens:.0%} of the tokens "
             "that the whole contexts have"
         )
+    if told := lengths.note(rows):
+        lines.append(told)
     lines += effective_length(rows, threshold)
     return "\n".join(lines)
 

