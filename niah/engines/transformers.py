@@ -101,7 +101,7 @@ class Transformers:
         room = whole.available_bytes(hardware) / 2**30
         lines = [f"engine=transformers, {holding.attention}: each prompt whole, no blocks; {room:.1f} GiB for it on {hardware.label or hardware}"]
         for length in sorted(set(lengths)):
-            parts = whole.need(shape, holding, length, model.weights)
+            parts = whole.need(shape, holding, length, model.weights, hardware.num_gpus)
             fits = "fits" if sum(parts.values()) <= room * 2**30 else "DOES NOT FIT"
             lines.append(f"{format_length(length):>8} {cache_dtype:>9}  {whole.told(parts)}: {fits}")
         return lines

@@ -46,8 +46,8 @@ def make(config: Any, cache_dtype: str, compute: torch.dtype) -> Any:
     """An empty cache for a model's config. Raises NiahError where its layers have no such cache."""
     if cache_dtype in whole.QUANTIZED_BITS:
         backend, _, bits = cache_dtype.partition("_int")
-        axis = 1 if backend == "hqq" else 0  # the axes that each backend's documentation asks for
-        return QuantizedCache(backend, config, nbits=int(bits), axis_key=axis, axis_value=axis, q_group_size=whole.GROUP)
+        # axis 0 for hqq too: along axis 1 it packs pairs of rows, and an odd number of tokens fails
+        return QuantizedCache(backend, config, nbits=int(bits), axis_key=0, axis_value=0, q_group_size=whole.GROUP)
     cache = DynamicCache(config=config)
     if _KEPT[cache_dtype] == compute:
         return cache
@@ -73,6 +73,8 @@ def can_be_cut_anywhere(cache: Any) -> bool:
 def fork(cache: Any) -> Any:
     """The same cache, to go on from twice: itself where it can be cut back afterwards, else a copy."""
     if isinstance(cache, QuantizedCache):  # it says it can be cut, but would cut only what is not quantized yet
-        return copy.deepcopy(cache)
+        other = copy.copy(cache)
+        other.layers = [copy.copy(layer) for layer in cache.layers]  # an update makes new tensors and leaves these
+        return other
     cache.activate_past_recording()
     return cache if cache.is_croppable else copy.deepcopy(cache)

@@ -54,7 +54,7 @@ def check(model: Model, lengths: Sequence[int], holding: Holding, hardware: Hard
     available = available_bytes(hardware)
     unfit = {}
     for length in sorted(set(lengths)):
-        parts = need(shape, holding, length, model.weights)
+        parts = need(shape, holding, length, model.weights, hardware.num_gpus)
         if sum(parts.values()) > available:
             unfit[length] = f"{told(parts)} of the {available / GIB:.1f} GiB the engine may take"
     if len(unfit) < len(set(lengths)):
@@ -73,8 +73,8 @@ def available_bytes(hardware: Hardware) -> int:
     return int(hardware.memory_gib * GIB * CPU_ENGINE_SHARE)
 
 
-def need(shape: Architecture, holding: Holding, length: int, weights: str = "bf16") -> dict[str, int]:
-    """Bytes of weights, cache and the rest for one prompt of ``length``."""
+def need(shape: Architecture, holding: Holding, length: int, weights: str = "bf16", num_gpus: int = 1) -> dict[str, int]:
+    """Bytes of weights, cache and the rest for one prompt of ``length``, on all GPUs: each runs layers of its own."""
     value_bytes = DTYPES[holding.dtype]
     size = memory.weight_bytes(shape, Setup(weights=weights, text_only=False))
     layers = [layer for layer in shape.layers if layer.owns_cache]
@@ -83,7 +83,7 @@ def need(shape: Architecture, holding: Holding, length: int, weights: str = "bf1
     return {
         "weights": size * value_bytes // 2 if weights == "bf16" else size,
         "KV cache": sum(_cached(layer, holding, length) for layer in layers),
-        "else": int(
+        "else": num_gpus * int(
             max(_working(layer, holding, length) for layer in layers)
             + chunk * value_bytes * (6 * shape.hidden_size + 3 * widest) + shape.vocabulary * 4 * 4
         ),
@@ -149,7 +149,7 @@ def _cached(layer: Layer, holding: Holding, length: int) -> int:
     dtype = "fp8_e4m3" if holding.cache_dtype == "fp8" else holding.cache_dtype
     if dtype in QUANTIZED_BITS:
         bits = QUANTIZED_BITS[dtype] + 2 * 8 * DTYPES[holding.dtype] / GROUP
-        return int(2 * _values(layer) * length * bits / 8)  # twice: it cannot be cut back, so grading copies it
+        return int(2 * _values(layer) * length * bits / 8)  # twice: the old one lies beside the new while it is made
     return _values(layer) * _kept(layer, holding, length) * CAST_BITS[dtype] // 8
 
 
