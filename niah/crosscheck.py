@@ -69,7 +69,9 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
         wanted = {_row_key(row) for _, group in chosen for row in group}
         found = [line for line in lines.read() if line["mark"] in marks and _line_key(line) in wanted]
         latest = {_line_key(line): line for line in found}  # a failed one may have been answered later
-        told = crosstold.tell(list(latest.values()), settings, path, _name(next(iter(arms.values()))), len({row.trial for row in rows}))
+        order = {name: place for place, name in enumerate(content["plan"].get("variants", ()))}
+        latest = dict(sorted(latest.items(), key=lambda item: order.get(item[0][0], -1)))
+        told = crosstold.tell(list(latest.values()), settings, path, _all_named(arms), len({row.trial for row in rows}))
         write(folder.path / "crosscheck.json", json.dumps({
             "schema": 1, "settings": dataclasses.asdict(settings), "second": _plain(arms), "facts": facts, **told.content,
         }, indent=2, ensure_ascii=False) + "\n")
@@ -183,6 +185,11 @@ def _mark(content: dict[str, Any], arm: Run, packages: dict[str, str]) -> str:
 def _name(arm: Run) -> str:
     attention = getattr(arm.engine, "attention", None)
     return f"{arm.engine.name}{f' {attention[0]}' if attention else ''} (kv={arm.kv.name})"
+
+
+def _all_named(arms: dict[str, Run]) -> str:
+    names = dict.fromkeys(_name(arm) for arm in arms.values())
+    return next(iter(names)) if len(names) == 1 else f"{_name(next(iter(arms.values()))).partition(' (')[0]} (each under its own KV dtype)"
 
 
 def _plain(arms: dict[str, Run]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from niah.reporting import without_nan
-from niah.stats.agreement import BOTH_FAIL, FIRST_FAILS, SECOND_FAILS, VERDICTS, Agreement, agreement
+from niah.stats.agreement import BOTH_FAIL, BOTH_RIGHT, FIRST_FAILS, SECOND_FAILS, VERDICTS, Agreement, agreement
 from niah.units import format_length
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def tell(lines: Sequence[dict[str, Any]], settings: "CrosscheckSettings", path: 
     told = [
         f"{path} ({first}) against {second}: {len(answered)} answers to {asked} of {num_trials} trials, on the same prompt ids",
         *_table(found, together),
-        *(_sentence(name, one, first, second) for name, one in found.items()),
+        *(_sentence(name, one, first, second.partition(" ")[0], _of_the_dtype(of, name)) for name, one in found.items()),
         *_same(together, settings, asked, num_trials), *_signal(of),
     ]
     parted = [line for line in answered if not line["is_same"]]
@@ -73,15 +73,21 @@ def _share(one: Agreement) -> str:
     return f"{one.same}/{one.n} = {one.same / one.n:.0%} [{one.low:.0%}, {one.high:.0%}]" if one.n else "none"
 
 
-def _sentence(name: str, one: Agreement, first: str, second: str) -> str:
+def _of_the_dtype(of: dict[str, list[dict[str, Any]]], name: str) -> int:
+    """Trials that fail under this variant on both engines, and are right on both under the run's first variant."""
+    base = {line["trial"] for line in of[next(iter(of))] if line["verdict"] == BOTH_RIGHT}
+    return sum(line["verdict"] == BOTH_FAIL and line["trial"] in base for line in of[name])
+
+
+def _sentence(name: str, one: Agreement, first: str, second: str, num_of_dtype: int) -> str:
     """Whose failures they are."""
     both, alone, other = (one.verdicts[kind] for kind in (BOTH_FAIL, FIRST_FAILS, SECOND_FAILS))
-    start = f"{name or first}: "
     if not both + alone:
         told = f"no failure of {first} in this sample"
     else:
-        told = f"of {both + alone} failures of {first}, {both} fail on {second} too (the model) and {alone} do not (the engine or its numerics)"
-    return f"{start}{told}; {other} fail on {second} alone"
+        dtype = f", or for {num_of_dtype} of them, right under the first variant on both, this KV dtype" if num_of_dtype else ""
+        told = f"of {both + alone} failures of {first}, {both} fail on {second} too (the model{dtype}) and {alone} do not (the engine or its numerics)"
+    return f"{name or first}: {told}; {other} fail on {second} alone"
 
 
 def _same(one: Agreement, settings: "CrosscheckSettings", asked: int, num_trials: int) -> list[str]:
