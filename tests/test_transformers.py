@@ -13,7 +13,7 @@ from niah import planning, weights
 from niah.engines import Job, Traced
 from niah.engines.transformers import Transformers
 from niah.errors import NiahError
-from niah.planner import whole
+from niah.planner import backends, whole
 from niah.planner.hardware import Hardware
 from niah.records import Failure, Forced, Prompt
 
@@ -100,6 +100,29 @@ def test_other_number_formats_are_kept_in_the_cache(kv):
     session.close()
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "bfloat16"])
+def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
+    import torch
+
+    from niah.engines.transformers_cache import CastLayer
+
+    kept = getattr(torch, dtype)
+    states = torch.randn(1, 1, 4096, 4, generator=torch.Generator().manual_seed(0)) * 4
+    found = {}
+    for truncates in (False, True):
+        layer = CastLayer()
+        layer.kept, layer.truncates = kept, truncates
+        found[truncates], _ = layer.update(states, states)
+        assert found[truncates].dtype == states.dtype and torch.equal(found[truncates].to(kept).to(states.dtype), found[truncates])
+    assert (found[True].abs() <= states.abs()).all() and torch.equal(found[True].sign().abs() * states.sign(), found[True].sign())
+    assert (found[False].abs() > states.abs()).float().mean() > 0.3  # half of them are rounded up
+    assert ((found[False] - states).abs() <= (found[True] - states).abs()).all()
+    layer = CastLayer()
+    layer.kept = kept
+    huge, _ = layer.update(states * 1e38, states)
+    assert torch.isfinite(huge.double()).all()
+
+
 @pytest.mark.parametrize("kv", ["hqq_int8", "quanto_int4"])
 def test_quantized_caches_of_transformers(kv):
     pytest.importorskip({"hqq": "hqq", "quanto": "optimum.quanto"}[kv.partition("_")[0]])
@@ -143,6 +166,10 @@ def test_refusals_say_what_works():
     if not whole._is_installed("hqq"):
         assert "pip install 'niah[quant]'" in refused("kv=hqq_int8")
     assert "no length of this run fits engine=transformers" in refused("model=scout", "ctx=32k")
+
+
+def test_vllm_is_never_asked_for_a_cache_of_transformers():
+    assert {*backends.ELSEWHERE_KEPT} == {*whole.CAST_BITS, *whole.QUANTIZED_BITS} - {*backends.DTYPES}
 
 
 def test_memory_counts_every_layer_whole():

@@ -28,7 +28,8 @@ class Transformers:
     it too). ``chunk_tokens`` are read at once; 0 takes 256 on CPUs and 2,048 on GPUs. ``prefix_caching`` keeps the last
     prompt's cache, where every layer can be cut back, and computes what the next one shares with it only once, in whole
     chunks: answers are those of a full computation. ``device`` auto is a GPU where PyTorch has one (several: layers are
-    spread over them). ``graded`` forces the right answer after each prompt. ``cold_check`` is the share of the trials
+    spread over them). ``rounding`` to a cache of fewer bits is to the nearest, or truncate, as vLLM's CPU kernels do it.
+    ``graded`` forces the right answer after each prompt. ``cold_check`` is the share of the trials
     that are asked again without prefix cache.
     """
 
@@ -38,13 +39,14 @@ class Transformers:
     dtype: str = ""
     chunk_tokens: int = 0
     device: str = "auto"
+    rounding: str = "nearest"
     graded: bool = True
     cold_check: float = 0.02
 
     def __post_init__(self) -> None:
         expected = {
             "attention": (self.attention, whole.ATTENTION), "dtype": ([self.dtype], ("", *whole.DTYPES)),
-            "device": ([self.device], ("auto", "cpu", "cuda")),
+            "device": ([self.device], ("auto", "cpu", "cuda")), "rounding": ([self.rounding], ("nearest", "truncate")),
         }
         for name, (given, known) in expected.items():
             if unknown := [one for one in given if one not in known]:

@@ -19,11 +19,12 @@ _KEPT = {
 class _Cast:
     """Keeps keys and values in ``kept`` and gives them back in the format they came in.
 
-    What a step adds is rounded too before it is read, as in an engine that reads everything from its cache. Scale 1.0;
+    What a step adds is rounded too (to the nearest, or towards zero) before it is read, as in an engine that reads everything from its cache. Scale 1.0;
     values beyond the format's range become its largest.
     """
 
     kept: torch.dtype
+    truncates: bool = False
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any):
         keys, values = super().update(self._rounded(key_states), self._rounded(value_states), *args, **kwargs)
@@ -31,7 +32,11 @@ class _Cast:
 
     def _rounded(self, states: torch.Tensor) -> torch.Tensor:
         limit = torch.finfo(self.kept).max
-        return states.clamp(-limit, limit).to(self.kept)
+        rounded = states.clamp(-limit, limit).to(self.kept)
+        if self.truncates:  # one step down where the nearest lies further from zero: magnitudes are ordered as their bits
+            bits = rounded.view(torch.uint8 if rounded.element_size() == 1 else torch.int16)
+            rounded = (bits - (rounded.float().abs() > states.float().abs()).to(bits.dtype)).view(self.kept)
+        return rounded
 
 
 class CastLayer(_Cast, DynamicLayer):
@@ -42,8 +47,8 @@ class CastSlidingLayer(_Cast, DynamicSlidingWindowLayer):
     """The last tokens of a window."""
 
 
-def make(config: Any, cache_dtype: str, compute: torch.dtype) -> Any:
-    """An empty cache for a model's config. Raises NiahError where its layers have no such cache."""
+def make(config: Any, cache_dtype: str, compute: torch.dtype, *, truncates: bool = False) -> Any:
+    """An empty cache for a model's config. ``truncates``: formats with fewer bits are cut off, not rounded. Raises NiahError where its layers have no such cache."""
     if cache_dtype in whole.QUANTIZED_BITS:
         backend, _, bits = cache_dtype.partition("_int")
         # axis 0 for hqq too: along axis 1 it packs pairs of rows, and an odd number of tokens fails
@@ -60,7 +65,7 @@ def make(config: Any, cache_dtype: str, compute: torch.dtype) -> Any:
             continue  # a state, which no KV dtype is about
         else:
             raise NiahError(f"kv.dtype={cache_dtype}: no such cache for layers of {type(layer).__name__}; expected the model's own number format")
-        changed.kept = _KEPT[cache_dtype]
+        changed.kept, changed.truncates = _KEPT[cache_dtype], truncates and _KEPT[cache_dtype] != torch.float32
         cache.layers[place] = changed
     return cache
 

@@ -70,7 +70,7 @@ class TransformersSession:
         self._dtype = getattr(torch, settings.dtype or job.dtype)
         self._past: _Past | None = None
         self._graded_seconds = 0.0
-        caches.make(network.config, job.kv_cache_dtype, self._dtype)  # what cannot be made is told before a trial
+        self._empty()  # what cannot be made is told before a trial
         attention = network.config._attn_implementation
         self.served = {
             "kv_cache_dtype": job.kv_cache_dtype,
@@ -78,6 +78,7 @@ class TransformersSession:
             "flash_attn_version": 2 if attention == "flash_attention_2" else None,
             "queries_quantized": False,
             "kv_scales": "1.0" if job.kv_cache_dtype.startswith("fp8") else None,
+            "kv_rounding": settings.rounding,
             "prefix_caching": settings.prefix_caching,
             "dtype": str(self._dtype).removeprefix("torch."),
             "transformers": version("transformers"),
@@ -145,7 +146,11 @@ class TransformersSession:
             if keep:
                 past.cache.crop(keep - len(past.ids))
                 return past.cache, keep
-        return caches.make(self._network.config, self._job.kv_cache_dtype, self._dtype), 0
+        return self._empty(), 0
+
+    def _empty(self) -> Any:
+        truncates = self._settings.rounding == "truncate"
+        return caches.make(self._network.config, self._job.kv_cache_dtype, self._dtype, truncates=truncates)
 
     def _forward(self, ids: np.ndarray | list[int], cache: Any, num_logits: int) -> torch.Tensor:
         """Logits after the last ``num_logits`` of the ids, (num_logits, vocabulary), in the model's number format."""
