@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from niah import __version__, compose, usage
 from niah.errors import NiahError
 
-_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "rag", "show", "serve-check")
+_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "crosscheck", "rag", "show", "serve-check")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
         verbs = {
             "run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "power": _power, "report": _report,
-            "compare": _compare, "rag": _rag, "show": _show, "serve-check": _serve_check,
+            "compare": _compare, "crosscheck": _crosscheck, "rag": _rag, "show": _show, "serve-check": _serve_check,
         }
         return verbs[verb](arguments)
     except NiahError as error:
@@ -180,6 +180,19 @@ def _compare(arguments: list[str]) -> int:
     lines, code = comparing.compare(paths, rest)
     print(*lines, sep="\n")
     return code
+
+
+def _crosscheck(arguments: list[str]) -> int:
+    _restart_with_environment(["engine=transformers", *arguments])
+    paths, rest = _folder_arguments("crosscheck", arguments)
+    if len(paths) > 1:
+        raise NiahError(f"crosscheck: got {paths[1]!r} beside {paths[0]!r}; expected one run, as crosscheck outputs/NAME")
+    from niah.console import Console
+    from niah.crosscheck import crosscheck
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(*crosscheck(paths[0], rest, Console()), sep="\n")
+    return 0
 
 
 def _rag(arguments: list[str]) -> int:

@@ -37,14 +37,17 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     above = plan.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
     if hasattr(run.engine, "ask"):
         return {arms[0].name: Fit(Setup(), above | _above_limit_of_server(run, above), is_known=False)}
-    if not hasattr(run.engine, "wish"):
+    if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
     here = here or machine.resolve(Hardware(), known)
     read = {length: _num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
-        found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
+        if hasattr(arm.engine, "fit"):  # an engine that plans its memory itself
+            found = arm.engine.fit(run.model, list(read.values()), arm.kv.dtype, here)
+        else:
+            found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
         unfit = {length: found.unfit[num] for length, num in read.items() if num in found.unfit}
         fits[arm.name] = replace(found, unfit=above | unfit)
     if all(one.refusal for one in fits.values()):
@@ -111,6 +114,11 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     """Lines of the plan; with ``out`` a picture and the object are written there."""
     known = known_hardware()
     hardware = machine.resolve(run.hardware, known)
+    if hasattr(run.engine, "told"):
+        if form == "json" or out:
+            raise NiahError(f"plan engine={run.engine.name}: tells memory alone, as text; got {'out=' if out else 'format=json'}; leave it out")
+        yield from run.engine.told(run.model, run.ctx.lengths, run.kv.dtype, hardware)
+        return
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
     if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
         raise NiahError(f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself")

@@ -93,7 +93,7 @@ def _measure(
         strict=True,
     ))
     longest = recipe.max_read([trial for trial in recipe.trials if trial.length not in fit.unfit])
-    job = _job(settings, recipe, fit, longest, folder.path / "engine.log")
+    job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     with closing(_open(settings, job, folder)) as session:
@@ -133,7 +133,8 @@ def _record(record: dict[str, Any], variant: str, session: Session) -> None:
     record["engine"] = next(iter(record["engines"].values()))
 
 
-def _job(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
+def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
+    """What an engine is opened for, ``longest`` tokens at most."""
     model = settings.model
     return Job(
         files=recipe.files,

@@ -14,6 +14,7 @@ usage:
   python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, how many repeats a wanted one needs
   python -m niah report DIR [DIR ...] [report.key=...]   draw again from rows, several runs side by side
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2 on regression
+  python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine: whose failure is it?
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: from which length RAG is better, why it fails, what it costs
   python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, and its real limit
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified

@@ -11,7 +11,7 @@ from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.units import format_length
 
-_CPU_ENGINE_SHARE = 0.85
+CPU_ENGINE_SHARE = 0.85
 """Of the machine's memory: the rest is Python's, the tokenizer's and the haystack's."""
 
 
@@ -42,7 +42,7 @@ def check(
     if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
         return Fit(setup, {}, is_known=False)
     on_gpu = bool(hardware.capability)
-    available = estimate.available_bytes(hardware, setup) if on_gpu else int(hardware.memory_gib * GIB * _CPU_ENGINE_SHARE)
+    available = estimate.available_bytes(hardware, setup) if on_gpu else int(hardware.memory_gib * GIB * CPU_ENGINE_SHARE)
     unfit = {}
     for length in sorted(set(lengths)):
         need = memory.need(shape, setup, length)
