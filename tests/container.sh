@@ -6,8 +6,7 @@
 # Needs root, Debian's packages debootstrap, buildah, podman and runc, 15 GB of disk and about ten minutes. pip is given this
 # machine's settings (pip config); they do not get into the image.
 #
-#   WORK=folder   keeps the base image and the build cache there for the next time
-#   OUT=folder    where the run folders go (default: WORK/outputs)
+#   WORK=folder   works there and keeps it all: pictures in outputs/, base image and build cache for the next time
 #   SUITE=name    Debian release of the base image (default: bookworm)
 #   MODEL=no      leaves out the run of a real model (two minutes of computing)
 # shellcheck disable=SC2016  # dollars in single quotes are for awk, sh and Go templates inside
@@ -23,7 +22,7 @@ kept=${WORK:-}
 work=${WORK:-$(mktemp -d)}
 mkdir -p "$work"
 work=$(realpath "$work")
-out=${OUT:-$work/outputs}
+out=$work/outputs
 echo '{"default": [{"type": "insecureAcceptAnything"}]}' > "$work/policy.json"
 store=(--root "$work/store" --runroot "$work/run" --storage-driver "${STORAGE_DRIVER:-overlay}")
 buildah=(buildah "${store[@]}" --signature-policy "$work/policy.json")
@@ -32,6 +31,9 @@ podman=(podman "${store[@]}" --runtime runc --cgroup-manager cgroupfs)
 inside=(--ulimit "nofile=4096:4096" --ulimit "nproc=4096:4096" --no-healthcheck --network none
     --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges --volume "$out:/outputs")
 failed=0
+rm -rf "$out"
+mkdir -p "$out"
+chown 1000:1000 "$out"
 
 # shellcheck disable=SC2329  # by the trap below
 cleanup() {
@@ -103,14 +105,11 @@ expect "user" "$(inspect niah:cpu '{{.Config.User}}')" "1000:1000"
 expect "entrypoint" "$(inspect niah:cpu '{{json .Config.Entrypoint}}')" '["python","-m","niah"]'
 expect "volumes" "$(inspect niah:cpu '{{range $k, $v := .Config.Volumes}}{{$k}} {{end}}')" "/cache /outputs "
 expect "label version" "$(inspect niah:cpu '{{index .Config.Labels "org.opencontainers.image.version"}}')" \
-    "$(run --entrypoint cat localhost/niah:cpu /dev/null; run localhost/niah:cpu --version)"
-mapfile -t check < <(inspect niah:cpu '{{range .Healthcheck.Test}}{{println .}}{{end}}' | sed -e 1d -e '/^$/d')
+    "$(run localhost/niah:cpu --version)"
+mapfile -t check < <(inspect niah:cpu '{{range .HealthCheck.Test}}{{println .}}{{end}}' | sed -e 1d -e '/^$/d')
 expect "health check (${check[*]})" "$(run --entrypoint "${check[0]}" localhost/niah:cpu "${check[@]:1}" > /dev/null; echo $?)" 0
 
 say "as a user, on a read-only file system"
-rm -rf "$out"
-mkdir -p "$out"
-chown 1000:1000 "$out"
 expect "uid" "$(run --entrypoint id localhost/niah:cpu -u)" 1000
 expect "capabilities" "$(run --entrypoint grep localhost/niah:cpu CapEff /proc/self/status | tr -d '\t')" "CapEff:0000000000000000"
 expect "root file system" "$(run --entrypoint awk localhost/niah:cpu '$2 == "/" {print substr($4, 1, 2)}' /proc/mounts)" ro

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import kubernetes_validate
@@ -70,7 +71,7 @@ def test_dockerfile_passes_hadolint():
 def test_both_images_end_alike():
     # two bases, so the settings stand twice: a user, caches and an entry point that differ would be an oversight
     stages = DOCKERFILE.split("\nFROM ")[1:]
-    cpu, gpu = ("ENV HOME=" + stage.split("ENV HOME=")[1].strip() for stage in stages if "AS wheel" not in stage)
+    cpu, gpu = (stage.split("ENV HOME=")[1].split("# last")[0].strip() for stage in stages if "AS wheel" not in stage)
     assert cpu == gpu
     assert cpu.endswith('ENTRYPOINT ["python", "-m", "niah"]')
 
@@ -181,10 +182,22 @@ def test_slurm_reads_all_directives():
     assert {"--signal=B:TERM@60", "--requeue", "--open-mode=append"} <= set(options)
 
 
-def test_pins_keep_what_a_base_image_has():
-    spec = importlib.util.spec_from_file_location("pins", REPOSITORY / "deploy/pins.py")
-    pins = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pins)
+def requirements():
+    spec = importlib.util.spec_from_file_location("requirements", REPOSITORY / "deploy/requirements.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_images_keep_what_their_base_has():
     lines = ["# measured with", "huggingface_hub==2.4.0", "hydra-core==1.3.8", "torch==2.13.0  # CPU"]
     installed = {"Huggingface-Hub": "1.31.0", "torch": "2.12.0+cu130"}
-    assert pins.merged(lines, installed) == ["Huggingface-Hub==1.31.0", "torch==2.12.0+cu130", "hydra-core==1.3.8"]
+    assert requirements().pins(lines, installed) == ["Huggingface-Hub==1.31.0", "torch==2.12.0+cu130", "hydra-core==1.3.8"]
+
+
+@pytest.mark.parametrize("extras", re.findall(r"^ARG EXTRAS=(\S+)", DOCKERFILE, re.MULTILINE))
+def test_images_install_all_that_the_wheel_requires(extras):
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    found = requirements().wanted(project, extras.split(","))
+    assert not [line for line in found if line.startswith("niah")] and len(found) == len(set(found))
+    assert set(found) >= {*project["dependencies"], *project["optional-dependencies"]["gguf"], "bm25s>=0.3"}
