@@ -1,8 +1,8 @@
 """What a container image installs before niah itself, so that a change of code installs no package again.
 
 ``python requirements.py FOLDER EXTRAS`` reads pyproject.toml and constraints.txt in FOLDER and writes two files there:
-requirements.txt, all that niah with these extras needs, and pins.txt, which holds what this Python already has at its
-version and the rest at ours. Standard library only: it runs before anything is installed.
+requirements.txt, all that niah with these extras needs, and pins.txt, which holds what this virtual environment sees of
+its base image at the version there and the rest at ours. Standard library only: it runs before anything is installed.
 """
 
 import re
@@ -38,7 +38,8 @@ def _normal(name: str) -> str:
 def _main(folder: Path, extras: str) -> None:
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     constraints = (folder / "constraints.txt").read_text().splitlines()
-    here = {one.metadata["Name"]: one.version for one in distributions() if one.metadata["Name"]}
+    outside = [place for place in sys.path if not Path(place).is_relative_to(sys.prefix)]  # its own pip may be replaced
+    here = {one.metadata["Name"]: one.version for one in distributions(path=outside) if one.metadata["Name"]}
     for name, lines in (("requirements.txt", wanted(project, extras.split(","))), ("pins.txt", pins(constraints, here))):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
 

@@ -37,10 +37,10 @@ chown 1000:1000 "$out"
 
 # shellcheck disable=SC2329  # by the trap below
 cleanup() {
-    if [[ ! $kept ]]; then
-        umount "$work/store/overlay" 2> /dev/null || true
-        rm -rf "$work"
-    fi
+    "${podman[@]}" rm --all --force > /dev/null 2>&1 || true
+    "${buildah[@]}" rm --all > /dev/null 2>&1 || true
+    awk -v under="$work/" 'index($2, under) == 1 {print $2}' /proc/mounts | sort -r | xargs --no-run-if-empty umount || true
+    [[ $kept ]] || rm -rf "$work"
 }
 trap cleanup EXIT
 
