@@ -82,7 +82,7 @@ if python3 -m pip download --quiet --no-index --no-deps --dest "$work/torch" "$t
 fi
 
 say "base image, by debootstrap"
-if "${buildah[@]}" inspect --type image localhost/niah-test-base > /dev/null 2>&1; then
+if "${podman[@]}" image exists localhost/niah-test-base; then
     echo "kept from an earlier run"
 else
     SECONDS=0

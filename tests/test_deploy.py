@@ -97,6 +97,21 @@ def test_compose_builds_stages_that_exist():
     assert all(service["read_only"] and "/tmp" in service["tmpfs"] for service in ours)
 
 
+@pytest.mark.slow
+def test_servers_words_are_vllms():
+    command = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in COMPOSE["services"]["server"]["command"]]
+    program = (
+        "import json, sys\n"
+        "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"
+        "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+        "read = make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])\n"
+        "print(json.dumps([read.model_tag, read.max_model_len, read.enable_prompt_tokens_details]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == ["Qwen/Qwen3-8B", 40960, True]
+
+
 @pytest.mark.parametrize("document", documents(JOB), ids=lambda document: document["kind"])
 def test_kubernetes_job_meets_its_schema(document):
     kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
