@@ -139,6 +139,14 @@ mkdir "$out/other" && chown 4321:4321 "$out/other"
 run --user 4321:4321 localhost/niah:cpu engine=fake outputs=outputs/other name=fake "ctx.lengths=[1k]" > /dev/null 2>&1
 heatmap other/fake 11 4321
 
+say "a folder that Docker made for root: one line, no traceback"
+mkdir "$out/foreign"
+code=0
+message=$(run localhost/niah:cpu engine=fake outputs=outputs/foreign name=fake "ctx.lengths=[1k]" 2>&1 > /dev/null) || code=$?
+expect "exit code" "$code" 1
+expect "message" "$(tail -n 1 <<< "$message" | cut -d ';' -f 1)" \
+    "niah: outputs/foreign/fake: cannot be written (Permission denied)"
+
 say "stop: SIGTERM, as an orchestrator sends it"
 "${podman[@]}" run "${inside[@]}" --detach --name niah-test-stop localhost/niah:cpu \
     engine=fake engine.seconds=0.5 "ctx.lengths=[1k]" ctx.repeats=20 name=stopped > /dev/null
