@@ -43,6 +43,7 @@ cleanup() {
     [[ $kept ]] || rm -rf "$work"
 }
 trap cleanup EXIT
+trap 'echo "FAIL  line $LINENO: $BASH_COMMAND"' ERR
 
 say() { printf '\n== %s\n' "$*"; }
 ok() { printf 'ok    %s\n' "$*"; }
@@ -188,8 +189,12 @@ expect "numpy is the base image's" \
     "2.3.4 /usr/lib/python3/dist-packages"
 expect "a login shell, as KubeRay starts nodes, finds Ray" \
     "$(run --entrypoint bash localhost/niah:gpu -lc 'command -v ray')" /opt/niah/bin/ray
-run localhost/niah:gpu engine=fake name=gpu > /dev/null 2>&1
-heatmap gpu 44 1000
+# the stand-in has no PyTorch, so no model is read: contexts in Llama 4's tokens, and a picture from rows
+run localhost/niah:gpu build model=scout "ctx.lengths=[8k]" ctx.num_depths=3 out=outputs/contexts > /dev/null
+expect "contexts built for Scout" "$(find "$out/contexts" -name '*.npy' | wc -l)" 3
+rm "$out/fake/heatmap.png"
+run localhost/niah:gpu report outputs/fake > /dev/null
+heatmap fake 44 1000
 
 say "result"
 if ((failed)); then echo "FAILED: see FAIL above"; else echo "all passed"; fi
