@@ -10,7 +10,7 @@
 #   SUITE=name    Debian release of the base image (default: bookworm)
 #   MODEL=no      leaves out the run of a real model (two minutes of computing)
 # shellcheck disable=SC2016  # dollars in single quotes are for awk, sh and Go templates inside
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 for tool in debootstrap buildah podman runc; do
@@ -190,7 +190,7 @@ expect "numpy is the base image's" \
 expect "a login shell, as KubeRay starts nodes, finds Ray" \
     "$(run --entrypoint bash localhost/niah:gpu -lc 'command -v ray')" /opt/niah/bin/ray
 # the stand-in has no PyTorch, so no model is read: contexts in Llama 4's tokens, and a picture from rows
-run localhost/niah:gpu build model=scout "ctx.lengths=[8k]" ctx.num_depths=3 out=outputs/contexts > /dev/null
+run localhost/niah:gpu build model=scout "ctx.lengths=[8k]" "ctx.depths=[0,50,100]" out=outputs/contexts > /dev/null
 expect "contexts built for Scout" "$(find "$out/contexts" -name '*.npy' | wc -l)" 3
 rm "$out/fake/heatmap.png"
 run localhost/niah:gpu report outputs/fake > /dev/null
