@@ -1,0 +1,78 @@
+"""What a calibration model computes, in exact arithmetic: hashes of n-grams in integers, one attention in float64.
+
+The model's other layers are sharp to far below any rounding, so this is what it answers wherever an engine is right.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from niah.calibration import codes
+from niah.calibration.design import CODE, Design
+
+_TAIL = 32  # more tokens than an n-gram and its shift reach back
+_OUTPUT = CODE - 2
+"""Signs of a token's code that are copied."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A design over a vocabulary. ``ends`` are ids after which it stops, with ``stop``."""
+
+    design: Design
+    vocabulary: int
+    ends: frozenset[int]
+    stop: int
+
+    def hashes(self, ids: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """int8 (tokens, CODE) each: of the n-gram that ends at a token, and of the one that ends before it.
+
+        ``start`` is the position of the first id. A head that may not look as far back takes the earliest token it
+        sees: the n-grams that reach over a chunk's border differ from the same tokens elsewhere.
+        """
+        design = self.design
+        hashed = codes.token_codes(self.vocabulary, design.seed)[ids]
+        place = np.arange(len(ids))
+        earliest = np.zeros(len(ids), dtype=np.int64)
+        if design.chunk:
+            earliest = np.maximum(0, (place + start) // design.chunk * design.chunk - start)
+        for step, order in zip(design.steps, codes.orders(design), strict=True):
+            hashed = hashed * hashed[np.maximum(place - step, earliest)][:, order]
+        return hashed, hashed[np.maximum(place - 1, earliest)]
+
+    def scores(self, query: np.ndarray, keys: np.ndarray, position: int) -> np.ndarray:
+        """float64 (keys,) in nats, for a query at ``position``."""
+        design = self.design
+        bits = design.bits
+        signs = (keys[:, :bits] @ query[:bits].astype(np.float32)).astype(np.float64)
+        tuned = 1.0 + 0.1 * np.log(np.floor((position + 1) / 8192) + 1.0) if design.interval else 1.0
+        return design.nats / bits * signs * tuned
+
+    def next_token(self, ids: np.ndarray, keys: np.ndarray) -> int:
+        """The most likely next token. ``keys`` are the second hashes of all ids."""
+        design, position = self.design, len(ids) - 1
+        if int(ids[-1]) in self.ends:
+            return self.stop
+        start = max(0, len(ids) - _TAIL)
+        query = self.hashes(ids[start:], start)[0][-1]
+        first = max(0, len(ids) - design.window) if design.window else 0
+        scores = self.scores(query, keys[first:].astype(np.float32), position)
+        shares = np.exp(scores - scores.max())
+        table = codes.token_codes(self.vocabulary, design.seed)[:, :_OUTPUT]
+        copied = (shares / shares.sum()) @ table[ids[first:]].astype(np.float64)
+        return int(np.argmax(table @ copied.astype(np.float32)))
+
+    def answer(self, ids: np.ndarray, max_tokens: int) -> list[int]:
+        """Greedy answer, with the stop token where there is one."""
+        ids = np.asarray(ids, dtype=np.int64)
+        keys = self.hashes(ids)[1]
+        answer: list[int] = []
+        while len(answer) < max_tokens:
+            token = self.next_token(ids, keys)
+            answer.append(token)
+            if token == self.stop:
+                break
+            ids = np.append(ids, token)
+            start = max(0, len(ids) - _TAIL)
+            keys = np.concatenate([keys, self.hashes(ids[start:], start)[1][-1:]])
+        return answer
