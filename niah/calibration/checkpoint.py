@@ -89,6 +89,7 @@ def write(
     for name in _TOKENIZER_FILES:
         if source and (source / name).is_file():
             shutil.copy(source / name, folder / name)
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def write_to(design: Design, tokenizer: Tokenizer, source: Path | None, place: Path) -> bool:

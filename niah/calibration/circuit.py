@@ -10,6 +10,7 @@ import numpy as np
 from niah.calibration import codes
 from niah.calibration.design import CODE, Design
 
+_BLOCK = 1 << 20  # keys scored at a time
 _TAIL = 32  # more tokens than an n-gram and its shift reach back
 _OUTPUT = CODE - 2
 """Signs of a token's code that are copied."""
@@ -50,29 +51,38 @@ class Circuit:
 
     def next_token(self, ids: np.ndarray, keys: np.ndarray) -> int:
         """The most likely next token. ``keys`` are the second hashes of all ids."""
-        design, position = self.design, len(ids) - 1
+        design = self.design
         if int(ids[-1]) in self.ends:
             return self.stop
+        first = max(0, len(ids) - design.window) if design.window else 0
+        shares = self.shares(ids, keys, first)
+        table = codes.token_codes(self.vocabulary, design.seed)[:, :_OUTPUT].astype(np.float32)
+        held = np.bincount(ids[first:], weights=shares, minlength=self.vocabulary)
+        copied = table.T @ held.astype(np.float32)
+        return int(np.argmax(table @ copied))
+
+    def shares(self, ids: np.ndarray, keys: np.ndarray, first: int = 0) -> np.ndarray:
+        """What the copying head gives to each token from ``first`` on, float64, summing to 1."""
         start = max(0, len(ids) - _TAIL)
         query = self.hashes(ids[start:], start)[0][-1]
-        first = max(0, len(ids) - design.window) if design.window else 0
-        scores = self.scores(query, keys[first:].astype(np.float32), position)
+        parts = [
+            self.scores(query, keys[place : place + _BLOCK].astype(np.float32), len(ids) - 1)
+            for place in range(first, len(ids), _BLOCK)
+        ]
+        scores = np.concatenate(parts)
         shares = np.exp(scores - scores.max())
-        table = codes.token_codes(self.vocabulary, design.seed)[:, :_OUTPUT]
-        copied = (shares / shares.sum()) @ table[ids[first:]].astype(np.float64)
-        return int(np.argmax(table @ copied.astype(np.float32)))
+        return shares / shares.sum()
 
     def answer(self, ids: np.ndarray, max_tokens: int) -> list[int]:
         """Greedy answer, with the stop token where there is one."""
-        ids = np.asarray(ids, dtype=np.int64)
-        keys = self.hashes(ids)[1]
-        answer: list[int] = []
-        while len(answer) < max_tokens:
-            token = self.next_token(ids, keys)
-            answer.append(token)
-            if token == self.stop:
-                break
-            ids = np.append(ids, token)
-            start = max(0, len(ids) - _TAIL)
-            keys = np.concatenate([keys, self.hashes(ids[start:], start)[1][-1:]])
-        return answer
+        length = len(ids)
+        ids = np.concatenate([np.asarray(ids, dtype=np.int64), np.zeros(max_tokens, dtype=np.int64)])
+        keys = np.zeros((len(ids), CODE), dtype=np.int8)
+        keys[:length] = self.hashes(ids[:length])[1]
+        for stop in range(length, len(ids)):
+            ids[stop] = self.next_token(ids[:stop], keys[:stop])
+            if ids[stop] == self.stop:
+                return ids[length : stop + 1].tolist()
+            start = max(0, stop + 1 - _TAIL)
+            keys[stop] = self.hashes(ids[start : stop + 1], start)[1][-1]
+        return ids[length:].tolist()
