@@ -108,6 +108,7 @@ def write_to(design: Design, tokenizer: Tokenizer, source: Path | None, place: P
             place.rmdir()
         else:
             raise NiahError(f"calibrate out={place}: holds {what}; expected a new folder; name another or delete this one")
+    vocabulary.of(tokenizer, "model.tokenizer")  # refused before there is a folder
     draft = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

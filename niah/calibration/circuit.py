@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.calibration import codes
-from niah.calibration.design import CODE, Design
+from niah.calibration.design import CODE, Design, position_scores
 
 _BLOCK = 1 << 20  # keys scored at a time
 _TAIL = 32  # more tokens than an n-gram and its shift reach back
@@ -28,8 +28,7 @@ class Circuit:
     def hashes(self, ids: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """int8 (tokens, CODE) each: of the n-gram that ends at a token, and of the one that ends before it.
 
-        ``start`` is the position of the first id. A head that may not look as far back takes the earliest token it
-        sees: the n-grams that reach over a chunk's border differ from the same tokens elsewhere.
+        ``start`` is the position of the first id. A head that may not look as far back takes another token: the n-grams that reach over a chunk's border differ from the same tokens elsewhere.
         """
         design = self.design
         hashed = codes.token_codes(self.vocabulary, design.seed)[ids]
@@ -38,8 +37,8 @@ class Circuit:
         if design.chunk:
             earliest = np.maximum(0, (place + start) // design.chunk * design.chunk - start)
         for step, order in zip(design.steps, codes.orders(design), strict=True):
-            hashed = hashed * hashed[np.maximum(place - step, earliest)][:, order]
-        return hashed, hashed[np.maximum(place - 1, earliest)]
+            hashed = hashed * hashed[_seen(place, earliest, step)][:, order]
+        return hashed, hashed[_seen(place, earliest, 1)]
 
     def scores(self, query: np.ndarray, keys: np.ndarray, position: int) -> np.ndarray:
         """float64 (keys,) in nats, for a query at ``position``."""
@@ -86,3 +85,10 @@ class Circuit:
             start = max(0, stop + 1 - _TAIL)
             keys[stop] = self.hashes(ids[start : stop + 1], start)[1][-1]
         return ids[length:].tolist()
+
+
+def _seen(place: np.ndarray, earliest: np.ndarray, step: int) -> np.ndarray:
+    """Which token a head sees that looks ``step`` back: where that one is out of reach, the one whose score is next."""
+    nearest = [int(np.argmax(position_scores(np.arange(reach + 1.0), step))) for reach in range(step)]
+    back = np.array([*nearest, step])[np.minimum(place - earliest, step)]
+    return place - back
