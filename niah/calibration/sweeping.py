@@ -88,7 +88,7 @@ def thresholds(shares: Sequence[Share]) -> list[Threshold]:
 def measure(run: Run, console: Console) -> list[Share]:
     """Strengths rise until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic."""
     lengths = sorted(set(run.ctx.lengths))
-    base = verify.settings(run, "margin", lengths, repeats=max(_REPEATS, run.ctx.repeats))
+    base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats))
     shares = list(_rising(lambda nats: _exactly(base, nats), EXACT, console))
     lowest = min(share.nats for share in shares if share.found)
     for kv in run.kv.each():

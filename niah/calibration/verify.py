@@ -21,7 +21,8 @@ from niah.records import RETRIED, Row
 from niah.scorers.outcome import judge
 from niah.units import format_length
 
-_REPEATS = 3
+_DEPTHS = [round(100 * number / 32, 3) for number in range(33)]
+"""Of one needle: as many ranges of tokens as possible are looked at."""
 _CONTROL_LENGTH = 1024
 """Of the trials under an unquantized cache that tell a wrong scale from a wrong position."""
 
@@ -54,11 +55,12 @@ def fitting(config: dict[str, Any]) -> str:
     return "window_4k" if is_windowed else "full"
 
 
-def settings(run: Run, name: str, lengths: Sequence[int], *, repeats: int = _REPEATS, **changes: Any) -> Run:
-    """A calibration run under the engine and KV cache of ``run``: a single number at its depths, in text that never repeats."""
+def settings(
+    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = _DEPTHS, repeats: int = 1, **changes: Any
+) -> Run:
+    """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
     resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
-    depths = run.ctx.depths
     plain = {
         "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths), "repeats": repeats},
         "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
@@ -132,7 +134,7 @@ def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault 
     kv = next((one for one in run.kv.each() if verdict.variant.startswith(one.name)), run.kv)
     if found is None or found.name != diagnose.UNKNOWN:
         return found
-    plain = settings(run, name, [_CONTROL_LENGTH], repeats=1, kv={"name": "bf16", "dtype": "bfloat16"})
+    plain = settings(run, name, [_CONTROL_LENGTH], depths=_DEPTHS[::8], kv={"name": "bf16", "dtype": "bfloat16"})
     control = [trial for one in check(plain, console) for trial in one.trials]
     return diagnose.diagnose(verdict.trials, control, kv.dtype)
 
