@@ -39,7 +39,7 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
     here = here or machine.resolve(Hardware(), known)
-    read = {length: _num_read(run, length) for length in run.ctx.lengths if length not in above}
+    read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
         found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
@@ -50,7 +50,7 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     return fits
 
 
-def _num_read(run: Run, length: int) -> int:
+def num_read(run: Run, length: int) -> int:
     """About how many tokens the model reads of a context, before there is a tokenizer to count the question."""
     if run.reader.reads_all:
         return length

@@ -246,3 +246,10 @@ def test_designs_differ_in_their_key():
     tokenizer = load_tokenizer("smollm2")
     keys = {checkpoint.key(one, tokenizer) for one in (*DESIGNS.values(), dataclasses.replace(DESIGNS["full"], seed=1))}
     assert len(keys) == len(DESIGNS) + 1
+
+
+def test_calibrate_asks_for_an_engine_that_reads_weights(niah):
+    done = niah("engine=fake", "calibrate=true")
+    assert done.returncode == 1 and "calibrate: engine=fake reads no weights" in done.stderr
+    done = niah("engine=fake", "calibrate=often")
+    assert done.returncode == 1 and "calibrate: got 'often'; expected true or false" in done.stderr

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from niah import runner
+from niah import planner, planning, runner
 from niah.calibration import checkpoint, diagnose, expected, files
 from niah.calibration.design import DESIGNS
 from niah.calibration.diagnose import Fault, Seen
@@ -15,7 +15,6 @@ from niah.compose import choices
 from niah.config import Run, from_resolved
 from niah.console import Console
 from niah.errors import NiahError
-from niah.model import Model
 from niah.recipe import Recipe
 from niah.records import RETRIED, Row
 from niah.scorers.outcome import judge
@@ -96,12 +95,17 @@ def compare(run: Run, rows: Sequence[Row]) -> list[Verdict]:
         answered = [row for row in own if row.trial in wanted and row.score is not None]
         good = [row for row in answered if not wanted[row.trial][0].ambiguous]
         verdicts.append(Verdict(
-            variant, next((str(row.served.get("attention_backend")) for row in answered), "no engine"),
+            variant, next((_backend(row.served) for row in answered), "no engine"),
             tuple(_seen(row, *wanted[row.trial]) for row in good),
             tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
             tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
         ))
     return verdicts
+
+
+def _backend(served: dict[str, Any]) -> str:
+    version = served.get("flash_attn_version")
+    return f"{served.get('attention_backend')}{f' {version}' if version else ''}"
 
 
 def _seen(row: Row, one: expected.Expected, text: str, is_found: bool) -> Seen:
@@ -110,9 +114,10 @@ def _seen(row: Row, one: expected.Expected, text: str, is_found: bool) -> Seen:
 
 def verify(run: Run, console: Console) -> list[str]:
     """One line for each variant of the engine. Raises NiahError with what failed and what kind of fault it is."""
-    name = fitting(_config(run.model))
-    limit = DESIGNS[name].max_length
-    lengths = [max(length for length in run.ctx.lengths if length <= limit)] if min(run.ctx.lengths) <= limit else [limit]
+    if not hasattr(run.engine, "wish"):
+        raise NiahError(f"calibrate: engine={run.engine.name} reads no weights; expected an engine that does, or calibrate=false")
+    name = fitting(planner.config_of(run.model))
+    lengths = [min(_longest(run), DESIGNS[name].max_length)]
     lines = []
     for verdict in check(settings(run, name, lengths), console):
         if verdict.failed:
@@ -139,7 +144,8 @@ def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault 
     return diagnose.diagnose(verdict.trials, control, kv.dtype)
 
 
-def _config(model: Model) -> dict[str, Any]:
-    from niah import planner
-
-    return planner.config_of(model)
+def _longest(run: Run) -> int:
+    """The most tokens that the model reads in this run, of lengths that fit under all its variants."""
+    fits = planning.check(run)
+    fitting_all = [length for length in run.ctx.lengths if not any(length in fit.unfit for fit in fits.values())]
+    return max(planning.num_read(run, length) for length in fitting_all or run.ctx.lengths)
