@@ -37,7 +37,7 @@ def text(length: int, at: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("circuit", [
     small(), small(kind="mistral", window=96), small(kind="llama4", chunk=64, interval=4),
-    small(bits=32, nats=24.0, carrier=20.0), small(steps=(1, 2, 4)),
+    small(bits=32, nats=24.0, carrier=12.0), small(steps=(1, 2, 4)),
 ], ids=["full", "window", "chunks", "carrier", "eight"])
 def test_weights_do_what_the_circuit_says(circuit):
     # 58 puts the needle across the border of a chunk of 64 tokens
@@ -129,6 +129,8 @@ def test_each_pattern_has_its_name():
     assert diagnose.diagnose(bad, good, "fp8_e4m3").name == diagnose.SCALE
     assert diagnose.diagnose(bad, bad, "fp8_e4m3").name == diagnose.POSITIONS
     assert diagnose.diagnose(bad).name == diagnose.UNKNOWN
+    across = [dataclasses.replace(cell, source=cell.source + 300, stop=cell.source + 308) for cell in cells(lambda at: at == 2000)]
+    assert diagnose.diagnose(across[5:6] + cells(lambda at: False)[1:5], chunk=256).name == diagnose.POSITIONS
     assert diagnose.diagnose(cells(lambda at: at % 800 == 0)).name == diagnose.UNKNOWN  # scattered: no range of its own
 
 

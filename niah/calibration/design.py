@@ -88,7 +88,7 @@ DESIGNS = {
         Design("full"),
         Design("window_4k", kind="mistral", window=4096, max_length=262_144),
         Design("scout", kind="llama4", chunk=8192, interval=4),
-        Design("margin", bits=CODE // 2, nats=24.0, carrier=20.0, max_length=1_048_576),
+        Design("margin", bits=CODE // 2, nats=24.0, carrier=12.0, max_length=1_048_576),
     )
 }
 

@@ -11,7 +11,7 @@ UNKNOWN = "unknown fault"
 
 @dataclass(frozen=True)
 class Seen:
-    """One trial. ``source`` is where its answer stands in the prompt, in tokens; ``expected`` and ``response`` are texts.
+    """One trial. ``source`` and ``stop`` are where its answer stands in the prompt, in tokens; ``expected`` and ``response`` are texts.
 
     ``is_predicted``: exact arithmetic finds the needle. ``is_expected``: the engine found what it had to find, or missed
     what it had to miss. ``num_right`` counts the leading characters of the response that are right, white space apart.
@@ -24,6 +24,11 @@ class Seen:
     response: str
     is_expected: bool
     is_predicted: bool = True
+    stop: int = 0
+
+    def crosses(self, chunk: int, ngram: int) -> bool:
+        """Whether a border between chunks of so many tokens lies in the answer or in the n-gram before it."""
+        return self.source is not None and (self.source - ngram) // chunk != (max(self.source, self.stop - 1)) // chunk
 
     @property
     def num_right(self) -> int:
@@ -42,12 +47,14 @@ class Fault:
         return f"{self.name}: {self.evidence}"
 
 
-def diagnose(trials: Sequence[Seen], control: Sequence[Seen] = (), kv_cache_dtype: str = "bfloat16") -> Fault | None:
+def diagnose(
+    trials: Sequence[Seen], control: Sequence[Seen] = (), kv_cache_dtype: str = "bfloat16", chunk: int = 0, ngram: int = 6
+) -> Fault | None:
     """The fault that explains the trials; None where all are as expected.
 
     ``control`` are trials under an unquantized KV cache, asked for where ``kv_cache_dtype`` is quantized. Patterns:
     begun right and then lost everywhere, prefill and decode disagree about positions; lost everywhere from the first token on under
-    a quantized cache alone, its scale; lost in one range of tokens, at whatever length or depth, the memory of that range.
+    a quantized cache alone, its scale; lost across the borders of the engine's steps of ``chunk`` tokens alone, positions again; lost in one range of tokens, at whatever length or depth, the memory of that range.
     """
     wrong = [trial for trial in trials if not trial.is_expected]
     if not wrong:
@@ -62,6 +69,11 @@ def diagnose(trials: Sequence[Seen], control: Sequence[Seen] = (), kv_cache_dtyp
         if control:
             return Fault(POSITIONS, f"{share}, under bfloat16 too, at every length and depth: no token finds the one before it")
         return Fault(UNKNOWN, f"{share}, at every length and depth")
+    if chunk and all(trial.crosses(chunk, ngram) for trial in wrong) and not any(
+        trial.is_expected and trial.is_predicted and trial.crosses(chunk, ngram) for trial in trials
+    ):
+        places = ", ".join(f"{trial.source:,}" for trial in wrong[:4])
+        return Fault(POSITIONS, f"what lies across the border of two steps of {chunk} tokens is lost, and nothing else ({share}, answers at {places})")
     if (found := _block(trials, wrong)) is not None:
         return found
     lengths = sorted({trial.length for trial in wrong})

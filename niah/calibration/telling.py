@@ -47,13 +47,13 @@ def check(paths: list[str]) -> Iterator[str]:
         run = from_resolved(stored["config"])
         if files.of(run.model) is None:
             raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
-        for verdict in verify.compare(run, folder.rows()):
+        for verdict in verify.compare(run, folder.rows(), stored):
             yield f"{path}, {verdict.variant}, {verdict.backend}: {verdict.num_right} of {len(verdict.trials)} trials as predicted"
             yield from _grid(verdict.trials)
             yield from (f"  bad trial left out: {reason}" for reason in verdict.bad)
             if verdict.failed:
                 raise NiahError(f"calibrate {path}: {len(verdict.failed)} trials without an answer; first: {verdict.failed[0]}")
-            if fault := diagnose(verdict.trials, kv_cache_dtype=verdict.variant):
+            if fault := diagnose(verdict.trials, kv_cache_dtype=verdict.variant, chunk=verdict.chunk):
                 raise NiahError(f"calibrate {path}: {fault}")
 
 

@@ -28,13 +28,15 @@ _CONTROL_LENGTH = 1024
 
 @dataclass(frozen=True)
 class Verdict:
-    """One variant's trials. ``bad`` are trials whose text holds the answer's n-gram twice, with the reason."""
+    """One variant's trials. ``bad`` are trials whose text holds the answer's n-gram twice, with the reason;
+    ``chunk`` is how many tokens the engine reads in a step."""
 
     variant: str
     backend: str
     trials: tuple[Seen, ...]
     bad: tuple[str, ...]
     failed: tuple[str, ...]
+    chunk: int = 0
 
     @property
     def num_right(self) -> int:
@@ -73,11 +75,11 @@ def check(run: Run, console: Console) -> list[Verdict]:
     """Runs ``run``, whose model is a calibration model, in a folder of its own, and compares all its trials."""
     with tempfile.TemporaryDirectory(prefix="niah-calibration-") as folder:
         summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
-        return compare(run, summary.rows)
+        return compare(run, summary.rows, summary.run)
 
 
-def compare(run: Run, rows: Sequence[Row]) -> list[Verdict]:
-    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant."""
+def compare(run: Run, rows: Sequence[Row], record: dict[str, Any]) -> list[Verdict]:
+    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is its run.json."""
     recipe = Recipe(run)
     circuit = checkpoint.circuit(files.of(run.model), recipe.tokenizer)
     wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
@@ -99,6 +101,7 @@ def compare(run: Run, rows: Sequence[Row]) -> list[Verdict]:
             tuple(_seen(row, *wanted[row.trial]) for row in good),
             tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
             tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
+            record.get("engines", {}).get(variant, {}).get("max_num_batched_tokens") or 0,
         ))
     return verdicts
 
@@ -109,7 +112,7 @@ def _backend(served: dict[str, Any]) -> str:
 
 
 def _seen(row: Row, one: expected.Expected, text: str, is_found: bool) -> Seen:
-    return Seen(row.length, row.depth, one.source, text, row.response, (row.score == 1) == is_found, is_found)
+    return Seen(row.length, row.depth, one.source, text, row.response, (row.score == 1) == is_found, is_found, (one.source or 0) + len(one.ids) - 1)
 
 
 def verify(run: Run, console: Console) -> list[str]:
@@ -135,13 +138,13 @@ def verify(run: Run, console: Console) -> list[str]:
 
 def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault | None:
     """The fault behind a verdict; under a quantized cache a short control run without one comes first."""
-    found = diagnose.diagnose(verdict.trials)
+    found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
     kv = next((one for one in run.kv.each() if verdict.variant.startswith(one.name)), run.kv)
     if found is None or found.name != diagnose.UNKNOWN:
         return found
     plain = settings(run, name, [_CONTROL_LENGTH], depths=_DEPTHS[::8], kv={"name": "bf16", "dtype": "bfloat16"})
     control = [trial for one in check(plain, console) for trial in one.trials]
-    return diagnose.diagnose(verdict.trials, control, kv.dtype)
+    return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
 
 
 def _longest(run: Run) -> int:

@@ -24,7 +24,7 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
     """Writes margin.<format>: left the score needed, from half of the trials to all, right what is above exact arithmetic."""
     lengths = sorted({one.length for one in found})
     names = list(dict.fromkeys(one.dtype for one in found))
-    exact = {one.length: one.half for one in found if one.dtype == "exact"}
+    exact = {one.length: one.all for one in found if one.dtype == "exact"}
     with plt.rc_context({**style.STYLE, "axes.spines.left": True, "axes.spines.bottom": True}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(3.2 + 1.0 * max(len(lengths), 5), 3.8), layout="constrained")
         for number, name in enumerate(names):
@@ -41,8 +41,8 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
             up = [max(0.0, (one.all if one.all is not None else one.half) - one.half) for one in own.values()]
             left.errorbar(x, half, yerr=[[0] * len(x), up], fmt="none", ecolor=colour, elinewidth=0.9, capsize=2.5)
             if name != "exact":
-                above = [one.half - exact[length] for length, one in own.items() if exact.get(length) is not None]
-                right.plot([lengths.index(length) for length in own if exact.get(length) is not None], above, label=label, **look)
+                known = {length: one.all - exact[length] for length, one in own.items() if None not in (one.all, exact.get(length))}
+                right.plot([lengths.index(length) + shift for length in known], [*known.values()], label=label, **look)
         right.axhline(0, color=style.INK, linewidth=1.2, linestyle="--")
         for axes in (left, right):
             axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
@@ -53,7 +53,7 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
         left.set_ylabel("needle's score (nats)")
         right.set_ylabel("above exact arithmetic (nats)")
         left.set_title("Score needed to find it\nmark: half of the trials, bar up to all", loc="left", fontsize=9)
-        right.set_title("Noise margin\nwhat rounding costs, at half of the trials", loc="left", fontsize=9)
+        right.set_title("Noise margin\nwhat rounding costs, for all trials to be found", loc="left", fontsize=9)
         left.legend(frameon=False, fontsize=7.5, loc="upper left")
         low, high = left.get_ylim()
         left.set_ylim(low, high + 0.28 * (high - low))  # room for the legend
