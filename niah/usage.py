@@ -34,6 +34,7 @@ examples:
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
   python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
   python -m niah power ctx=128k power.difference=0.05
+  python -m niah model=calibration/full ctx=128k  constructed weights that find everything; also window_4k, scout, margin
   python -m niah calibrate=true ctx=32k kv=fp8    a model whose answers are known first, with the same engine
 
 groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):

@@ -9,6 +9,7 @@ from conftest import REPOSITORY, command, environment_with
 from test_cli import rows
 
 from niah.calibration import diagnose
+from niah.calibration.sweeping import Share, thresholds
 from niah.engines.process import is_cpu_build
 
 pytestmark = pytest.mark.engine
@@ -104,9 +105,9 @@ def test_noise_margin_orders_the_dtypes(place):
         place, "calibrate", "kv=[bf16,fp8_e4m3,fp8_e5m2]", "ctx.lengths=[1k,2k]", "ctx.depths=[0,25,50,75,100]", "out=margin"
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads((place / "margin" / "margin.json").read_text())["thresholds"]
-    half = {(one["dtype"], one["length"]): one["half"] for one in found}
+    shares = [Share(**one) for one in json.loads((place / "margin" / "margin.json").read_text())["shares"]]
+    found = {(one.dtype, one.length): one.all for one in thresholds(shares)}
     for length in (1024, 2048):
-        assert abs(half["bf16", length] - half["exact", length]) <= 0.5
-        assert half["bf16", length] < half["fp8", length] < half["fp8_e5m2", length]
+        assert abs(found["bf16", length] - found["exact", length]) <= 0.5
+        assert found["bf16", length] <= found["fp8", length] < found["fp8_e5m2", length]
     assert (place / "margin" / "margin.png").stat().st_size > 10_000

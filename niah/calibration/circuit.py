@@ -12,8 +12,6 @@ from niah.calibration.design import CODE, Design, position_scores
 
 _BLOCK = 1 << 20  # keys scored at a time
 _TAIL = 32  # more tokens than an n-gram and its shift reach back
-_OUTPUT = CODE - 2
-"""Signs of a token's code that are copied."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Circuit:
             return self.stop
         first = max(0, len(ids) - design.window) if design.window else 0
         shares = self.shares(ids, keys, first)
-        table = codes.token_codes(self.vocabulary, design.seed)[:, :_OUTPUT].astype(np.float32)
+        table = codes.output_codes(self.vocabulary, design.seed)
         held = np.bincount(ids[first:], weights=shares, minlength=self.vocabulary)
         copied = table.T @ held.astype(np.float32)
         return int(np.argmax(table @ copied))

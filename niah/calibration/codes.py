@@ -14,6 +14,12 @@ def token_codes(vocabulary: int, seed: int) -> np.ndarray:
     return (2 * np.unpackbits(drawn, axis=1).astype(np.int8) - 1)
 
 
+@lru_cache(maxsize=4)
+def output_codes(vocabulary: int, seed: int) -> np.ndarray:
+    """The signs that are copied, float32 (vocabulary, CODE - 2)."""
+    return token_codes(vocabulary, seed)[:, : CODE - 2].astype(np.float32)
+
+
 def orders(design: Design) -> list[np.ndarray]:
     """How each hashing layer reorders the signs of the earlier n-gram, so that the order of tokens counts."""
     rng = np.random.default_rng([design.seed, 1])

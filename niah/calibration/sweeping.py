@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from niah import runner
+from niah import plan, runner
 from niah.calibration import checkpoint, expected, files, verify
 from niah.calibration.design import design
 from niah.config import Run
@@ -27,6 +27,7 @@ from niah.units import format_length
 STEP_NATS = 0.5
 _FIRST_NATS, _LAST_NATS = 3.0, 24.0
 _REPEATS = 2
+_MAX_TOKENS = 12
 _ALIASES = {"fp8_e4m3": "fp8", "bfloat16": "bf16"}
 EXACT = "exact"
 
@@ -85,27 +86,46 @@ def thresholds(shares: Sequence[Share]) -> list[Threshold]:
     return made
 
 
-def measure(run: Run, console: Console) -> list[Share]:
-    """Strengths rise until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic."""
+def measure(run: Run, console: Console, place: Path) -> list[Share]:
+    """Strengths rise until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic.
+
+    Each level is on disk before the next: the same command continues from ``place``.
+    """
     lengths = sorted(set(run.ctx.lengths))
-    base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats))
-    shares = list(_rising(lambda nats: _exactly(base, nats), EXACT, console))
+    task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
+    base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
+    identity = plan.fingerprint({"config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT})
+    stored = json.loads(place.read_text()) if place.is_file() else {}
+    if stored and stored.get("identity") != identity:
+        raise NiahError(f"{place}: holds margins under other settings; expected the same command; take another out=")
+    shares = [Share(**one) for one in stored.get("shares", ())]
+
+    def rising(at, name: str, first: float) -> None:
+        for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
+            shares.extend(new)
+            content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
+            place.write_text(json.dumps(content, indent=1))
+
+    rising(lambda nats: _exactly(base, nats), EXACT, _FIRST_NATS)
     lowest = min(share.nats for share in shares if share.found)
     for kv in run.kv.each():
         one = dataclasses.replace(base, kv=kv)
         # no engine beats exact arithmetic by more than chance
-        shares += _rising(lambda nats, one=one: _measured(one, nats), kv.name, console, lowest - STEP_NATS)
+        rising(lambda nats, one=one: _measured(one, nats), kv.name, lowest - STEP_NATS)
     return shares
 
 
-def _rising(at, name: str, console: Console, first: float = _FIRST_NATS) -> Iterator[Share]:
+def _rising(at, name: str, console: Console, first: float, known: Sequence[Share]) -> Iterator[list[Share]]:
+    """The shares of each level that is not known yet."""
     complete = 0
     for nats in np.arange(first, _LAST_NATS + STEP_NATS, STEP_NATS):
-        found = at(float(nats))
-        yield from (Share(name, length, float(nats), *counts) for length, counts in found.items())
-        told = ", ".join(f"{format_length(length)} {hits}/{total}" for length, (hits, total) in found.items())
+        level = [share for share in known if share.nats == nats]
+        if not level:
+            level = [Share(name, length, float(nats), *counts) for length, counts in at(float(nats)).items()]
+            yield level
+        told = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
         console.note(f"{name}, needle of {nats:g} nats: {told}")
-        complete = complete + 1 if all(hits == total for hits, total in found.values()) else 0
+        complete = complete + 1 if all(share.found == share.trials for share in level) else 0
         if complete == 2:
             return
 
@@ -184,14 +204,11 @@ def tell(config, out: str) -> int:
     from niah.report import margin as chart
 
     run, console = build(config), Console()
-    shares = measure(run, console)
-    found = thresholds(shares)
-    for line in table(found):
-        console.say(line)
     folder = Path(out or "outputs/margin")
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"shares": [dataclasses.asdict(share) for share in shares], "thresholds": [dataclasses.asdict(one) for one in found]}
-    (folder / "margin.json").write_text(json.dumps(content, indent=1))
+    found = thresholds(measure(run, console, folder / "margin.json"))
+    for line in table(found):
+        console.say(line)
     for path in chart.draw(found, run.engine.name, folder, run.report):
         console.say(f"picture: {path}")
     return 0
