@@ -8,7 +8,7 @@ and rounding does not: what an engine needs beyond exact arithmetic is its noise
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ _REPEATS = 2
 _MAX_TOKENS = 12
 _ALIASES = {"fp8_e4m3": "fp8", "bfloat16": "bf16"}
 EXACT = "exact"
+Counts = dict[int, tuple[int, int]]
+"""(found, tried) by length."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,13 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
         raise NiahError(f"{place}: holds margins under other settings; expected the same command; take another out=")
     shares = [Share(**one) for one in stored.get("shares", ())]
 
-    def rising(at, name: str, first: float) -> None:
+    def rising(at: Callable[[float], Counts], name: str, first: float) -> None:
         for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
             shares.extend(new)
             content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
             place.write_text(json.dumps(content, indent=1))
 
-    rising(lambda nats: _exactly(base, nats), EXACT, _FIRST_NATS)
+    rising(_Exact(base), EXACT, _FIRST_NATS)
     lowest = min(share.nats for share in shares if share.found)
     for kv in run.kv.each():
         one = dataclasses.replace(base, kv=kv)
@@ -115,7 +117,7 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     return shares
 
 
-def _rising(at, name: str, console: Console, first: float, known: Sequence[Share]) -> Iterator[list[Share]]:
+def _rising(at: Callable[[float], Counts], name: str, console: Console, first: float, known: Sequence[Share]) -> Iterator[list[Share]]:
     """The shares of each level that is not known yet."""
     complete = 0
     for nats in np.arange(first, _LAST_NATS + STEP_NATS, STEP_NATS):
@@ -130,36 +132,28 @@ def _rising(at, name: str, console: Console, first: float, known: Sequence[Share
             return
 
 
-def _exactly(base: Run, nats: float) -> dict[int, tuple[int, int]]:
-    """Found and tried by length, in float64."""
-    recipe = _recipe(base)
-    circuit = checkpoint.circuit(design(f"margin@nats={nats}"), recipe.tokenizer)
-    counts: dict[int, tuple[int, int]] = {}
-    for trial in recipe.trials:
-        built = _built(recipe, trial)
-        ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
-        text = recipe.tokenizer.decode([token for token in ids if token != circuit.stop])
-        hit = judge(text, built.problem, base.scorer, "stop")[0].value == 1
-        found, total = counts.get(trial.length, (0, 0))
-        counts[trial.length] = found + hit, total + 1
-    return counts
+class _Exact:
+    """Found and tried by length, in float64; the prompts are the same at every level."""
+
+    def __init__(self, base: Run):
+        self._scorer = base.scorer
+        self._recipe = Recipe(base)
+        self._built = {trial: self._recipe.build(trial) for trial in self._recipe.trials}
+
+    def __call__(self, nats: float) -> Counts:
+        tokenizer = self._recipe.tokenizer
+        circuit = checkpoint.circuit(design(f"margin@nats={nats}"), tokenizer)
+        counts: Counts = {}
+        for trial, built in self._built.items():
+            ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
+            text = tokenizer.decode([token for token in ids if token != circuit.stop])
+            hit = judge(text, built.problem, self._scorer, "stop")[0].value == 1
+            found, total = counts.get(trial.length, (0, 0))
+            counts[trial.length] = found + hit, total + 1
+        return counts
 
 
-_RECIPES: dict[int, tuple[Run, Recipe, dict]] = {}
-
-
-def _recipe(base: Run) -> Recipe:
-    return _RECIPES.setdefault(id(base), (base, Recipe(base), {}))[1]
-
-
-def _built(recipe: Recipe, trial):
-    _, _, built = _RECIPES[id(recipe.run)]
-    if trial.index not in built:
-        built[trial.index] = recipe.build(trial)
-    return built[trial.index]
-
-
-def _measured(base: Run, nats: float) -> dict[int, tuple[int, int]]:
+def _measured(base: Run, nats: float) -> Counts:
     """The same by the engine, with a checkpoint of its own that does not outlive it."""
     own, source = files.tokenizer(base.model)
     with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
@@ -168,7 +162,7 @@ def _measured(base: Run, nats: float) -> dict[int, tuple[int, int]]:
         model = dataclasses.replace(base.model, path=str(folder))
         resolved = {**base.resolved, "model": {**base.resolved["model"], "path": str(folder)}}
         run = dataclasses.replace(base, model=model, resolved=resolved, outputs=place, name="margin")
-        rows = runner.run(run, _Quiet(console_of=run)).rows
+        rows = runner.run(run, _Quiet()).rows
     if broken := [row for row in rows if row.score is None]:
         raise NiahError(f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}")
     return {
@@ -179,9 +173,6 @@ def _measured(base: Run, nats: float) -> dict[int, tuple[int, int]]:
 
 class _Quiet(Console):
     """Progress of the many short runs of a sweep is the sweep's to tell."""
-
-    def __init__(self, console_of: Run):
-        super().__init__()
 
     def note(self, text: str) -> None:
         pass
