@@ -4,7 +4,6 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from niah import planner, planning, runner
