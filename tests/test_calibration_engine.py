@@ -74,6 +74,7 @@ def test_run_verifies_its_engine_first(place):
 @pytest.mark.parametrize(("fault", "kv", "name", "evidence"), [
     ("block", "bf16", diagnose.BLOCK, "trials), those at"),
     ("positions", "bf16", diagnose.POSITIONS, "every answer begins right and then strays"),
+    ("prefill_positions", "bf16", diagnose.POSITIONS, "all that is lost lies across the border of two steps of 256 tokens"),
     ("scale", "fp8", diagnose.SCALE, "under fp8_e4m3 from their first token on, none of"),
 ])
 def test_a_planted_fault_is_caught_and_named(place, fault, kv, name, evidence):

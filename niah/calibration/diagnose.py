@@ -69,11 +69,9 @@ def diagnose(
         if control:
             return Fault(POSITIONS, f"{share}, under bfloat16 too, at every length and depth: no token finds the one before it")
         return Fault(UNKNOWN, f"{share}, at every length and depth")
-    if chunk and all(trial.crosses(chunk, ngram) for trial in wrong) and not any(
-        trial.is_expected and trial.is_predicted and trial.crosses(chunk, ngram) for trial in trials
-    ):
+    if chunk and all(trial.crosses(chunk, ngram) for trial in wrong):
         places = ", ".join(f"{trial.source:,}" for trial in wrong[:4])
-        return Fault(POSITIONS, f"what lies across the border of two steps of {chunk} tokens is lost, and nothing else ({share}, answers at {places})")
+        return Fault(POSITIONS, f"all that is lost lies across the border of two steps of {chunk} tokens ({share}, answers at {places})")
     if (found := _block(trials, wrong)) is not None:
         return found
     lengths = sorted({trial.length for trial in wrong})
