@@ -40,6 +40,9 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
             left.plot(x, half, label=label, **look)
             up = [max(0.0, (one.all if one.all is not None else one.half) - one.half) for one in own.values()]
             left.errorbar(x, half, yerr=[[0] * len(x), up], fmt="none", ecolor=colour, elinewidth=0.9, capsize=2.5)
+            for place, one in zip(x, own.values(), strict=True):
+                if one.all is None:
+                    left.annotate("never all", (place, one.half), (0, 7), textcoords="offset points", color=colour, fontsize=7, ha="center")
             if name != "exact":
                 known = {length: one.all - exact[length] for length, one in own.items() if None not in (one.all, exact.get(length))}
                 right.plot([lengths.index(length) + shift for length in known], [*known.values()], label=label, **look)
