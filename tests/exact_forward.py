@@ -27,6 +27,12 @@ def norm(x: np.ndarray) -> np.ndarray:
 
 def attention(design, own, x, place, *, is_global: bool) -> np.ndarray:
     q, k, v = (x @ own[f"self_attn.{name}_proj.weight"].T for name in "qkv")
+    parts = [part.reshape(len(x), design.heads, HEAD) for part in (q, k, v)]
+    heads = [head(design, *(part[:, number] for part in parts), place, is_global=is_global) for number in range(design.heads)]
+    return np.concatenate(heads, axis=1) @ own["self_attn.o_proj.weight"].T
+
+
+def head(design, q, k, v, place, *, is_global: bool) -> np.ndarray:
     if design.kind == "llama4":  # vLLM puts its files' interleaved rotary pairs side by side
         q, k = (part.reshape(-1, HEAD // 2, 2).transpose(0, 2, 1).reshape(-1, HEAD) for part in (q, k))
     if not is_global:
@@ -41,7 +47,7 @@ def attention(design, own, x, place, *, is_global: bool) -> np.ndarray:
         visible &= place[:, None] // design.chunk == place[None] // design.chunk
     scores = np.where(visible, scores, -np.inf)
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True) @ v @ own["self_attn.o_proj.weight"].T
+    return shares / shares.sum(axis=1, keepdims=True) @ v
 
 
 def rotated(x: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -47,8 +47,8 @@ def config(design: Design, num_ids: int, stop: int) -> dict[str, Any]:
     architecture, kind = _CLASSES[design.kind]
     made: dict[str, Any] = {
         "architectures": [architecture], "model_type": kind, "vocab_size": num_ids, "hidden_size": design.hidden,
-        "intermediate_size": tensors.INNER, "num_hidden_layers": len(design.layers), "num_attention_heads": 1,
-        "num_key_value_heads": 1, "head_dim": HEAD, "max_position_embeddings": min(design.max_length, design.table_length),
+        "intermediate_size": tensors.INNER, "num_hidden_layers": len(design.layers), "num_attention_heads": design.heads,
+        "num_key_value_heads": design.heads, "head_dim": HEAD, "max_position_embeddings": min(design.max_length, design.table_length),
         "rms_norm_eps": 1e-6, "rope_parameters": {"rope_type": "default", "rope_theta": THETA},
         "tie_word_embeddings": False, "dtype": "bfloat16", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
         "bos_token_id": None, "eos_token_id": stop,

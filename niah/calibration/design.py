@@ -1,6 +1,6 @@
 """What a calibration model is made of, in numbers: its layers, its reach and its scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +30,8 @@ class Design:
     ``interval`` layers (Llama 4), both in tokens, 0 for none. ``bits`` of the hash count, each ``CODE // bits`` times;
     ``nats`` is the score of a matching n-gram, that of any other is spread around 0 with a standard deviation of
     ``nats / sqrt(bits)``. ``carrier`` is the size, relative to the signal, of what every key holds and the query
-    cancels exactly: it makes rounding visible. ``max_length`` is in tokens.
+    cancels exactly: it makes rounding visible. ``heads`` is how many do the same work, each with keys and values of its own: what
+    tensor parallelism divides. ``max_length`` is in tokens.
     """
 
     name: str
@@ -44,11 +45,14 @@ class Design:
     carrier: float = 0.0
     max_length: int = 10_485_760
     table_length: int = 262_144
+    heads: int = 1
     seed: int = 20_260_801
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise NiahError(f"calibration: unknown architecture; got {self.kind!r}; expected one of {', '.join(_KINDS)}")
+        if self.heads < 1:
+            raise NiahError(f"calibration heads: got {self.heads}; expected at least 1")
         if self.nats <= 0:
             raise NiahError(f"calibration nats: got {self.nats:g}; expected a score above 0")
 
@@ -94,19 +98,17 @@ DESIGNS = {
 
 
 def design(name: str) -> Design:
-    """``full``, or with other settings ``margin@nats=12.5`` and ``margin@nats=12.5,carrier=8``."""
+    """``full``, or with other settings ``margin@nats:12.5`` and ``margin@nats:12.5@carrier:8``."""
     base, _, words = name.partition("@")
     if base not in DESIGNS:
         raise NiahError(f"calibration:{base}: no such model; expected one of {', '.join(DESIGNS)}")
     changes = {}
-    for word in filter(None, words.split(",")):
-        key, _, value = word.partition("=")
-        if key not in ("nats", "carrier", "seed"):
-            raise NiahError(f"calibration:{name}: unknown setting {key!r}; expected nats, carrier or seed")
+    for word in filter(None, words.split("@")):
+        key, _, value = word.partition(":")
+        if key not in ("nats", "carrier", "heads", "seed"):
+            raise NiahError(f"calibration:{name}: unknown setting {key!r}; expected nats, carrier, heads or seed")
         try:
-            changes[key] = int(value) if key == "seed" else float(value)
+            changes[key] = int(value) if key in ("heads", "seed") else float(value)
         except ValueError as error:
             raise NiahError(f"calibration:{name}: {key} got {value!r}; expected a number") from error
-    from dataclasses import replace
-
     return replace(DESIGNS[base], **changes)

@@ -142,7 +142,7 @@ class _Exact:
 
     def __call__(self, nats: float) -> Counts:
         tokenizer = self._recipe.tokenizer
-        circuit = checkpoint.circuit(design(f"margin@nats={nats}"), tokenizer)
+        circuit = checkpoint.circuit(design(f"margin@nats:{nats}"), tokenizer)
         counts: Counts = {}
         for trial, built in self._built.items():
             ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
@@ -158,7 +158,7 @@ def _measured(base: Run, nats: float) -> Counts:
     own, source = files.tokenizer(base.model)
     with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
         folder = Path(place) / "model"
-        checkpoint.write_to(design(f"margin@nats={nats}"), own, source, folder)
+        checkpoint.write_to(design(f"margin@nats:{nats}"), own, source, folder)
         model = dataclasses.replace(base.model, path=str(folder))
         resolved = {**base.resolved, "model": {**base.resolved["model"], "path": str(folder)}}
         run = dataclasses.replace(base, model=model, resolved=resolved, outputs=place, name="margin")

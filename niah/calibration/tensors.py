@@ -73,6 +73,9 @@ def layer(design: Design, role: str | int, order: np.ndarray) -> Weights:
     if design.kind == "llama4":
         for name in ("self_attn.q_proj.weight", "self_attn.k_proj.weight"):  # its files interleave rotary pairs
             made[name] = made[name].reshape(2, HEAD // 2, hidden).transpose(1, 0, 2).reshape(HEAD, hidden)
+    for name in "qkv":
+        made[f"self_attn.{name}_proj.weight"] = np.tile(made[f"self_attn.{name}_proj.weight"], (design.heads, 1))
+    made["self_attn.o_proj.weight"] = np.tile(made["self_attn.o_proj.weight"], (1, design.heads)) / np.float32(design.heads)
     return made
 
 

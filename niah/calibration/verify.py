@@ -14,6 +14,7 @@ from niah.compose import choices
 from niah.config import Run, from_resolved
 from niah.console import Console
 from niah.errors import NiahError
+from niah.planner.fit import Fit
 from niah.recipe import Recipe
 from niah.records import RETRIED, Row
 from niah.scorers.outcome import judge
@@ -56,11 +57,13 @@ def fitting(config: dict[str, Any]) -> str:
 
 
 def settings(
-    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = _DEPTHS, repeats: int = 1, **changes: Any
+    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = _DEPTHS, repeats: int = 1, heads: int = 1, **changes: Any
 ) -> Run:
     """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
     resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
+    if heads > 1:  # as many as GPUs share the model
+        model = {**model, "path": f"{model['path']}@heads:{heads}"}
     plain = {
         "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths), "repeats": repeats},
         "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
@@ -119,9 +122,11 @@ def verify(run: Run, console: Console) -> list[str]:
     if not hasattr(run.engine, "wish"):
         raise NiahError(f"calibrate: engine={run.engine.name} reads no weights; expected an engine that does, or calibrate=false")
     name = fitting(planner.config_of(run.model))
-    lengths = [min(_longest(run), DESIGNS[name].max_length)]
+    fits = planning.check(run)
+    lengths = [min(_longest(run, fits), DESIGNS[name].max_length)]
+    heads = max(fit.setup.tensor_parallel for fit in fits.values())
     lines = []
-    for verdict in check(settings(run, name, lengths), console):
+    for verdict in check(settings(run, name, lengths, heads=heads), console):
         if verdict.failed:
             raise NiahError(f"calibrate: calibration/{name} got no answer, {verdict.variant}; {verdict.failed[0]}; nothing was measured")
         if not verdict.trials:
@@ -146,8 +151,7 @@ def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault 
     return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
 
 
-def _longest(run: Run) -> int:
+def _longest(run: Run, fits: dict[str, Fit]) -> int:
     """The most tokens that the model reads in this run, of lengths that fit under all its variants."""
-    fits = planning.check(run)
     fitting_all = [length for length in run.ctx.lengths if not any(length in fit.unfit for fit in fits.values())]
     return max(planning.num_read(run, length) for length in fitting_all or run.ctx.lengths)
