@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from niah import __version__, compose, usage
 from niah.errors import NiahError
 
-_VERBS = ("run", "plan", "prepare", "build", "power", "report", "compare", "crosscheck", "rag", "show", "serve-check")
+_VERBS = (
+    "run", "plan", "prepare", "build", "power", "calibrate", "report", "compare", "crosscheck", "rag", "show", "serve-check",
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,8 +27,9 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         verb = arguments.pop(0) if arguments and arguments[0] in _VERBS else "run"
         verbs = {
-            "run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "power": _power, "report": _report,
-            "compare": _compare, "crosscheck": _crosscheck, "rag": _rag, "show": _show, "serve-check": _serve_check,
+            "run": _run, "plan": _plan, "prepare": _prepare, "build": _build, "power": _power, "calibrate": _calibrate,
+            "report": _report, "compare": _compare, "crosscheck": _crosscheck, "rag": _rag, "show": _show,
+            "serve-check": _serve_check,
         }
         return verbs[verb](arguments)
     except NiahError as error:
@@ -57,6 +60,11 @@ def _measure(config, started: float) -> int:
     from niah import runner
 
     console = Console()
+    if settings.calibrate:
+        from niah.calibration import verify
+
+        for line in verify.verify(settings, console):
+            console.say(line)
     summary = runner.run(settings, console)
     from niah.records import RETRIED
     from niah.report import table
@@ -216,6 +224,26 @@ def _power(overrides: list[str]) -> int:
         return 0
 
     return compose.run(compose.adapted([word for word in overrides if word not in own]), tell)
+
+
+def _calibrate(arguments: list[str]) -> int:
+    options, rest = _options({"out": "", "models": "", "tokenizer": ""}, arguments)
+    from niah.calibration import telling
+
+    if rest and os.path.isdir(rest[0]):
+        paths, _ = _folder_arguments("calibrate", rest)
+        for line in telling.check(paths):
+            print(line, flush=True)
+        return 0
+    if rest:
+        _restart_with_environment(rest)
+        from niah.calibration import sweeping
+
+        return compose.run(compose.adapted(sweeping.words(rest)), lambda config: sweeping.tell(config, options["out"]))
+    names = [name for name in options["models"].strip("[]").replace(" ", "").split(",") if name]
+    for line in telling.write(names, options["out"], options["tokenizer"]):
+        print(line, flush=True)
+    return 0
 
 
 def _show(arguments: list[str]) -> int:

@@ -41,7 +41,7 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
     here = here or machine.resolve(Hardware(), known)
-    read = {length: _num_read(run, length) for length in run.ctx.lengths if length not in above}
+    read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
         if hasattr(arm.engine, "fit"):  # an engine that plans its memory itself
@@ -63,13 +63,13 @@ def _above_limit_of_server(run: Run, above: dict[int, str]) -> dict[int, str]:
         )
     server = run.engine.ask()
     server.check_cache(run.kv.dtype)
-    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and _num_read(run, n) > server.max_length}
+    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and num_read(run, n) > server.max_length}
     if unfit and len(above | unfit) == len(set(run.ctx.lengths)):
         raise NiahError(f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it with a larger limit")
     return unfit
 
 
-def _num_read(run: Run, length: int) -> int:
+def num_read(run: Run, length: int) -> int:
     """About how many tokens the model reads of a context, before there is a tokenizer to count the question."""
     if run.reader.reads_all:
         return length
@@ -122,7 +122,7 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
     if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
         raise NiahError(f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself")
-    read = None if run.reader.reads_all else {length: _num_read(run, length) for length in run.ctx.lengths}
+    read = None if run.reader.reads_all else {length: num_read(run, length) for length in run.ctx.lengths}
     made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"

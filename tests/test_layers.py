@@ -23,7 +23,7 @@ ONLY_IN = {
     "wordllama": ("readers/embedders.py",),
     "sentence_transformers": ("readers/embedders.py", "readers/rerank.py"),
     "faiss": ("readers/hnsw.py",),
-    "torch": ("weights.py", "engines/exact.py", "engines/transformers"),
+    "torch": ("weights.py", "engines/exact.py", "engines/transformers", "calibration/checkpoint.py"),
     "httpx2": ("engines/openai_http.py",),
 }
 LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")

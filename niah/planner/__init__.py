@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from niah.calibration import files as calibration
 from niah.errors import NiahError
 from niah.model import Model
 from niah.plan import Ladder
@@ -36,6 +37,8 @@ def config_of(model: Model) -> dict[str, Any]:
             names = ", ".join(sorted(one.stem for one in file.parent.glob("*.json")))
             raise NiahError(f"model.architecture: got {model.architecture!r}; expected one of {names}")
         return json.loads(file.read_text(encoding="utf-8"))
+    if model.path.startswith(calibration.SCHEME):
+        return calibration.config(model)
     from niah import weights
 
     return weights.resolve(model).config
