@@ -1,5 +1,6 @@
 # make run    measure the embedded default (make run ARGS="model=... ctx=...")
 # make test   the tests; make test-all adds those that take minutes and, on a GPU machine, those that need one
+# make test-container   builds and runs the container images without Docker (needs root and Debian's buildah, podman, debootstrap)
 # make setup  only the environment: .venv with the engine that fits this machine
 
 SHELL := /bin/bash
@@ -12,7 +13,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := run
-.PHONY: run setup test test-all lint clean
+.PHONY: run setup test test-all test-container lint clean
 
 run: $(STAMP)
 	@$(BIN)/python -m niah $(ARGS)
@@ -24,6 +25,9 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-container:
+	bash tests/container.sh
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check niah tests benchmarks

@@ -13,16 +13,20 @@ from niah.records import Completion, Prompt, Row
 
 @dataclass(frozen=True)
 class Control:
-    """A trial asked again: answers, and log-probabilities of the right answer, with and without the cache."""
+    """A trial asked again: answers, and log-probabilities of the right answer, with and without the cache.
+
+    ``error`` says why there is no second answer; then ``is_same`` is None and nothing is compared.
+    """
 
     variant: str
     trial: int
     num_cached_tokens: int | None
-    is_same: bool
+    is_same: bool | None
     response: str
     cold_response: str
     logprob: float | None
     cold_logprob: float | None
+    error: str | None = None
 
 
 def chosen(rows: Sequence[Row], share: float, done: Sequence[dict[str, Any]], variant: str) -> list[Row]:
@@ -35,7 +39,7 @@ def chosen(rows: Sequence[Row], share: float, done: Sequence[dict[str, Any]], va
     if not share or not cached:
         return []
     wanted = max(1, ceil(share * len(own)))
-    asked = {control["trial"] for control in done if control["variant"] == variant}
+    asked = {control["trial"] for control in done if control["variant"] == variant and not control.get("error")}
     ordered = sorted(cached, key=lambda row: hashlib.sha256(row.prompt_sha256.encode()).digest())
     return [row for row in ordered[:wanted] if row.trial not in asked]
 
@@ -52,6 +56,7 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
     for index, result in session.generate(prompts()):
         row = of_row[index]
         if not isinstance(result, Completion):
+            yield Control(row.variant, index, row.num_cached_tokens, None, row.response, "", row.logprob, None, result.message)
             continue
         cold = None if result.grade is None else round(result.grade.logprob, 6)
         yield Control(
@@ -61,6 +66,11 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
 
 def told(controls: Sequence[dict[str, Any]]) -> str:
     """One sentence about all controls of a run; empty without any."""
+    failed = [control for control in controls if control.get("error")]
+    controls = [control for control in controls if not control.get("error")]
+    if failed:
+        lost = f"control without prefix cache: {len(failed)} failed ({failed[-1]['error']})"
+        return f"{lost}; {told(controls)}" if controls else lost
     if not controls:
         return ""
     different = [control for control in controls if not control["is_same"]]

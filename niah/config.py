@@ -32,13 +32,13 @@ from niah.units import parse_length
 
 _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
 _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
-PLACE_ONLY = ("name", "outputs", "report", "hardware")
+PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
 """Keys that decide where results go and how they look, never what they are."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One config. ``resolved`` is the same as plain data, every default spelled out."""
+    """One config. With ``calibrate`` a model whose answers are known runs first. ``resolved`` is the same as plain data, every default spelled out."""
 
     name: str | None
     outputs: str
@@ -53,6 +53,7 @@ class Run:
     kv: KVCache
     report: ReportSettings
     hardware: Hardware
+    calibrate: bool
     resolved: dict[str, Any] = field(repr=False)
 
     @property
@@ -99,6 +100,9 @@ def build(config: DictConfig) -> Run:
             else:
                 raise NiahError(f"{key}: got {value!r}; expected {kind.__name__}")
         parts[key] = resolved[key] = value
+    parts["calibrate"] = resolved["calibrate"] = plain.get("calibrate", False)  # runs stored before there was any
+    if not isinstance(parts["calibrate"], bool):
+        raise NiahError(f"calibrate: got {parts['calibrate']!r}; expected true or false")
     if parts["name"] is not None and not re.fullmatch(r"[\w+=,@-][\w.+=,@-]*", parts["name"]):
         raise NiahError(f"name: got {parts['name']!r}; expected one folder name of letters, digits and .+=,@_-")
     return Run(**parts, resolved=resolved)

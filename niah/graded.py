@@ -12,17 +12,24 @@ from niah.records import Forced, Problem
 from niah.tokens import Tokenizer
 
 
-def forced(tokenizer: Tokenizer, problem: Problem, *, begun: bool) -> Forced | None:
+def forced(tokenizer: Tokenizer, problem: Problem, *, begun: bool, max_tokens: int) -> Forced | None:
     """The beginning of the answer and the first target; None for a task without one.
 
-    ``begun``: the prompt holds the beginning of the answer already.
+    ``begun``: the prompt holds the beginning of the answer already. ``max_tokens`` is the room after the prompt, of
+    which an engine writes one token itself: where the beginning does not fit, the target goes alone, and where that
+    does not fit either it is None.
     """
     if not problem.targets:
         return None
     prefix = problem.answer_prefix.strip()
-    lead = "" if begun else prefix
     space = "" if not prefix or is_open(prefix[-1]) else " "
+    lead = "" if begun else prefix
     ids, start = _after(tokenizer, lead, space + problem.targets[0])
+    if lead and len(ids) >= max_tokens:
+        lead = ""
+        ids, start = _after(tokenizer, lead, space + problem.targets[0])
+    if len(ids) >= max_tokens:
+        return None
     rivals = set()
     for text in problem.distractors:
         other, _ = _after(tokenizer, lead, space + text)

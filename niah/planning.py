@@ -37,14 +37,17 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     above = plan.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
     if hasattr(run.engine, "ask"):
         return {arms[0].name: Fit(Setup(), above | _above_limit_of_server(run, above), is_known=False)}
-    if not hasattr(run.engine, "wish"):
+    if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
     here = here or machine.resolve(Hardware(), known)
-    read = {length: _num_read(run, length) for length in run.ctx.lengths if length not in above}
+    read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
-        found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
+        if hasattr(arm.engine, "fit"):  # an engine that plans its memory itself
+            found = arm.engine.fit(run.model, list(read.values()), arm.kv.dtype, here)
+        else:
+            found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
         unfit = {length: found.unfit[num] for length, num in read.items() if num in found.unfit}
         fits[arm.name] = replace(found, unfit=above | unfit)
     if all(one.refusal for one in fits.values()):
@@ -60,13 +63,13 @@ def _above_limit_of_server(run: Run, above: dict[int, str]) -> dict[int, str]:
         )
     server = run.engine.ask()
     server.check_cache(run.kv.dtype)
-    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and _num_read(run, n) > server.max_length}
+    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and num_read(run, n) > server.max_length}
     if unfit and len(above | unfit) == len(set(run.ctx.lengths)):
         raise NiahError(f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it with a larger limit")
     return unfit
 
 
-def _num_read(run: Run, length: int) -> int:
+def num_read(run: Run, length: int) -> int:
     """About how many tokens the model reads of a context, before there is a tokenizer to count the question."""
     if run.reader.reads_all:
         return length
@@ -89,10 +92,11 @@ def exactly(run: Run) -> Iterator[str]:
 
     hardware = machine.resolve(run.hardware, known_hardware())
     config = planner.config_of(run.model)
-    split = _wish(run).tensor_parallel or hardware.num_gpus
+    wish = _wish(run)
+    split, block = wish.tensor_parallel or hardware.num_gpus, wish.block_size or wish.chunk or Setup.block_size
     cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in planner.DTYPES]
-    room = estimate.available_bytes(hardware) - memory.ENGINE_BYTES
-    questions = [exact.Question(length, dtype, split, 16, memory.BATCH, room) for length, dtype in cells]
+    room = estimate.available_bytes(hardware, Setup(utilization=wish.utilization)) - memory.ENGINE_BYTES
+    questions = [exact.Question(length, dtype, split, block, wish.batch or wish.chunk or memory.BATCH, room) for length, dtype in cells]
     weights = exact.ask(config, questions[:1])[0]["parameter_bytes"]
     if weights >= room:
         raise NiahError(
@@ -110,10 +114,16 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     """Lines of the plan; with ``out`` a picture and the object are written there."""
     known = known_hardware()
     hardware = machine.resolve(run.hardware, known)
+    if hasattr(run.engine, "told"):
+        if form == "json" or out:
+            raise NiahError(f"plan engine={run.engine.name}: tells memory alone, as text; got {'out=' if out else 'format=json'}; leave it out")
+        yield from run.engine.told(run.model, run.ctx.lengths, run.kv.dtype, hardware)
+        return
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
     if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
         raise NiahError(f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself")
-    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run))
+    read = None if run.reader.reads_all else {length: num_read(run, length) for length in run.ctx.lengths}
+    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
     if form == "json":
@@ -121,7 +131,9 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     else:
         yield f"{title}: {made.cells[0].available / GIB:.1f} GiB of each for the engine"
         yield from table.lines(made)
-        longest = max(run.ctx.lengths)
+        longest = max(read.values()) if read else max(run.ctx.lengths)
+        if read:
+            yield f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; index and retrieval are not counted"
         if hasattr(run.engine, "wish"):
             own = serving.arguments(made.cells[0].setup, longest, _wish(run))
             yield f"engine arguments: {serving.told({**own, **run.model.arguments_at(longest), **run.engine.args})}"

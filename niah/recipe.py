@@ -162,7 +162,8 @@ class Recipe:
                 f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
                 f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
             )
-        forced = graded.forced(self.tokenizer, problem, begun=run.model.answer_prefix and not view.instruction)
+        begun = run.model.answer_prefix and not view.instruction
+        forced = graded.forced(self.tokenizer, problem, begun=begun, max_tokens=max_tokens)
         return Built(problem, stretch, built, view, replace(made, forced=forced))
 
     def num_read(self, trial: Trial) -> int:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from niah import environment, plan
-from niah.config import Run, flat
+from niah.config import PLACE_ONLY, Run, flat
 from niah.errors import NiahError
 from niah.recipe import Recipe
 from niah.store import RunFolder
@@ -35,7 +35,7 @@ def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder:
     """Raises NiahError with the keys that differ."""
     if stored["fingerprint"] == content["fingerprint"]:
         return
-    ignored = ("name", "outputs", "report", "hardware")
+    ignored = PLACE_ONLY
     old, new = (
         flat({**{k: v for k, v in c["config"].items() if k not in ignored}, "sources": c["sources"]})
         for c in (stored, content)

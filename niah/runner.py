@@ -86,38 +86,45 @@ def _measure(
     todo = [trial for trial in todo if trial.length not in fit.unfit]
     if not todo:
         return
-    sizes = {} if settings.reader.reads_all else {trial.length: recipe.num_read(trial) for trial in recipe.trials[::-1]}
+    sizes = {} if settings.reader.reads_all else {length: recipe.num_read(trial) for length, trial in {trial.length: trial for trial in todo}.items()}
     work = dict(zip(
         (trial.index for trial in todo),
         plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.get if sizes else None),
         strict=True,
     ))
     longest = recipe.max_read([trial for trial in recipe.trials if trial.length not in fit.unfit])
-    job = _job(settings, recipe, fit, longest, folder.path / "engine.log")
+    job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     with closing(_open(settings, job, folder)) as session:
         resume.check_same_server(record["engines"].get(arm.name), session.served, folder)
         _record(record, arm.name, session)
         folder.write_run(record)
-        begun = time.perf_counter()
+        begun, graded_seconds = time.perf_counter(), 0.0
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
         try:
             for answered in steps.answers(session, recipe, todo):
                 row = rows.finished(settings, arm.name, answered, session.served)
                 folder.append(row)
+                grade = getattr(answered.result, "grade", None)
+                graded_seconds += grade.seconds if grade else 0.0
                 progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
         finally:
             progress.close()
-            seconds = record["sessions"][-1].setdefault("trials_seconds", {})
-            seconds[arm.name] = round(time.perf_counter() - begun, 2)
+            _took(record, "trials", arm.name, time.perf_counter() - begun)
+            _took(record, "graded", arm.name, graded_seconds)
         _record(record, arm.name, session)
         if share := getattr(settings.engine, "cold_check", 0.0):
             begun = time.perf_counter()
             chosen = cold.chosen(folder.rows(), share, folder.controls(), arm.name)
             for control in cold.measure(session, recipe, chosen):
                 folder.append_control(asdict(control))
-            record["sessions"][-1].setdefault("control_seconds", {})[arm.name] = round(time.perf_counter() - begun, 2)
+            _took(record, "control", arm.name, time.perf_counter() - begun)
+
+
+def _took(record: dict[str, Any], what: str, variant: str, seconds: float) -> None:
+    """Notes what this session spent on a variant; the graded part is within that of the trials."""
+    record["sessions"][-1].setdefault(f"{what}_seconds", {})[variant] = round(seconds, 2)
 
 
 def _record(record: dict[str, Any], variant: str, session: Session) -> None:
@@ -126,7 +133,8 @@ def _record(record: dict[str, Any], variant: str, session: Session) -> None:
     record["engine"] = next(iter(record["engines"].values()))
 
 
-def _job(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
+def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
+    """What an engine is opened for, ``longest`` tokens at most."""
     model = settings.model
     return Job(
         files=recipe.files,

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from niah import store
+from niah import rebuild, store
 from niah.config import from_resolved
 from niah.errors import NiahError
-from niah.readers.full import Full
 from niah.recipe import Recipe
 from niah.records import Row
 from niah.units import format_length
@@ -24,20 +23,8 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
         raise NiahError(f"{folder.path}: no finished trial yet; run it first")
     row = _pick(rows, trial, path)
     recipe = Recipe(from_resolved(content["config"]))
-    numbered = {t.index: t for t in recipe.trials}
-    built = recipe.build(numbered[row.trial], Full() if row.route == "long" else None)
+    built = rebuild.built(path, content, recipe, row)
     prompt = built.prompt
-    if prompt.sha256 != row.prompt_sha256:
-        changed = [
-            name
-            for name in ("haystack", "tokenizer")
-            if content["sources"][f"{name}_sha256"] != recipe.sources()[f"{name}_sha256"]
-        ]
-        raise NiahError(
-            f"{path}: trial {row.trial} cannot be rebuilt: "
-            f"{' and '.join(changed) + ' changed since' if changed else 'this version builds another prompt'}; "
-            f"got sha256 {prompt.sha256[:16]}, expected {row.prompt_sha256[:16]}"
-        )
     decode = recipe.tokenizer.decode
     lines = [
         f"trial {row.trial} of {path}: length {format_length(row.length)}, depth {row.depth:g}% "

@@ -67,6 +67,16 @@ class TiktokenTokenizer:
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         return self._encoding.decode(np.asarray(ids).tolist())
 
+    @property
+    def num_ids(self) -> int:
+        return self._encoding.n_vocab
+
+    def decode_one(self, token: int) -> str:
+        try:
+            return self._encoding.decode([token])
+        except KeyError:  # ids between ranks and control tokens that nothing uses
+            return ""
+
     def reference(self, text: str) -> list[int]:
         return self._encoding.encode(self._normal(text), allowed_special="all")
 

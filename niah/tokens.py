@@ -52,6 +52,15 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str: ...
 
+    @property
+    def num_ids(self) -> int:
+        """One more than the largest id."""
+        ...
+
+    def decode_one(self, token: int) -> str:
+        """The text of one id, empty for an id without any."""
+        ...
+
     def reference(self, text: str) -> list[int]:
         """Ids as the model's own tokenizer gives them, control tokens parsed; for self-checks."""
         ...
@@ -105,6 +114,13 @@ class HuggingFaceTokenizer:
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         return self._full.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
+
+    @property
+    def num_ids(self) -> int:
+        return 1 + max(self._full.get_vocab(with_added_tokens=True).values())
+
+    def decode_one(self, token: int) -> str:
+        return self._full.decode([token], skip_special_tokens=False)
 
     def reference(self, text: str) -> list[int]:
         self._full.encode_special_tokens = False

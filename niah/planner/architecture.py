@@ -75,12 +75,16 @@ class Architecture:
         return inside + (self.head_parameters or self.embedding_parameters)
 
 
+class UnknownArchitectureError(NiahError):
+    """The plan cannot count this model; vLLM may still run it."""
+
+
 def read(config: Mapping[str, Any], where: str) -> Architecture:
-    """The architecture of a config.json. Raises NiahError for one that is not known here."""
+    """The architecture of a config.json. Raises UnknownArchitectureError for one that is not known here."""
     text = {**config, **config.get("text_config", {})}
     kind = str(text.get("model_type", "")).removesuffix("_text")
     if kind not in KNOWN:
-        raise NiahError(
+        raise UnknownArchitectureError(
             f"{where}: architecture {kind or 'without model_type'!r} is not known to the fast plan; expected one of "
             f"{', '.join(KNOWN)}; take exact=true, which asks vLLM itself"
         )

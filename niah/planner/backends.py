@@ -21,6 +21,9 @@ _GPUS = (8, 9, 10, 12)
 DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6", *_TURBOQUANT)
 """KV-cache dtypes that niah knows by vLLM's names; fp8 is fp8_e4m3."""
 
+ELSEWHERE_KEPT = ("float32", "hqq_int8", "hqq_int4", "hqq_int2", "quanto_int4", "quanto_int2")
+"""Caches that engine=transformers alone has (planner/whole.py)."""
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -125,6 +128,8 @@ def refusal(architecture: Architecture, dtype: str, backend: str | None, capabil
     dtype = plain(dtype)
     if _LLAMACPP.fullmatch(dtype):
         return f"kv.dtype: {dtype} is llama.cpp's; expected vLLM's own, as bfloat16 or fp8_e4m3; engine=openai measures a server that has it"
+    if dtype in ELSEWHERE_KEPT:
+        return f"kv.dtype: {dtype} is a cache of engine=transformers; vLLM keeps one of {', '.join(name for name in DTYPES if name != 'float16')}"
     if dtype not in DTYPES:
         return ""  # a newer vLLM may know it
     able = serving(architecture, dtype, capability)

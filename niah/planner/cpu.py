@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from niah.errors import NiahError
 from niah.planner import architecture, memory
 from niah.planner.architecture import Architecture
 from niah.planner.memory import Setup
 
-CHUNK = 256
+CHUNK = 128
 """Tokens of a step and of a block: alike, so that cached and cold prompts compute the same."""
 _LATENT_BLOCK, _LATENT_BATCH = 16, 2048
 _MIB = 2**20
 
 
 def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
-    """How a model is served: blocks of 256 tokens, one of them a step.
+    """How a model is served: blocks of 128 tokens, one of them a step.
 
     Latent attention (MLA) is read whole, in blocks of 16 and without prefix caching, where the processor has
     no AMX (vLLM 0.32, platforms/cpu.py).
@@ -43,7 +42,7 @@ def _of_one_prompt(config: Mapping[str, Any], max_length: int, kv_cache_dtype: s
     """Bytes of the longest prompt; for architectures and dtypes that the plan does not know, an upper bound."""
     try:
         shape = architecture.read(config, "config.json")
-    except NiahError:
+    except architecture.UnknownArchitectureError:
         return _upper_bound(config, max_length, kv_cache_dtype)
     if kv_cache_dtype not in memory.COUNTED_DTYPES:
         return _upper_bound(config, max_length, kv_cache_dtype)

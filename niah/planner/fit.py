@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from niah.errors import NiahError
 from niah.model import Model
 from niah.planner import architecture, config_of, estimate, memory, serving
 from niah.planner.architecture import Architecture
@@ -12,7 +11,7 @@ from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.units import format_length
 
-_CPU_ENGINE_SHARE = 0.85
+CPU_ENGINE_SHARE = 0.85
 """Of the machine's memory: the rest is Python's, the tokenizer's and the haystack's."""
 
 
@@ -37,15 +36,13 @@ def check(
     """Raises NiahError for what vLLM would refuse."""
     try:
         shape = architecture.read(config_of(model), f"model.path={model.path}")
-    except NiahError as error:
-        if "is not known to the fast plan" not in str(error):
-            raise
+    except architecture.UnknownArchitectureError:
         return Fit(serving.unplanned(hardware, wish, cache_dtype), {}, is_known=False)
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
     if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
         return Fit(setup, {}, is_known=False)
     on_gpu = bool(hardware.capability)
-    available = estimate.available_bytes(hardware, setup) if on_gpu else int(hardware.memory_gib * GIB * _CPU_ENGINE_SHARE)
+    available = estimate.available_bytes(hardware, setup) if on_gpu else int(hardware.memory_gib * GIB * CPU_ENGINE_SHARE)
     unfit = {}
     for length in sorted(set(lengths)):
         need = memory.need(shape, setup, length)

@@ -51,8 +51,9 @@ def draw(title: str, lines: Sequence[Line], lengths: Sequence[int], unfit: Seque
             axes.text((first + last) / 2, 1.075, "the full context does not fit", ha="center", va="bottom", fontsize=7, color=style.INK)
         drawn = [(line, look) for line, look in zip(lines, looks([(x.label, x.reader) for x in lines]), strict=True)]
         retrieving = sum(line.reader not in REFERENCES for line in lines)
-        for number, (line, look) in enumerate(drawn):
-            shift = 0.07 * (number - (len(lines) - 1) / 2)  # lines that coincide stay apart
+        apart = [line for line in lines if line.reader not in ("oracle", "none")]  # those with intervals, which would hide each other
+        for line, look in drawn:
+            shift = min(0.07, 0.5 / len(apart)) * (apart.index(line) - (len(apart) - 1) / 2) if line in apart else 0.0
             _line(axes, line, look, place, shift, has_band=line.reader == "full" or (line.reader not in REFERENCES and retrieving <= _BANDS))
         axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
         axes.set_xlim(-0.5, len(lengths) - 0.5)
@@ -63,7 +64,7 @@ def draw(title: str, lines: Sequence[Line], lengths: Sequence[int], unfit: Seque
         figure.legend(loc="outside right center", frameon=False, fontsize=7.5)
         if any(line.crossing for line in lines):
             axes.plot([], [], marker="o", markersize=10, markerfacecolor="none", markeredgecolor=style.INK, linestyle="none")
-            axes.text(0, 1.015, "ring: better than full from here on", transform=axes.transAxes, fontsize=7, color=style.INK, va="bottom")
+            axes.text(0, 1.015, "ring: higher than full from here on, as far as was seen", transform=axes.transAxes, fontsize=7, color=style.INK, va="bottom")
         return style.save(figure, folder, name, settings)
 
 

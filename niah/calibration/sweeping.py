@@ -1,0 +1,225 @@
+"""The noise margin of an engine: with how strong a needle it begins to find it, beside exact arithmetic.
+
+The model ``margin`` gives the needle's n-gram a score of so many nats over the mean of all others; the softmax over n
+tokens finds it where that beats ln n by enough. Each key also holds a large part that the query cancels exactly
+and rounding does not: what an engine needs beyond exact arithmetic is its noise.
+"""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from niah import plan, runner
+from niah.calibration import checkpoint, expected, files, verify
+from niah.calibration.design import design
+from niah.config import Run
+from niah.console import Console
+from niah.errors import NiahError
+from niah.recipe import Recipe
+from niah.scorers.outcome import judge
+from niah.units import format_length
+
+STEP_NATS = 0.5
+_FIRST_NATS, _LAST_NATS = 3.0, 24.0
+_REPEATS = 2
+_MAX_TOKENS = 12
+_ALIASES = {"fp8_e4m3": "fp8", "bfloat16": "bf16"}
+EXACT = "exact"
+Counts = dict[int, tuple[int, int]]
+"""(found, tried) by length."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """``found`` of ``trials`` at one strength and length, under ``dtype`` or in exact arithmetic."""
+
+    dtype: str
+    length: int
+    nats: float
+    found: int
+    trials: int
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Nats at which half of the trials are found (interpolated between steps), and at which all are; None beyond the sweep."""
+
+    dtype: str
+    length: int
+    half: float | None
+    all: float | None
+
+
+def words(overrides: Sequence[str]) -> list[str]:
+    """vLLM's own names of dtypes are understood too: ``kv=[bf16,fp8_e4m3]``."""
+    made = []
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key == "kv":
+            names = [name.strip() for name in value.strip("[]").split(",")]
+            word = f"kv=[{','.join(dict.fromkeys(_ALIASES.get(name, name) for name in names))}]"
+        made.append(word)
+    return made
+
+
+def thresholds(shares: Sequence[Share]) -> list[Threshold]:
+    """One for each dtype and length, in the order of the shares."""
+    made = []
+    for dtype, length in dict.fromkeys((share.dtype, share.length) for share in shares):
+        own = sorted((s for s in shares if (s.dtype, s.length) == (dtype, length)), key=lambda share: share.nats)
+        levels, parts = [s.nats for s in own], [s.found / s.trials for s in own]
+        last_short = max((place for place, part in enumerate(parts) if part < 1), default=-1)
+        whole = levels[last_short + 1] if last_short + 1 < len(levels) else None
+        # the last crossing: shares need not rise at every step
+        crossing = max((place for place, part in enumerate(parts) if part < 0.5), default=-1)
+        if crossing + 1 == len(parts):
+            half = None
+        elif crossing < 0:
+            half = levels[0]
+        else:
+            low, high = parts[crossing], parts[crossing + 1]
+            half = levels[crossing] + (0.5 - low) / (high - low) * (levels[crossing + 1] - levels[crossing])
+        made.append(Threshold(dtype, length, half, whole))
+    return made
+
+
+def measure(run: Run, console: Console, place: Path) -> list[Share]:
+    """Strengths rise until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic.
+
+    Each level is on disk before the next: the same command continues from ``place``.
+    """
+    lengths = sorted(set(run.ctx.lengths))
+    task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
+    base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
+    identity = plan.fingerprint({"config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT})
+    stored = json.loads(place.read_text()) if place.is_file() else {}
+    if stored and stored.get("identity") != identity:
+        raise NiahError(f"{place}: holds margins under other settings; expected the same command; take another out=")
+    shares = [Share(**one) for one in stored.get("shares", ())]
+
+    def rising(at: Callable[[float], Counts], name: str, first: float) -> None:
+        for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
+            shares.extend(new)
+            content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
+            place.write_text(json.dumps(content, indent=1))
+
+    rising(_Exact(base), EXACT, _FIRST_NATS)
+    lowest = min(share.nats for share in shares if share.found)
+    for kv in run.kv.each():
+        one = dataclasses.replace(base, kv=kv)
+        # no engine beats exact arithmetic by more than chance
+        rising(lambda nats, one=one: _measured(one, nats), kv.name, lowest - STEP_NATS)
+    return shares
+
+
+def _rising(at: Callable[[float], Counts], name: str, console: Console, first: float, known: Sequence[Share]) -> Iterator[list[Share]]:
+    """The shares of each level that is not known yet."""
+    complete = 0
+    for nats in np.arange(first, _LAST_NATS + STEP_NATS, STEP_NATS):
+        level = [share for share in known if share.nats == nats]
+        if not level:
+            level = [Share(name, length, float(nats), *counts) for length, counts in at(float(nats)).items()]
+            yield level
+        told = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
+        console.note(f"{name}, needle of {nats:g} nats: {told}")
+        complete = complete + 1 if all(share.found == share.trials for share in level) else 0
+        if complete == 2:
+            return
+
+
+class _Exact:
+    """Found and tried by length, in float64; the prompts are the same at every level."""
+
+    def __init__(self, base: Run):
+        self._scorer = base.scorer
+        self._recipe = Recipe(base)
+        self._built = {trial: self._recipe.build(trial) for trial in self._recipe.trials}
+
+    def __call__(self, nats: float) -> Counts:
+        tokenizer = self._recipe.tokenizer
+        circuit = checkpoint.circuit(design(f"margin@nats:{nats}"), tokenizer)
+        counts: Counts = {}
+        for trial, built in self._built.items():
+            ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
+            text = tokenizer.decode([token for token in ids if token != circuit.stop])
+            hit = judge(text, built.problem, self._scorer, "stop")[0].value == 1
+            found, total = counts.get(trial.length, (0, 0))
+            counts[trial.length] = found + hit, total + 1
+        return counts
+
+
+def _measured(base: Run, nats: float) -> Counts:
+    """The same by the engine, with a checkpoint of its own that does not outlive it."""
+    own, source = files.tokenizer(base.model)
+    with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
+        folder = Path(place) / "model"
+        checkpoint.write_to(design(f"margin@nats:{nats}"), own, source, folder)
+        model = dataclasses.replace(base.model, path=str(folder))
+        resolved = {**base.resolved, "model": {**base.resolved["model"], "path": str(folder)}}
+        run = dataclasses.replace(base, model=model, resolved=resolved, outputs=place, name="margin")
+        rows = runner.run(run, _Quiet()).rows
+    if broken := [row for row in rows if row.score is None]:
+        raise NiahError(f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}")
+    return {
+        length: (sum(row.score == 1 for row in rows if row.length == length), sum(row.length == length for row in rows))
+        for length in sorted(set(base.ctx.lengths))
+    }
+
+
+class _Quiet(Console):
+    """Progress of the many short runs of a sweep is the sweep's to tell."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def progress(self, num_trials: int, num_done: int, total_work: int):
+        return _NoProgress()
+
+
+class _NoProgress:
+    def advance(self, work: int, tokens: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def tell(config, out: str) -> int:
+    """Measures, prints the table and draws it; margin.json and margin.png in ``out``."""
+    from niah.config import build
+    from niah.report import margin as chart
+
+    run, console = build(config), Console()
+    folder = Path(out or "outputs/margin")
+    folder.mkdir(parents=True, exist_ok=True)
+    found = thresholds(measure(run, console, folder / "margin.json"))
+    for line in table(found):
+        console.say(line)
+    for path in chart.draw(found, run.engine.name, folder, run.report):
+        console.say(f"picture: {path}")
+    return 0
+
+
+def table(found: Sequence[Threshold]) -> Iterator[str]:
+    """Nats at which half of the trials are found, and in brackets all; a row a length, the engine's noise behind."""
+    names = list(dict.fromkeys(one.dtype for one in found))
+    place = {(one.dtype, one.length): one for one in found}
+    yield "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic"
+    yield f"{'length':>8}  " + "  ".join(f"{name:>22}" for name in names)
+    for length in sorted({one.length for one in found}):
+        exact = place[EXACT, length].all
+        cells = []
+        for name in names:
+            one = place[name, length]
+            above = "" if name == EXACT or None in (one.all, exact) else f" {one.all - exact:+.2f}"
+            cells.append(f"{_nats(one.half)} [{_nats(one.all)}]{above}")
+        yield f"{format_length(length):>8}  " + "  ".join(f"{cell:>22}" for cell in cells)
+
+
+def _nats(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"

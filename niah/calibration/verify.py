@@ -1,0 +1,157 @@
+"""Runs a calibration model with a run's own engine and KV cache, and says whether every trial is as it must be."""
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from niah import planner, planning, runner
+from niah.calibration import checkpoint, diagnose, expected, files
+from niah.calibration.design import DESIGNS
+from niah.calibration.diagnose import Fault, Seen
+from niah.compose import choices
+from niah.config import Run, from_resolved
+from niah.console import Console
+from niah.errors import NiahError
+from niah.planner.fit import Fit
+from niah.recipe import Recipe
+from niah.records import RETRIED, Row
+from niah.scorers.outcome import judge
+from niah.units import format_length
+
+_DEPTHS = [round(100 * number / 32, 3) for number in range(33)]
+"""Of one needle: as many ranges of tokens as possible are looked at."""
+_CONTROL_LENGTH = 1024
+"""Of the trials under an unquantized cache that tell a wrong scale from a wrong position."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One variant's trials. ``bad`` are trials whose text holds the answer's n-gram twice, with the reason;
+    ``chunk`` is how many tokens the engine reads in a step."""
+
+    variant: str
+    backend: str
+    trials: tuple[Seen, ...]
+    bad: tuple[str, ...]
+    failed: tuple[str, ...]
+    chunk: int = 0
+
+    @property
+    def num_right(self) -> int:
+        return sum(trial.is_expected for trial in self.trials)
+
+    def told(self) -> str:
+        lengths = "/".join(format_length(length) for length in sorted({trial.length for trial in self.trials}))
+        line = f"engine verified at {lengths}, {self.variant}, {self.backend}: {self.num_right}/{len(self.trials)}"
+        return line + (f"; {len(self.bad)} bad left out ({self.bad[0]})" if self.bad else "")
+
+
+def fitting(config: dict[str, Any]) -> str:
+    """The calibration model of the same kind of attention as a config.json's."""
+    if str(config.get("model_type", "")).startswith("llama4"):
+        return "scout"
+    is_windowed = bool(config.get("sliding_window")) and config.get("model_type") in ("mistral", "phi3")
+    return "window_4k" if is_windowed else "full"
+
+
+def settings(
+    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = _DEPTHS, repeats: int = 1, heads: int = 1, **changes: Any
+) -> Run:
+    """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
+    resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
+    model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
+    if heads > 1:  # as many as GPUs share the model
+        model = {**model, "path": f"{model['path']}@heads:{heads}"}
+    plain = {
+        "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths), "repeats": repeats},
+        "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
+        "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
+        "name": "calibration", "calibrate": False,
+    }
+    return from_resolved({**resolved, **plain, **changes})
+
+
+def check(run: Run, console: Console) -> list[Verdict]:
+    """Runs ``run``, whose model is a calibration model, in a folder of its own, and compares all its trials."""
+    with tempfile.TemporaryDirectory(prefix="niah-calibration-") as folder:
+        summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
+        return compare(run, summary.rows, summary.run)
+
+
+def compare(run: Run, rows: Sequence[Row], record: dict[str, Any]) -> list[Verdict]:
+    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is its run.json."""
+    recipe = Recipe(run)
+    circuit = checkpoint.circuit(files.of(run.model), recipe.tokenizer)
+    wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
+    for trial in recipe.trials:
+        if all(row.score is None for row in rows if row.trial == trial.index):
+            continue
+        built = recipe.build(trial)
+        one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
+        text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
+        is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1
+        wanted[trial.index] = one, text, is_found
+    verdicts = []
+    for variant in dict.fromkeys(row.variant for row in rows):
+        own = [row for row in rows if row.variant == variant]
+        answered = [row for row in own if row.trial in wanted and row.score is not None]
+        good = [row for row in answered if not wanted[row.trial][0].ambiguous]
+        verdicts.append(Verdict(
+            variant, next((_backend(row.served) for row in answered), "no engine"),
+            tuple(_seen(row, *wanted[row.trial]) for row in good),
+            tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
+            tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
+            record.get("engines", {}).get(variant, {}).get("max_num_batched_tokens") or 0,
+        ))
+    return verdicts
+
+
+def _backend(served: dict[str, Any]) -> str:
+    version = served.get("flash_attn_version")
+    return f"{served.get('attention_backend')}{f' {version}' if version else ''}"
+
+
+def _seen(row: Row, one: expected.Expected, text: str, is_found: bool) -> Seen:
+    return Seen(row.length, row.depth, one.source, text, row.response, (row.score == 1) == is_found, is_found, (one.source or 0) + len(one.ids) - 1)
+
+
+def verify(run: Run, console: Console) -> list[str]:
+    """One line for each variant of the engine. Raises NiahError with what failed and what kind of fault it is."""
+    if not hasattr(run.engine, "wish"):
+        raise NiahError(f"calibrate: engine={run.engine.name} reads no weights; expected an engine that does, or calibrate=false")
+    name = fitting(planner.config_of(run.model))
+    fits = planning.check(run)
+    lengths = [min(_longest(run, fits), DESIGNS[name].max_length)]
+    heads = max(fit.setup.tensor_parallel for fit in fits.values())
+    lines = []
+    for verdict in check(settings(run, name, lengths, heads=heads), console):
+        if verdict.failed:
+            raise NiahError(f"calibrate: calibration/{name} got no answer, {verdict.variant}; {verdict.failed[0]}; nothing was measured")
+        if not verdict.trials:
+            raise NiahError(f"calibrate: no trial of calibration/{name} could tell; {(*verdict.bad, 'none ran')[0]}")
+        if fault := diagnosed(run, name, verdict, console):
+            raise NiahError(
+                f"calibrate: engine fails calibration/{name} at {format_length(lengths[0])}, {verdict.variant}, {verdict.backend}: "
+                f"{verdict.num_right}/{len(verdict.trials)}; {fault}; a red cell would be the engine's; nothing was measured"
+            )
+        lines.append(verdict.told())
+    return lines
+
+
+def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault | None:
+    """The fault behind a verdict; under a quantized cache a short control run without one comes first."""
+    found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
+    kv = next((one for one in run.kv.each() if verdict.variant.startswith(one.name)), run.kv)
+    if found is None or found.name != diagnose.UNKNOWN:
+        return found
+    plain = settings(run, name, [_CONTROL_LENGTH], depths=_DEPTHS[::8], kv={"name": "bf16", "dtype": "bfloat16"})
+    control = [trial for one in check(plain, console) for trial in one.trials]
+    return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
+
+
+def _longest(run: Run, fits: dict[str, Fit]) -> int:
+    """The most tokens that the model reads in this run, of lengths that fit under all its variants."""
+    fitting_all = [length for length in run.ctx.lengths if not any(length in fit.unfit for fit in fits.values())]
+    return max(planning.num_read(run, length) for length in fitting_all or run.ctx.lengths)

@@ -1,0 +1,162 @@
+"""Verbs that take a configuration: what is measured, planned, written or asked follows from key=value words."""
+
+import os
+import signal
+import time
+
+from niah import compose
+from niah.errors import NiahError
+from niah.verbs.words import folder_arguments, own_words, restart_with_environment
+
+
+def run(overrides: list[str]) -> int:
+    restart_with_environment(overrides)
+    starts = [float(os.environ.pop("NIAH_STARTED", time.time()))]  # later configs of a sweep start when they start
+    return compose.run(
+        compose.adapted(overrides), lambda config: _measure(config, starts.pop() if starts else time.time())
+    )
+
+
+def _measure(config, started: float) -> int:
+    from niah import config as configuration
+    from niah.console import Console
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
+    settings = configuration.build(config)
+    from niah import runner
+
+    console = Console()
+    if settings.calibrate:
+        from niah.calibration import verify
+
+        for line in verify.verify(settings, console):
+            console.say(line)
+    summary = runner.run(settings, console)
+    from niah.records import RETRIED
+    from niah.report import table
+    from niah.reporting import draw
+    from niah.units import format_seconds
+
+    console.say(table.accuracy_by_length(summary.run, summary.rows, settings.report.threshold))
+    for line in draw([("", summary.run, summary.rows)], summary.folder, settings.report):
+        console.say(line)
+    failed = [row for row in summary.rows if row.outcome in RETRIED]
+    console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
+    if failed:
+        raise NiahError(
+            f"{summary.folder}: {len(failed)} of {len(summary.rows)} trials ended without an answer "
+            f"(trial {failed[0].trial}: {failed[0].error}); the same command tries them again"
+        )
+    return 0
+
+
+def prepare(overrides: list[str]) -> int:
+    def prepare(config) -> int:
+        from niah.config import build
+        from niah.recipe import Recipe
+
+        recipe = Recipe(build(config))
+        for line in recipe.notes():
+            print(line)
+        recipe.check(without=recipe.unfit)
+        print(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
+        if source := recipe.corpus:
+            print(f"haystack: {source.haystack.name}, {source.num_tokens:,} tokens, sha256 {source.sha256}")
+        return 0
+
+    return compose.run(compose.adapted(overrides), prepare)
+
+
+def plan(overrides: list[str]) -> int:
+    own, overrides = own_words({"out": "", "format": "text", "exact": "false"}, overrides)
+    if own["format"] not in ("text", "json"):
+        raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
+    given = {word.split("=")[0] for word in overrides}
+
+    def show(config) -> int:
+        from niah import planning
+        from niah.config import build
+
+        run = build(config)
+        exact = own["exact"].casefold() == "true"
+        lines = planning.exactly(run) if exact else planning.describe(run, given, own["format"], own["out"])
+        for line in lines:
+            print(line)
+        return 0
+
+    return compose.run(compose.adapted(overrides), show)
+
+
+def serve_check(overrides: list[str]) -> int:
+    from niah import serve_check
+    from niah.units import parse_length
+
+    own, overrides = own_words({"probe": ""}, overrides)
+    probed = [parse_length(word, "probe") for word in own["probe"].strip("[]").split(",") if word]
+    given = {word.split("=")[0] for word in overrides}
+
+    def check(config) -> int:
+        from niah.config import build
+
+        for line in serve_check.lines(build(config), given, probed):
+            print(line, flush=True)
+        return 0
+
+    return compose.run(compose.adapted([*([] if "engine" in given else ["engine=openai"]), *overrides]), check)
+
+
+def build(overrides: list[str]) -> int:
+    own, overrides = own_words({"out": "", "format": "ids"}, overrides)
+    if not own["out"]:
+        raise NiahError("build: where to? expected out=DIR, as build model=scout ctx.lengths=[1m] out=contexts")
+    formats = own["format"].strip("[]").replace(" ", "").split(",")
+    words = compose.adapted(overrides)
+    is_sweep = bool({"-m", "--multirun"} & {*words})
+
+    def write(config) -> int:
+        from niah import export
+        from niah.config import build
+        from niah.recipe import Recipe
+
+        started = time.time()
+        for line in export.write(Recipe(build(config)), own["out"], formats, own_folder=is_sweep):
+            print(line, flush=True)
+        print(f"in {time.time() - started:.1f} s")
+        return 0
+
+    return compose.run(words, write)
+
+
+def power(overrides: list[str]) -> int:
+    from niah import powering
+
+    own = [word for word in overrides if word.startswith("power.")]
+
+    def tell(config) -> int:
+        from niah.config import build
+
+        run = build(config)
+        print(*powering.tell(run.ctx, own, run.task.has_depth), sep="\n")
+        return 0
+
+    return compose.run(compose.adapted([word for word in overrides if word not in own]), tell)
+
+
+def calibrate(arguments: list[str]) -> int:
+    own, rest = own_words({"out": "", "models": "", "tokenizer": ""}, arguments)
+    from niah.calibration import telling
+
+    if rest and os.path.isdir(rest[0]):
+        paths, _ = folder_arguments("calibrate", rest)
+        for line in telling.check(paths):
+            print(line, flush=True)
+        return 0
+    if rest:
+        restart_with_environment(rest)
+        from niah.calibration import sweeping
+
+        return compose.run(compose.adapted(sweeping.words(rest)), lambda config: sweeping.tell(config, own["out"]))
+    names = [name for name in own["models"].strip("[]").replace(" ", "").split(",") if name]
+    for line in telling.write(names, own["out"], own["tokenizer"]):
+        print(line, flush=True)
+    return 0
