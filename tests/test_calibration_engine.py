@@ -41,7 +41,7 @@ def checked(place, name: str, *arguments: str) -> tuple[list[dict], str]:
 ], ids=["number", "uuid", "multikey"])
 def test_full_finds_every_needle(place, task):
     found, told = checked(
-        place, f"full-{'-'.join(task)}", "model=calibration/full", *task, "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "kv=[bf16,fp8]"
+        place, f"full-{len(task)}-{task[0].removeprefix('task=')}", "model=calibration/full", *task, "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "kv=[bf16,fp8]"
     )
     assert [row["score"] for row in found] == [1.0] * 12
     assert all(row["finish_reason"] == "stop" for row in found)  # it stops by itself
