@@ -123,6 +123,31 @@ def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
     assert torch.isfinite(huge.double()).all()
 
 
+@pytest.mark.parametrize("kv", ["fp8_e4m3", "fp8_e5m2"])
+def test_truncation_is_what_vllms_cpu_kernel_does(kv):
+    import importlib.util
+    from pathlib import Path
+
+    import torch
+
+    from niah.engines.transformers_cache import _KEPT, CastLayer
+
+    found = importlib.util.find_spec("vllm")
+    kernels = found and Path(found.origin).parent / "_C_AVX512.abi3.so"
+    if not kernels or not kernels.is_file() or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("no vLLM kernels for this processor")
+    torch.ops.load_library(str(kernels))
+    states = (torch.randn(32, 1, 64, generator=torch.Generator().manual_seed(0)) * 3).to(torch.bfloat16)
+    keys, values = (torch.zeros(1, 1, 32, 64, dtype=torch.uint8) for _ in range(2))
+    torch.ops._C.cpu_attn_reshape_and_cache(states, states, keys, values, torch.arange(32), "vec", 1.0, 1.0, kv)
+    theirs = values.view(_KEPT[kv])[0, 0].float()
+    for truncates in (True, False):
+        layer = CastLayer()
+        layer.kept, layer.truncates = _KEPT[kv], truncates
+        ours, _ = layer.update(states[None, :, 0].unsqueeze(1), states[None, :, 0].unsqueeze(1))
+        assert torch.equal(ours[0, 0].float(), theirs) == truncates
+
+
 @pytest.mark.parametrize("kv", ["hqq_int8", "quanto_int4"])
 def test_quantized_caches_of_transformers(kv):
     pytest.importorskip({"hqq": "hqq", "quanto": "optimum.quanto"}[kv.partition("_")[0]])

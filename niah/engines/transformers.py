@@ -28,7 +28,7 @@ class Transformers:
     it too). ``chunk_tokens`` are read at once; 0 takes 256 on CPUs and 2,048 on GPUs. ``prefix_caching`` keeps the last
     prompt's cache, where every layer can be cut back, and computes what the next one shares with it only once, in whole
     chunks: answers are those of a full computation. ``device`` auto is a GPU where PyTorch has one (several: layers are
-    spread over them). ``rounding`` to a cache of fewer bits is to the nearest, or truncate, as vLLM's CPU kernels do it.
+    spread over them). ``rounding`` to a cache of fewer bits is to the nearest, or truncate, as vLLM's CPU kernel does.
     ``graded`` forces the right answer after each prompt. ``cold_check`` is the share of the trials
     that are asked again without prefix cache.
     """
