@@ -57,6 +57,8 @@ class VLLM:
             raise NiahError(f"engine.cold_check: got {self.cold_check:g}; expected a share from 0 to 1")
 
     def open(self, job: Job) -> VLLMSession:
+        if is_cpu_build() and self.enforce_eager is not False:  # else counting ranks is compiled first, over a second for nothing
+            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
         try:
             from vllm import LLM
             from vllm.engine.arg_utils import EngineArgs
