@@ -74,8 +74,10 @@ def without_nan(value: Any) -> Any:
 
 
 def write(file: Path, text: str) -> None:
-    """Raises NiahError where the disk takes no more."""
+    """Replaces the file in one step. Raises NiahError where the disk takes no more."""
+    draft = file.with_name(f".{file.name}.draft")
     try:
-        file.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
     except OSError as error:
         raise NiahError(f"{file}: cannot be written ({error.strerror}); free some space or name another folder (out)") from error

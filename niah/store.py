@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from niah import columns
 from niah.errors import NiahError
+from niah.lines import Lines
 from niah.records import RETRIED, Row
 
 SCHEMA = 2
@@ -26,6 +27,7 @@ class RunFolder:
         self.path = path
         self.rows_path = path / "rows.jsonl"
         self.run_path = path / "run.json"
+        self._controls = Lines(path / "controls.jsonl")
         self._lock = FileLock(str(path / ".lock"))
         self._file: int | None = None
 
@@ -76,19 +78,12 @@ class RunFolder:
             return columns.of_rows(self.rows())  # names the line that is no row
 
     def append_control(self, content: dict[str, Any]) -> None:
-        """Adds a line to controls.jsonl."""
-        try:
-            with (self.path / "controls.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(content, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
+        """Adds a line to controls.jsonl, on disk before this returns."""
+        self._controls.append(content)
 
     def controls(self) -> list[dict[str, Any]]:
         """All whole lines of controls.jsonl."""
-        path = self.path / "controls.jsonl"
-        if not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line.strip()]
+        return self._controls.read()
 
     def drop_retried(self) -> list[Row]:
         """Before a run continues: cuts a torn last line, moves failed trials to failures.jsonl.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import command, environment_with, load_tokenizer
 from exact_forward import forward
+from readings import run_of
 
 from niah.calibration import checkpoint, diagnose, sweeping, verify, vocabulary
 from niah.calibration.circuit import Circuit
@@ -256,3 +257,8 @@ def test_calibrate_asks_for_an_engine_that_reads_weights(niah):
     assert done.returncode == 1 and "calibrate: engine=fake reads no weights" in done.stderr
     done = niah("engine=fake", "calibrate=often")
     assert done.returncode == 1 and "calibrate: got 'often'; expected true or false" in done.stderr
+
+
+def test_a_variants_cache_is_found_by_its_whole_name():
+    run = run_of("model=calibration/full", "kv=[fp8,fp8_e5m2]")
+    assert [verify.kv_of(run, name).dtype for name in ("fp8", "fp8_e5m2", "fp8_e5m2 FLASH_ATTN")] == ["fp8_e4m3", "fp8_e5m2", "fp8_e5m2"]

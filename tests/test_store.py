@@ -116,3 +116,14 @@ def test_run_json_of_another_schema(tmp_path):
         open_for_reading(str(tmp_path))
     with pytest.raises(NiahError, match="no run here"):
         open_for_reading(str(tmp_path / "none"))
+
+
+def test_a_torn_control_is_left_out_and_cut_before_the_next(tmp_path):
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append_control({"trial": 1})
+        with (tmp_path / "a" / "controls.jsonl").open("a") as file:
+            file.write('{"trial": 2, "resp')  # a kill in the middle of a line
+    with RunFolder(tmp_path / "a") as folder:
+        assert folder.controls() == [{"trial": 1}]
+        folder.append_control({"trial": 3})
+        assert folder.controls() == [{"trial": 1}, {"trial": 3}]

@@ -21,6 +21,7 @@ from niah.config import Run
 from niah.console import Console
 from niah.errors import NiahError
 from niah.recipe import Recipe
+from niah.reporting import write
 from niah.scorers.outcome import judge
 from niah.units import format_length
 
@@ -106,7 +107,7 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
         for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
             shares.extend(new)
             content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
-            place.write_text(json.dumps(content, indent=1))
+            write(place, json.dumps(content, indent=1))
 
     rising(_Exact(base), EXACT, _FIRST_NATS)
     lowest = min(share.nats for share in shares if share.found)
@@ -187,39 +188,3 @@ class _NoProgress:
 
     def close(self) -> None:
         pass
-
-
-def tell(config, out: str) -> int:
-    """Measures, prints the table and draws it; margin.json and margin.png in ``out``."""
-    from niah.config import build
-    from niah.report import margin as chart
-
-    run, console = build(config), Console()
-    folder = Path(out or "outputs/margin")
-    folder.mkdir(parents=True, exist_ok=True)
-    found = thresholds(measure(run, console, folder / "margin.json"))
-    for line in table(found):
-        console.say(line)
-    for path in chart.draw(found, run.engine.name, folder, run.report):
-        console.say(f"picture: {path}")
-    return 0
-
-
-def table(found: Sequence[Threshold]) -> Iterator[str]:
-    """Nats at which half of the trials are found, and in brackets all; a row a length, the engine's noise behind."""
-    names = list(dict.fromkeys(one.dtype for one in found))
-    place = {(one.dtype, one.length): one for one in found}
-    yield "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic"
-    yield f"{'length':>8}  " + "  ".join(f"{name:>22}" for name in names)
-    for length in sorted({one.length for one in found}):
-        exact = place[EXACT, length].all
-        cells = []
-        for name in names:
-            one = place[name, length]
-            above = "" if name == EXACT or None in (one.all, exact) else f" {one.all - exact:+.2f}"
-            cells.append(f"{_nats(one.half)} [{_nats(one.all)}]{above}")
-        yield f"{format_length(length):>8}  " + "  ".join(f"{cell:>22}" for cell in cells)
-
-
-def _nats(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"

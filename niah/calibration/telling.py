@@ -1,17 +1,18 @@
-"""The verb ``calibrate``: writes the checkpoints, or measures the noise margin."""
+"""The verb ``calibrate``: writes the checkpoints, looks at finished runs of them, or tells the noise margin."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from niah.calibration import checkpoint, files, verify
+from niah import store
+from niah.calibration import checkpoint, files, sweeping, verify
 from niah.calibration.design import DESIGNS, design
 from niah.calibration.diagnose import Seen, diagnose
 from niah.compose import choices
-from niah.config import from_resolved, typed
+from niah.config import build, from_resolved, typed
+from niah.console import Console
 from niah.errors import NiahError
 from niah.model import Model
-from niah.store import RunFolder
 from niah.units import format_length
 from niah.weights import resolve
 
@@ -40,14 +41,11 @@ def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:
 def check(paths: list[str]) -> Iterator[str]:
     """Finished runs of calibration models, trial by trial beside what exact arithmetic says. Raises NiahError where they differ."""
     for path in paths:
-        folder = RunFolder(Path(path))
-        stored = folder.read_run()
-        if not stored:
-            raise NiahError(f"calibrate {path}: holds no run; expected a run's folder, as calibrate outputs/NAME")
+        _, stored, rows = store.open_for_reading(path)
         run = from_resolved(stored["config"])
         if files.of(run.model) is None:
             raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
-        for verdict in verify.compare(run, folder.rows(), stored):
+        for verdict in verify.compare(run, rows, stored):
             yield f"{path}, {verdict.variant}, {verdict.backend}: {verdict.num_right} of {len(verdict.trials)} trials as predicted"
             yield from _grid(verdict.trials)
             yield from (f"  bad trial left out: {reason}" for reason in verdict.bad)
@@ -64,3 +62,38 @@ def _grid(trials: tuple[Seen, ...]) -> Iterator[str]:
         predicted = "".join("#" if trial.is_predicted else "." for trial in own)
         seen = "".join("#" if trial.is_predicted == trial.is_expected else "." for trial in own)
         yield f"  {format_length(length):>8}  predicted {predicted}  seen {seen}"
+
+
+def margin(config, out: str) -> int:
+    """Measures, prints the table and draws it; margin.json and margin.png in ``out``."""
+    from niah.report import margin as chart
+
+    run, console = build(config), Console()
+    folder = Path(out or "outputs/margin")
+    folder.mkdir(parents=True, exist_ok=True)
+    found = sweeping.thresholds(sweeping.measure(run, console, folder / "margin.json"))
+    for line in _table(found):
+        console.say(line)
+    for path in chart.draw(found, run.engine.name, folder, run.report):
+        console.say(f"picture: {path}")
+    return 0
+
+
+def _table(found: Sequence[sweeping.Threshold]) -> Iterator[str]:
+    """Nats at which half of the trials are found, and in brackets all; a row a length, the engine's noise behind."""
+    names = list(dict.fromkeys(one.dtype for one in found))
+    place = {(one.dtype, one.length): one for one in found}
+    yield "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic"
+    yield f"{'length':>8}  " + "  ".join(f"{name:>22}" for name in names)
+    for length in sorted({one.length for one in found}):
+        exact = place[sweeping.EXACT, length].all
+        cells = []
+        for name in names:
+            one = place[name, length]
+            above = "" if name == sweeping.EXACT or None in (one.all, exact) else f" {one.all - exact:+.2f}"
+            cells.append(f"{_nats(one.half)} [{_nats(one.all)}]{above}")
+        yield f"{format_length(length):>8}  " + "  ".join(f"{cell:>22}" for cell in cells)
+
+
+def _nats(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"

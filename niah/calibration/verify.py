@@ -13,6 +13,7 @@ from niah.calibration.diagnose import Fault, Seen
 from niah.compose import choices
 from niah.config import Run, from_resolved
 from niah.console import Console
+from niah.engines import KVCache
 from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.recipe import Recipe
@@ -85,9 +86,8 @@ def compare(run: Run, rows: Sequence[Row], record: dict[str, Any]) -> list[Verdi
     recipe = Recipe(run)
     circuit = checkpoint.circuit(files.of(run.model), recipe.tokenizer)
     wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
-    for trial in recipe.trials:
-        if all(row.score is None for row in rows if row.trial == trial.index):
-            continue
+    scored = {row.trial for row in rows if row.score is not None}
+    for trial in [trial for trial in recipe.trials if trial.index in scored]:
         built = recipe.build(trial)
         one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
         text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
@@ -143,12 +143,17 @@ def verify(run: Run, console: Console) -> list[str]:
 def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault | None:
     """The fault behind a verdict; under a quantized cache a short control run without one comes first."""
     found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
-    kv = next((one for one in run.kv.each() if verdict.variant.startswith(one.name)), run.kv)
+    kv = kv_of(run, verdict.variant)
     if found is None or found.name != diagnose.UNKNOWN:
         return found
     plain = settings(run, name, [_CONTROL_LENGTH], depths=_DEPTHS[::8], kv={"name": "bf16", "dtype": "bfloat16"})
     control = [trial for one in check(plain, console) for trial in one.trials]
     return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
+
+
+def kv_of(run: Run, variant: str) -> KVCache:
+    """The KV cache of a variant, whose name begins with that of its cache where the run has several."""
+    return next((one for one in run.kv.each() if one.name == variant.split(" ")[0]), run.kv)
 
 
 def _longest(run: Run, fits: dict[str, Fit]) -> int:

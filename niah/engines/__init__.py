@@ -85,6 +85,12 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
+def check_cold_check(share: float) -> None:
+    """Raises NiahError for what is no share of the trials to ask again without prefix cache."""
+    if not 0 <= share <= 1:
+        raise NiahError(f"engine.cold_check: got {share:g}; expected a share from 0 to 1")
+
+
 class Engine(Protocol):
     """``name`` labels rows; ``prefix_caching`` says whether shared beginnings are read once."""
 

@@ -2,6 +2,9 @@
 
 from niah.records import Failure, Outcome
 
+MAX_IN_A_ROW = 3
+"""An engine that fails so often without an answer in between is given up; the same command continues."""
+
 
 def failure(error: Exception, seconds: float) -> Failure:
     """What an exception on one prompt is recorded as."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from niah.engines import Job
+from niah.engines import Job, check_cold_check
 from niah.engines.openai_line import Line
 from niah.engines.openai_server import KINDS, Server
 from niah.engines.openai_session import OpenAISession
@@ -68,8 +68,7 @@ class OpenAI:
                 raise NiahError(f"engine.{key}: got {getattr(self, key):g}; expected at least {least}")
         if self.timeout_seconds <= 0:
             raise NiahError(f"engine.timeout_seconds: got {self.timeout_seconds:g}; expected more than 0")
-        if not 0 <= self.cold_check <= 1:
-            raise NiahError(f"engine.cold_check: got {self.cold_check:g}; expected a share from 0 to 1")
+        check_cold_check(self.cold_check)
         if secret := {"authorization", "api_key", "api-key"} & {name.casefold() for name in self.body}:
             raise NiahError(f"engine.body.{secret.pop()}: settings are written to run.json; put the key into a variable and name it in engine.api_key_env")
 

@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Any
 
 from niah.engines import Job, openai_requests
-from niah.engines.failures import failure
+from niah.engines.failures import MAX_IN_A_ROW, failure
 from niah.engines.openai_http import Broken, Refused, Reply
 from niah.engines.openai_line import Line
 from niah.engines.openai_server import metrics
@@ -15,8 +15,6 @@ from niah.records import Completion, Failure, Outcome, Prompt
 
 if TYPE_CHECKING:
     from niah.engines.openai import OpenAI
-
-_MAX_FAILURES_IN_A_ROW = 3
 
 
 class OpenAISession:
@@ -61,7 +59,7 @@ class OpenAISession:
                     yield key, result
                 if denied:
                     raise denied
-                if failures >= _MAX_FAILURES_IN_A_ROW:
+                if failures >= MAX_IN_A_ROW:
                     raise NiahError(
                         f"engine=openai: {self._line.http.base_url} gave no answer to {failures} prompts in a row ({result.message}); "
                         "the same command continues where this run stopped"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from niah.engines import Job
+from niah.engines import Job, check_cold_check
 from niah.engines.failures import reason
 from niah.errors import NiahError
 from niah.model import Model
@@ -55,8 +55,7 @@ class Transformers:
             raise NiahError(f"engine.attention: empty; expected one of {', '.join(whole.ATTENTION)}")
         if self.chunk_tokens < 0:
             raise NiahError(f"engine.chunk_tokens: got {self.chunk_tokens}; expected a number of tokens, 0 for the default")
-        if not 0 <= self.cold_check <= 1:
-            raise NiahError(f"engine.cold_check: got {self.cold_check:g}; expected a share from 0 to 1")
+        check_cold_check(self.cold_check)
 
     def fit(self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware) -> Fit:
         """Which lengths have room here. Raises NiahError for a cache or an attention that is not there."""

@@ -15,14 +15,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from niah import environment
 from niah.engines import Job, Traced
 from niah.engines import transformers_cache as caches
-from niah.engines.failures import failure, reason
+from niah.engines.failures import MAX_IN_A_ROW, failure, reason
 from niah.errors import NiahError
 from niah.records import Completion, Failure, Forced, Grade, Prompt
 
 if TYPE_CHECKING:
     from niah.engines.transformers import Transformers
 
-_MAX_FAILURES_IN_A_ROW = 3
 _TOP = 20
 """Tokens told at each place, the chosen one among them."""
 
@@ -69,7 +68,6 @@ class TransformersSession:
         self._device = network.get_input_embeddings().weight.device
         self._dtype = getattr(torch, settings.dtype or job.dtype)
         self._past: _Past | None = None
-        self._graded_seconds = 0.0
         self._empty()  # what cannot be made is told before a trial
         attention = network.config._attn_implementation
         self.served = {
@@ -99,7 +97,7 @@ class TransformersSession:
                 self._past = None
                 failures += 1
                 result = failure(error, time.perf_counter() - started)
-                if failures >= _MAX_FAILURES_IN_A_ROW:
+                if failures >= MAX_IN_A_ROW:
                     yield key, result
                     raise NiahError(
                         f"engine=transformers: failed {failures} times in a row; {reason(error)}; the same command "
@@ -194,11 +192,10 @@ class TransformersSession:
         logprobs = told.gather(1, target)[:, 0]
         ranks = (told >= logprobs[:, None]).sum(-1)
         margins = [float(logprobs[place] - told[place, token]) for place, token in forced.rivals]
-        seconds = time.perf_counter() - started
-        self._graded_seconds += seconds
         return Grade(
             logprob=float(logprobs[forced.start :].sum()), num_tokens=len(ids) - forced.start,
-            worst_rank=int(ranks[forced.start :].max()), margin=min(margins, default=None), seconds=seconds,
+            worst_rank=int(ranks[forced.start :].max()), margin=min(margins, default=None),
+            seconds=time.perf_counter() - started,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -213,7 +210,6 @@ class TransformersSession:
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
             "graded": self._settings.graded,
-            "graded_seconds": round(self._graded_seconds, 2),
         }
 
     def close(self) -> None:

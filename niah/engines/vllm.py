@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from niah.engines import Job, exact, grading, served
+from niah.engines import Job, check_cold_check, exact, grading, served
 from niah.engines.failures import reason
 from niah.engines.process import is_cpu_build
 from niah.engines.vllm_session import VLLMSession
@@ -53,11 +53,10 @@ class VLLM:
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
         if unknown := [number for number in self.flash_attn_version if number not in (2, 3, 4)]:
             raise NiahError(f"engine.flash_attn_version: got {unknown[0]}; expected 2, 3 or 4")
-        if not 0 <= self.cold_check <= 1:
-            raise NiahError(f"engine.cold_check: got {self.cold_check:g}; expected a share from 0 to 1")
+        check_cold_check(self.cold_check)
 
     def open(self, job: Job) -> VLLMSession:
-        if is_cpu_build() and self.enforce_eager is not False:  # else counting ranks is compiled first, over a second for nothing
+        if is_cpu_build() and self.args.get("enforce_eager", self.enforce_eager) is not False:  # else counting ranks is compiled first, over a second for nothing
             os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
         try:
             from vllm import LLM

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from niah.engines import Job, grading
-from niah.engines.failures import failure, reason
+from niah.engines.failures import MAX_IN_A_ROW, failure, reason
 from niah.errors import NiahError
 from niah.records import Completion, Failure, Prompt
-
-_MAX_FAILURES_IN_A_ROW = 3
 
 
 @dataclass
@@ -74,9 +72,9 @@ class VLLMSession:
                 self._counts_agree = False
                 for request in broken.values():
                     if request.answered:
-                        self._not_graded(error)
+                        self._not_graded(reason(error))
                     yield request.key, request.answered or failure(error, time.perf_counter() - request.sent)
-                if failures >= _MAX_FAILURES_IN_A_ROW or type(error).__name__ == "EngineDeadError":
+                if failures >= MAX_IN_A_ROW or type(error).__name__ == "EngineDeadError":
                     raise NiahError(
                         f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
                         "where this run stopped"
@@ -89,6 +87,8 @@ class VLLMSession:
                     seconds = time.perf_counter() - request.sent
                     if request.answered:
                         answered = replace(request.answered, grade=grading.grade(output, request.prompt.forced, seconds))
+                        if answered.grade is None:
+                            self._not_graded("vLLM told no log-probabilities of the forced answer")
                     else:
                         answered = self._completion(output, request.prompt, seconds)
                         if self._graded and request.prompt.forced:  # at once: the prompt is still in the prefix cache
@@ -97,7 +97,7 @@ class VLLMSession:
                                 continue
                             except Exception as error:  # the answer stays, without its grade
                                 self._counts_agree = False
-                                self._not_graded(error)
+                                self._not_graded(reason(error))
                     if not running:
                         self._check_counts()
                     yield request.key, answered
@@ -136,9 +136,9 @@ class VLLMSession:
         ids = np.concatenate([prompt.ids, prompt.forced.ids])
         return self._send(ids, grading.parameters(prompt.forced, len(ids)), prompt.salt)
 
-    def _not_graded(self, error: Exception) -> None:
+    def _not_graded(self, because: str) -> None:
         self._num_not_graded += 1
-        self._not_graded_because = reason(error)
+        self._not_graded_because = because
 
     def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
         seen = len(output.prompt_token_ids)

@@ -155,7 +155,7 @@ def calibrate(arguments: list[str]) -> int:
         restart_with_environment(rest)
         from niah.calibration import sweeping
 
-        return compose.run(compose.adapted(sweeping.words(rest)), lambda config: sweeping.tell(config, own["out"]))
+        return compose.run(compose.adapted(sweeping.words(rest)), lambda config: telling.margin(config, own["out"]))
     names = [name for name in own["models"].strip("[]").replace(" ", "").split(",") if name]
     for line in telling.write(names, own["out"], own["tokenizer"]):
         print(line, flush=True)
