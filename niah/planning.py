@@ -40,7 +40,7 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
-    here = here or machine.resolve(Hardware(), known)
+    here = _share(here or machine.resolve(Hardware(), known), run)
     read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
@@ -113,7 +113,7 @@ def exactly(run: Run) -> Iterator[str]:
 def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
     """Lines of the plan; with ``out`` a picture and the object are written there."""
     known = known_hardware()
-    hardware = machine.resolve(run.hardware, known)
+    hardware = _share(machine.resolve(run.hardware, known), run)
     if hasattr(run.engine, "told"):
         if form == "json" or out:
             raise NiahError(f"plan engine={run.engine.name}: tells memory alone, as text; got {'out=' if out else 'format=json'}; leave it out")
@@ -150,3 +150,20 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
 
 def _wish(run: Run) -> Wish:
     return run.engine.wish() if hasattr(run.engine, "wish") else Wish()
+
+
+def _share(hardware: Hardware, run: Run) -> Hardware:
+    """What one of ``engine.replicas`` has of a machine. Where GPUs are asked for by number it has just those: the
+    others may be on other machines.
+    """
+    num = getattr(run.engine, "replicas", 1)
+    if num == 1 or (hardware.capability and getattr(run.engine, "tensor_parallel_size", 0)):
+        return hardware
+    if not hardware.capability:
+        return replace(hardware, memory_gib=round(hardware.memory_gib / num, 1), label=f"1/{num} of {hardware.label}")
+    if num > hardware.num_gpus:
+        raise NiahError(
+            f"engine.replicas: {num} asked for, {hardware.num_gpus} GPUs here; expected at most {hardware.num_gpus}, or on a Ray "
+            "cluster (RAY_ADDRESS) engine.tensor_parallel_size=N, the GPUs of each"
+        )
+    return replace(hardware, num_gpus=hardware.num_gpus // num)

@@ -158,7 +158,7 @@ class Grade:
 class Prompt:
     """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
 
-    ``salt`` keeps a prompt from the prefix cache. ``message`` is it as a chat, None where it is none. ``targets`` and
+    ``repeat`` is its trial's: prompts of a repeat begin alike. ``salt`` keeps a prompt from the prefix cache. ``message`` is it as a chat, None where it is none. ``targets`` and
     ``num_missing``, the needles left out, are for ``engine=fake`` alone; no other engine reads them.
     """
 
@@ -170,6 +170,7 @@ class Prompt:
     num_missing: int = 0
     forced: Forced | None = None
     salt: str = ""
+    repeat: int = 0
     message: Message | None = None
 
 

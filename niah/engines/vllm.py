@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from niah.engines import Job, exact, grading, served
+from niah.engines import Job, Session, check_replicas, exact, grading, served
 from niah.engines.failures import reason
 from niah.engines.process import is_cpu_build
 from niah.engines.vllm_session import VLLMSession
@@ -48,15 +48,21 @@ class VLLM:
     graded: bool | None = None
     cold_check: float = 0.02
     args: dict[str, Any] = field(default_factory=dict)
+    replicas: int = 1
 
     def __post_init__(self) -> None:
+        check_replicas(self.replicas)
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
         if unknown := [number for number in self.flash_attn_version if number not in (2, 3, 4)]:
             raise NiahError(f"engine.flash_attn_version: got {unknown[0]}; expected 2, 3 or 4")
         if not 0 <= self.cold_check <= 1:
             raise NiahError(f"engine.cold_check: got {self.cold_check:g}; expected a share from 0 to 1")
 
-    def open(self, job: Job) -> VLLMSession:
+    def open(self, job: Job) -> Session:
+        if self.replicas > 1:
+            from niah.engines import replicas
+
+            return replicas.opened(self, job)
         try:
             from vllm import LLM
             from vllm.engine.arg_utils import EngineArgs
@@ -125,5 +131,5 @@ class VLLM:
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
-            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype)
+            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share)
         return arguments
