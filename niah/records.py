@@ -156,10 +156,9 @@ class Grade:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
-
-    ``repeat`` is its trial's: prompts of a repeat begin alike. ``salt`` keeps a prompt from the prefix cache. ``message`` is it as a chat, None where it is none. ``targets`` and
-    ``num_missing``, the needles left out, are for ``engine=fake`` alone; no other engine reads them.
+    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it. Prompts of a
+    ``repeat`` begin alike; ``salt`` keeps one from the prefix cache. ``message`` is it as a chat, None where it is none.
+    ``targets`` and ``num_missing``, the needles left out, are for ``engine=fake`` alone.
     """
 
     ids: np.ndarray
@@ -170,8 +169,8 @@ class Prompt:
     num_missing: int = 0
     forced: Forced | None = None
     salt: str = ""
-    repeat: int = 0
     message: Message | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True)

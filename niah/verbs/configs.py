@@ -11,9 +11,11 @@ from niah.verbs.words import folder_arguments, own_words, restart_with_environme
 
 def run(overrides: list[str]) -> int:
     restart_with_environment(overrides)
-    starts = [float(os.environ.pop("NIAH_STARTED", time.time()))]  # later configs of a sweep start when they start
+    # later configs of a sweep start when they start, and those of a launcher in processes of their own
+    own_process, starts = os.getpid(), [float(os.environ.pop("NIAH_STARTED", time.time()))]
     return compose.run(
-        compose.adapted(overrides), lambda config: _measure(config, starts.pop() if starts else time.time())
+        compose.adapted(overrides),
+        lambda config: _measure(config, starts.pop() if starts and os.getpid() == own_process else time.time()),
     )
 
 
