@@ -29,7 +29,8 @@ class VLLM:
     the model's heads divide. ``graded`` forces the right answer after each prompt to see how likely the model
     held it; null does so where the prefix cache makes it cheap. ``cold_check`` is the share of the trials that are
     asked again without prefix cache, one at least. ``attention`` names the backend (flash_attn, flashinfer, triton, or vLLM's own names), none leaves it
-    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other.
+    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other. ``replicas`` engines
+    share the trials, as Ray actors: on a machine of its share of cores or GPUs each, or over the cluster of RAY_ADDRESS.
     """
 
     name: str = "vllm"

@@ -73,7 +73,6 @@ def plan(overrides: list[str]) -> int:
     own, overrides = own_words({"out": "", "format": "text", "exact": "false"}, overrides)
     if own["format"] not in ("text", "json"):
         raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
-    given = {word.split("=")[0] for word in overrides}
 
     def show(config) -> int:
         from niah import planning
@@ -81,7 +80,7 @@ def plan(overrides: list[str]) -> int:
 
         run = build(config)
         exact = own["exact"].casefold() == "true"
-        lines = planning.exactly(run) if exact else planning.describe(run, given, own["format"], own["out"])
+        lines = planning.exactly(run) if exact else planning.describe(run, overrides, own["format"], own["out"])
         for line in lines:
             print(line)
         return 0
