@@ -1,12 +1,13 @@
 """One replica: an engine in a process of its own, asked from another."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from niah.engines import Engine, Job, Session
-from niah.errors import NiahError
+from niah.errors import EngineStoppedError, NiahError
 from niah.records import Completion, Failure, Prompt
 
 
@@ -40,13 +41,17 @@ class Replica:
         Failures wait for what follows: where the engine stops, its last requests did not fail but were never answered.
         """
         failures = []
-        for key, result in self._session.generate(iter(prompts)):
-            if isinstance(result, Failure):
-                failures.append((key, result))
-                continue
-            yield from failures
-            failures = []
-            yield key, result
+        try:
+            for key, result in self._session.generate(iter(prompts)):
+                if isinstance(result, Failure):
+                    failures.append((key, result))
+                    continue
+                yield from failures
+                failures = []
+                yield key, result
+        except EngineStoppedError as error:
+            print(f"niah: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # with all that is left of the engine; whoever asked starts this process again
         yield from failures
 
     def facts(self) -> dict[str, Any]:

@@ -43,11 +43,13 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
         threads = max(1, num_cores() // num)
         one = replace(engine, replicas=1)
         job_ref = ray.put(replace(job, memory_share=1.0 if address else 1 / num))
+        # inside a job of Ray's own (a sweep by its launcher) that job holds the cores already
+        num_cpus = 0 if not has_started else 1 if gpus or address else threads
         running = []
         for number in range(num):
             own = [] if address or gpus else cores[number * threads : (number + 1) * threads]
             actor = _actor_class(ray).options(
-                num_gpus=gpus, num_cpus=1 if gpus or address else threads, max_restarts=MAX_RESTARTS,
+                num_gpus=gpus, num_cpus=num_cpus, max_restarts=MAX_RESTARTS,
                 runtime_env={"env_vars": _environment(0 if gpus else threads)},
             ).remote()
             running.append(Running(number, actor, lambda actor=actor, number=number, own=own: actor.open.remote(one, job_ref, number, own)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from niah.engines.dealing import Dealer, Dealt
 from niah.engines.failures import reason
-from niah.errors import EngineStoppedError, NiahError
+from niah.errors import NiahError
 from niah.records import Completion, Failure, Outcome, Prompt
 
 MAX_RESTARTS = 3
@@ -99,9 +99,6 @@ class ReplicatedSession:
             key, result = self._ray.get(next(replica.call))
         except StopIteration:
             replica.call = None
-        except EngineStoppedError as error:
-            self._ray.kill(replica.actor, no_restart=False)
-            yield from self._lost(replica, dealer, error)
         except NiahError as error:
             raise NiahError(str(getattr(error, "cause", error))) from error
         except self._ray.exceptions.RayError as error:
@@ -133,11 +130,12 @@ class ReplicatedSession:
         replica.call = None if replica.is_gone else replica.reopen()
         unfinished, replica.unfinished = list(replica.unfinished.values()), {}
         self._deaths.update(one.key for one in unfinished)
-        failed = [one for one in unfinished if self._deaths[one.key] >= _MAX_DEATHS]
-        dealer.give_back(replica.number, (one for one in unfinished if one not in failed))
+        dealer.give_back(replica.number, [one for one in unfinished if self._deaths[one.key] < _MAX_DEATHS])
         dealer.set_away(replica.number, True)
-        for one in failed:
-            yield one.key, Failure(Outcome.ENGINE_ERROR, f"ended {_MAX_DEATHS} replicas; {_why(error)}"[:500], 0.0)
+        for one in unfinished:
+            if self._deaths[one.key] >= _MAX_DEATHS:
+                why = f"ended {_MAX_DEATHS} replicas, see engine.{replica.number}.log; {_why(error)}"
+                yield one.key, Failure(Outcome.ENGINE_ERROR, why[:500], 0.0)
 
     def facts(self) -> dict[str, Any]:
         """The first replica's, with sums of the counts; ``replicas`` has what differs."""
