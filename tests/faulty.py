@@ -26,7 +26,7 @@ class Faulty(VLLM):
         if self.fault == "positions":  # a decoded token stands one further than it does
             _shift(network, lambda positions: positions + int(positions.numel() == 1))
         elif self.fault == "prefill_positions":  # each chunk begins one later than it does
-            _shift(network, lambda positions: positions + positions // 256)
+            _shift(network, lambda positions: positions + positions // 128)
         for layer in layers.values():
             if self.fault == "block":
                 _overwrite(layer.impl, self.block)

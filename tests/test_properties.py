@@ -4,11 +4,12 @@ import itertools
 from functools import cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from test_config import built as configured
 
 from niah import boundaries, context
+from niah.errors import NiahError
 from niah.recipe import Recipe
 from niah.records import Trial
 from niah.splice import is_canonical
@@ -49,7 +50,11 @@ def recipe(name: str, haystack: tuple[str, ...], task: tuple[str, ...]) -> Recip
 def test_every_context_is_what_it_says(name, haystack, task, length, depth, repeat):
     made = recipe(name, haystack, task)
     run, tokenizer = made.run, made.tokenizer
-    built = made.build(Trial(0, length, depth if run.task.has_depth else 0.0, repeat))
+    try:
+        built = made.build(Trial(0, length, depth if run.task.has_depth else 0.0, repeat))
+    except NiahError as error:  # Wikipedia knows nearly everybody: refused, as it should be
+        assert "the haystack holds too many of its names" in str(error)
+        reject()
     prompt, problem = built.prompt, built.problem
     # exact length, and ids that the tokenizer itself would give
     assert len(prompt.ids) == length - run.task.answer_tokens
@@ -66,8 +71,8 @@ def test_every_context_is_what_it_says(name, haystack, task, length, depth, repe
         assert not [target for target in problem.targets if target.casefold() in rest.casefold()]
     # the first needle (of ordered ones: one of them) is within half a sentence of its depth
     if problem.needles:
-        # (at 100% the last place before the end)
-        allowed = tolerance(built, tokenizer, 1.0 if depth == 100 else 0.5) + context.SLACK + 4
+        # (at 100% the last place before the end, or the one before where the tokenizer would join across that)
+        allowed = tolerance(built, tokenizer, 2.0 if depth == 100 else 0.5) + context.SLACK + 4
         assert min(abs(got - depth) for got in built.context.depths) <= 100 * allowed / length
 
 

@@ -137,7 +137,7 @@ def test_from_rows_to_sentences(tmp_path):
         assert part in sentence, part
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"rag.json", "curve.svg", "pareto.svg"}
     svg = (tmp_path / "out" / "curve.svg").read_text()
-    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512", "ring: better than full from here on"))
+    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512", "ring: higher than full from here on, as far as was seen"))
 
 
 def test_known_questions_are_dropped_from_all_readers(tmp_path):

@@ -1,10 +1,15 @@
 """The second engine: it reads what vLLM reads, reuses beginnings exactly, and refuses what it has not."""
 
+import importlib.util
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMOLLM2, load_tokenizer
+import torch
+from conftest import SMOLLM2, environment_with, load_tokenizer
 from readings import run_of
 from test_cli import rows
 from test_planner import KNOWN
@@ -70,7 +75,6 @@ def test_a_reused_beginning_gives_the_value_of_a_full_computation(smollm2):
 
 
 def test_grading_equals_one_pass_over_prompt_and_answer(smollm2):
-    import torch
 
     one = prompt()
     (found,) = ask(smollm2, one)
@@ -102,7 +106,6 @@ def test_other_number_formats_are_kept_in_the_cache(kv):
 
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "bfloat16"])
 def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
-    import torch
 
     from niah.engines.transformers_cache import CastLayer
 
@@ -121,6 +124,34 @@ def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
     layer.kept = kept
     huge, _ = layer.update(states * 1e38, states)
     assert torch.isfinite(huge.double()).all()
+
+
+KERNEL = """
+import sys, torch
+from niah.engines.transformers_cache import _KEPT, CastLayer
+kernels, kv = sys.argv[1:]
+torch.ops.load_library(kernels)
+states = (torch.randn(32, 1, 64, generator=torch.Generator().manual_seed(0)) * 3).to(torch.bfloat16)
+keys, values = (torch.zeros(1, 1, 32, 64, dtype=torch.uint8) for _ in range(2))
+torch.ops._C.cpu_attn_reshape_and_cache(states, states, keys, values, torch.arange(32), "vec", 1.0, 1.0, kv)
+theirs = values.view(_KEPT[kv])[0, 0].float()
+for truncates in (True, False):
+    layer = CastLayer()
+    layer.kept, layer.truncates = _KEPT[kv], truncates
+    ours, _ = layer.update(states[None, :, 0].unsqueeze(1), states[None, :, 0].unsqueeze(1))
+    print(torch.equal(ours[0, 0].float(), theirs))
+"""
+
+
+@pytest.mark.parametrize("kv", ["fp8_e4m3", "fp8_e5m2"])
+def test_truncation_is_what_vllms_cpu_kernel_does(kv):
+    # in a process of its own: a library that vLLM has loaded there already cannot be loaded again
+    found = importlib.util.find_spec("vllm")
+    kernels = found and Path(found.origin).parent / "_C_AVX512.abi3.so"
+    if not kernels or not kernels.is_file() or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("no vLLM kernels for this processor")
+    done = subprocess.run([sys.executable, "-c", KERNEL, str(kernels), kv], capture_output=True, text=True, env=environment_with())
+    assert done.stdout.split() == ["True", "False"], done.stderr
 
 
 @pytest.mark.parametrize("kv", ["hqq_int8", "quanto_int4"])

@@ -9,14 +9,14 @@ from niah.engines import Job
 from niah.engines.failures import reason
 from niah.errors import NiahError
 from niah.model import Model
-from niah.planner import whole
+from niah.planner import cpu, whole
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 
 if TYPE_CHECKING:
     from niah.engines.transformers_session import TransformersSession
 
-_CPU_CHUNK, _GPU_CHUNK = 256, 2048
+_GPU_CHUNK = 2048
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Transformers:
     after the other.
 
     ``dtype`` computes in another number format than the model's (float32 is the reference; kv=fp32 keeps the cache in
-    it too). ``chunk_tokens`` are read at once; 0 takes 256 on CPUs and 2,048 on GPUs. ``prefix_caching`` keeps the last
+    it too). ``chunk_tokens`` are read at once; 0 takes 128 on CPUs and 2,048 on GPUs. ``prefix_caching`` keeps the last
     prompt's cache, where every layer can be cut back, and computes what the next one shares with it only once, in whole
     chunks: answers are those of a full computation. ``device`` auto is a GPU where PyTorch has one (several: layers are
-    spread over them). ``rounding`` to a cache of fewer bits is to the nearest, or truncate, as vLLM's CPU kernels do it.
+    spread over them). ``rounding`` to a cache of fewer bits is to the nearest, or truncate, as vLLM's CPU kernel does.
     ``graded`` forces the right answer after each prompt. ``cold_check`` is the share of the trials
     that are asked again without prefix cache.
     """
@@ -71,7 +71,7 @@ class Transformers:
 
     def chunk(self, on_gpu: bool) -> int:
         """Tokens that are read at once."""
-        return self.chunk_tokens or (_GPU_CHUNK if on_gpu and self.device != "cpu" else _CPU_CHUNK)
+        return self.chunk_tokens or (_GPU_CHUNK if on_gpu and self.device != "cpu" else cpu.CHUNK)
 
     def open(self, job: Job) -> "TransformersSession":
         try:

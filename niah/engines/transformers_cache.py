@@ -31,7 +31,7 @@ class _Cast:
         return keys.to(key_states.dtype), values.to(value_states.dtype)
 
     def _rounded(self, states: torch.Tensor) -> torch.Tensor:
-        limit = torch.finfo(self.kept).max
+        limit = min(torch.finfo(self.kept).max, torch.finfo(states.dtype).max)
         rounded = states.clamp(-limit, limit).to(self.kept)
         if self.truncates:  # one step down where the nearest lies further from zero: magnitudes are ordered as their bits
             bits = rounded.view(torch.uint8 if rounded.element_size() == 1 else torch.int16)

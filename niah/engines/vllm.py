@@ -64,6 +64,8 @@ class VLLM:
             from niah.engines import replicas
 
             return replicas.opened(self, job)
+        if is_cpu_build() and self.enforce_eager is not False:  # else counting ranks is compiled first, over a second for nothing
+            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
         try:
             from vllm import LLM
             from vllm.engine.arg_utils import EngineArgs
