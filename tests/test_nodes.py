@@ -48,7 +48,7 @@ def test_each_node_has_its_command(niah):
 @pytest.mark.engine
 def test_vllms_own_parser_reads_the_arguments_back(niah):
     from vllm.engine.arg_utils import AsyncEngineArgs
-    from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     text = plan(niah, "experiment=scout_10m", "hardware=2x8xh100")
