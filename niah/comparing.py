@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from niah import config as configuration
+from niah import sweeps
 from niah.comparison import CompareSettings, Pair, answers, is_regression, measure, pairs, sides
 from niah.report.settings import ReportSettings
 from niah.reporting import changes, make, together, without_nan, write
@@ -25,7 +26,8 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     changed = changes("compare", words, ("compare", "report"))
     settings, _ = configuration.typed("compare", CompareSettings, changed.get("compare", {}))
     look, _ = configuration.typed("report", ReportSettings, {"formats": ["png", "svg", "pdf"], **changed.get("report", {})})
-    found, notes = sides(list(paths), settings)
+    given, paths = paths, sweeps.runs_below(paths)
+    found, notes = sides(paths, settings)
     matched = pairs(found, settings)
     results = measure(matched, settings)
     lines, verdicts = [f"note: {note}" for note in notes], []
@@ -36,7 +38,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     code = 2 if is_regression(results, settings) else 0
     if code:
         lines.append(f"regression (compare.fail_on={settings.fail_on}): exit code 2")
-    folder = make(Path(settings.out) if settings.out else together("compare", paths))
+    folder = make(Path(settings.out) if settings.out else (Path(given[0]) if list(given) != paths and len(given) == 1 else together("compare", given)))
     discordant = [trial for pair in matched if pair.is_paired for trial in _discordant(pair)]
     lines += _listed(discordant, folder)
     write(folder / "discordant.jsonl", "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in discordant))

@@ -127,12 +127,16 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
 
     codes: list[int] = []
     refused: list[NiahError] = []
+    own_process = os.getpid()
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def composed(config) -> None:
         try:
             codes.append(job(config))
         except NiahError as error:  # the other configs of a sweep still run
+            if os.getpid() != own_process:  # a launcher's: Hydra carries the first error home, this tells them all
+                print(f"niah: {error}", file=sys.stderr, flush=True)
+                raise
             refused.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra

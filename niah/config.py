@@ -59,7 +59,9 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``resolved`` that decides prompts and answers."""
-        return {key: value for key, value in self.resolved.items() if key not in PLACE_ONLY}
+        kept = {key: value for key, value in self.resolved.items() if key not in PLACE_ONLY}
+        # how many engines share the trials decides no answer: a run goes on with more or fewer of them
+        return kept | {"engine": {name: value for name, value in kept["engine"].items() if name != "replicas"}}
 
 
 def build(config: DictConfig) -> Run:

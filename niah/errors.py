@@ -6,3 +6,7 @@ class NiahError(Exception):
 
     Write it as ``where: what is wrong; got ...; expected ...; what to do``.
     """
+
+
+class EngineStoppedError(NiahError):
+    """An open engine answers no more: another one, opened anew, may."""

@@ -1,7 +1,7 @@
 """The plan of a run's settings: what fits here, and the verb ``plan`` with its lines, object and picture."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from niah import plan, planner
 from niah.compose import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
-from niah.planner import estimate, fit, machine, memory, serving, table
+from niah.planner import estimate, fit, machine, memory, nodes, serving, table
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
@@ -40,7 +40,7 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
         return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
     known = known_hardware()
-    here = here or machine.resolve(Hardware(), known)
+    here = _share(here or _here(run, known), run)
     read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
@@ -110,10 +110,11 @@ def exactly(run: Run) -> Iterator[str]:
         yield f"{format_length(length):>8} {dtype:>9}  {told}"
 
 
-def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
-    """Lines of the plan; with ``out`` a picture and the object are written there."""
+def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[str]:
+    """Lines of the plan of a run with settings ``words``; with ``out`` a picture and the object are written there."""
+    given = {word.split("=")[0] for word in words}
     known = known_hardware()
-    hardware = machine.resolve(run.hardware, known)
+    hardware = _share(machine.resolve(run.hardware, known), run)
     if hasattr(run.engine, "told"):
         if form == "json" or out:
             raise NiahError(f"plan engine={run.engine.name}: tells memory alone, as text; got {'out=' if out else 'format=json'}; leave it out")
@@ -135,8 +136,15 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
         if read:
             yield f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; index and retrieval are not counted"
         if hasattr(run.engine, "wish"):
-            own = serving.arguments(made.cells[0].setup, longest, _wish(run))
-            yield f"engine arguments: {serving.told({**own, **run.model.arguments_at(longest), **run.engine.args})}"
+            setup = next((cell.setup for cell in made.cells if cell.cache_dtype == run.kv.dtype), made.cells[0].setup)
+            own = serving.arguments(setup, longest, _wish(run))
+            arguments = {**own, **run.model.arguments_at(longest), **run.engine.args}
+            yield f"engine arguments: {serving.told(arguments)}"
+            if hardware.num_nodes > 1:
+                yield from nodes.commands(
+                    words, run.model.repository, {"dtype": run.model.dtype, **arguments}, hardware,
+                    {**environment(longest), **run.model.environment_at(longest)},
+                )
     if out:
         from niah.report import memory as chart
 
@@ -150,3 +158,26 @@ def describe(run: Run, given: set[str], form: str, out: str) -> Iterator[str]:
 
 def _wish(run: Run) -> Wish:
     return run.engine.wish() if hasattr(run.engine, "wish") else Wish()
+
+
+def _here(run: Run, known: list[Hardware]) -> Hardware:
+    """This machine, and as many more of its kind as ``hardware`` says: those cannot be seen from here."""
+    own = machine.resolve(Hardware(), known)
+    return replace(own, num_nodes=run.hardware.num_nodes) if own.capability else own
+
+
+def _share(hardware: Hardware, run: Run) -> Hardware:
+    """What one of ``engine.replicas`` has of a machine. Where GPUs are asked for by number it has just those: the
+    others may be on other machines.
+    """
+    num = getattr(run.engine, "replicas", 1)
+    if num == 1 or (hardware.capability and getattr(run.engine, "tensor_parallel_size", 0)):
+        return hardware
+    if not hardware.capability:
+        return replace(hardware, memory_gib=round(hardware.memory_gib / num, 1), label=f"1/{num} of {hardware.label}")
+    if num > hardware.num_gpus:
+        raise NiahError(
+            f"engine.replicas: {num} asked for, {hardware.num_gpus} GPUs here; expected at most {hardware.num_gpus}, or on a Ray "
+            "cluster (RAY_ADDRESS) engine.tensor_parallel_size=N, the GPUs of each"
+        )
+    return replace(hardware, num_gpus=hardware.num_gpus // num)

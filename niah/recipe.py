@@ -164,7 +164,7 @@ class Recipe:
             )
         begun = run.model.answer_prefix and not view.instruction
         forced = graded.forced(self.tokenizer, problem, begun=begun, max_tokens=max_tokens)
-        return Built(problem, stretch, built, view, replace(made, forced=forced))
+        return Built(problem, stretch, built, view, replace(made, forced=forced, repeat=trial.repeat))
 
     def num_read(self, trial: Trial) -> int:
         """The most tokens of this trial that the model reads and writes."""

@@ -156,10 +156,9 @@ class Grade:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
-
-    ``salt`` keeps a prompt from the prefix cache. ``message`` is it as a chat, None where it is none. ``targets`` and
-    ``num_missing``, the needles left out, are for ``engine=fake`` alone; no other engine reads them.
+    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it. Prompts of a
+    ``repeat`` begin alike; ``salt`` keeps one from the prefix cache. ``message`` is it as a chat, None where it is none.
+    ``targets`` and ``num_missing``, the needles left out, are for ``engine=fake`` alone.
     """
 
     ids: np.ndarray
@@ -171,6 +170,7 @@ class Prompt:
     forced: Forced | None = None
     salt: str = ""
     message: Message | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True)

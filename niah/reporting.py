@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from niah import compose, store
+from niah import compose, store, sweeps
 from niah import config as configuration
 from niah.errors import NiahError
 from niah.report.settings import ReportSettings
@@ -16,17 +16,24 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     from niah.report import table
 
     out = next((word[4:] for word in words if word.startswith("out=")), "")
+    given, paths = paths, sweeps.runs_below(paths)
     opened = [store.open_for_reading(path) for path in paths]
+    named = sweeps.labels([content["config"] for _, content, _ in opened]) if list(given) != paths else []
+    if len({*named}) == len(paths):  # a sweep: in the order of what was swept
+        ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: one[0])
+        named, paths, opened = map(list, zip(*ordered, strict=True))
+    else:
+        named = [(Path(path).resolve().name,) for path in paths]
     changed = changes(f"report {paths[0]}", [word for word in words if not word.startswith("out=")], ("report",))
     stored = opened[0][1]["config"]["report"]
     settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
     lines, panels = [], []
-    for path, (_, content, rows) in zip(paths, opened, strict=True):
+    for path, name, (_, content, rows) in zip(paths, named, opened, strict=True):
         if len(paths) > 1:
             lines.append(path)
         lines.append(table.accuracy_by_length(content, rows, settings.threshold))
-        panels.append((Path(path).resolve().name if len(paths) > 1 else "", content, rows))
-    folder = Path(out) if out else opened[0][0].path if len(paths) == 1 else together("report", paths)
+        panels.append((", ".join(name) if len(paths) > 1 else "", content, rows))
+    folder = Path(out) if out else Path(given[0]) if len(given) == 1 else together("report", given)
     return lines + draw(panels, make(folder), settings)
 
 

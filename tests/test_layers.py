@@ -11,6 +11,7 @@ from conftest import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ONLY_IN = {
+    "ray": ("engines/replicas.py",),
     "vllm": ("engines/vllm.py", "engines/vllm_session.py", "engines/grading.py", "engines/exact.py"),
     "hydra": ("compose.py", "config.py"),
     "omegaconf": ("compose.py", "config.py"),

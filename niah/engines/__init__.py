@@ -43,7 +43,8 @@ class Job:
     """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer.
 
     ``serving`` are engine arguments that follow from the plan, ``arguments`` and ``environment`` what the
-    model itself asks of the engine at that length; all by vLLM's names. ``log`` is where the engine writes.
+    model itself asks of the engine at that length; all by vLLM's names. ``log`` is where the engine writes,
+    ``memory_share`` the part of a machine's memory that is this engine's where several share it.
     """
 
     files: ModelFiles
@@ -56,6 +57,7 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
+    memory_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,8 @@ class Engine(Protocol):
     def open(self, job: Job) -> Session:
         """Raises NiahError where the engine is missing or does not start."""
         ...
+
+
+def check_replicas(number: int) -> None:
+    if number < 1:
+        raise NiahError(f"engine.replicas: got {number}; expected at least 1")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah import __version__
-from niah.engines import Job
+from niah.engines import Job, Session, check_replicas
 from niah.records import Completion, Failure, Outcome, Prompt
 
 
@@ -22,8 +22,16 @@ class Fake:
     seconds: float = 0.0
     fail_at: list[int] = field(default_factory=list)
     prefix_caching: bool = True
+    replicas: int = 1
 
-    def open(self, job: Job) -> "FakeSession":
+    def __post_init__(self) -> None:
+        check_replicas(self.replicas)
+
+    def open(self, job: Job) -> Session:
+        if self.replicas > 1:
+            from niah.engines import replicas
+
+            return replicas.opened(self, job)
         return FakeSession(self)
 
 

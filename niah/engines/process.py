@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
     }
     if is_cpu_build():
         wanted["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        wanted["OMP_NUM_THREADS"] = str(_num_cores())
+        wanted["OMP_NUM_THREADS"] = str(num_cores())
         torch = find_spec("torch")
         library = torch and torch.origin and Path(torch.origin).parent / "lib" / "libgomp.so.1"
         if library and library.is_file():
@@ -48,7 +48,7 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
     """Physical cores this process may use."""
     import psutil
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from niah.engines import Job, check_cold_check, exact, grading, served
+from niah.engines import Job, Session, check_cold_check, check_replicas, exact, grading, served
 from niah.engines.failures import reason
 from niah.engines.process import is_cpu_build
 from niah.engines.vllm_session import VLLMSession
@@ -29,7 +29,8 @@ class VLLM:
     the model's heads divide. ``graded`` forces the right answer after each prompt to see how likely the model
     held it; null does so where the prefix cache makes it cheap. ``cold_check`` is the share of the trials that are
     asked again without prefix cache, one at least. ``attention`` names the backend (flash_attn, flashinfer, triton, or vLLM's own names), none leaves it
-    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other.
+    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other. ``replicas`` engines
+    share the trials, as Ray actors: on a machine of its share of cores or GPUs each, or over the cluster of RAY_ADDRESS.
     """
 
     name: str = "vllm"
@@ -48,15 +49,22 @@ class VLLM:
     graded: bool | None = None
     cold_check: float = 0.02
     args: dict[str, Any] = field(default_factory=dict)
+    replicas: int = 1
 
     def __post_init__(self) -> None:
+        check_replicas(self.replicas)
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
         if unknown := [number for number in self.flash_attn_version if number not in (2, 3, 4)]:
             raise NiahError(f"engine.flash_attn_version: got {unknown[0]}; expected 2, 3 or 4")
         check_cold_check(self.cold_check)
 
-    def open(self, job: Job) -> VLLMSession:
-        if is_cpu_build() and self.args.get("enforce_eager", self.enforce_eager) is not False:  # else counting ranks is compiled first, over a second for nothing
+    def open(self, job: Job) -> Session:
+        if self.replicas > 1:
+            from niah.engines import replicas
+
+            return replicas.opened(self, job)
+        # else counting ranks is compiled first, over a second for nothing
+        if is_cpu_build() and self.args.get("enforce_eager", self.enforce_eager) is not False:
             os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
         try:
             from vllm import LLM
@@ -126,5 +134,5 @@ class VLLM:
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
-            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype)
+            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share)
         return arguments

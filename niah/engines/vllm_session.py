@@ -9,7 +9,7 @@ import numpy as np
 
 from niah.engines import Job, grading
 from niah.engines.failures import MAX_IN_A_ROW, failure, reason
-from niah.errors import NiahError
+from niah.errors import EngineStoppedError, NiahError
 from niah.records import Completion, Failure, Prompt
 
 
@@ -75,7 +75,7 @@ class VLLMSession:
                         self._not_graded(reason(error))
                     yield request.key, request.answered or failure(error, time.perf_counter() - request.sent)
                 if failures >= MAX_IN_A_ROW or type(error).__name__ == "EngineDeadError":
-                    raise NiahError(
+                    raise EngineStoppedError(
                         f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
                         "where this run stopped"
                     ) from error

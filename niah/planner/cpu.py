@@ -27,15 +27,15 @@ def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
     return setup
 
 
-def cache_bytes(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str) -> int:
-    """KV cache of a run: room for two of its longest prompts, at most 60% of free memory, at least 64 MiB.
+def cache_bytes(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str, share: float = 1.0) -> int:
+    """KV cache of a run: room for two of its longest prompts, at most 60% of this engine's share of free memory, at least 64 MiB.
 
     Two, because trials share the beginnings of their prompts: one prompt being read, one kept.
     """
     import psutil
 
     wanted = 2 * _of_one_prompt(config, max_length, kv_cache_dtype)
-    return max(64 * _MIB, min(wanted, int(0.6 * psutil.virtual_memory().available)))
+    return max(64 * _MIB, min(wanted, int(0.6 * share * psutil.virtual_memory().available)))
 
 
 def _of_one_prompt(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str) -> int:

@@ -11,9 +11,11 @@ from niah.verbs.words import folder_arguments, own_words, restart_with_environme
 
 def run(overrides: list[str]) -> int:
     restart_with_environment(overrides)
-    starts = [float(os.environ.pop("NIAH_STARTED", time.time()))]  # later configs of a sweep start when they start
+    # later configs of a sweep start when they start, and those of a launcher in processes of their own
+    own_process, starts = os.getpid(), [float(os.environ.pop("NIAH_STARTED", time.time()))]
     return compose.run(
-        compose.adapted(overrides), lambda config: _measure(config, starts.pop() if starts else time.time())
+        compose.adapted(overrides),
+        lambda config: _measure(config, starts.pop() if starts and os.getpid() == own_process else time.time()),
     )
 
 
@@ -71,7 +73,6 @@ def plan(overrides: list[str]) -> int:
     own, overrides = own_words({"out": "", "format": "text", "exact": "false"}, overrides)
     if own["format"] not in ("text", "json"):
         raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
-    given = {word.split("=")[0] for word in overrides}
 
     def show(config) -> int:
         from niah import planning
@@ -79,7 +80,7 @@ def plan(overrides: list[str]) -> int:
 
         run = build(config)
         exact = own["exact"].casefold() == "true"
-        lines = planning.exactly(run) if exact else planning.describe(run, given, own["format"], own["out"])
+        lines = planning.exactly(run) if exact else planning.describe(run, overrides, own["format"], own["out"])
         for line in lines:
             print(line)
         return 0

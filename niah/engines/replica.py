@@ -1,0 +1,65 @@
+"""One replica: an engine in a process of its own, asked from another."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from niah.engines import Engine, Job, Session
+from niah.errors import EngineStoppedError, NiahError
+from niah.records import Completion, Failure, Prompt
+
+
+class Replica:
+    """Lives in a Ray actor; knows nothing of Ray. A process that is started again is opened again."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def open(self, engine: Engine, job: Job, number: int, cores: Sequence[int]) -> dict[str, Any]:
+        """Opens the engine on ``cores`` (empty: wherever the system puts it) and tells what it is.
+
+        What the engine prints goes beside the run's own log, as engine.NUMBER.log; on a machine without that folder to Ray's.
+        """
+        if cores:
+            os.sched_setaffinity(0, cores)
+        if job.log is not None:
+            job = replace(job, log=job.log.with_suffix(f".{number}.log") if job.log.parent.is_dir() else None)
+        if job.log is not None:
+            log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(log)
+        if self._session is None:
+            self._session = engine.open(job)
+        return {"served": self._session.served, "pid": os.getpid(), "node": os.uname().nodename, "facts": self._session.facts()}
+
+    def answer(self, prompts: Sequence[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
+        """Each result as soon as it is there.
+
+        Failures wait for what follows: where the engine stops, its last requests did not fail but were never answered.
+        """
+        failures = []
+        try:
+            for key, result in self._session.generate(iter(prompts)):
+                if isinstance(result, Failure):
+                    failures.append((key, result))
+                    continue
+                yield from failures
+                failures = []
+                yield key, result
+        except EngineStoppedError as error:
+            print(f"niah: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # with all that is left of the engine; whoever asked starts this process again
+        yield from failures
+
+    def facts(self) -> dict[str, Any]:
+        if self._session is None:
+            raise NiahError("engine.replicas: a replica was asked before it was opened; report this")
+        return self._session.facts()
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None

@@ -1,0 +1,53 @@
+"""A sweep's folder is one of run folders: which runs it holds, and by what each is told from the others."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from niah.config import PLACE_ONLY, flat
+from niah.errors import NiahError
+
+_GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
+
+
+def runs_below(paths: Sequence[str]) -> list[str]:
+    """Each folder itself where it is a run, else the runs in it, each once. Raises NiahError where there is none."""
+    found: list[str] = []
+    for path in paths:
+        own = [path] if (Path(path) / "run.json").is_file() else sorted(str(file.parent) for file in Path(path).glob("*/run.json"))
+        if not own:
+            raise NiahError(f"{path}: no run here; expected a folder with run.json, or a folder of such folders")
+        found += own
+    return list(dict.fromkeys(found))
+
+
+def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """What differs between runs, one part a group: its name, or the settings where the name is the same.
+
+    Ordered by these parts, runs of a sweep over two groups stand in lines of the first. All empty where nothing differs.
+    """
+    parts: list[list[str]] = [[] for _ in configs]
+    for group in _GROUPS:
+        names = [_name(config[group]) for config in configs]
+        if len(set(names)) > 1:
+            for part, name in zip(parts, names, strict=True):
+                part.append(name)
+    flats = [{k: v for k, v in flat({k: v for k, v in config.items() if k not in PLACE_ONLY}).items()} for config in configs]
+    keys = sorted({key for one in flats for key in one})
+    for key in keys:  # until all are told apart
+        if len({tuple(part) for part in parts}) == len(parts):
+            break
+        values = [json.dumps(one.get(key)) for one in flats]
+        twins = [[n for n, part in enumerate(parts) if part == own] for own in parts]
+        if any(values[n] != values[number] for number, same in enumerate(twins) for n in same):
+            for part, one in zip(parts, flats, strict=True):
+                part.append(f"{key.split('.', 1)[-1]} {one.get(key)}")
+    return [tuple(part) for part in parts]
+
+
+def _name(group: Any) -> str:
+    """What a title calls it."""
+    if isinstance(group, list):
+        return "+".join(map(_name, group))
+    return str(group.get("label") or group.get("name"))

@@ -1,0 +1,115 @@
+"""engine.replicas=2 through Ray itself: the same rows as one engine, whatever dies on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import command, environment_with
+from test_cli import comparable, rows
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow  # Ray starts in 5 s, on a busy machine in 20
+FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3", "engine.seconds=0.4")
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def by_trial(folder: Path) -> list[dict]:
+    found = rows(folder)
+    assert len({row["trial"] for row in found}) == len(found)
+    return sorted(comparable(found), key=lambda row: row["trial"])
+
+
+def begun(place: Path, *settings: str, num_rows: int = 3) -> tuple[subprocess.Popen, list[int]]:
+    """A run of two replicas that has some rows, and the replicas' processes."""
+    process = subprocess.Popen(
+        command(*settings, "name=two", "engine.replicas=2"), cwd=place, env=environment_with(**QUIET),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    folder = place / "outputs" / "two"
+    deadline = time.monotonic() + 200
+    while not ((folder / "rows.jsonl").exists() and len(rows(folder)) >= num_rows):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    return process, [replica["pid"] for replica in facts(folder)["replicas"]]
+
+
+def facts(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())["engine"]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def whole(niah, tmp_path):
+    assert niah(*FAKE, "name=one").returncode == 0
+    return by_trial(tmp_path / "outputs" / "one")
+
+
+def test_a_killed_replica_costs_no_row_and_is_started_again(whole, tmp_path):
+    process, pids = begun(tmp_path, *FAKE)
+    os.kill(pids[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert by_trial(tmp_path / "outputs" / "two") == whole
+    told = facts(tmp_path / "outputs" / "two")["replicas"]
+    assert [replica["num_deaths"] for replica in told] == [1, 0]
+    assert sum(replica["num_answered"] for replica in told) == len(whole)
+    assert all(replica["num_answered"] for replica in told)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_process_and_continues(niah, whole, tmp_path, sent):
+    process, pids = begun(tmp_path, *FAKE)
+    process.send_signal(sent)
+    process.communicate(timeout=60)
+    assert process.returncode == (130 if sent == signal.SIGTERM else -signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while any(map(alive, pids)):
+        assert time.monotonic() < deadline, "a replica outlived its run"
+        time.sleep(0.2)
+    num_kept = len(rows(tmp_path / "outputs" / "two"))
+    assert 3 <= num_kept < len(whole)
+    done = niah(*FAKE, "name=two")  # one engine may finish what two began
+    assert done.returncode == 0 and f"{len(whole) - num_kept} of {len(whole)} trials to run" in done.stderr
+    assert by_trial(tmp_path / "outputs" / "two") == whole
+
+
+def test_a_recorded_failure_is_tried_again_by_the_same_command(niah, tmp_path):
+    settings = (*FAKE[:-1], "engine.fail_at=[1]", "name=two", "engine.replicas=2")
+    done = niah(*settings, **QUIET)
+    assert done.returncode == 1 and "trials ended without an answer" in done.stderr
+    assert niah(*FAKE[:-1], "engine.fail_at=[1]", "engine.window=2048", "name=two").returncode in (0, 1)
+
+
+def test_an_engine_that_does_not_start_is_one_line(niah):
+    done = niah("ctx.lengths=[512]", "ctx.depths=[0]", "engine.replicas=2", "engine.args.max_model_length=5", **QUIET)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "engine.args.max_model_length: not an argument of this vLLM" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.engine
+def test_two_vllms_give_the_rows_of_one_though_one_is_killed(niah, tmp_path):
+    settings = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3")
+    done = niah(*settings, "name=one")
+    assert done.returncode == 0, done.stderr
+    process, pids = begun(tmp_path, *settings)
+    os.kill(pids[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    one, two = (
+        [{k: v for k, v in row.items() if k != "num_cached_tokens"} for row in by_trial(tmp_path / "outputs" / name)]
+        for name in ("one", "two")
+    )
+    assert two == one
+    assert facts(tmp_path / "outputs" / "two")["replicas"][1]["num_deaths"] == 1
+    controls = [json.loads(line) for line in (tmp_path / "outputs" / "two" / "controls.jsonl").read_text().splitlines()]
+    assert controls and all(control["is_same"] for control in controls)
