@@ -23,7 +23,7 @@ from niah import store
 from niah.stats.cells import by_length, overall
 from niah.units import format_length
 
-GRID = ("task=multikey", "ctx.lengths=[1k,2k,4k]", "ctx.depths=[0,50,100]", "outputs=outputs/servers")
+GRID = ("task=multikey", "ctx.lengths=[1k,2k,4k]", "ctx.depths=[0,25,50,75,100]", "outputs=outputs/servers")
 ARMS = {
     "here": ("vLLM in process, bf16 KV", None, "bf16"),
     "vllm": ("vLLM server, bf16 KV", lambda log: servers.vllm(log, 4096, port=18471), "bf16"),

@@ -161,6 +161,8 @@ def _one_line(error: Exception) -> str:
     if match := re.search(r"Could not find '([^']*)/([^']*)' Available options in '[^']*': (.*?)(?: Config search path|$)", text):
         group, choice, options = match.groups()
         return f"{group}={choice}: no such choice; expected one of {', '.join(options.split())}"
+    if match := re.search(r"Could not override '(hydra\.[^']*)'", text):
+        return f"{match[1]}: not among this launcher's settings; expected one of them (--cfg hydra lists them), or + before it to add it"
     if match := re.search(r"Could not override '([^']*)'", text):
         groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
         return f"{match[1]}: unknown key; expected name, outputs, seed or one of the groups {', '.join(groups)}"

@@ -29,7 +29,7 @@ def test_runs_are_named_by_what_differs():
     [
         pytest.param("joblib", ("hydra.launcher.n_jobs=2",), marks=pytest.mark.slow),
         pytest.param("submitit_local", ("hydra.launcher.timeout_min=10",), marks=pytest.mark.slow),
-        pytest.param("ray", ("hydra.launcher.ray.init.num_cpus=2",), marks=pytest.mark.slow),
+        pytest.param("ray", ("+hydra.launcher.ray.init.num_cpus=2",), marks=pytest.mark.slow),
     ],
 )
 def test_four_runs_one_picture(niah, tmp_path, launcher, settings):
