@@ -16,6 +16,7 @@ from pathlib import Path
 from conftest import SMOLLM2, environment_with
 
 from niah import weights
+from niah.planner.cpu import CHUNK
 
 _PATIENCE_SECONDS = 150
 THREADS = str(len(os.sched_getaffinity(0)))
@@ -41,8 +42,8 @@ def vllm(log: Path, max_length: int, kv_cache_dtype: str = "bfloat16", port: int
     port = port or _free_port()
     arguments = {
         "model": weights.resolve(SMOLLM2).folder, "served-model-name": "smol", "host": "127.0.0.1", "port": port, "dtype": "bfloat16",
-        "max-model-len": max_length, "kv-cache-dtype": kv_cache_dtype, "kv-cache-memory-bytes": 2**29, "block-size": 256,
-        "max-num-batched-tokens": 256, "max-num-seqs": 1,
+        "max-model-len": max_length, "kv-cache-dtype": kv_cache_dtype, "kv-cache-memory-bytes": 2**29, "block-size": CHUNK,
+        "max-num-batched-tokens": CHUNK, "max-num-seqs": 1,
     }
     words = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
     # its command line asks for the version of a package named vllm, which the CPU build is not
