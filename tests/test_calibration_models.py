@@ -116,8 +116,8 @@ def test_an_ngram_that_the_text_holds_twice_is_a_bad_trial_not_a_miss():
 
 def cells(lost, *, begun: bool = False) -> list[Seen]:
     return [
-        Seen(4096, depth, 400 * depth, "1234567.", "1239999" if begun else "the sea", False) if lost(400 * depth)
-        else Seen(4096, depth, 400 * depth, "1234567.", "1234567.", True)
+        Seen(4096, depth, 400 * depth, int(begun), False) if lost(400 * depth)
+        else Seen(4096, depth, 400 * depth, 8, True)
         for depth in range(11)
     ]
 

@@ -11,17 +11,17 @@ UNKNOWN = "unknown fault"
 
 @dataclass(frozen=True)
 class Seen:
-    """One trial. ``source`` and ``stop`` are where its answer stands in the prompt, in tokens; ``expected`` and ``response`` are texts.
+    """One trial. ``source`` and ``stop`` are where its answer stands in the prompt, in tokens; the response begins with
+    ``num_begun`` tokens of what it had to be.
 
     ``is_predicted``: exact arithmetic finds the needle. ``is_expected``: the engine found what it had to find, or missed
-    what it had to miss. ``num_right`` counts the leading characters of the response that are right, white space apart.
+    what it had to miss.
     """
 
     length: int
     depth: float
     source: int | None
-    expected: str
-    response: str
+    num_begun: int
     is_expected: bool
     is_predicted: bool = True
     stop: int = 0
@@ -29,11 +29,6 @@ class Seen:
     def crosses(self, chunk: int, ngram: int) -> bool:
         """Whether a border between chunks of so many tokens lies in the answer or in the n-gram before it."""
         return self.source is not None and (self.source - ngram) // chunk != (max(self.source, self.stop - 1)) // chunk
-
-    @property
-    def num_right(self) -> int:
-        pairs = zip(self.expected.strip(), self.response.strip(), strict=False)
-        return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(self.expected.strip()), len(self.response.strip())))
 
 
 @dataclass(frozen=True)
@@ -61,8 +56,7 @@ def diagnose(
         return None
     share = f"{len(wrong)} of {len(trials)} trials are wrong"
     if len(wrong) == len(trials):
-        begun = sum(trial.num_right > 0 for trial in wrong)
-        if begun == len(wrong):
+        if all(trial.num_begun for trial in wrong):
             return Fault(POSITIONS, f"every answer begins right and then strays ({share}, down to {min(t.length for t in wrong):,} tokens)")
         if control and all(trial.is_expected for trial in control):
             return Fault(SCALE, f"{share} under {kv_cache_dtype} from their first token on, none of {len(control)} under bfloat16")

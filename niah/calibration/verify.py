@@ -4,6 +4,7 @@ import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from niah import planner, planning, runner
@@ -19,10 +20,13 @@ from niah.planner.fit import Fit
 from niah.recipe import Recipe
 from niah.records import RETRIED, Row
 from niah.scorers.outcome import judge
+from niah.tokens import Tokenizer
 from niah.units import format_length
 
-_DEPTHS = [round(100 * number / 32, 3) for number in range(33)]
-"""Of one needle: as many ranges of tokens as possible are looked at."""
+_DEPTHS = [0.0, *(round(100 * (number + 0.5) / 33, 3) for number in range(1, 32)), 100.0]
+"""Of one needle: as many ranges of tokens as possible are looked at. In 33rds, since halves, quarters and so on of a usual
+length are borders of scout's chunks, where nothing is found and a fault does not show.
+"""
 _CONTROL_LENGTH = 1024
 """Of the trials under an unquantized cache that tell a wrong scale from a wrong position."""
 
@@ -100,7 +104,7 @@ def compare(run: Run, rows: Sequence[Row], record: dict[str, Any]) -> list[Verdi
         good = [row for row in answered if not wanted[row.trial][0].ambiguous]
         verdicts.append(Verdict(
             variant, next((_backend(row.served) for row in answered), "no engine"),
-            tuple(_seen(row, *wanted[row.trial]) for row in good),
+            tuple(_seen(row, recipe.tokenizer, *wanted[row.trial]) for row in good),
             tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
             tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
             record.get("engines", {}).get(variant, {}).get("max_num_batched_tokens") or 0,
@@ -113,8 +117,12 @@ def _backend(served: dict[str, Any]) -> str:
     return f"{served.get('attention_backend')}{f' {version}' if version else ''}"
 
 
-def _seen(row: Row, one: expected.Expected, text: str, is_found: bool) -> Seen:
-    return Seen(row.length, row.depth, one.source, text, row.response, (row.score == 1) == is_found, is_found, (one.source or 0) + len(one.ids) - 1)
+def _seen(row: Row, tokenizer: Tokenizer, one: expected.Expected, text: str, is_found: bool) -> Seen:
+    right, given = tokenizer.encode_ids([text, row.response])
+    num_begun = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(right, given, strict=False)))
+    return Seen(
+        row.length, row.depth, one.source, num_begun, (row.score == 1) == is_found, is_found, (one.source or 0) + len(one.ids) - 1
+    )
 
 
 def verify(run: Run, console: Console) -> list[str]:
