@@ -8,7 +8,7 @@ and rounding does not: what an engine needs beyond exact arithmetic is its noise
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ _ALIASES = {"fp8_e4m3": "fp8", "bfloat16": "bf16"}
 EXACT = "exact"
 Counts = dict[int, tuple[int, int]]
 """(found, tried) by length."""
+_At = Callable[[float, Sequence[int]], Counts]
+"""Counts of a needle of so many nats at these lengths."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def thresholds(shares: Sequence[Share]) -> list[Threshold]:
 
 
 def measure(run: Run, console: Console, place: Path) -> list[Share]:
-    """Strengths rise until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic.
+    """Strengths rise, for each length until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic.
 
     Each level is on disk before the next: the same command continues from ``place``.
     """
@@ -103,33 +105,38 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
         raise NiahError(f"{place}: holds margins under other settings; expected the same command; take another out=")
     shares = [Share(**one) for one in stored.get("shares", ())]
 
-    def rising(at: Callable[[float], Counts], name: str, first: float) -> None:
+    def rising(at: _At, name: str, first: Mapping[int, float]) -> None:
         for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
             shares.extend(new)
             content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
             write(place, json.dumps(content, indent=1))
 
-    rising(_Exact(base), EXACT, _FIRST_NATS)
-    lowest = min(share.nats for share in shares if share.found)
+    rising(_Exact(base), EXACT, dict.fromkeys(lengths, _FIRST_NATS))
+    # no engine beats exact arithmetic by more than chance
+    found = [share for share in shares if share.dtype == EXACT and share.found]
+    lowest = {length: min((s.nats for s in found if s.length == length), default=_LAST_NATS) - STEP_NATS for length in lengths}
     for kv in run.kv.each():
         one = dataclasses.replace(base, kv=kv)
-        # no engine beats exact arithmetic by more than chance
-        rising(lambda nats, one=one: _measured(one, nats), kv.name, lowest - STEP_NATS)
+        rising(lambda nats, of, one=one: _measured(one, nats, of), kv.name, lowest)
     return shares
 
 
-def _rising(at: Callable[[float], Counts], name: str, console: Console, first: float, known: Sequence[Share]) -> Iterator[list[Share]]:
-    """The shares of each level that is not known yet."""
-    complete = 0
-    for nats in np.arange(first, _LAST_NATS + STEP_NATS, STEP_NATS):
-        level = [share for share in known if share.nats == nats]
-        if not level:
-            level = [Share(name, length, float(nats), *counts) for length, counts in at(float(nats)).items()]
-            yield level
-        told = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
-        console.note(f"{name}, needle of {nats:g} nats: {told}")
-        complete = complete + 1 if all(share.found == share.trials for share in level) else 0
-        if complete == 2:
+def _rising(at: _At, name: str, console: Console, first: Mapping[int, float], known: Sequence[Share]) -> Iterator[list[Share]]:
+    """The shares of each level that are not known yet, of lengths that are not done; ``first`` is each length's lowest level."""
+    complete = dict.fromkeys(first, 0)
+    for nats in np.arange(min(first.values()), _LAST_NATS + STEP_NATS, STEP_NATS):
+        wanted = [length for length in first if nats >= first[length] and complete[length] < 2]
+        level = [share for share in known if share.nats == nats and share.length in wanted]
+        if missing := [length for length in wanted if length not in {share.length for share in level}]:
+            new = [Share(name, length, float(nats), *counts) for length, counts in at(float(nats), missing).items()]
+            yield new
+            level += new
+        for share in level:
+            complete[share.length] = complete[share.length] + 1 if share.found == share.trials else 0
+        if level:
+            told = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
+            console.note(f"{name}, needle of {nats:g} nats: {told}")
+        if min(complete.values()) == 2:
             return
 
 
@@ -141,11 +148,13 @@ class _Exact:
         self._recipe = Recipe(base)
         self._built = {trial: self._recipe.build(trial) for trial in self._recipe.trials}
 
-    def __call__(self, nats: float) -> Counts:
+    def __call__(self, nats: float, lengths: Sequence[int]) -> Counts:
         tokenizer = self._recipe.tokenizer
         circuit = checkpoint.circuit(design(f"margin@nats:{nats}"), tokenizer)
         counts: Counts = {}
         for trial, built in self._built.items():
+            if trial.length not in lengths:
+                continue
             ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
             text = tokenizer.decode([token for token in ids if token != circuit.stop])
             hit = judge(text, built.problem, self._scorer, "stop")[0].value == 1
@@ -154,21 +163,25 @@ class _Exact:
         return counts
 
 
-def _measured(base: Run, nats: float) -> Counts:
+def _measured(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
     """The same by the engine, with a checkpoint of its own that does not outlive it."""
     own, source = files.tokenizer(base.model)
     with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
         folder = Path(place) / "model"
         checkpoint.write_to(design(f"margin@nats:{nats}"), own, source, folder)
         model = dataclasses.replace(base.model, path=str(folder))
-        resolved = {**base.resolved, "model": {**base.resolved["model"], "path": str(folder)}}
-        run = dataclasses.replace(base, model=model, resolved=resolved, outputs=place, name="margin")
+        ladder = dataclasses.replace(base.ctx, lengths=list(lengths))
+        resolved = {
+            **base.resolved, "model": {**base.resolved["model"], "path": str(folder)},
+            "ctx": {**base.resolved["ctx"], "lengths": list(lengths)},
+        }
+        run = dataclasses.replace(base, model=model, ctx=ladder, resolved=resolved, outputs=place, name="margin")
         rows = runner.run(run, _Quiet()).rows
     if broken := [row for row in rows if row.score is None]:
         raise NiahError(f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}")
     return {
         length: (sum(row.score == 1 for row in rows if row.length == length), sum(row.length == length for row in rows))
-        for length in sorted(set(base.ctx.lengths))
+        for length in lengths
     }
 
 

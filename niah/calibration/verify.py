@@ -23,10 +23,6 @@ from niah.scorers.outcome import judge
 from niah.tokens import Tokenizer
 from niah.units import format_length
 
-_DEPTHS = [0.0, *(round(100 * (number + 0.5) / 33, 3) for number in range(1, 32)), 100.0]
-"""Of one needle: as many ranges of tokens as possible are looked at. In 33rds, since halves, quarters and so on of a usual
-length are borders of scout's chunks, where nothing is found and a fault does not show.
-"""
 _CONTROL_LENGTH = 1024
 """Of the trials under an unquantized cache that tell a wrong scale from a wrong position."""
 
@@ -61,8 +57,17 @@ def fitting(config: dict[str, Any]) -> str:
     return "window_4k" if is_windowed else "full"
 
 
+def depths_at(length: int) -> list[float]:
+    """Depths of one needle, in percent: as many ranges of tokens as possible are looked at, at 8K and below every block of 128.
+
+    Every second lies at a border of the engine's steps (and of scout's chunks) in usual lengths, the others away from them.
+    """
+    num = 65 if length <= 8192 else 33
+    return [round(100 * (number / (num - 1) if number % 2 == 0 else (number + 0.5) / num), 3) for number in range(num)]
+
+
 def settings(
-    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = _DEPTHS, repeats: int = 1, heads: int = 1, **changes: Any
+    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = (), repeats: int = 1, heads: int = 1, **changes: Any
 ) -> Run:
     """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
     resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
@@ -70,7 +75,7 @@ def settings(
     if heads > 1:  # as many as GPUs share the model
         model = {**model, "path": f"{model['path']}@heads:{heads}"}
     plain = {
-        "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths), "repeats": repeats},
+        "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths or depths_at(max(lengths))), "repeats": repeats},
         "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
         "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
         "name": "calibration", "calibrate": False,
@@ -154,7 +159,7 @@ def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault 
     kv = kv_of(run, verdict.variant)
     if found is None or found.name != diagnose.UNKNOWN:
         return found
-    plain = settings(run, name, [_CONTROL_LENGTH], depths=_DEPTHS[::8], kv={"name": "bf16", "dtype": "bfloat16"})
+    plain = settings(run, name, [_CONTROL_LENGTH], depths=[0, 25, 50, 75, 100], kv={"name": "bf16", "dtype": "bfloat16"})
     control = [trial for one in check(plain, console) for trial in one.trials]
     return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
 
