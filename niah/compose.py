@@ -162,7 +162,7 @@ def _one_line(error: Exception) -> str:
         group, choice, options = match.groups()
         return f"{group}={choice}: no such choice; expected one of {', '.join(options.split())}"
     if match := re.search(r"Could not override '(hydra\.[^']*)'", text):
-        return f"{match[1]}: not among this launcher's settings; expected one of them (--cfg hydra lists them), or + before it to add it"
+        return f"{match[1]}: not among this launcher's settings; expected one of them (--cfg=hydra lists them), or + before it to add it"
     if match := re.search(r"Could not override '([^']*)'", text):
         groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
         return f"{match[1]}: unknown key; expected name, outputs, seed or one of the groups {', '.join(groups)}"

@@ -181,6 +181,14 @@ def test_their_words_are_words_of_niah_and_fit(niah, place):
     assert json.loads(done.stdout)
 
 
+def test_the_clients_words_are_words_of_niah(niah):
+    words = [re.sub(r"\$\{\w+:-(.*?)\}", r"\1", word) for word in COMPOSE["services"]["client"]["command"]]
+    done = niah("--cfg=job", *words)
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load(done.stdout)
+    assert config["engine"]["base_url"] == "http://server:8000/v1" and config["model"]["path"] == "Qwen/Qwen3-8B"
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_pass_shellcheck(path):
     done = tool("shellcheck", "--shell=bash", path)
