@@ -69,7 +69,7 @@ def adapted(overrides: Sequence[str]) -> list[str]:
             value = value.strip("[]").replace(" ", "")
             word = f"{key}={value}"
             if not {"-m", "--multirun"} & {*overrides, *result}:
-                result.insert(0, "-m")  # Hydra takes options before overrides alone
+                result.append("-m")
         if key == "kv" and value.startswith("["):
             result += _each_cache(value)
             continue
@@ -81,7 +81,7 @@ def adapted(overrides: Sequence[str]) -> list[str]:
             word = f"{key}='{value}'"
         # a field that a group's file leaves at its default is there all the same; config checks names
         result.append(f"++{word}" if "." in key and key[0].isalpha() and not key.startswith("hydra.") else word)
-    return result
+    return sorted(result, key=lambda word: not word.startswith("-"))  # Hydra takes options before overrides alone
 
 
 def _each_cache(value: str) -> list[str]:
