@@ -12,7 +12,6 @@ from conftest import command, environment_with
 from test_cli import comparable, rows
 
 pytest.importorskip("ray")
-pytestmark = pytest.mark.slow  # Ray starts in 5 s, on a busy machine in 20
 FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3", "engine.seconds=0.4")
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -66,6 +65,7 @@ def test_a_killed_replica_costs_no_row_and_is_started_again(whole, tmp_path):
     assert all(replica["num_answered"] for replica in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_run_leaves_no_process_and_continues(niah, whole, tmp_path, sent):
     process, pids = begun(tmp_path, *FAKE)
@@ -83,6 +83,7 @@ def test_a_stopped_run_leaves_no_process_and_continues(niah, whole, tmp_path, se
     assert by_trial(tmp_path / "outputs" / "two") == whole
 
 
+@pytest.mark.slow
 def test_a_recorded_failure_is_tried_again_by_the_same_command(niah, tmp_path):
     settings = (*FAKE[:-1], "engine.fail_at=[1]", "name=two", "engine.replicas=2")
     done = niah(*settings, **QUIET)
@@ -90,12 +91,14 @@ def test_a_recorded_failure_is_tried_again_by_the_same_command(niah, tmp_path):
     assert niah(*FAKE[:-1], "engine.fail_at=[1]", "engine.window=2048", "name=two").returncode in (0, 1)
 
 
+@pytest.mark.slow
 def test_an_engine_that_does_not_start_is_one_line(niah):
     done = niah("ctx.lengths=[512]", "ctx.depths=[0]", "engine.replicas=2", "engine.args.max_model_length=5", **QUIET)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "engine.args.max_model_length: not an argument of this vLLM" in done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_two_vllms_give_the_rows_of_one_though_one_is_killed(niah, tmp_path):
     settings = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3")

@@ -27,7 +27,7 @@ def test_runs_are_named_by_what_differs():
 @pytest.mark.parametrize(
     ("launcher", "settings"),
     [
-        pytest.param("joblib", ("hydra.launcher.n_jobs=2",), marks=pytest.mark.slow),
+        pytest.param("joblib", ("hydra.launcher.n_jobs=2",)),
         pytest.param("submitit_local", ("hydra.launcher.timeout_min=10",), marks=pytest.mark.slow),
         pytest.param("ray", ("+hydra.launcher.ray.init.num_cpus=2",), marks=pytest.mark.slow),
     ],
@@ -53,7 +53,6 @@ def test_four_runs_one_picture(niah, tmp_path, launcher, settings):
     assert niah("compare", "sweep", "compare.across=model").returncode == 0
 
 
-@pytest.mark.slow
 def test_a_refused_setting_stops_no_other_and_is_told(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = niah(
