@@ -6,7 +6,9 @@ from dataclasses import dataclass
 POSITIONS = "positions off by one"
 SCALE = "wrong KV scale"
 BLOCK = "KV block overwritten"
+REACH = "attention reaches too far"
 UNKNOWN = "unknown fault"
+UNQUANTIZED = ("bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,28 @@ def diagnose(
 ) -> Fault | None:
     """The fault that explains the trials; None where all are as expected.
 
-    ``control`` are trials under an unquantized KV cache, asked for where ``kv_cache_dtype`` is quantized. Patterns:
-    begun right and then lost everywhere, prefill and decode disagree about positions; lost everywhere from the first token on under
-    a quantized cache alone, its scale; lost across the borders of the engine's steps of ``chunk`` tokens alone, positions again; lost in one range of tokens, at whatever length or depth, the memory of that range.
+    ``control`` are trials of the same length under an unquantized KV cache where ``kv_cache_dtype`` is quantized, else short ones.
+    Patterns: found where exact arithmetic loses it, a window or chunk that does not hold; begun right and then lost everywhere,
+    prefill and decode disagree about positions; lost everywhere from the first token on under a quantized cache alone, its scale,
+    or even where short, positions; lost across the borders of the engine's steps of ``chunk`` tokens alone, positions again; lost in
+    one range of tokens, at whatever length or depth, and found on both sides of it, the memory of that range.
     """
     wrong = [trial for trial in trials if not trial.is_expected]
     if not wrong:
         return None
     share = f"{len(wrong)} of {len(trials)} trials are wrong"
+    if beyond := [trial for trial in wrong if not trial.is_predicted]:
+        places = ", ".join(f"{trial.source:,}" for trial in beyond[:4] if trial.source is not None)
+        return Fault(REACH, f"{len(beyond)} needles beyond the model's window or chunk are found ({share}, answers at {places})")
     if len(wrong) == len(trials):
         if all(trial.num_begun for trial in wrong):
             return Fault(POSITIONS, f"every answer begins right and then strays ({share}, down to {min(t.length for t in wrong):,} tokens)")
+        if control and all(trial.is_expected for trial in control) and kv_cache_dtype in UNQUANTIZED:
+            return Fault(UNKNOWN, f"{share}, none of {len(control)} at {min(trial.length for trial in control):,} tokens")
         if control and all(trial.is_expected for trial in control):
-            return Fault(SCALE, f"{share} under {kv_cache_dtype} from their first token on, none of {len(control)} under bfloat16")
+            return Fault(SCALE, f"{share} under {kv_cache_dtype} from their first token on, none of {len(control)} without it")
         if control:
-            return Fault(POSITIONS, f"{share}, under bfloat16 too, at every length and depth: no token finds the one before it")
+            return Fault(POSITIONS, f"{share}, without a quantized cache too, at every length and depth: no token finds the one before it")
         return Fault(UNKNOWN, f"{share}, at every length and depth")
     if chunk and all(trial.crosses(chunk, ngram) for trial in wrong):
         places = ", ".join(f"{trial.source:,}" for trial in wrong[:4])
@@ -83,7 +92,7 @@ def _block(trials: Sequence[Seen], wrong: Sequence[Seen]) -> Fault | None:
         return None
     before = max((source for source in kept if source < first), default=None)
     after = min((source for source in kept if source > last), default=None)
-    around = " and ".join(f"{source:,}" for source in (before, after) if source is not None)
-    return Fault(
-        BLOCK, f"needles at tokens {first:,} to {last:,} are lost ({len(wrong)} of {len(trials)} trials), those at {around} are found"
-    )
+    if before is None or after is None:  # all up to a place, or all from one on: no block
+        return None
+    lost_there = f"needles at tokens {first:,} to {last:,} are lost ({len(wrong)} of {len(trials)} trials)"
+    return Fault(BLOCK, f"{lost_there}, those at {before:,} and {after:,} are found")

@@ -7,12 +7,13 @@ from pathlib import Path
 from niah import store
 from niah.calibration import checkpoint, files, sweeping, verify
 from niah.calibration.design import DESIGNS, design
-from niah.calibration.diagnose import Seen, diagnose
+from niah.calibration.diagnose import UNQUANTIZED, Seen, diagnose
 from niah.compose import choices
 from niah.config import build, from_resolved, typed
 from niah.console import Console
 from niah.errors import NiahError
 from niah.model import Model
+from niah.reporting import make
 from niah.units import format_length
 from niah.weights import resolve
 
@@ -40,19 +41,37 @@ def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:
 
 def check(paths: list[str]) -> Iterator[str]:
     """Finished runs of calibration models, trial by trial beside what exact arithmetic says. Raises NiahError where they differ."""
+    faults = []
     for path in paths:
         _, stored, rows = store.open_for_reading(path)
         run = from_resolved(stored["config"])
         if files.of(run.model) is None:
             raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
-        for verdict in verify.compare(run, rows, stored):
+        verdicts = verify.compare(run, rows, stored, path)
+        plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)
+        unanswered = [row for row in rows if row.score is None]
+        for verdict in verdicts:
             yield f"{path}, {verdict.variant}, {verdict.backend}: {verdict.num_right} of {len(verdict.trials)} trials as predicted"
             yield from _grid(verdict.trials)
             yield from (f"  bad trial left out: {reason}" for reason in verdict.bad)
-            if verdict.failed:
-                raise NiahError(f"calibrate {path}: {len(verdict.failed)} trials without an answer; first: {verdict.failed[0]}")
-            if fault := diagnose(verdict.trials, kv_cache_dtype=verdict.variant, chunk=verdict.chunk):
-                raise NiahError(f"calibrate {path}: {fault}")
+            dtype = verify.kv_of(run, verdict.variant).dtype
+            if found := diagnose(verdict.trials, _control(verdict, plain), dtype, verdict.chunk):
+                faults.append(f"calibrate {path}: {verdict.variant}: {found}")
+            elif not verdict.trials:
+                faults.append(f"calibrate {path}: {verdict.variant}: no trial could tell")
+        if unanswered:
+            lengths = ", ".join(format_length(length) for length in sorted({row.length for row in unanswered}))
+            faults.append(f"calibrate {path}: {len(unanswered)} trials have no answer ({unanswered[0].outcome}, at {lengths})")
+    if faults:
+        raise NiahError("; ".join(faults))
+
+
+def _control(verdict: verify.Verdict, plain: verify.Verdict | None) -> list[Seen]:
+    """Under a quantized cache the trials without one; else the shortest, where there are longer ones."""
+    if plain is not None and plain is not verdict:
+        return list(plain.trials)
+    lengths = {trial.length for trial in verdict.trials}
+    return [trial for trial in verdict.trials if trial.length == min(lengths)] if plain is verdict and len(lengths) > 1 else []
 
 
 def _grid(trials: tuple[Seen, ...]) -> Iterator[str]:
@@ -69,8 +88,7 @@ def margin(config, out: str) -> int:
     from niah.report import margin as chart
 
     run, console = build(config), Console()
-    folder = Path(out or "outputs/margin")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make(Path(out or "outputs/margin"))
     found = sweeping.thresholds(sweeping.measure(run, console, folder / "margin.json"))
     for line in _table(found):
         console.say(line)

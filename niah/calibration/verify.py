@@ -1,13 +1,16 @@
 """Runs a calibration model with a run's own engine and KV cache, and says whether every trial is as it must be."""
 
 import dataclasses
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
-from niah import planner, planning, runner
+from niah import planner, planning, rebuild, runner
 from niah.calibration import checkpoint, diagnose, expected, files
 from niah.calibration.design import DESIGNS
 from niah.calibration.diagnose import Fault, Seen
@@ -19,12 +22,14 @@ from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.recipe import Recipe
 from niah.records import RETRIED, Row
+from niah.reporting import make
 from niah.scorers.outcome import judge
 from niah.tokens import Tokenizer
 from niah.units import format_length
 
 _CONTROL_LENGTH = 1024
-"""Of the trials under an unquantized cache that tell a wrong scale from a wrong position."""
+_CONTROL_DEPTHS = (0, 25, 50, 75, 100)
+"""Of the trials that tell a wrong scale from a wrong position, and a wrong position from what begins at some length."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ def settings(
     """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
     resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
+    model = {**model, "dtype": run.model.dtype}
     if heads > 1:  # as many as GPUs share the model
         model = {**model, "path": f"{model['path']}@heads:{heads}"}
     plain = {
@@ -86,18 +92,35 @@ def settings(
 def check(run: Run, console: Console) -> list[Verdict]:
     """Runs ``run``, whose model is a calibration model, in a folder of its own, and compares all its trials."""
     with tempfile.TemporaryDirectory(prefix="niah-calibration-") as folder:
-        summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
+        with keeping_the_log(Path(folder) / "calibration", Path(run.outputs)):
+            summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
         return compare(run, summary.rows, summary.run)
 
 
-def compare(run: Run, rows: Sequence[Row], record: dict[str, Any]) -> list[Verdict]:
-    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is its run.json."""
+@contextmanager
+def keeping_the_log(run_folder: Path, place: Path) -> Iterator[None]:
+    """Where an engine fails in a folder that is about to go: its log stays, as calibration.log in ``place``."""
+    try:
+        yield
+    except NiahError as error:
+        log, kept = run_folder / "engine.log", make(place) / "calibration.log"
+        if not log.is_file():
+            raise
+        shutil.copy(log, kept)
+        raise NiahError(str(error).replace(str(log), str(kept))) from error
+
+
+def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "calibration") -> list[Verdict]:
+    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is its run.json.
+
+    Raises NiahError where a prompt cannot be built again as it was.
+    """
     recipe = Recipe(run)
     circuit = checkpoint.circuit(files.of(run.model), recipe.tokenizer)
     wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
-    scored = {row.trial for row in rows if row.score is not None}
+    scored = {row.trial: row for row in rows if row.score is not None}
     for trial in [trial for trial in recipe.trials if trial.index in scored]:
-        built = recipe.build(trial)
+        built = rebuild.built(path, record, recipe, scored[trial.index])
         one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
         text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
         is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1
@@ -133,33 +156,40 @@ def _seen(row: Row, tokenizer: Tokenizer, one: expected.Expected, text: str, is_
 def verify(run: Run, console: Console) -> list[str]:
     """One line for each variant of the engine. Raises NiahError with what failed and what kind of fault it is."""
     if not hasattr(run.engine, "wish"):
-        raise NiahError(f"calibrate: engine={run.engine.name} reads no weights; expected an engine that does, or calibrate=false")
+        raise NiahError(
+            f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another that loads "
+            "them run model=calibration/full, then calibrate its folder"
+        )
+    if run.engine.wish().decode_context_parallel > 1:
+        raise NiahError("calibrate: no calibration model divides its heads for engine.decode_context_parallel_size; take calibrate=false")
     name = fitting(planner.config_of(run.model))
     fits = planning.check(run)
-    lengths = [min(_longest(run, fits), DESIGNS[name].max_length)]
+    length = min(_longest(run, fits), DESIGNS[name].max_length)
     heads = max(fit.setup.tensor_parallel for fit in fits.values())
     lines = []
-    for verdict in check(settings(run, name, lengths, heads=heads), console):
+    for verdict in check(settings(run, name, [length], heads=heads), console):
         if verdict.failed:
             raise NiahError(f"calibrate: calibration/{name} got no answer, {verdict.variant}; {verdict.failed[0]}; nothing was measured")
         if not verdict.trials:
             raise NiahError(f"calibrate: no trial of calibration/{name} could tell; {(*verdict.bad, 'none ran')[0]}")
-        if fault := diagnosed(run, name, verdict, console):
+        if fault := diagnosed(run, name, verdict, length, heads, console):
             raise NiahError(
-                f"calibrate: engine fails calibration/{name} at {format_length(lengths[0])}, {verdict.variant}, {verdict.backend}: "
+                f"calibrate: engine fails calibration/{name} at {format_length(length)}, {verdict.variant}, {verdict.backend}: "
                 f"{verdict.num_right}/{len(verdict.trials)}; {fault}; a red cell would be the engine's; nothing was measured"
             )
         lines.append(verdict.told())
     return lines
 
 
-def diagnosed(run: Run, name: str, verdict: Verdict, console: Console) -> Fault | None:
-    """The fault behind a verdict; under a quantized cache a short control run without one comes first."""
+def diagnosed(run: Run, name: str, verdict: Verdict, length: int, heads: int, console: Console) -> Fault | None:
+    """The fault behind a verdict. Where all is lost a control run comes first: without a quantized cache, or short if there is none."""
     found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
-    kv = kv_of(run, verdict.variant)
-    if found is None or found.name != diagnose.UNKNOWN:
+    if found is None or found.name != diagnose.UNKNOWN or any(trial.is_expected for trial in verdict.trials):
         return found
-    plain = settings(run, name, [_CONTROL_LENGTH], depths=[0, 25, 50, 75, 100], kv={"name": "bf16", "dtype": "bfloat16"})
+    kv = kv_of(run, verdict.variant)
+    is_plain = kv.dtype in diagnose.UNQUANTIZED
+    cache = {"name": kv.name, "dtype": kv.dtype} if is_plain else {"name": "bf16", "dtype": "bfloat16"}
+    plain = settings(run, name, [min(length, _CONTROL_LENGTH) if is_plain else length], depths=_CONTROL_DEPTHS, heads=heads, kv=cache)
     control = [trial for one in check(plain, console) for trial in one.trials]
     return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
 
