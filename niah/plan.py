@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, zip_longest
 
 import numpy as np
 
@@ -90,6 +91,15 @@ def in_running_order(planned: Sequence[Trial]) -> list[Trial]:
     serves that part. Needles at one place, in two lengths, follow each other: they share more.
     """
     return sorted(planned, key=lambda t: (t.repeat, -round(t.depth / 100 * t.length), -t.length))
+
+
+def side_by_side(ordered: Sequence[Trial], num: int) -> list[Trial]:
+    """Of ``num`` repeats at a time the first trials, then the second ones: an engine each has work at once, and nothing waits built."""
+    if num == 1:
+        return list(ordered)
+    groups = [list(group) for _, group in groupby(ordered, key=lambda trial: trial.repeat)]
+    rows = [row for start in range(0, len(groups), num) for row in zip_longest(*groups[start : start + num])]
+    return [trial for row in rows for trial in row if trial is not None]
 
 
 def expected_work(

@@ -90,7 +90,7 @@ def exactly(run: Run) -> Iterator[str]:
     """What vLLM's own classes say of each length and KV dtype on this hardware; takes some seconds."""
     from niah.engines import exact
 
-    hardware = machine.resolve(run.hardware, known_hardware())
+    hardware = _share(machine.resolve(run.hardware, known_hardware()), run)
     config = planner.config_of(run.model)
     wish = _wish(run)
     split, block = wish.tensor_parallel or hardware.num_gpus, wish.block_size or wish.chunk or Setup.block_size
@@ -171,6 +171,11 @@ def _share(hardware: Hardware, run: Run) -> Hardware:
     others may be on other machines.
     """
     num = getattr(run.engine, "replicas", 1)
+    if num > 1 and hardware.num_nodes > 1:
+        raise NiahError(
+            f"engine.replicas: got {num} with hardware of {hardware.num_nodes} nodes; a replica lives on one machine: expected the nodes "
+            "of one engine (engine.replicas=1), or one node's hardware and a Ray cluster (RAY_ADDRESS)"
+        )
     if num == 1 or (hardware.capability and getattr(run.engine, "tensor_parallel_size", 0)):
         return hardware
     if not hardware.capability:

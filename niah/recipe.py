@@ -95,7 +95,7 @@ class Recipe:
             )
         return lines
 
-    @lru_cache(maxsize=4)  # noqa: B019 - a recipe lives as long as its run
+    @lru_cache(maxsize=8)  # noqa: B019 - a recipe lives as long as its run
     def of_repeat(self, repeat: int) -> tuple[Problem, Stretch, prompt.Frame]:
         """What all lengths and depths of a repeat share."""
         run, source = self.run, self.corpus

@@ -69,14 +69,15 @@ def check_same_software(stored: dict[str, Any], content: dict[str, Any], folder:
         )
 
 
-def check_same_server(stored: dict[str, Any] | None, served: dict[str, Any], folder: RunFolder) -> None:
-    """Raises NiahError where a server at the same address is no longer the one that answered before."""
-    keys = ("server", "server_model", "prompts", "kv_cache_dtype")
-    if not stored or not stored.get("server"):
+def check_same_engine(stored: dict[str, Any] | None, served: dict[str, Any], folder: RunFolder) -> None:
+    """Raises NiahError where a server at the same address is no longer the one that answered before, or the model is split
+    over another number of GPUs (which follows from engine.replicas and the machine where it is not given)."""
+    if not stored:
         return
-    changed = [f"{key} (there {stored.get(key)}, now {served.get(key)})" for key in keys if stored.get(key) != served.get(key)]
+    keys = ("server", "server_model", "prompts", "kv_cache_dtype") if stored.get("server") else ("tensor_parallel_size",)
+    changed = [f"{key} (there {stored.get(key)}, now {served.get(key)})" for key in keys if key in stored and stored[key] != served.get(key)]
     if changed:
         raise NiahError(
-            f"{folder.path}: was begun with another server: {', '.join(changed)}; expected the same, or its answers would be of "
-            "two engines; take another name="
+            f"{folder.path}: was begun with another {'server' if stored.get('server') else 'engine'}: {', '.join(changed)}; expected the "
+            "same, or its answers would be of two engines; take another name="
         )

@@ -15,7 +15,7 @@ from niah.errors import NiahError
 from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.recipe import Recipe
-from niah.records import Row, Trial
+from niah.records import Outcome, Row, Trial
 from niah.store import RunFolder
 from niah.units import format_length
 from niah.variants import Variant, variants
@@ -48,7 +48,11 @@ def run(settings: Run, console: Console) -> Summary:
         stored = folder.read_run() or {}
         if stored:
             resume.check_same_settings(stored, content, folder)
-        finished = {(row.variant or arms[0].name, row.trial) for row in folder.drop_retried()}
+        def fits_now(row: Row) -> bool:
+            """What had no room may have it here, or with fewer replicas."""
+            return row.outcome == Outcome.DOES_NOT_FIT and row.length not in fits[row.variant or arms[0].name].unfit
+
+        finished = {(row.variant or arms[0].name, row.trial) for row in folder.drop_retried(fits_now)}
         ordered = plan.in_running_order(recipe.trials)
         todo = {arm.name: [trial for trial in ordered if (arm.name, trial.index) not in finished] for arm in arms}
         num_new = sum(map(len, todo.values()))
@@ -97,13 +101,13 @@ def _measure(
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     with closing(_open(settings, job, folder)) as session:
-        resume.check_same_server(record["engines"].get(arm.name), session.served, folder)
+        resume.check_same_engine(record["engines"].get(arm.name), session.served, folder)
         _record(record, arm.name, session)
         folder.write_run(record)
         begun, graded_seconds = time.perf_counter(), 0.0
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
         try:
-            for answered in steps.answers(session, recipe, todo):
+            for answered in steps.answers(session, recipe, plan.side_by_side(todo, getattr(settings.engine, "replicas", 1))):
                 row = rows.finished(settings, arm.name, answered, session.served)
                 folder.append(row)
                 grade = getattr(answered.result, "grade", None)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +85,17 @@ class RunFolder:
         """All whole lines of controls.jsonl."""
         return self._controls.read()
 
-    def drop_retried(self) -> list[Row]:
-        """Before a run continues: cuts a torn last line, moves failed trials to failures.jsonl.
+    def drop_retried(self, is_stale: Callable[[Row], bool] = lambda row: False) -> list[Row]:
+        """Before a run continues: cuts a torn last line, moves failed trials and stale ones to failures.jsonl.
 
         Returns the rows that stay.
         """
         if not self.rows_path.exists():
             return []
         rows = self.rows()
-        stay = [row for row in rows if row.outcome not in _RETRIED]
-        failed = [row for row in rows if row.outcome in _RETRIED]
+        stay, failed = [], []
+        for row in rows:
+            (failed if row.outcome in _RETRIED or is_stale(row) else stay).append(row)
         try:
             if failed:
                 with (self.path / "failures.jsonl").open("a", encoding="utf-8") as file:

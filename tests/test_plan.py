@@ -72,3 +72,9 @@ def test_lengths_above_the_limit_have_a_reason_and_alone_are_refused():
 
 def test_fingerprint_ignores_order_of_keys():
     assert plan.fingerprint({"a": 1, "b": [2]}) == plan.fingerprint({"b": [2], "a": 1}) != plan.fingerprint({"a": 1, "b": [3]})
+
+
+def test_repeats_of_several_engines_stand_side_by_side():
+    ordered = plan.in_running_order(plan.trials(Ladder(lengths=[1024], depths=[0.0, 100.0], repeats=3)))
+    assert plan.side_by_side(ordered, 1) == ordered
+    assert [(t.repeat, t.depth) for t in plan.side_by_side(ordered, 2)] == [(0, 100), (1, 100), (0, 0), (1, 0), (2, 100), (2, 0)]

@@ -91,6 +91,12 @@ def test_a_recorded_failure_is_tried_again_by_the_same_command(niah, tmp_path):
     assert niah(*FAKE[:-1], "engine.fail_at=[1]", "engine.window=2048", "name=two").returncode in (0, 1)
 
 
+def test_a_cluster_that_is_not_there_is_one_line(niah):
+    done = niah(*FAKE, "engine.replicas=2", RAY_ADDRESS="127.0.0.1:1", **QUIET)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("niah: RAY_ADDRESS=127.0.0.1:1: ")
+
+
 @pytest.mark.slow
 def test_an_engine_that_does_not_start_is_one_line(niah):
     done = niah("ctx.lengths=[512]", "ctx.depths=[0]", "engine.replicas=2", "engine.args.max_model_length=5", **QUIET)
@@ -102,7 +108,7 @@ def test_an_engine_that_does_not_start_is_one_line(niah):
 @pytest.mark.engine
 def test_two_vllms_give_the_rows_of_one_though_one_is_killed(niah, tmp_path):
     settings = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3")
-    done = niah(*settings, "name=one")
+    done = niah(*settings, "name=one", OMP_NUM_THREADS="1")  # as many as each replica has: sums are split by threads
     assert done.returncode == 0, done.stderr
     process, pids = begun(tmp_path, *settings)
     os.kill(pids[1], signal.SIGKILL)

@@ -53,6 +53,16 @@ def test_failed_trials_are_kept_apart_and_tried_again(tmp_path):
     assert kept == [dataclasses.asdict(failed)]
 
 
+def test_what_had_no_room_is_tried_where_there_is_some(tmp_path):
+    unfit = dataclasses.replace(ROW, trial=1, outcome="does-not-fit", score=None)
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+        folder.append(unfit)
+        assert folder.drop_retried() == [ROW, unfit]
+        assert folder.drop_retried(lambda row: row.outcome == "does-not-fit") == [ROW]
+        assert folder.rows() == [ROW]
+
+
 def test_two_writers_are_refused(tmp_path):
     with RunFolder(tmp_path / "a"), pytest.raises(NiahError, match="another process is running"), RunFolder(tmp_path / "a"):
         pass

@@ -2,11 +2,14 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from niah.engines import Engine, Job, Session
+from niah.engines.failures import MAX_IN_A_ROW
 from niah.errors import EngineStoppedError, NiahError
 from niah.records import Completion, Failure, Prompt
 
@@ -16,17 +19,21 @@ class Replica:
 
     def __init__(self) -> None:
         self._session: Session | None = None
+        self._failures_in_a_row = 0
+
+    def ping(self) -> None:
+        """Answers as soon as the process has its place."""
 
     def open(self, engine: Engine, job: Job, number: int, cores: Sequence[int]) -> dict[str, Any]:
         """Opens the engine on ``cores`` (empty: wherever the system puts it) and tells what it is.
 
-        What the engine prints goes beside the run's own log, as engine.NUMBER.log; on a machine without that folder to Ray's.
+        What the engine prints goes beside the run's own log, as engine.NUMBER.log; on a machine without that folder to a temporary one.
         """
         if cores:
             os.sched_setaffinity(0, cores)
         if job.log is not None:
-            job = replace(job, log=job.log.with_suffix(f".{number}.log") if job.log.parent.is_dir() else None)
-        if job.log is not None:
+            folder = job.log.parent if job.log.parent.is_dir() else Path(tempfile.mkdtemp(prefix="niah-"))
+            job = replace(job, log=folder / f"{job.log.stem}.{number}.log")
             log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -39,19 +46,23 @@ class Replica:
         """Each result as soon as it is there.
 
         Failures wait for what follows: where the engine stops, its last requests did not fail but were never answered.
+        An engine that fails ``MAX_IN_A_ROW`` times, over calls too, is as one that stopped.
         """
         failures = []
         try:
             for key, result in self._session.generate(iter(prompts)):
                 if isinstance(result, Failure):
+                    self._failures_in_a_row += 1
+                    if self._failures_in_a_row >= MAX_IN_A_ROW:
+                        _end(f"{self._failures_in_a_row} failures in a row; {result.message}")
                     failures.append((key, result))
                     continue
+                self._failures_in_a_row = 0
                 yield from failures
                 failures = []
                 yield key, result
         except EngineStoppedError as error:
-            print(f"niah: {error}", file=sys.stderr, flush=True)
-            os._exit(1)  # with all that is left of the engine; whoever asked starts this process again
+            _end(str(error))
         yield from failures
 
     def facts(self) -> dict[str, Any]:
@@ -63,3 +74,9 @@ class Replica:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def _end(why: str) -> None:
+    """Ends this process with all that is left of its engine; whoever asked starts it again."""
+    print(f"niah: {why}", file=sys.stderr, flush=True)
+    os._exit(1)

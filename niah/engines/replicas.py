@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from niah.engines import Engine, Job
+from niah.engines.failures import reason
 from niah.engines.process import num_cores
 from niah.engines.replicated import MAX_RESTARTS, ReplicatedSession, Running
 from niah.errors import NiahError
 
 _PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE")
 """With all VLLM_ ones what an engine's process is given beside its own; secrets have to be on each machine already."""
+_PLACE_SECONDS = 180
 
 
 def opened(engine: Engine, job: Job) -> ReplicatedSession:
@@ -32,27 +35,32 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if has_started:
         with _own_signals():
-            ray.init(
-                address=address or "local", log_to_driver=False, logging_level="ERROR",
-                **({} if address else {"num_cpus": max(num_cores(), num), "include_dashboard": False}),
-            )
+            _check_there(address)
+            try:
+                ray.init(
+                    address=address or "local", log_to_driver=False, logging_level="ERROR",
+                    **({} if address else {"num_cpus": max(num_cores(), num), "include_dashboard": False}),
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise NiahError(f"engine.replicas: Ray does not start{f' at RAY_ADDRESS={address}' if address else ''}; {reason(error)}") from error
     try:
         gpus = job.serving.get("tensor_parallel_size", 1) * job.serving.get("pipeline_parallel_size", 1)
         gpus = gpus if "gpu_memory_utilization" in job.serving else 0
         _check_room(ray, num, gpus)
         threads = max(1, num_cores() // num)
         one = replace(engine, replicas=1)
-        job_ref = ray.put(replace(job, memory_share=1.0 if address else 1 / num))
+        job_ref = ray.put(replace(job, memory_share=1.0 if address else 1 / num, log=job.log and job.log.resolve()))
         # inside a job of Ray's own (a sweep by its launcher) that job holds the cores already
         num_cpus = 0 if not has_started else 1 if gpus or address else threads
         running = []
         for number in range(num):
             own = [] if address or gpus else cores[number * threads : (number + 1) * threads]
             actor = _actor_class(ray).options(
-                num_gpus=gpus, num_cpus=num_cpus, max_restarts=MAX_RESTARTS,
+                num_gpus=gpus, num_cpus=num_cpus, max_restarts=MAX_RESTARTS, scheduling_strategy="SPREAD",
                 runtime_env={"env_vars": _environment(0 if gpus else threads)},
             ).remote()
             running.append(Running(number, actor, lambda actor=actor, number=number, own=own: actor.open.remote(one, job_ref, number, own)))
+        _check_placed(ray, [replica.actor for replica in running], gpus)
         session = ReplicatedSession(ray, running, engine, has_started)
         session.open(begun)
     except BaseException:
@@ -86,6 +94,30 @@ def _check_room(ray, num: int, gpus: int) -> None:
         raise NiahError(
             f"engine.replicas: {num} asked for, each on {each} {name}{'s' if each > 1 else ''} of one machine; got room for {room} on "
             f"{len(nodes)} machine{'s' if len(nodes) > 1 else ''}; take fewer, a smaller engine.tensor_parallel_size or a larger cluster (RAY_ADDRESS)"
+        )
+
+
+def _check_there(address: str | None) -> None:
+    """Ray itself tries for minutes to reach a cluster that is not there."""
+    host, _, port = (address or "").rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise NiahError(
+            f"RAY_ADDRESS={address}: does not answer ({error.strerror or error}); expected the head of a running cluster, as HOST:6379; "
+            "unset it to use this machine"
+        ) from error
+
+
+def _check_placed(ray, actors: list[Any], gpus: int) -> None:
+    """What others of the cluster hold is not free: two runs that wait for each other's would wait for ever."""
+    ready, late = ray.wait([actor.ping.remote() for actor in actors], num_returns=len(actors), timeout=_PLACE_SECONDS)
+    if late:
+        raise NiahError(
+            f"engine.replicas: {len(ready)} of {len(actors)} got their {'GPUs' if gpus else 'cores'} in {_PLACE_SECONDS} s; others use this "
+            "cluster (the job of a launcher with resources of its own, too); wait for them or take fewer"
         )
 
 

@@ -46,6 +46,7 @@ class ReplicatedSession:
         self._owners: dict[int, int] = {}
         self._deaths: Counter[int] = Counter()
         self._start_seconds = 0.0
+        self._refusal = ""
         self.served: dict[str, Any] = {}
 
     def open(self, begun: float) -> None:
@@ -75,7 +76,8 @@ class ReplicatedSession:
                 return  # one that is still starting would have nothing to do
             if not busy:
                 raise NiahError(
-                    f"engine.replicas: all {len(self._replicas)} died; the same command continues where this run stopped"
+                    f"engine.replicas: all {len(self._replicas)} died{f' ({self._refusal})' if self._refusal else ''}; "
+                    "the same command continues where this run stopped"
                 )
             ready, _ = self._ray.wait(list(busy), num_returns=1)
             for call in ready:
@@ -84,7 +86,12 @@ class ReplicatedSession:
     def _send(self, replica: Running, dealer: Dealer) -> None:
         batch: list[Dealt] = []
         while len(batch) < self._batch and (one := dealer.deal(replica.number)):
+            if batch and self._deaths[one.key]:  # it may have been this one that ended a replica: it goes alone
+                dealer.give_back(replica.number, [one])
+                break
             batch.append(one)
+            if self._deaths[one.key]:
+                break
         if batch:
             replica.unfinished = {one.key: one for one in batch}
             replica.call = replica.actor.answer.remote([(one.key, one.prompt) for one in batch])
@@ -93,8 +100,7 @@ class ReplicatedSession:
         """What a replica's call has come to: opened, a result, its end, or the replica's."""
         try:
             if not replica.is_open:
-                self._take_opened(replica)
-                dealer.set_away(replica.number, False)
+                self._take_back(replica, dealer)
                 return
             key, result = self._ray.get(next(replica.call))
         except StopIteration:
@@ -107,6 +113,15 @@ class ReplicatedSession:
             del replica.unfinished[key]
             replica.num_answered += 1
             yield key, result
+
+    def _take_back(self, replica: Running, dealer: Dealer) -> None:
+        """One that was started again; where it does not start the others do its work."""
+        try:
+            self._take_opened(replica)
+        except NiahError as error:
+            replica.is_gone, replica.call, self._refusal = True, None, str(error)
+        else:
+            dealer.set_away(replica.number, False)
 
     def _take_opened(self, replica: Running) -> None:
         try:
@@ -140,7 +155,7 @@ class ReplicatedSession:
     def facts(self) -> dict[str, Any]:
         """The first replica's, with sums of the counts; ``replicas`` has what differs."""
         for replica in self._replicas:
-            if replica.is_open and replica.call is None:
+            if replica.is_open and not replica.unfinished:
                 try:
                     replica.told["facts"] = self._ray.get(replica.actor.facts.remote(), timeout=60)
                 except self._ray.exceptions.RayError:
@@ -160,8 +175,8 @@ class ReplicatedSession:
         }
 
     def close(self) -> None:
-        """Ends all replicas, and Ray where it was started for them."""
-        closing = [replica.actor.close.remote() for replica in self._replicas if replica.is_open]
+        """Ends all replicas, and Ray where it was started for them; those that are at work are not waited for."""
+        closing = [replica.actor.close.remote() for replica in self._replicas if replica.is_open and not replica.unfinished]
         self._ray.wait(closing, num_returns=len(closing), timeout=30) if closing else None
         for replica in self._replicas:
             self._ray.kill(replica.actor)

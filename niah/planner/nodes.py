@@ -32,7 +32,8 @@ def commands(words: Sequence[str], model: str, arguments: Mapping[str, Any], har
         f"{served} --nnodes {hardware.num_nodes} --node-rank {rank} --master-addr {_HEAD}{' --headless' if rank else ''}"
         for rank in range(hardware.num_nodes)
     ]
-    return [*lines, *_numbered(nodes), f"  anywhere: {run} engine=openai engine.base_url=http://{_HEAD}:8000/v1"]
+    asking = shlex.join(["python", "-m", "niah", *(word for word in words if not word.startswith("engine"))])
+    return [*lines, *_numbered(nodes), f"  anywhere: {asking} engine=openai engine.base_url=http://{_HEAD}:8000/v1"]
 
 
 def serve(model: str, arguments: Mapping[str, Any]) -> str:
