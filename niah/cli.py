@@ -1,7 +1,9 @@
 """The command: its verb, and what becomes of errors."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from niah import __version__, usage
@@ -16,8 +18,10 @@ _VERBS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code: 0 done, 1 refused or trials failed, 2 a regression (compare.fail_on), 130 stopped by Ctrl-C."""
+    """Exit code: 0 done, 1 refused or trials failed, 2 a regression (compare.fail_on), 130 stopped by Ctrl-C or SIGTERM."""
     arguments = list(arguments)
+    if threading.current_thread() is threading.main_thread():  # others cannot set it
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     try:
         if any(word in ("-h", "--help", "help") for word in arguments):
             print(usage.text())

@@ -27,7 +27,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     settings, _ = configuration.typed("compare", CompareSettings, changed.get("compare", {}))
     look, _ = configuration.typed("report", ReportSettings, {"formats": ["png", "svg", "pdf"], **changed.get("report", {})})
     given, paths = paths, sweeps.runs_below(paths)
-    found, notes = sides(paths, settings)
+    found, notes = sides(paths, settings, given)
     matched = pairs(found, settings)
     results = measure(matched, settings)
     lines, verdicts = [f"note: {note}" for note in notes], []

@@ -1,5 +1,6 @@
 """From run folders to pairs: which runs can be compared, and which of their trials belong together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,27 +62,34 @@ class Pair:
     notes: tuple[str, ...] = ()
 
 
-def sides(paths: list[str], settings: CompareSettings) -> tuple[list[Side], list[str]]:
-    """All sides, the baseline first, and what a reader should know about the files."""
+def sides(paths: list[str], settings: CompareSettings, given: Sequence[str] = ()) -> tuple[list[Side], list[str]]:
+    """All sides, the baseline first, and what a reader should know about the files.
+
+    ``given`` is what was named, where ``paths`` has the runs of a sweep's folder: of these, one without rows is left out.
+    """
     found, notes = [], []
     for path in paths:
         folder, run = store.opened(path)
         if folder.is_torn():
             notes.append(f"{path}: the last line of rows.jsonl is torn and was left out; the run's own command mends it")
         variants = folder.columns().variants()
+        if not variants:
+            if not given or path in given:
+                raise NiahError(f"{path}: no finished trial yet; run it first")
+            notes.append(f"{path}: no finished trial yet; left out")
+            continue
         if settings.variant is not None:
             if settings.variant not in variants:
                 raise NiahError(
-                    f"compare.variant: {path} has no variant {settings.variant!r}; expected one of {', '.join(variants) or 'none'}"
+                    f"compare.variant: {path} has no variant {settings.variant!r}; expected one of {', '.join(variants)}"
                 )
             variants = {settings.variant: variants[settings.variant]}
         for variant, columns in variants.items():
             _check(columns, path, variant)
             found.append(Side(_label(path, paths, variant, len(variants) > 1), path, variant, run, columns))
-        if not variants:
-            raise NiahError(f"{path}: no finished trial yet; run it first")
     if len(found) < 2:
-        raise NiahError(f"compare: only one run ({paths[0]}); expected two folders, or one with several variants, as compare A B")
+        one = f"only one run ({found[0].folder})" if found else f"no run with a finished trial ({', '.join(given)})"
+        raise NiahError(f"compare: {one}; expected two folders, or one with several variants, as compare A B")
     return found, notes
 
 

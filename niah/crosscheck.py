@@ -73,7 +73,8 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
         latest = dict(sorted(latest.items(), key=lambda item: order.get(item[0][0], -1)))
         told = crosstold.tell(list(latest.values()), settings, path, _all_named(arms), len({row.trial for row in rows}))
         write(folder.path / "crosscheck.json", json.dumps({
-            "schema": 1, "settings": dataclasses.asdict(settings), "second": _plain(arms), "facts": facts, **told.content,
+            "schema": 1, "settings": dataclasses.asdict(settings), "second": _plain(arms),
+            "facts": {**_known_facts(folder, arms), **facts}, **told.content,
         }, indent=2, ensure_ascii=False) + "\n")
         if failed := [line for line in latest.values() if line["second"]["outcome"] in _RETRIED]:
             print(*told.lines, sep="\n", file=console.out, flush=True)
@@ -115,30 +116,32 @@ def _answer(
     fit = next(iter(planning.check(arm).values()))
     why = {group[0].trial: kind for kind, group in chosen}
     trials = {trial.index: trial for trial in recipe.trials}
-    asked: dict[int, list[Row]] = {}
+    asked: dict[tuple[int, str], list[Row]] = {}  # variants of one trial may have read different prompts
     for row in todo:
         if row.length in fit.unfit:
             raise NiahError(f"{path}: trial {row.trial} does not fit the second engine: {fit.unfit[row.length]}; take engine.chunk_tokens smaller or another engine")
-        asked.setdefault(row.trial, []).append(row)
-    blocks = [[trials[n] for n in asked if (why[n] == "discordant") is is_first] for is_first in (True, False)]
-    order = [trial.index for block in blocks for trial in plan.in_running_order(block)]
-    longest = recipe.max_read([trials[n] for n in order])
+        asked.setdefault((row.trial, row.prompt_sha256), []).append(row)
+    blocks = [[trials[n] for n in dict.fromkeys(n for n, _ in asked) if (why[n] == "discordant") is is_first] for is_first in (True, False)]
+    ordered = [trial for block in blocks for trial in plan.in_running_order(block)]
+    at = {trial.index: place for place, trial in enumerate(ordered)}
+    groups = [asked[key] for key in sorted(asked, key=lambda key: at[key[0]])]
+    longest = recipe.max_read(ordered)
     built: dict[int, Built] = {}
 
     def prompts():
-        for n in order:
-            built[n] = rebuild.built(path, content, recipe, asked[n][0])
-            yield n, built[n].prompt
+        for place, group in enumerate(groups):
+            built[place] = rebuild.built(path, content, recipe, group[0])
+            yield place, built[place].prompt
 
     job = runner.job_of(arm, recipe, fit, longest, folder.path / "crosscheck.log")
-    progress = console.progress(len(order), 0, sum(trials[n].length for n in order))
+    progress = console.progress(len(groups), 0, sum(group[0].length for group in groups))
     with closing(arm.engine.open(job)) as session:
         try:
-            for n, result in session.generate(prompts()):
-                made = built.pop(n)
-                for row in asked[n]:
-                    lines.append(_line(recipe, made, row, result, why[n], arm, mark, session))
-                progress.advance(trials[n].length, len(made.prompt.ids))
+            for place, result in session.generate(prompts()):
+                made = built.pop(place)
+                for row in groups[place]:
+                    lines.append(_line(recipe, made, row, result, why[row.trial], arm, mark, session))
+                progress.advance(row.length, len(made.prompt.ids))
         finally:
             progress.close()
         return session.facts()
@@ -194,6 +197,16 @@ def _all_named(arms: dict[str, Run]) -> str:
 
 def _plain(arms: dict[str, Run]) -> dict[str, Any]:
     return {dtype: {"engine": arm.resolved["engine"], "kv": arm.kv.dtype} for dtype, arm in arms.items()}
+
+
+def _known_facts(folder: RunFolder, arms: dict[str, Run]) -> dict[str, Any]:
+    """What the same second engine said of itself in the check before."""
+    file = folder.path / "crosscheck.json"
+    try:
+        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError:
+        return {}
+    return known["facts"] if known.get("second") == json.loads(json.dumps(_plain(arms))) else {}
 
 
 def _row_key(row: Row) -> tuple:

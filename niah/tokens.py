@@ -117,7 +117,7 @@ class HuggingFaceTokenizer:
 
     @property
     def num_ids(self) -> int:
-        return 1 + max(self._full.get_vocab(with_added_tokens=True).values())
+        return 1 + max(self._full.get_vocab(with_added_tokens=True).values(), default=-1)
 
     def decode_one(self, token: int) -> str:
         return self._full.decode([token], skip_special_tokens=False)

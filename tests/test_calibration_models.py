@@ -197,6 +197,24 @@ def test_a_folder_with_anything_else_is_refused(tmp_path, made, what):
     assert {file.name: file.read_bytes() for file in place.iterdir()} == before
 
 
+@pytest.mark.parametrize("text", ['{"format": "of another tool"}', "", '{"layout": "1", "na', "[1]", "{}"])
+def test_a_mark_of_another_tool_or_a_torn_one_is_something_else(tmp_path, text):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / checkpoint.MARK).write_text(text)
+    with pytest.raises(NiahError, match="holds something else; expected a new folder"):
+        checkpoint.write_to(DESIGNS["full"], load_tokenizer("smollm2"), None, tmp_path / "here")
+    assert (tmp_path / "here" / checkpoint.MARK).read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", '{"identity": "1", "sha', "[1]"])
+def test_torn_margins_are_one_line(niah, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "margin.json").write_text(text)
+    done = niah("calibrate", "engine=transformers", "ctx.lengths=[1k]", "ctx.depths=[0]", "out=out")
+    assert done.returncode == 1 and "margin.json: " in done.stderr and "take another out= or delete it" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and (tmp_path / "out" / "margin.json").read_text() == text
+
+
 def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**23, 2**23))
@@ -224,6 +242,17 @@ def test_a_tokenizer_without_enough_ids_is_refused(niah, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "unk_token": "<unk>"}))
     done = niah("calibrate", f"tokenizer={folder}", "models=full", "out=here")
     assert done.returncode == 1 and "5 ids are too few for the codes of needles; '0', '3'" in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize("kind", ["BPE", "WordLevel"])
+def test_a_tokenizer_without_any_ids_is_refused(niah, tmp_path, kind):
+    from tokenizers import Tokenizer, models
+
+    (tmp_path / "empty").mkdir()
+    Tokenizer(getattr(models, kind)()).save(str(tmp_path / "empty" / "tokenizer.json"))
+    done = niah("calibrate", f"tokenizer={tmp_path / 'empty'}", "models=full", "out=here")
+    assert done.returncode == 1 and "0 ids are too few for the codes of needles" in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "here").exists()
 
 

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import command, environment_with
 
-from niah import languages
+from niah import __version__, cli, languages
 
 FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,4k]", "ctx.depths=[0,25,50,75,100]")
 
@@ -95,6 +96,23 @@ def test_stopped_runs_continue_with_the_same_rows(niah, tmp_path, sent):
     done = niah(*settings, "name=cut")
     assert f"{15 - num_kept} of 15 trials to run" in done.stderr
     assert comparable(rows(tmp_path / "outputs" / "cut")) == comparable(rows(tmp_path / "outputs" / "whole"))
+
+
+@pytest.mark.parametrize("verb", ["build", "serve-check", "calibrate"])
+def test_every_verb_takes_a_schedulers_stop_as_a_ctrl_c(monkeypatch, capsys, verb):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for the first process of a container
+    monkeypatch.setitem(cli._VERBS, verb, lambda _: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5))
+    try:
+        assert cli.main([verb]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.startswith("niah: stopped")
+
+
+def test_a_thread_may_call_main(capsys):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cli.main, ["--version"]).result() == 0
+    assert capsys.readouterr().out.strip() == __version__
 
 
 def comparable(found: list[dict]) -> list[dict]:

@@ -196,6 +196,21 @@ def test_a_torn_line_is_said(tmp_path):
     assert lines[0].startswith(f"note: {b}: the last line of rows.jsonl is torn")
 
 
+def test_a_run_of_a_sweep_without_a_finished_trial_is_left_out(tmp_path):
+    sweep, words = str(tmp_path / "sweep"), ["report.formats=[svg]"]
+    a, b, c = (run(tmp_path / "sweep" / name, rows(grid(6), lambda t: True) if name != "a" else []) for name in "abc")
+    lines, _ = compare([sweep], words)
+    assert lines[0] == f"note: {a}: no finished trial yet; left out" and any(line.startswith("c against b (baseline)") for line in lines)
+    with pytest.raises(NiahError, match=f"{a}: no finished trial yet; run it first"):
+        compare([a, b, c], words)
+    Path(c, "rows.jsonl").write_text("")
+    with pytest.raises(NiahError, match=rf"compare: only one run \({b}\)"):
+        compare([sweep], words)
+    Path(b, "rows.jsonl").write_text("")
+    with pytest.raises(NiahError, match=rf"compare: no run with a finished trial \({sweep}\)"):
+        compare([sweep], words)
+
+
 @pytest.mark.parametrize(("word", "message"), [
     ("compare.margin=1.5", "compare.margin: got 1.5; expected a share"), ("compare.margin=-0.1", "compare.margin: got -0.1"),
     ("compare.fail_on=x", "compare.fail_on: got 'x'; expected worse or not_noninferior"), ("compare.across=task", "compare.across: got 'task'"),

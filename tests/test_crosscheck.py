@@ -1,5 +1,6 @@
 """crosscheck: whose failure it is, where two answers part, and that nothing is lost."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -11,11 +12,15 @@ import runs
 from conftest import command, environment_with, load_tokenizer
 from test_cli import rows
 
-from niah import cli, crosstold
+from niah import cli, crosscheck, crosstold, store
+from niah import config as configuration
+from niah.console import Console
 from niah.crosscheck import CrosscheckSettings
 from niah.differing import STOP, first_difference, stored
+from niah.engines.fake import Fake
 from niah.errors import NiahError
 from niah.lines import Lines
+from niah.recipe import Recipe
 from niah.second import choose
 from niah.stats.agreement import VERDICTS, agreement, verdict
 
@@ -154,6 +159,32 @@ def test_bad_input_is_one_line(niah, tmp_path, monkeypatch, capsys):
         assert cli.main(["crosscheck", *words]) == 1
         said = capsys.readouterr().err
         assert message in said and len(said.strip().splitlines()) == 1, (words, said)
+
+
+def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_path, monkeypatch):
+    words = ("reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed")
+    assert niah("engine=fake", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]", *words, "name=a").returncode == 0
+    folder, content, found = store.open_for_reading(str(tmp_path / "outputs" / "a"))
+    content["config"]["engine"] = {"_target_": "niah.engines.transformers.Transformers", "name": "transformers"}
+    (folder.path / "run.json").write_text(json.dumps(content))
+    recipe = Recipe(configuration.from_resolved(content["config"]))
+    long = next(row for row in found if row.route == "long")
+    retrieved = recipe.build(next(trial for trial in recipe.trials if trial.index == long.trial)).prompt.sha256
+    both = [
+        dataclasses.replace(long, variant="long"),
+        dataclasses.replace(long, variant="rag", route="rag", prompt_sha256=retrieved, response="I do not know.", score=0.0, outcome="wrong"),
+    ]
+    folder.rows_path.write_text("".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in both))
+    real = crosscheck.seconds
+    monkeypatch.setattr(crosscheck, "seconds", lambda *given: {k: dataclasses.replace(arm, engine=Fake()) for k, arm in real(*given).items()})
+    crosscheck.crosscheck(str(folder.path), [], Console())
+    asked = {line["variant"]: line for line in Lines(folder.path / "crosscheck.jsonl").read()}
+    assert {name: line["second"]["response"] for name, line in asked.items()} == {"long": long.response, "rag": "I do not know."}
+    before = json.loads((folder.path / "crosscheck.json").read_text())
+    crosscheck.crosscheck(str(folder.path), [], Console())
+    assert before["facts"]["bf16"]["engine"] == "fake" and json.loads((folder.path / "crosscheck.json").read_text()) == before
+    crosscheck.crosscheck(str(folder.path), ["engine.attention=eager"], Console())
+    assert json.loads((folder.path / "crosscheck.json").read_text())["second"] != before["second"]
 
 
 @pytest.mark.slow

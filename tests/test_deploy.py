@@ -89,6 +89,11 @@ def test_compose_file_meets_its_specification():
     assert done.returncode == 0, done.stdout
 
 
+def test_every_service_is_hardened():
+    for name, service in COMPOSE["services"].items():
+        assert service["cap_drop"] == ["ALL"] and service["init"] and service["security_opt"] == ["no-new-privileges:true"], name
+
+
 def test_compose_builds_stages_that_exist():
     stages = set(re.findall(r"^FROM \S+ AS (\w+)", DOCKERFILE, re.MULTILINE))
     built = [service["build"]["target"] for service in COMPOSE["services"].values() if "build" in service]

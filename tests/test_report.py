@@ -139,3 +139,25 @@ def test_several_runs_side_by_side(tmp_path):
     assert {"a  (27 answers)", "b  (27 answers)"} <= {*shown_in(tmp_path / "both" / "heatmap.svg")}
     with pytest.raises(NiahError, match=r"got name=x; expected report\.key=value"):
         report(paths, ["name=x"])
+
+
+@pytest.mark.parametrize("rows", [[], [dataclasses.replace(row, outcome="does-not-fit", score=None) for row in ROWS]])
+def test_a_panel_without_answers_has_no_line_and_the_others_keep_their_colours(tmp_path, rows):
+    run = run_json([8192, 131072], [0.0, 50.0])
+    full = [made(number, length, 0.0, "correct", 1.0) for number, length in enumerate((8192, 131072))]
+    panels = [heatmap.Panel("bf16", run, rows), heatmap.Panel("fp8", run, full)]
+    heatmap.draw_panels(panels, tmp_path, ReportSettings(formats=["svg"]))
+    curves.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    assert {"bf16  (0 answers)", "fp8  (2 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
+    svg = (tmp_path / "curve.svg").read_text()
+    assert [text for text in shown_in(tmp_path / "curve.svg") if "effective length" in text] == ["fp8: effective length at least 128K"]
+    assert style.LINES[1] in svg and style.LINES[0] not in svg
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_a_run_whose_engine_never_started_is_reported(tmp_path, names):
+    run(tmp_path / "sweep" / "a", [], ctx={"lengths": [8192, 16384], "depths": [0.0, 50.0]}, seed=1)
+    if "b" in names:
+        run(tmp_path / "sweep" / "b", generated(grid(3), lambda t: True), seed=2)
+    text = "\n".join(report([str(tmp_path / "sweep")], ["report.formats=[svg]"]))
+    assert ("curve: " in text) == ("b" in names) and (tmp_path / "sweep" / "heatmap.svg").is_file()

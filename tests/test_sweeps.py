@@ -1,6 +1,12 @@
 """Sweeps by Hydra's launchers, and what report and compare make of a sweep's folder."""
 
+import signal
+import subprocess
+import time
+
+import psutil
 import pytest
+from conftest import command, environment_with
 from test_cli import rows
 
 from niah import sweeps
@@ -68,3 +74,23 @@ def test_a_folder_without_runs_is_refused(niah, tmp_path):
     for verb in ("report", "compare"):
         done = niah(verb, "empty")
         assert done.returncode == 1 and "no run here" in done.stderr
+
+
+def test_a_stopped_sweep_leaves_no_worker_and_goes_on(niah, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = (*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    process = subprocess.Popen(command(*words, "engine.seconds=1"), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len([*(tmp_path / "sweep").glob("*/rows.jsonl")]) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len([one for one in workers if "LokyProcess" in " ".join(one.cmdline())]) == 2
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "niah: stopped" in errors and "Traceback" not in errors, errors
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    kept = {file: file.read_bytes() for file in (tmp_path / "sweep").glob("*/rows.jsonl")}
+    done = niah(*words, "engine.seconds=1")
+    assert done.returncode == 0, done.stderr
+    files = [*(tmp_path / "sweep").glob("*/rows.jsonl")]
+    assert [len(rows(file.parent)) for file in files] == [4] * 4 and all(file.read_bytes().startswith(text) for file, text in kept.items())

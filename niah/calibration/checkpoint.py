@@ -92,15 +92,23 @@ def write(
     (folder / "model.safetensors").chmod(0o644)
 
 
+def _stored(mark: Path) -> dict[str, Any] | None:
+    """What a checkpoint says of itself; None where no checkpoint of ours says it."""
+    try:
+        found = json.loads(mark.read_text()) if mark.is_file() else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and {"layout", "name", "tokenizer_sha256"} <= found.keys() else None
+
+
 def write_to(design: Design, tokenizer: Tokenizer, source: Path | None, place: Path) -> bool:
     """The same at a place of the user's own; False where it was there already.
 
     Raises NiahError where the place holds anything else, and leaves nothing behind where it cannot be written.
     """
-    mark = place / MARK
     wanted = {"layout": LAYOUT, **asdict(design), "tokenizer_sha256": tokenizer.sha256}
     if place.exists():
-        found = json.loads(mark.read_text()) if mark.is_file() else None
+        found = _stored(place / MARK)
         if found == json.loads(json.dumps(wanted)):
             return False
         what = f"calibration model {found['name']} with other settings" if found else "something else"

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
     identity = plan.fingerprint({"config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT})
-    stored = json.loads(place.read_text()) if place.is_file() else {}
+    stored = _stored(place)
     if stored and stored.get("identity") != identity:
         raise NiahError(f"{place}: holds margins under other settings; expected the same command; take another out=")
     shares = [Share(**one) for one in stored.get("shares", ())]
@@ -119,6 +120,17 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
         one = dataclasses.replace(base, kv=kv)
         rising(lambda nats, of, one=one: _measured(one, nats, of), kv.name, lowest)
     return shares
+
+
+def _stored(place: Path) -> dict[str, Any]:
+    """margin.json as it was left. Raises NiahError for a torn or foreign file."""
+    try:
+        stored = json.loads(place.read_text()) if place.is_file() else {}
+    except ValueError as error:
+        raise NiahError(f"{place}: not JSON ({error}); expected the margins of an earlier call; take another out= or delete it") from error
+    if not isinstance(stored, dict):
+        raise NiahError(f"{place}: got a {type(stored).__name__}; expected the margins of an earlier call; take another out= or delete it")
+    return stored
 
 
 def _rising(at: _At, name: str, console: Console, first: Mapping[int, float], known: Sequence[Share]) -> Iterator[list[Share]]:

@@ -28,7 +28,7 @@ class Vocabulary:
 
 def of(tokenizer: Tokenizer, where: str) -> Vocabulary:
     """Raises NiahError for a tokenizer that cannot write needles apart, or has nothing to stop with."""
-    spelled = [tuple(tokenizer.encode(sign).ids.tolist()) for sign in _SPELLED]
+    spelled = [_ids(tokenizer, sign) for sign in _SPELLED]
     wrong = [sign for sign, ids in zip(_SPELLED, spelled, strict=True) if not ids or tokenizer.decode(ids).strip() != sign]
     if wrong or len(set(spelled)) < len(_SPELLED):
         same = [sign for sign, ids in zip(_SPELLED, spelled, strict=True) if spelled.count(ids) > 1]
@@ -46,3 +46,11 @@ def of(tokenizer: Tokenizer, where: str) -> Vocabulary:
             text = tokenizer.decode_one(token).strip()
             is_end[token] = bool(text) and text[0] in _ENDING and set(text) <= _CLOSING
     return Vocabulary(size, is_end, tokenizer.stop_ids[0])
+
+
+def _ids(tokenizer: Tokenizer, sign: str) -> tuple[int, ...]:
+    """Empty where it has none; a vocabulary of whole words without one for the unknown raises a bare Exception."""
+    try:
+        return tuple(tokenizer.encode(sign).ids.tolist())
+    except Exception:
+        return ()

@@ -14,7 +14,7 @@ from niah.units import format_length
 
 
 def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
-    """Writes curve.<format>; nothing where fewer than two lengths have answers.
+    """Writes curve.<format>; nothing where fewer than two lengths have answers. Panels without answers have no line.
 
     The mark is the effective length by the user's threshold, or by RULER's where none is set.
     """
@@ -23,23 +23,24 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
     if len(lengths) < 2:
         return []
     threshold = settings.threshold or effective.RULER
+    drawn = [(number, panel, curve) for number, (panel, curve) in enumerate(zip(shown, curves, strict=True)) if curve]
+    configs = [panel.run["config"] for _, panel, _ in drawn]
     place = {length: number for number, length in enumerate(lengths)}
     with plt.rc_context({**style.STYLE, "axes.spines.left": True, "axes.spines.bottom": True}):
         figure, axes = plt.subplots(figsize=(2.6 + 0.62 * max(len(lengths), 6), 3.6), layout="constrained")
         axes.axhline(threshold, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
         axes.text(len(lengths) - 0.55, threshold, f"{threshold:.3g}", color=style.INK, fontsize=7, va="center", ha="left")
-        for number, (panel, curve) in enumerate(zip(shown, curves, strict=True)):
+        for number, panel, curve in drawn:
             _line(axes, panel, curve, place, number, len(shown), threshold)
         axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
         axes.set_xlim(-0.4, len(lengths) - 0.6)
         axes.set_ylim(-0.03, 1.06)
         axes.set_xlabel("length (tokens, prompt and answer)")
         axes.set_ylabel(f"accuracy, {CONFIDENCE:.0%} interval")
-        config = shown[0].run["config"]
-        models = dict.fromkeys(p.run["config"]["model"].get("label") or p.run["config"]["model"]["path"] for p in shown)
-        tasks = dict.fromkeys(p.run["config"]["task"]["name"] for p in shown)
+        models = dict.fromkeys(config["model"].get("label") or config["model"]["path"] for config in configs)
+        tasks = dict.fromkeys(config["task"]["name"] for config in configs)
         axes.set_title(f"{', '.join(models)}\n", loc="left", fontsize=11, fontweight="bold")
-        axes.text(0, 1.03, f"task {', '.join(tasks)}, haystack {config['haystack']['name']}", transform=axes.transAxes,
+        axes.text(0, 1.03, f"task {', '.join(tasks)}, haystack {configs[0]['haystack']['name']}", transform=axes.transAxes,
                   fontsize=7, color=style.INK)
         axes.legend(frameon=False, fontsize=7.5, loc="lower left")
         return style.save(figure, folder, "curve", settings)

@@ -153,7 +153,7 @@ def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
 def _panel_title(panel: Panel, with_engine: bool) -> str:
     inexact = told_lengths.note(panel.rows).partition(":")[0]
     title = f"{panel.label}  ({', '.join(filter(None, (_answered(panel), inexact)))})"
-    if not with_engine:
+    if not with_engine or not panel.rows:
         return title
     engine, caches = panel.run["engine"], ", ".join(dict.fromkeys(row.kv_cache_dtype for row in panel.rows))
     name = f"{engine['server']}, a server sent {engine['prompts']}" if engine.get("server") else _engine(panel.run)

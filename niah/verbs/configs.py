@@ -23,7 +23,7 @@ def _measure(config, started: float) -> int:
     from niah import config as configuration
     from niah.console import Console
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in a launcher's process too
     settings = configuration.build(config)
     from niah import runner
 

@@ -1,7 +1,5 @@
 """Verbs that take folders of finished runs."""
 
-import signal
-
 from niah.errors import NiahError
 from niah.verbs.words import folder_arguments, restart_with_environment
 
@@ -31,7 +29,6 @@ def crosscheck(arguments: list[str]) -> int:
     from niah.console import Console
     from niah.crosscheck import crosscheck
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(*crosscheck(paths[0], rest, Console()), sep="\n")
     return 0
 
