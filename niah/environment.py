@@ -34,6 +34,11 @@ def describe() -> dict[str, Any]:
     }
 
 
+def decisive() -> dict[str, Any]:
+    """What of this software and these GPUs may change an answer."""
+    return {"packages": {name: found for name in DECISIVE if (found := _version(name))}, "gpus": [card["name"] for card in gpus()]}
+
+
 def git_commit() -> str | None:
     """Commit of the checkout this code runs from, "+changes" if it differs; None when installed."""
     folder = Path(__file__).resolve().parent

@@ -12,14 +12,16 @@ _GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
 
 
 def runs_below(paths: Sequence[str]) -> list[str]:
-    """Each folder itself where it is a run, else the runs in it, each once. Raises NiahError where there is none."""
+    """Each folder itself where it is a run, else the runs in it that were not named before. Raises NiahError where there is none."""
     found: list[str] = []
     for path in paths:
-        own = [path] if (Path(path) / "run.json").is_file() else sorted(str(file.parent) for file in Path(path).glob("*/run.json"))
-        if not own:
+        if (Path(path) / "run.json").is_file():
+            found.append(path)
+            continue
+        if not (below := sorted(str(file.parent) for file in Path(path).glob("*/run.json"))):
             raise NiahError(f"{path}: no run here; expected a folder with run.json, or a folder of such folders")
-        found += own
-    return list(dict.fromkeys(found))
+        found += [run for run in below if run not in found]
+    return found
 
 
 def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -131,6 +131,10 @@ def test_each_pattern_has_its_name():
     assert diagnose.diagnose(bad, good, "fp8_e4m3").name == diagnose.SCALE
     assert diagnose.diagnose(bad, bad, "fp8_e4m3").name == diagnose.POSITIONS
     assert diagnose.diagnose(bad).name == diagnose.UNKNOWN
+    assert diagnose.diagnose(bad, good, "bfloat16").name == diagnose.UNKNOWN  # found where short: not its positions
+    assert diagnose.diagnose(cells(lambda at: at > 2000)).name == diagnose.UNKNOWN  # no end: no block
+    beyond = [dataclasses.replace(cell, is_predicted=cell.is_expected) for cell in cells(lambda at: at < 2000)]
+    assert diagnose.diagnose(beyond).name == diagnose.REACH
     across = [dataclasses.replace(cell, source=cell.source + 300, stop=cell.source + 308) for cell in cells(lambda at: at == 2000)]
     assert diagnose.diagnose(across[5:6] + cells(lambda at: False)[1:5], chunk=256).name == diagnose.POSITIONS
     assert diagnose.diagnose(cells(lambda at: at % 800 == 0)).name == diagnose.UNKNOWN  # scattered: no range of its own
@@ -283,7 +287,13 @@ def test_designs_differ_in_their_key():
 
 def test_calibrate_asks_for_an_engine_that_reads_weights(niah):
     done = niah("engine=fake", "calibrate=true")
-    assert done.returncode == 1 and "calibrate: engine=fake reads no weights" in done.stderr
+    assert done.returncode == 1 and "calibrate: engine=fake is not given weights by the plan" in done.stderr
+    done = niah("calibrate", "engine=fake", "kv=[bf16]")
+    assert done.returncode == 1 and "calibrate: engine=fake loads no checkpoint of ours" in done.stderr
+    done = niah("calibrate", "kv=[bf16]", "engine.attention=[flash_attn,triton]")
+    assert done.returncode == 1 and "engine.attention: got several" in done.stderr
+    done = niah("calibrate", "kv=[bf16]", "tokenizer=llama4")
+    assert done.returncode == 1 and "calibrate tokenizer=: is for writing checkpoints" in done.stderr
     done = niah("engine=fake", "calibrate=often")
     assert done.returncode == 1 and "calibrate: got 'often'; expected true or false" in done.stderr
 

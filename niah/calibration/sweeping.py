@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from niah import plan, runner
+from niah import environment, plan, runner
 from niah.calibration import checkpoint, expected, files, verify
 from niah.calibration.design import design
 from niah.config import Run
@@ -97,13 +97,17 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
 
     Each level is on disk before the next: the same command continues from ``place``.
     """
+    _check(run)
     lengths = sorted(set(run.ctx.lengths))
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
-    identity = plan.fingerprint({"config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT})
+    identity = plan.fingerprint({
+        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": Recipe(base).sources(),
+        "software": environment.decisive(),
+    })
     stored = _stored(place)
     if stored and stored.get("identity") != identity:
-        raise NiahError(f"{place}: holds margins under other settings; expected the same command; take another out=")
+        raise NiahError(f"{place}: holds margins of other settings, software or GPUs; expected the same; take another out=")
     shares = [Share(**one) for one in stored.get("shares", ())]
 
     def rising(at: _At, name: str, first: Mapping[int, float]) -> None:
@@ -120,6 +124,15 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
         one = dataclasses.replace(base, kv=kv)
         rising(lambda nats, of, one=one: _measured(one, nats, of), kv.name, lowest)
     return shares
+
+
+def _check(run: Run) -> None:
+    """Raises NiahError where what is measured would not be one engine with our weights."""
+    if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
+        raise NiahError(f"calibrate: engine={run.engine.name} loads no checkpoint of ours; expected engine=vllm or transformers")
+    for name in ("attention", "flash_attn_version"):
+        if len(getattr(run.engine, name, ())) > 1:
+            raise NiahError(f"engine.{name}: got several; a margin is of one: expected one of them, with an out= of its own each")
 
 
 def _stored(place: Path) -> dict[str, Any]:
@@ -188,7 +201,8 @@ def _measured(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
             "ctx": {**base.resolved["ctx"], "lengths": list(lengths)},
         }
         run = dataclasses.replace(base, model=model, ctx=ladder, resolved=resolved, outputs=place, name="margin")
-        rows = runner.run(run, _Quiet()).rows
+        with verify.keeping_the_log(Path(place) / "margin", Path(base.outputs)):
+            rows = runner.run(run, _Quiet()).rows
     if broken := [row for row in rows if row.score is None]:
         raise NiahError(f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}")
     return {

@@ -153,6 +153,8 @@ def calibrate(arguments: list[str]) -> int:
             print(line, flush=True)
         return 0
     if rest:
+        if given := [name for name in ("models", "tokenizer") if own[name]]:
+            raise NiahError(f"calibrate {given[0]}=: is for writing checkpoints, without settings of a run; got {rest[0]} too; leave one out")
         restart_with_environment(rest)
         from niah.calibration import sweeping
 
