@@ -34,6 +34,10 @@ _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettin
 _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
 PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
 """Keys that decide where results go and how they look, never what they are."""
+HOW_ASKED = (
+    "replicas", "timeout_seconds", "timeout_seconds_per_1k", "max_retries", "max_wait_seconds", "wait_seconds", "api_key_env",
+)
+"""Keys of an engine that decide how many answer, and how patiently they are asked, never what they answer: a run goes on with others."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,7 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``resolved`` that decides prompts and answers."""
-        kept = {key: value for key, value in self.resolved.items() if key not in PLACE_ONLY}
-        # how many engines share the trials decides no answer: a run goes on with more or fewer of them
-        return kept | {"engine": {name: value for name, value in kept["engine"].items() if name != "replicas"}}
+        return deciding(self.resolved)
 
 
 def build(config: DictConfig) -> Run:
@@ -108,6 +110,12 @@ def build(config: DictConfig) -> Run:
     if parts["name"] is not None and not re.fullmatch(r"[\w+=,@-][\w.+=,@-]*", parts["name"]):
         raise NiahError(f"name: got {parts['name']!r}; expected one folder name of letters, digits and .+=,@_-")
     return Run(**parts, resolved=resolved)
+
+
+def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
+    """Resolved settings without ``PLACE_ONLY`` and ``HOW_ASKED``."""
+    kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
+    return kept | {"engine": {name: value for name, value in kept["engine"].items() if name not in HOW_ASKED}}
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

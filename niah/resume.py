@@ -3,7 +3,7 @@
 from typing import Any
 
 from niah import environment, plan
-from niah.config import PLACE_ONLY, Run, flat
+from niah.config import Run, deciding, flat
 from niah.errors import NiahError
 from niah.recipe import Recipe
 from niah.store import RunFolder
@@ -32,19 +32,17 @@ def automatic_name(settings: Run, fingerprint: str) -> str:
 
 
 def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
-    """Raises NiahError with the keys that differ."""
+    """Raises NiahError with the keys that differ. Fingerprints of older runs hold more keys: where only those differ it is the same run."""
     if stored["fingerprint"] == content["fingerprint"]:
         return
-    ignored = PLACE_ONLY
-    old, new = (
-        flat({**{k: v for k, v in c["config"].items() if k not in ignored}, "sources": c["sources"]})
-        for c in (stored, content)
-    )
+    old, new = (flat({**deciding(c["config"]), "sources": c["sources"]}) for c in (stored, content))
     differing = [
         f"{key} (there {old.get(key)!r}, now {new.get(key)!r})"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+    if not differing:
+        return
     raise NiahError(
         f"{folder.path}: holds a run with other settings: {', '.join(differing)}; "
         "expected the same command; take another name= for this one"

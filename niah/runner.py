@@ -1,7 +1,7 @@
 """The one loop: plan, what is done already, then for each variant its engine and its rows."""
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,8 @@ def _measure(
     with closing(_open(settings, job, folder)) as session:
         resume.check_same_engine(record["engines"].get(arm.name), session.served, folder)
         _record(record, arm.name, session)
+        if (retried := getattr(session, "retried", None)) is not None:
+            record["sessions"][-1].setdefault("retried", {})[arm.name] = retried  # counts on until the session is closed
         folder.write_run(record)
         begun, graded_seconds = time.perf_counter(), 0.0
         progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
@@ -113,12 +115,17 @@ def _measure(
                 grade = getattr(answered.result, "grade", None)
                 graded_seconds += grade.seconds if grade else 0.0
                 progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
+        except Exception:
+            with suppress(Exception):  # the first error is the one to tell
+                _record(record, arm.name, session)
+            raise
         finally:
             progress.close()
             _took(record, "trials", arm.name, time.perf_counter() - begun)
             _took(record, "graded", arm.name, graded_seconds)
         _record(record, arm.name, session)
-        if share := getattr(settings.engine, "cold_check", 0.0):
+        share = getattr(settings.engine, "cold_check", 0.0)
+        if share and getattr(session, "can_skip_cache", True):
             begun = time.perf_counter()
             chosen = cold.chosen(folder.rows(), share, folder.controls(), arm.name)
             for control in cold.measure(session, recipe, chosen):

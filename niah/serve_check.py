@@ -9,7 +9,7 @@ from niah import prompt
 from niah.config import Run
 from niah.engines import openai_requests as requests
 from niah.engines.openai import OpenAI
-from niah.engines.openai_http import Reply
+from niah.engines.openai_http import Broken, Reply
 from niah.engines.openai_line import Line
 from niah.errors import NiahError
 from niah.tokens import Tokenizer
@@ -52,10 +52,11 @@ def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Seq
     ids = requests.sample(tokenizer)
     text = tokenizer.decode(ids)
     own = {"ids": len(ids), "text": len(ids), "chat": _chat_tokens(tokenizer, text, run)}
-    best = None
+    best, other = None, ""
     for way, path in (("ids", "/completions"), ("text", "/completions"), ("chat", "/chat/completions")):
         request = _request(way, ids, text, line, tokenizer, engine)
-        reply, reason = line.tried(*request, engine.timeout_seconds)
+        reply, reason = _tried(line, *request, engine.timeout_seconds)
+        other = requests.other_tokenizer(len(ids), reply) if way == "text" else other
         yield _told(f"{way} to {path}", _counted(reply, reason, way, own[way], is_ours))
         if best is None and reply and (way != "ids" or reply.num_prompt_tokens in (None, len(ids))) and way != "text":
             best = way
@@ -63,7 +64,7 @@ def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Seq
         return
     path, body = _request(best, ids, text, line, tokenizer, engine)
     logprobs = {"logprobs": 1} if best == "ids" else {"logprobs": True, "top_logprobs": 1}
-    reply, reason = line.tried(path, {**body, **logprobs}, engine.timeout_seconds)
+    reply, reason = _tried(line, path, {**body, **logprobs}, engine.timeout_seconds)
     yield _told("logprobs", ("told" if reply.has_logprobs else "asked for, not told") if reply else f"refused: {reason}")
     first = reply.first_token_seconds if reply else None
     yield _told("streaming", f"works, first token after {first:.3f} s" if first is not None else "no" if engine.stream else "not asked (engine.stream=false)")
@@ -71,14 +72,25 @@ def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Seq
     if server.max_length:
         many = many[: server.max_length - 1]
     path, body = _request(best, many, tokenizer.decode(many), line, tokenizer, engine)
-    line.tried(path, body, engine.timeout_seconds)
-    reply, reason = line.tried(path, body, engine.timeout_seconds)
+    _tried(line, path, body, engine.timeout_seconds)
+    reply, reason = _tried(line, path, body, engine.timeout_seconds)
     yield _told("cached tokens", _cached(reply, reason, server.kind))
     for length in probed:
         ids = np.resize(many, length - 1).tolist()
-        reply, reason = line.tried(*_request(best, ids, tokenizer.decode(ids), line, tokenizer, engine), engine.timeout(length))
+        reply, reason = _tried(line, *_request(best, ids, tokenizer.decode(ids), line, tokenizer, engine), engine.timeout(length))
         yield _told(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
-    yield _told("engine=openai", {"ids": "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}[best])
+    sends = {"ids": f"does not run: it {other}" if other else "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}
+    yield _told("engine=openai", sends[best])
+
+
+def _tried(line: Line, path: str, body: dict[str, Any], timeout_seconds: float) -> tuple[Reply | None, str]:
+    """As ``Line.tried``; here no answer is a finding too."""
+    try:
+        return line.tried(path, body, timeout_seconds)
+    except NiahError as error:
+        if not isinstance(error.__cause__, Broken):
+            raise
+        return None, f"no answer, {error.__cause__}"
 
 
 def _request(way: str, ids: list[int], text: str, line: Line, tokenizer: Tokenizer, engine: OpenAI) -> tuple[str, dict[str, Any]]:
@@ -100,7 +112,8 @@ def _counted(reply: Reply | None, reason: str, way: str, own: int | None, is_our
         return "answered; tokens are not counted"
     if own is None or not (is_ours or way == "ids"):
         return f"answered; {reply.num_prompt_tokens} tokens (name model=... to compare with ours)"
-    same = "the same" if reply.num_prompt_tokens == own else "NOT the same"
+    more = reply.num_prompt_tokens - own
+    same = "the same" if not more else "the same and a BOS token" if way == "text" and more == 1 else "NOT the same"
     return f"answered; {reply.num_prompt_tokens} tokens, ours {own}: {same}"
 
 

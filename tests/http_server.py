@@ -21,13 +21,17 @@ _TEMPLATE = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, tr
 class Server:
     """``faults`` maps the number of a prompt (the short ones of the greeting do not count) to what goes wrong with it:
 
-    429, 429-long, 429-date, 500, hang, half, closed, garbage, count. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what
-    its count of a chat has too many. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
+    429, 429-long, 429-date, 500, hang, half, closed, garbage, count; refused, echo and echoed-event repeat the key where a message
+    is cut. -1 is every prompt of the greeting. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what its count of a chat has
+    too many, ``text_tokens`` that of a text, None where it takes none. ``tokenizer`` counts both. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
     """
 
     faults: dict[int, str] = field(default_factory=dict)
     takes_ids: bool = True
     extra_tokens: int = 0
+    text_tokens: int | None = None
+    tokenizer: str = "smollm2"
+    cached_tokens: int = 0
     tells_usage: bool = True
     key: str = ""
     card: dict = field(default_factory=lambda: {"id": "smol", "owned_by": "vllm", "max_model_len": 8192})
@@ -103,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.path = _ABSOLUTE.sub("", self.path)
         is_chat = self.path == "/v1/chat/completions"
-        if not is_chat and not (own.takes_ids and isinstance(body["prompt"], list)):
+        takes = is_chat or (own.takes_ids if isinstance(body["prompt"], list) else own.text_tokens is not None)
+        if not takes:
             self._send(400, '{"error": {"message": "prompt must be a list of token ids"}}' if own.takes_ids else '{"error": "no such way"}')
             return
         number = own.took(body)
@@ -119,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             own.count_running(-1)
 
     def _answer(self, body: dict, is_chat: bool, fault: str) -> None:
-        own, tokenizer = self.server_of_test, load_tokenizer("smollm2")
+        own = self.server_of_test
+        tokenizer = load_tokenizer(own.tokenizer)
         if fault.startswith("429"):
             later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
             asked = {"429": "1", "429-long": "3600", "429-date": later}[fault]
@@ -128,6 +134,12 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "500":
             self._send(500, "it fell over")
             return
+        if fault == "refused":
+            self._send(400, json.dumps({"error": {"message": "x" * 290 + own.key}}))
+            return
+        if fault == "echo":
+            self._send(200, "x" * 70 + own.key)
+            return
         if fault == "closed":
             self.close_connection = True
             return
@@ -135,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         if is_chat:
             text = body["messages"][-1]["content"]
             num_prompt = len(tokenizer.reference(_TEMPLATE.format(text))) + own.extra_tokens
+        elif isinstance(body["prompt"], str):
+            text, num_prompt = body["prompt"], len(tokenizer.reference(body["prompt"])) + own.text_tokens
         else:
             text, num_prompt = tokenizer.decode(body["prompt"]), len(body["prompt"])
         found = _NUMBER.findall(text)
@@ -151,10 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "garbage":
             self.wfile.write(b"data: {oops\n\n")
             return
+        if fault == "echoed-event":
+            self.wfile.write(f"data: {'x' * 70}{own.key}\n\n".encode())
+            return
         self._event({"choices": [self._choice("", is_chat, "stop")]})
         if own.tells_usage:
             counted = num_prompt - 7 if fault == "count" else num_prompt
-            self._event({"choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 0}}})
+            self._event({"choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": own.cached_tokens}}})
         self.wfile.write(b"data: [DONE]\n\n")
 
     @staticmethod

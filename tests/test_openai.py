@@ -128,6 +128,105 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere(niah, tmp_path):
     assert record(tmp_path)["config"]["engine"]["api_key_env"] == "NIAH_TEST_KEY"
 
 
+def test_a_key_that_the_server_repeats_is_masked_before_a_message_is_cut(niah, tmp_path):
+    secret = "sk-test-9f8e7d6c5b4a3f2e1d0c"
+    with Server({0: "refused", 3: "echo", 6: "echoed-event"}, key=secret) as server:
+        done = niah(*GRID, *server.words, "engine.max_retries=0", "engine.api_key_env=NIAH_TEST_KEY", NIAH_TEST_KEY=secret)
+    assert done.returncode == 1 and "3 of 10 trials ended without an answer" in done.stderr
+    errors = [row["error"] for row in rows(folder(tmp_path)) if row["error"]]
+    assert len(errors) == 3 and all("x***" in error for error in errors)
+    written = [file.read_text(errors="replace") for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(secret[:5] in text for text in [*written, done.stdout, done.stderr])
+
+
+def test_a_key_that_no_header_can_carry_is_one_line(niah):
+    with Server(key="x") as server:
+        done = niah(*GRID, *server.words, "engine.api_key_env=NIAH_TEST_KEY", NIAH_TEST_KEY="sk-schlüssel")
+    assert done.returncode == 1 and "the key in NIAH_TEST_KEY cannot be sent" in done.stderr and "sk-" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("prompts", ["auto", "ids"])
+def test_a_server_with_another_tokenizer_is_refused(niah, tmp_path, prompts):
+    with Server(tokenizer="gemma3", text_tokens=0) as server:
+        done = niah(*GRID, *server.words, f"engine.prompts={prompts}")
+        assert done.returncode == 1 and not server.bodies
+        assert "tokenises otherwise than the model= of this command (29 tokens of a short text, 39 here); name the model" in done.stderr.splitlines()[-1]
+        checked = niah("serve-check", server.words[1], "model=smollm2_135m")
+        assert "29 tokens, ours 39: NOT the same" in checked.stdout and "does not run: it tokenises otherwise" in checked.stdout
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_same_tokenizer_with_or_without_a_bos_is_taken(niah, tmp_path, more):
+    with Server(text_tokens=more) as server:
+        assert niah(*GRID, *server.words).returncode == 0
+        told = niah("serve-check", server.words[1], "model=smollm2_135m").stdout
+    assert {row["served"]["prompts"] for row in rows(folder(tmp_path))} == {"ids"}
+    assert "sends ids: lengths are exact" in told and "NOT the same" not in told.split("chat to")[0]
+    assert ("the same and a BOS token" in told) is bool(more)
+
+
+@pytest.mark.parametrize("fault", ["429-long", "500", "hang"])
+def test_a_server_that_answers_nothing_at_first_is_not_taken_for_one_without_ids(niah, tmp_path, fault):
+    with Server({-1: fault}) as server:
+        done = niah(*GRID, *server.words, *FAST, "engine.max_retries=1", "model.answer_prefix=false")
+        assert done.returncode == 1 and "does not answer; " in done.stderr.splitlines()[-1] and not server.bodies, done.stderr
+        checked = niah("serve-check", server.words[1], *FAST, "engine.max_retries=0", "model=smollm2_135m")
+    assert checked.returncode == 0 and checked.stdout.count("refused: no answer, ") == 2  # text it refuses by its own word
+
+
+def test_null_in_the_body_drops_the_templates_arguments(niah):
+    with Server(takes_ids=False, card={"id": "any"}, pages={}) as server:
+        settings = (*GRID, *server.words, "model.answer_prefix=false", "model.chat_template_arguments={enable_thinking:false}")
+        assert niah(*settings).returncode == 0
+        assert niah(*settings, "name=b", "engine.body.chat_template_kwargs=null").returncode == 0
+    told = [body.get("chat_template_kwargs") for body in server.bodies]
+    assert told == [{"enable_thinking": False}] * 10 + [None] * 10
+    assert not any("chat_template_kwargs" in body for body in server.bodies[10:])
+
+
+@pytest.mark.parametrize(("owner", "num_controls"), [("vllm", 1), ("sglang", 0), ("somebody", 0)])
+def test_only_servers_that_can_leave_their_cache_are_asked_to(niah, tmp_path, owner, num_controls):
+    with Server(card={"id": "smol", "owned_by": owner}, pages={}, cached_tokens=5) as server:
+        done = niah(*GRID, *server.words)
+    assert done.returncode == 0 and len(server.bodies) == 10 + num_controls, done.stderr
+    assert ("control without prefix cache" in done.stderr) is bool(num_controls)
+
+
+def test_what_was_tried_again_is_kept_for_every_session(niah, tmp_path):
+    settings = (*GRID, *FAST, "engine.max_retries=1", "engine.wait_seconds=0")
+    with Server({1: "500"}, die_after=4) as server:
+        assert niah(*settings, *server.words).returncode == 1
+    first = record(tmp_path)
+    assert first["engine"]["retried"]["HTTP 500"] == 1 and first["engine"]["num_answers"] == 3
+    with Server({0: "429"}, port=server.port) as server:
+        assert niah(*settings, *server.words).returncode == 0
+    last = record(tmp_path)
+    assert last["engine"]["retried"] == {"HTTP 429": 1}
+    assert [session["retried"]["bf16"] for session in last["sessions"]] == [first["engine"]["retried"], {"HTTP 429": 1}]
+
+
+@pytest.mark.parametrize("name", [True, False])
+def test_a_run_goes_on_with_more_patience(niah, tmp_path, name):
+    settings = [word for word in GRID if name or not word.startswith("name=")]
+    with Server({2: "500", 14: "500"}, key="sk-1") as server:
+        words = (*settings, *server.words)
+        assert niah(*words, "engine.max_retries=0", "engine.api_key_env=ONE", ONE="sk-1").returncode == 1
+        (place,) = (tmp_path / "outputs").iterdir()
+        kept = {row["trial"]: row for row in rows(place) if row["outcome"] == "correct"}
+        assert len(kept) == 9
+        if name:  # a run stored when fingerprints held these keys too
+            stored = json.loads((place / "run.json").read_text())
+            (place / "run.json").write_text(json.dumps({**stored, "fingerprint": "0" * 64}))
+            done = niah(*words, "engine.stream=false", "engine.api_key_env=ONE", ONE="sk-1")
+            assert done.returncode == 1 and "engine.stream (there True, now False)" in done.stderr and "api_key_env" not in done.stderr
+        done = niah(*words, "engine.max_retries=2", "engine.timeout_seconds=9", "engine.api_key_env=OTHER", OTHER="sk-1")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "outputs").iterdir()) == [place]
+    found = {row["trial"]: row for row in rows(place)}
+    assert len(found) == 10 and all(found[trial] == row for trial, row in kept.items())
+
+
 @pytest.mark.parametrize(("extra", "is_exact"), [(0, True), (9, False)])
 def test_chat_text_is_measured(niah, tmp_path, extra, is_exact):
     with Server(takes_ids=False, extra_tokens=extra, card={"id": "any", "owned_by": "somebody"}, pages={}) as server:
@@ -262,13 +361,16 @@ def test_a_servers_kv_cache_is_not_called_another(niah, tmp_path):
         (["engine.base_url=http://me:secret@host/v1"], "engine.base_url: holds a name or password"),
         (["engine.kind=tgi"], "engine.kind: got 'tgi'; expected one of auto, vllm"),
         (["engine.concurrency=0"], "engine.concurrency: got 0; expected at least 1"),
+        (["engine.api_key_env=sk-secret-1234"], "engine.api_key_env: got what is no variable's name"),
+        (["engine.api_key_env=secret_" + 70 * "a"], "engine.api_key_env: the environment has no such variable"),
+        (["engine.api_key_env=SECRET_" + 70 * "A"], "engine.api_key_env: the environment has no such variable"),
         (["engine.body.api_key=x"], "engine.body.api_key: settings are written to run.json"),
     ],
 )
-def test_settings_that_cannot_be_are_one_line(niah, words, message):
+def test_settings_that_cannot_be_are_one_line(niah, tmp_path, words, message):
     done = niah("engine=openai", *words)
     assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    assert "secret" not in done.stderr
+    assert "secret" not in done.stderr.lower() and not list(tmp_path.rglob("run.json"))
 
 
 def test_llamacpps_kv_types_are_not_asked_of_vllm(niah):

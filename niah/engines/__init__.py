@@ -71,7 +71,8 @@ class Traced(Completion):
 class Session(Protocol):
     """An open engine. ``generate`` takes (key, prompt) pairs lazily and yields each result with its
     key as soon as it is there, in any order; answers are greedy. One that tokenises text itself has
-    ``counts_exactly`` false: its count of a prompt may differ from ours."""
+    ``counts_exactly`` false: its count of a prompt may differ from ours. One that cannot be asked to read a prompt
+    anew has ``can_skip_cache`` false; one that tries again counts that in ``retried``."""
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from niah.engines import Job, check_cold_check
+from niah.engines import Job, check_cold_check, openai_key
 from niah.engines.openai_line import Line
 from niah.engines.openai_server import KINDS, Server
 from niah.engines.openai_session import OpenAISession
@@ -60,6 +60,7 @@ class OpenAI:
             raise NiahError(f"engine.base_url: got {self.base_url!r}; expected an address, as http://host:8000/v1")
         if parts.username or parts.password:
             raise NiahError("engine.base_url: holds a name or password; expected none; put the key into a variable and name it in engine.api_key_env")
+        openai_key.check_name(self.api_key_env)
         for key, allowed in (("kind", ("auto", *KINDS)), ("prompts", PROMPTS)):
             if getattr(self, key) not in allowed:
                 raise NiahError(f"engine.{key}: got {getattr(self, key)!r}; expected one of {', '.join(allowed)}")

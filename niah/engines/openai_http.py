@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 import ssl
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import httpx2
 
 from niah import __version__
+from niah.engines import openai_key
 from niah.errors import NiahError
 
 _AGAIN = frozenset((408, 409, 425, 429))
@@ -24,6 +24,7 @@ _IDLE_SECONDS = 2.0
 """A connection that idles longer is not used again: servers close theirs after five."""
 _FIRST_WAIT_SECONDS = 0.5
 _MAX_MESSAGE = 300
+_MAX_EXCERPT = 80
 
 
 class Refused(Exception):
@@ -76,7 +77,7 @@ class Http:
         self.retried: Counter[str] = Counter()
         self._max_retries = max_retries
         self._max_wait_seconds = max_wait_seconds
-        self._key = _key(key_name)
+        self._key = openai_key.read(key_name)
         self._key_name = key_name
         headers = {"user-agent": f"niah/{__version__}"} | ({"authorization": f"Bearer {self._key}"} if self._key else {})
         self._client = httpx2.AsyncClient(
@@ -146,7 +147,7 @@ class Http:
             if event.data == "[DONE]":
                 is_done = True
                 break
-            chunk = _parsed(event.data)
+            chunk = self._parsed(event.data)
             if "error" in chunk:
                 raise Broken("error in the stream", self._told(chunk))
             for choice in chunk.get("choices") or ():
@@ -161,7 +162,7 @@ class Http:
         return _reply("".join(texts), reason, usage, time.perf_counter() - sent, first, logprobs)
 
     def _whole(self, content: bytes, sent: float) -> Reply:
-        answer = _parsed(content)
+        answer = self._parsed(content)
         choices = answer.get("choices") or ()
         if not choices or not choices[0].get("finish_reason"):
             raise Broken("half an answer", f"no finished choice in {self._told(answer)}")
@@ -190,25 +191,23 @@ class Http:
         name = "timeout" if isinstance(error, TimeoutError | httpx2.TimeoutException) else type(error).__name__
         return Broken(name, self._safe(f"{name}: {error}".rstrip(": ")))
 
+    def _parsed(self, content: bytes | str) -> dict[str, Any]:
+        found = _lenient(content)
+        if not isinstance(found, dict):
+            raise Broken("half an answer", f"no JSON object: {self._safe(str(found))[:_MAX_EXCERPT]!r}")
+        return found
+
     def _told(self, content: Any) -> str:
         """The server's words on one line."""
         error = content.get("error", content) if isinstance(content, dict) else content
         words = error.get("message", error) if isinstance(error, dict) else error
-        return self._safe(" ".join(str(words).split())[:_MAX_MESSAGE])
+        return " ".join(self._safe(str(words)).split())[:_MAX_MESSAGE]
 
     def _safe(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return openai_key.masked(text, self._key)
 
     async def close(self) -> None:
         await self._client.aclose()
-
-
-def _key(name: str | None) -> str | None:
-    if name is None:
-        return None
-    if not (key := os.environ.get(name, "").strip()):
-        raise NiahError(f"engine.api_key_env: the environment has no {name}; expected the key in it; export {name}=...")
-    return key
 
 
 def _piece(choice: dict[str, Any]) -> tuple[str, str]:
@@ -226,21 +225,11 @@ def _reply(text: str, reason: str, usage: dict | None, seconds: float, first: fl
     )
 
 
-def _parsed(content: str | bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except ValueError as error:
-        raise Broken("half an answer", f"not JSON: {content[:80]!r}") from error
-    if not isinstance(found, dict):
-        raise Broken("half an answer", f"not an answer: {content[:80]!r}")
-    return found
-
-
-def _lenient(content: bytes) -> Any:
+def _lenient(content: bytes | str) -> Any:
     try:
         return json.loads(content)
     except ValueError:
-        return content.decode(errors="replace")
+        return content.decode(errors="replace") if isinstance(content, bytes) else content
 
 
 def _retry_after(headers: httpx2.Headers) -> float | None:

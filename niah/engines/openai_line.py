@@ -46,10 +46,10 @@ class Line:
             future.cancel()
 
     def tried(self, path: str, body: dict[str, Any], timeout_seconds: float) -> tuple[Reply | None, str]:
-        """The reply to a short request, or why there is none."""
+        """The reply to a short request, or the server's own no. Raises NiahError where it does not answer: that is neither."""
         try:
-            return self.start(self.http.answer(path, body, timeout_seconds)).result(), ""
-        except (Refused, Broken) as error:
+            return self.result(self.http.answer(path, body, timeout_seconds)), ""
+        except Refused as error:
             return None, str(error)
         except Denied as error:
             if error.status != 404:

@@ -3,7 +3,7 @@
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from niah.engines.openai_http import Refused
+from niah.engines.openai_http import Refused, Reply
 from niah.engines.openai_line import Line
 from niah.engines.openai_server import Server
 from niah.errors import NiahError
@@ -13,7 +13,10 @@ from niah.tokens import Tokenizer
 if TYPE_CHECKING:
     from niah.engines.openai import OpenAI
 
-_TEXT = "The lamp was lit at seven. Nobody came."
+_TEXT = "The lamp was lit at seven. Nobody came. 1234567890, Straße 東京タワー, naïve."
+"""Digits, umlauts and another script: tokenizers part ways in them."""
+CAN_SKIP_CACHE = ("vllm", "llamacpp")
+"""Kinds of servers that read a prompt anew when asked to."""
 Request = tuple[str, dict[str, Any]]
 
 
@@ -23,14 +26,17 @@ def sample(tokenizer: Tokenizer) -> list[int]:
 
 
 def way(line: Line, tokenizer: Tokenizer, settings: "OpenAI") -> tuple[str, bool]:
-    """How prompts are sent, and whether the server counts their tokens; a short request or two tell.
+    """How prompts are sent, and whether the server counts their tokens; a few short requests tell.
 
-    Raises NiahError where it takes none of the ways wanted.
+    Raises NiahError where it takes none of the ways wanted, does not answer, or takes the ids of another tokenizer than ours.
     """
     ids, wanted, url = sample(tokenizer), settings.prompts, line.http.base_url
     if wanted in ("auto", "ids"):
         reply, reason = line.tried(*of_ids(ids, 1, line.server, tokenizer, settings), settings.timeout_seconds)
         if reply and reply.num_prompt_tokens in (None, len(ids)):
+            check, _ = line.tried(*of_text(_TEXT, "text", 1, line.server, tokenizer, settings), settings.timeout_seconds)
+            if other := other_tokenizer(len(ids), check):
+                raise NiahError(f"engine=openai: {url} {other}")
             return "ids", reply.num_prompt_tokens is not None
         if wanted == "ids":
             why = f"it counts {reply.num_prompt_tokens} tokens of {len(ids)}" if reply else reason
@@ -40,6 +46,16 @@ def way(line: Line, tokenizer: Tokenizer, settings: "OpenAI") -> tuple[str, bool
     if reply is None:
         raise NiahError(f"engine.prompts={chosen}: {url} refuses a short prompt ({reason}); see serve-check")
     return chosen, reply.num_prompt_tokens is not None
+
+
+def other_tokenizer(num_ids: int, reply: Reply | None) -> str:
+    """What is wrong where the server counts others than our ``num_ids`` in the same text, a BOS token aside; else empty."""
+    if reply is None or reply.num_prompt_tokens in (None, num_ids, num_ids + 1):
+        return ""
+    return (
+        f"tokenises otherwise than the model= of this command ({reply.num_prompt_tokens} tokens of a short text, {num_ids} here); "
+        "name the model that it serves (model=...), or engine.prompts=chat"
+    )
 
 
 def request(prompt: Prompt, way: str, server: Server, tokenizer: Tokenizer, settings: "OpenAI") -> Request:
@@ -57,8 +73,8 @@ def request(prompt: Prompt, way: str, server: Server, tokenizer: Tokenizer, sett
         path, body = of_text(prompt.message.text(tokenizer.decode), "chat", prompt.max_tokens, server, tokenizer, settings)
         if prompt.message.system:
             body["messages"].insert(0, {"role": "system", "content": prompt.message.system})
-        if prompt.message.template_arguments:
-            body.setdefault("chat_template_kwargs", dict(prompt.message.template_arguments))
+        if prompt.message.template_arguments and "chat_template_kwargs" not in settings.body:
+            body["chat_template_kwargs"] = dict(prompt.message.template_arguments)
     if prompt.salt or not settings.prefix_caching:
         body |= _without_cache(server, prompt.salt)
     return path, body

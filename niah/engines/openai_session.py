@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class OpenAISession:
     """``served`` is what decided the answers. ``counts_exactly``: the server reads the ids that were sent and no others;
-    else its own count of a prompt may differ from ours and stands in the row."""
+    else its own count of a prompt may differ from ours and stands in the row. ``retried`` counts on, by reason."""
 
     def __init__(self, settings: "OpenAI", job: Job, line: Line):
         self._settings, self._job, self._line = settings, job, line
@@ -28,6 +28,8 @@ class OpenAISession:
             raise NiahError(f"engine=openai: {server.limit}; got {job.max_length:,}; take shorter ctx.lengths")
         self.prompts, counted = openai_requests.way(line, job.tokenizer, settings)
         self.counts_exactly = self.prompts == "ids"
+        self.can_skip_cache = server.kind in openai_requests.CAN_SKIP_CACHE
+        self.retried = line.http.retried
         self.served = {
             "engine": "openai", "server": server.label, "server_model": server.model, "prompts": self.prompts, "counted": counted,
             "kv_cache_dtype": server.cache_dtype or job.kv_cache_dtype,
@@ -111,7 +113,7 @@ class OpenAISession:
             "prompt_tokens_sent": self._sent_tokens,
             "prompt_tokens_counted": self._counted_tokens if self.served["counted"] else None,
             "num_answers": self._num_requests,
-            "retried": dict(self._line.http.retried),
+            "retried": self.retried,
             "metrics": {name: after[name] - self._before.get(name, 0.0) for name in after},
         }
 
