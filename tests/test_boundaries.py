@@ -32,7 +32,7 @@ def test_sentence_ends_in_many_scripts():
 
 @pytest.mark.parametrize("name", ["smollm2", "llama4", "qwen3_5", "gemma3", "deepseek_r1"])
 @given(text=passages, share=st.floats(0, 1))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_nearest_is_a_sentence_end_of_the_whole_text(name, text, share):
     """Checked against the pattern over the whole text, with the tokens that begin where a match ends."""
     tokenizer, text = load_tokenizer(name), text * 12

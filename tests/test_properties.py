@@ -46,7 +46,7 @@ def recipe(name: str, haystack: tuple[str, ...], task: tuple[str, ...]) -> Recip
     haystack=st.sampled_from(HAYSTACKS), task=st.sampled_from(TASKS), length=st.sampled_from(LENGTHS),
     depth=st.sampled_from([0.0, 7.0, 33.3, 50.0, 81.0, 100.0]), repeat=st.integers(0, 2),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_context_is_what_it_says(name, haystack, task, length, depth, repeat):
     made = recipe(name, haystack, task)
     run, tokenizer = made.run, made.tokenizer
