@@ -10,8 +10,7 @@ from niah.records import Row
 
 def built(path: str, content: dict[str, Any], recipe: Recipe, row: Row) -> Built:
     """The row's prompt from its recipe. ``content`` is run.json. Raises NiahError where its sha256 is another."""
-    trial = {one.index: one for one in recipe.trials}[row.trial]
-    made = recipe.build(trial, Full() if row.route == "long" else None)
+    made = recipe.build(recipe.trials[row.trial], Full() if row.route == "long" else None)
     if made.prompt.sha256 != row.prompt_sha256:
         changed = [
             name for name in ("haystack", "tokenizer")

@@ -51,20 +51,25 @@ def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder:
 
 def check_same_software(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
     """Raises NiahError where packages or GPUs that may change an answer differ."""
+    if changed := other_software(stored, content):
+        raise NiahError(
+            f"{folder.path}: was begun with other software: {', '.join(changed)}; "
+            "expected the same, or its answers would be of two engines; take another name="
+        )
+
+
+def other_software(stored: dict[str, Any], content: dict[str, Any]) -> list[str]:
+    """The packages and GPUs that differ and may change an answer, with what they were and are."""
     old, new = stored["environment"], content["environment"]
-    versions = [
+    changed = [
         f"{name} (there {old['packages'].get(name)}, now {new['packages'].get(name)})"
         for name in environment.DECISIVE
         if old["packages"].get(name) != new["packages"].get(name)
     ]
     cards = [[gpu["name"] for gpu in described["gpus"]] for described in (old, new)]
     if cards[0] != cards[1]:
-        versions.append(f"GPUs (there {cards[0]}, now {cards[1]})")
-    if versions:
-        raise NiahError(
-            f"{folder.path}: was begun with other software: {', '.join(versions)}; "
-            "expected the same, or its answers would be of two engines; take another name="
-        )
+        changed.append(f"GPUs (there {cards[0]}, now {cards[1]})")
+    return changed
 
 
 def check_same_engine(stored: dict[str, Any] | None, served: dict[str, Any], folder: RunFolder) -> None:
@@ -72,8 +77,8 @@ def check_same_engine(stored: dict[str, Any] | None, served: dict[str, Any], fol
     over another number of GPUs (which follows from engine.replicas and the machine where it is not given)."""
     if not stored:
         return
-    keys = ("server", "server_model", "prompts", "kv_cache_dtype") if stored.get("server") else ("tensor_parallel_size",)
-    changed = [f"{key} (there {stored.get(key)}, now {served.get(key)})" for key in keys if key in stored and stored[key] != served.get(key)]
+    keys = ("server", "server_model", "prompts", "kv_cache_dtype") if stored.get("server") else {"tensor_parallel_size"} & stored.keys()
+    changed = [f"{key} (there {stored.get(key)}, now {served.get(key)})" for key in keys if stored.get(key) != served.get(key)]
     if changed:
         raise NiahError(
             f"{folder.path}: was begun with another {'server' if stored.get('server') else 'engine'}: {', '.join(changed)}; expected the "

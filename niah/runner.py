@@ -48,9 +48,11 @@ def run(settings: Run, console: Console) -> Summary:
         stored = folder.read_run() or {}
         if stored:
             resume.check_same_settings(stored, content, folder)
+        is_continued = bool(stored) and not resume.other_software(stored, content)
+
         def fits_now(row: Row) -> bool:
-            """What had no room may have it here, or with fewer replicas."""
-            return row.outcome == Outcome.DOES_NOT_FIT and row.length not in fits[row.variant or arms[0].name].unfit
+            """What had no room may have it by now, or with fewer replicas."""
+            return is_continued and row.outcome == Outcome.DOES_NOT_FIT and row.length not in fits[row.variant or arms[0].name].unfit
 
         finished = {(row.variant or arms[0].name, row.trial) for row in folder.drop_retried(fits_now)}
         ordered = plan.in_running_order(recipe.trials)

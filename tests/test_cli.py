@@ -285,3 +285,19 @@ def test_disk_full_keeps_what_was_measured(niah, tmp_path):
     assert niah(*settings).returncode == 0
     assert [r["trial"] for r in rows(tmp_path / "outputs" / "a")][:1] != [] and len(rows(tmp_path / "outputs" / "a")) == 15
     assert os.path.getsize(tmp_path / "outputs" / "a" / "heatmap.png") > 8192
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["same software", "other software"])
+def test_a_length_without_room_is_tried_again_where_it_has_some(niah, tmp_path, is_same):
+    settings = ("engine=fake", "haystack=noise", "ctx.lengths=[512]", "ctx.depths=[0,100]", "name=room")
+    assert niah(*settings).returncode == 0
+    folder = tmp_path / "outputs" / "room"
+    first, *rest = rows(folder)
+    unfit = {**first, "outcome": "does-not-fit", "score": None}
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (unfit, *rest)))
+    if not is_same:  # then nothing is moved: a folder of another machine is only read
+        run = json.loads((folder / "run.json").read_text())
+        run["environment"]["packages"]["torch"] = "0.1"
+        (folder / "run.json").write_text(json.dumps(run))
+    assert niah(*settings).returncode == 0
+    assert sorted(row["outcome"] for row in rows(folder)) == (["correct", "correct"] if is_same else ["correct", "does-not-fit"])

@@ -101,8 +101,9 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     lengths = sorted(set(run.ctx.lengths))
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
+    recipe = Recipe(base)
     identity = plan.fingerprint({
-        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": Recipe(base).sources(),
+        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": recipe.sources(),
         "software": environment.decisive(),
     })
     stored = _stored(place)
@@ -116,7 +117,7 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
             content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
             write(place, json.dumps(content, indent=1))
 
-    rising(_Exact(base), EXACT, dict.fromkeys(lengths, _FIRST_NATS))
+    rising(_Exact(recipe), EXACT, dict.fromkeys(lengths, _FIRST_NATS))
     # no engine beats exact arithmetic by more than chance
     found = [share for share in shares if share.dtype == EXACT and share.found]
     lowest = {length: min((s.nats for s in found if s.length == length), default=_LAST_NATS) - STEP_NATS for length in lengths}
@@ -168,10 +169,9 @@ def _rising(at: _At, name: str, console: Console, first: Mapping[int, float], kn
 class _Exact:
     """Found and tried by length, in float64; the prompts are the same at every level."""
 
-    def __init__(self, base: Run):
-        self._scorer = base.scorer
-        self._recipe = Recipe(base)
-        self._built = {trial: self._recipe.build(trial) for trial in self._recipe.trials}
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+        self._built = {trial: recipe.build(trial) for trial in recipe.trials}
 
     def __call__(self, nats: float, lengths: Sequence[int]) -> Counts:
         tokenizer = self._recipe.tokenizer
@@ -182,7 +182,7 @@ class _Exact:
                 continue
             ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
             text = tokenizer.decode([token for token in ids if token != circuit.stop])
-            hit = judge(text, built.problem, self._scorer, "stop")[0].value == 1
+            hit = judge(text, built.problem, self._recipe.run.scorer, "stop")[0].value == 1
             found, total = counts.get(trial.length, (0, 0))
             counts[trial.length] = found + hit, total + 1
         return counts

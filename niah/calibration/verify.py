@@ -103,10 +103,10 @@ def keeping_the_log(run_folder: Path, place: Path) -> Iterator[None]:
     try:
         yield
     except NiahError as error:
-        log, kept = run_folder / "engine.log", make(place) / "calibration.log"
+        log = run_folder / "engine.log"
         if not log.is_file():
             raise
-        shutil.copy(log, kept)
+        kept = shutil.copy(log, make(place) / "calibration.log")
         raise NiahError(str(error).replace(str(log), str(kept))) from error
 
 
