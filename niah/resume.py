@@ -1,11 +1,13 @@
 """What makes two commands the same run: its fingerprint, its name, and the refusal to mix it with another."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from niah import environment, plan
 from niah.config import Run, deciding, flat
 from niah.errors import NiahError
 from niah.recipe import Recipe
+from niah.records import RETRIED, Row
 from niah.store import RunFolder
 from niah.variants import variants
 
@@ -29,6 +31,12 @@ def automatic_name(settings: Run, fingerprint: str) -> str:
     """The folder of a run that was given no name."""
     parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, "+".join(kv.name for kv in settings.kv.each()))
     return "-".join((*parts, fingerprint[:8]))
+
+
+def answered(settings: Run, rows: Sequence[Row]) -> set[tuple[str, int]]:
+    """Variant and trial of every row that will not be asked again; rows of schema 1 name no variant and have but one."""
+    only = variants(settings)[0].name
+    return {(row.variant or only, row.trial) for row in rows if row.outcome not in RETRIED}
 
 
 def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:

@@ -34,7 +34,12 @@ class Summary:
 def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
     arms = variants(settings)
-    fits = planning.check(settings)
+    try:
+        fits = planning.check(settings)
+    except NiahError:  # the server is off, or this machine too small: what is finished needs neither
+        if done := _finished_before(settings):
+            return _all_done(*done, console)
+        raise
     for arm in arms:
         for length, why in fits[arm.name].unfit.items():
             console.note(f"{f'{arm.name}: ' if len(arms) > 1 else ''}{format_length(length)} does not fit: {why}")
@@ -54,25 +59,26 @@ def run(settings: Run, console: Console) -> Summary:
             """What had no room may have it by now, or with fewer replicas."""
             return is_continued and row.outcome == Outcome.DOES_NOT_FIT and row.length not in fits[row.variant or arms[0].name].unfit
 
-        finished = {(row.variant or arms[0].name, row.trial) for row in folder.drop_retried(fits_now)}
+        finished = resume.answered(settings, folder.drop_retried(fits_now))
         ordered = plan.in_running_order(recipe.trials)
         todo = {arm.name: [trial for trial in ordered if (arm.name, trial.index) not in finished] for arm in arms}
         num_new = sum(map(len, todo.values()))
-        if not num_new:  # a finished run keeps the record of the software that measured it
-            console.note(f"{folder.path}: all {len(finished)} trials were done before; name=... measures them again")
-            return Summary(folder.path, stored, folder.rows(), 0)
+        due = {*stored.get("control_due", ())} if is_continued else set()
+        if not num_new and not due:  # a finished run keeps the record of the software that measured it
+            return _all_done(folder, stored, console)
         if finished:
             resume.check_same_software(stored, content, folder)
         session = {"started": _now(), "trials_before": len(finished)}
         sessions = [*stored.get("sessions", ()), session]
         engine = stored.get("engine") or {"name": settings.engine.name}
-        record = {"name": name, **content, "engine": engine, "engines": stored.get("engines", {}), "sessions": sessions}
+        record = {"name": name, **content, "engine": engine, "engines": stored.get("engines", {}), "sessions": sessions, "control_due": sorted(due)}
         folder.write_run(record)
-        console.note(f"{folder.path}: {num_new} of {num_new + len(finished)} trials to run; engine log in engine.log")
+        to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"
+        console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
         try:
             with console.log_to(folder.path / "engine.log"):
                 for arm in arms:
-                    if todo[arm.name]:
+                    if todo[arm.name] or arm.name in due:
                         _measure(arm.of(settings), arm, recipe, fits[arm.name], folder, todo[arm.name], record, console)
         finally:
             session["finished"] = _now()
@@ -80,6 +86,29 @@ def run(settings: Run, console: Console) -> Summary:
         if line := cold.told(folder.controls()):
             console.note(line)
         return Summary(folder.path, record, folder.rows(), num_new)
+
+
+def _finished_before(settings: Run) -> tuple[RunFolder, dict[str, Any]] | None:
+    """The folder and run.json of this very run where it has an answer for every trial."""
+    root = Path(settings.outputs)
+    likely = [root / settings.name] if settings.name else root.glob(resume.automatic_name(settings, "*"))
+    if not any((path / "run.json").is_file() for path in likely):
+        return None  # nothing is loaded only to find that out
+    with suppress(NiahError):
+        recipe = Recipe(settings)
+        content = resume.content(settings, recipe)
+        folder = RunFolder(root / (settings.name or resume.automatic_name(settings, content["fingerprint"])))
+        if stored := folder.read_run():
+            resume.check_same_settings(stored, content, folder)
+            if len(resume.answered(settings, folder.rows())) == len(recipe.trials) * len(variants(settings)):
+                return folder, stored
+    return None
+
+
+def _all_done(folder: RunFolder, stored: dict[str, Any], console: Console) -> Summary:
+    rows = folder.rows()
+    console.note(f"{folder.path}: all {len(rows)} trials were done before; name=... measures them again")
+    return Summary(folder.path, stored, rows, 0)
 
 
 def _measure(
@@ -90,7 +119,8 @@ def _measure(
     for trial in [trial for trial in todo if trial.length in fit.unfit]:
         folder.append(rows.unfit(settings, arm.name, trial, fit.unfit[trial.length]))
     todo = [trial for trial in todo if trial.length not in fit.unfit]
-    if not todo:
+    fitting = [trial for trial in recipe.trials if trial.length not in fit.unfit]
+    if not fitting or not (todo or arm.name in record["control_due"]):
         return
     sizes = {} if settings.reader.reads_all else {length: recipe.num_read(trial) for length, trial in {trial.length: trial for trial in todo}.items()}
     work = dict(zip(
@@ -98,12 +128,14 @@ def _measure(
         plan.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.get if sizes else None),
         strict=True,
     ))
-    longest = recipe.max_read([trial for trial in recipe.trials if trial.length not in fit.unfit])
+    longest = recipe.max_read(fitting)
     job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
+    share = getattr(settings.engine, "cold_check", 0.0)
     with closing(_open(settings, job, folder)) as session:
         resume.check_same_engine(record["engines"].get(arm.name), session.served, folder)
+        record["control_due"] = sorted({*record["control_due"], arm.name} if share else {*record["control_due"]} - {arm.name})
         _record(record, arm.name, session)
         if (retried := getattr(session, "retried", None)) is not None:
             record["sessions"][-1].setdefault("retried", {})[arm.name] = retried  # counts on until the session is closed
@@ -126,13 +158,13 @@ def _measure(
             _took(record, "trials", arm.name, time.perf_counter() - begun)
             _took(record, "graded", arm.name, graded_seconds)
         _record(record, arm.name, session)
-        share = getattr(settings.engine, "cold_check", 0.0)
         if share and getattr(session, "can_skip_cache", True):
             begun = time.perf_counter()
             chosen = cold.chosen(folder.rows(), share, folder.controls(), arm.name)
             for control in cold.measure(session, recipe, chosen):
                 folder.append_control(asdict(control))
             _took(record, "control", arm.name, time.perf_counter() - begun)
+        record["control_due"] = sorted({*record["control_due"]} - {arm.name})
 
 
 def _took(record: dict[str, Any], what: str, variant: str, seconds: float) -> None:

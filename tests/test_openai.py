@@ -255,20 +255,53 @@ def test_a_server_that_cuts_prompts_is_an_error_and_no_wrong_answer(niah, tmp_pa
     assert outcomes == {(512, "engine-error"): 5, (1024, "engine-error"): 5}
 
 
+def stopped(tmp_path, server, num_bodies: int) -> None:
+    """Runs until the server has that many prompts, then sends SIGTERM: it ends in seconds, in order."""
+    process = subprocess.Popen(command(*GRID, *server.words), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(server.bodies) < num_bodies and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and time.monotonic() - begun < 5 and "Traceback" not in errors
+
+
 def test_a_stop_signal_ends_a_run_at_once_and_keeps_its_rows(niah, tmp_path):
     with Server({4: "hang"}) as server:
-        process = subprocess.Popen(command(*GRID, *server.words), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 60
-        while len(server.bodies) < 5 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.3)
-        stopped = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 130 and time.monotonic() - stopped < 5 and "Traceback" not in errors
+        stopped(tmp_path, server, 5)
         assert len(rows(folder(tmp_path))) == 4
         assert niah(*GRID, *server.words).returncode == 0
     assert Counter(row["trial"] for row in rows(folder(tmp_path))) == Counter(range(10))
+
+
+def test_a_control_sample_that_was_cut_short_goes_on(niah, tmp_path):
+    with Server({10: "hang"}, cached_tokens=5) as server:
+        stopped(tmp_path, server, 11)
+        assert len(rows(folder(tmp_path))) == 10 and record(tmp_path)["control_due"] == ["bf16"]
+        done = niah(*GRID, *server.words)
+        assert done.returncode == 0 and len(server.bodies) == 12, done.stderr
+        assert "only the rest of the control sample to run" in done.stderr and "1 of 1 answers the same" in done.stderr
+        assert record(tmp_path)["control_due"] == []
+        done = niah(*GRID, *server.words)
+    assert "all 10 trials were done before" in done.stderr and len(server.bodies) == 12
+
+
+@pytest.mark.parametrize("name", [True, False])
+def test_a_finished_run_needs_no_server(niah, tmp_path, name):
+    grid = [word for word in GRID if name or not word.startswith("name=")]
+    with Server() as server:
+        assert niah(*grid, *server.words).returncode == 0
+    (place,) = (tmp_path / "outputs").iterdir()
+    (place / "heatmap.svg").unlink()
+    words = (*grid, *server.words, "engine.wait_seconds=0")
+    done = niah(*words)
+    assert done.returncode == 0 and "all 10 trials were done before" in done.stderr and (place / "heatmap.svg").is_file(), done.stderr
+    for more in ("ctx.repeats=2", "task.num_keys=3 task=multikey"):
+        other = niah(*words, *more.split())
+        assert other.returncode == 1 and "does not answer" in other.stderr.splitlines()[-1], other.stderr
+    assert list((tmp_path / "outputs").iterdir()) == [place]
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
