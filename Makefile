@@ -11,6 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
+NEEDED_MB := 8000
 
 .DEFAULT_GOAL := run
 .PHONY: run setup test test-all test-container lint clean
@@ -38,6 +39,8 @@ clean:
 $(STAMP): pyproject.toml constraints.txt packages.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "niah needs Python 3.11 or newer; make PYTHON=python3.12"; exit 1; }
+	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); test -e $(STAMP) || test "$$free" -ge $(NEEDED_MB) \
+		|| { echo "niah's environment and test data take $(NEEDED_MB) MB of disk; $$free MB are free here: free some, then the same command again"; exit 1; }
 	@echo "installing into .venv, once (a few minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@if nvidia-smi -L >/dev/null 2>&1; then \

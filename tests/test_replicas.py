@@ -22,10 +22,10 @@ def by_trial(folder: Path) -> list[dict]:
     return sorted(comparable(found), key=lambda row: row["trial"])
 
 
-def begun(place: Path, *settings: str, num_rows: int = 3) -> tuple[subprocess.Popen, list[int]]:
+def begun(place: Path, *settings: str, num_rows: int = 3, **variables: str) -> tuple[subprocess.Popen, list[int]]:
     """A run of two replicas that has some rows, and the replicas' processes."""
     process = subprocess.Popen(
-        command(*settings, "name=two", "engine.replicas=2"), cwd=place, env=environment_with(**QUIET),
+        command(*settings, "name=two", "engine.replicas=2"), cwd=place, env=environment_with(**QUIET, **variables),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     folder = place / "outputs" / "two"
@@ -83,12 +83,46 @@ def test_a_stopped_run_leaves_no_process_and_continues(niah, whole, tmp_path, se
     assert by_trial(tmp_path / "outputs" / "two") == whole
 
 
+@pytest.fixture
+def cluster():
+    """A Ray cluster of two nodes with a core each, whose address a run is given."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.other = made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.slow
+def test_a_node_that_goes_down_costs_no_row(cluster, whole, tmp_path):
+    process, pids = begun(tmp_path, *FAKE, RAY_ADDRESS=cluster.address)
+    cluster.remove_node(cluster.other, allow_graceful=False)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert by_trial(tmp_path / "outputs" / "two") == whole
+    told = facts(tmp_path / "outputs" / "two")["replicas"]
+    assert sorted(replica["num_deaths"] for replica in told) == [0, 1]
+    assert sum(alive(pid) for pid in pids) == 0
+
+
+@pytest.mark.slow
+def test_a_cluster_without_room_is_one_line(niah, cluster):
+    done = niah(*FAKE, "engine.replicas=3", RAY_ADDRESS=cluster.address, **QUIET)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "3 asked for, each on 1 CPU of one machine; got room for 2 on 2 machines" in done.stderr.strip().splitlines()[-1]
+
+
 @pytest.mark.slow
 def test_a_recorded_failure_is_tried_again_by_the_same_command(niah, tmp_path):
     settings = (*FAKE[:-1], "engine.fail_at=[1]", "name=two", "engine.replicas=2")
     done = niah(*settings, **QUIET)
-    assert done.returncode == 1 and "trials ended without an answer" in done.stderr
-    assert niah(*FAKE[:-1], "engine.fail_at=[1]", "engine.window=2048", "name=two").returncode in (0, 1)
+    assert done.returncode == 1 and "2 of 18 trials ended without an answer" in done.stderr  # the second one of each
+    done = niah(*settings, **QUIET)
+    assert "2 of 18 trials to run" in done.stderr
+    found = by_trial(tmp_path / "outputs" / "two")
+    num_failed = sum(row["outcome"] == "engine-error" for row in found)
+    assert len(found) == 18 and done.returncode == bool(num_failed) and num_failed <= 1  # one replica may have got both
 
 
 def test_a_cluster_that_is_not_there_is_one_line(niah):
