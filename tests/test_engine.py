@@ -86,15 +86,16 @@ def test_prefix_cache_does_not_change_an_answer(whole, place):
     assert [(r["prompt_sha256"], r["response"]) for r in cold] == [(r["prompt_sha256"], r["response"]) for r in warm]
 
 
-@pytest.mark.parametrize("kv", ["fp8", "fp8_e5m2"])
-def test_quantized_kv_cache_reads_the_same_prompts(whole, place, kv):
-    done = run(place, *SMALL, f"name={kv}", f"kv={kv}")
+def test_quantized_kv_caches_read_the_same_prompts(whole, place):
+    done = run(place, *SMALL, "name=quantized", "kv=[fp8,fp8_e5m2]")
     assert done.returncode == 0, done.stderr
-    quantized, plain = rows(place / "outputs" / kv), rows(place / "outputs" / "whole")
-    assert [row["prompt_sha256"] for row in quantized] == [row["prompt_sha256"] for row in plain]
-    facts = json.loads((place / "outputs" / kv / "run.json").read_text())["engine"]
-    assert facts["kv_cache_dtype"] == ("fp8_e4m3" if kv == "fp8" else kv)
-    assert {row["kv_cache_dtype"] for row in quantized} == {facts["kv_cache_dtype"]}
+    prompts = [row["prompt_sha256"] for row in rows(place / "outputs" / "whole")]
+    found = rows(place / "outputs" / "quantized")
+    engines = json.loads((place / "outputs" / "quantized" / "run.json").read_text())["engines"]
+    for kv, stored in (("fp8", "fp8_e4m3"), ("fp8_e5m2", "fp8_e5m2")):
+        own = [row for row in found if row["variant"] == kv]
+        assert [row["prompt_sha256"] for row in own] == prompts
+        assert {row["kv_cache_dtype"] for row in own} == {engines[kv]["kv_cache_dtype"]} == {stored}
 
 
 def test_sliding_window_base_model(place):

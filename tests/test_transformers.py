@@ -163,6 +163,7 @@ def test_quantized_caches_of_transformers(kv):
     session.close()
 
 
+@pytest.mark.engine
 def test_sliding_windows_are_read_whole_and_graded_from_the_prompt():
     from conftest import GEMMA3
 
