@@ -1,13 +1,19 @@
 """The same trials in process, on vLLM's server and on llama.cpp's, with SmolLM2: same prompts, same counts."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import servers
+from conftest import SMOLLM2
 from test_cli import rows
 
+from niah import weights
+from niah.engines.process import is_cpu_build
+from niah.planner import nodes
 from niah.planner.cpu import CHUNK
+from niah.planner.hardware import Hardware
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 needs_llamacpp = pytest.mark.skipif(
@@ -47,6 +53,27 @@ def test_vllms_server_answers_as_the_engine_in_process(niah, tmp_path):
         assert text in checked.stdout, checked.stdout
     assert checked.stdout.count("the same") == 3 and "NOT" not in checked.stdout
     assert chat.returncode == 0 and "lengths approximate" not in chat.stdout, chat.stderr
+
+
+@pytest.mark.skipif(not is_cpu_build(), reason="two processes of one machine would share its GPU")
+def test_a_server_over_two_nodes(niah, tmp_path):
+    """The commands of the plan, one process for each machine; compiled, since vLLM's CPU pipeline needs the warm-up that eager leaves out."""
+    port = servers.free_port()
+    arguments = {
+        "tensor_parallel_size": 1, "pipeline_parallel_size": 2, "max_model_len": 1024, "dtype": "bfloat16", "kv_cache_memory_bytes": 2**29,
+        "max_num_seqs": 1, "block_size": CHUNK, "served_model_name": "smol", "port": port, "master_port": servers.free_port(),
+    }
+    lines = nodes.commands(SMALL, str(weights.resolve(SMOLLM2).folder), arguments, Hardware(num_nodes=2), {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "600"})
+    started = [line.split(": ", 1)[1].replace("HEAD", "127.0.0.1") for line in lines if "vllm serve" in line]
+    words = shlex.split(lines[-1].split(": ", 1)[1].replace("HEAD:8000", f"127.0.0.1:{port}"))
+    assert niah(*SMALL, "name=here").returncode == 0
+    with servers.vllm_over_nodes(tmp_path, started, port):
+        done = niah(*words[3:], "name=there")
+    assert done.returncode == 0, done.stderr
+    found, _ = check(tmp_path, "there")
+    told = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "score")} for row in found]
+    assert told == [{key: row[key] for key in told[0]} for row in rows(tmp_path / "outputs" / "here")]
+    assert "PP rank 1" in (tmp_path / "node1.log").read_text()
 
 
 @needs_llamacpp
