@@ -107,6 +107,21 @@ def test_a_node_that_goes_down_costs_no_row(cluster, whole, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_lost_head_ends_the_run_and_one_engine_finishes_it(niah, cluster, whole, tmp_path):
+    settings = (*FAKE[:-1], "engine.seconds=5")
+    process, _ = begun(tmp_path, *settings, RAY_ADDRESS=(head := cluster.address))
+    cluster.remove_node(cluster.head_node, allow_graceful=False)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" not in errors
+    assert f"niah: engine.replicas: the head of the Ray cluster ({head}) is gone" in errors
+    num_kept = len(rows(tmp_path / "outputs" / "two"))
+    assert 3 <= num_kept < len(whole)
+    done = niah(*settings, "name=two")
+    assert done.returncode == 0 and f"{len(whole) - num_kept} of {len(whole)} trials to run" in done.stderr
+    assert by_trial(tmp_path / "outputs" / "two") == whole
+
+
+@pytest.mark.slow
 def test_a_cluster_without_room_is_one_line(niah, cluster):
     done = niah(*FAKE, "engine.replicas=3", RAY_ADDRESS=cluster.address, **QUIET)
     assert done.returncode == 1 and "Traceback" not in done.stderr

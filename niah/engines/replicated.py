@@ -1,5 +1,6 @@
 """Many replicas as one session: prompts out, results in as they come, a dead replica's prompts to the others."""
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,8 @@ from niah.errors import NiahError
 from niah.records import Completion, Failure, Outcome, Prompt
 
 MAX_RESTARTS = 3
+_HEAD_EVERY_SECONDS, _HEAD_MISSES = 10, 3
+"""Ray ends a process without a word that has not reached the cluster's head for a minute: this finds out before."""
 _MAX_DEATHS = 2
 """A prompt that ends this many replicas is recorded as failed."""
 _SUMMED = ("prompt_tokens_sent", "prompt_tokens_counted", "num_not_graded")
@@ -38,6 +41,8 @@ class ReplicatedSession:
 
     def __init__(self, ray: Any, replicas: list[Running], engine: Any, has_started: bool):
         self._ray = ray
+        self._head: str = ray.get_runtime_context().gcs_address
+        self._head_asked, self._head_misses = time.monotonic(), 0
         self._replicas = replicas
         self._has_started = has_started
         # an engine that reads several prompts at once needs more of them at hand than it reads
@@ -79,9 +84,22 @@ class ReplicatedSession:
                     f"engine.replicas: all {len(self._replicas)} died{f' ({self._refusal})' if self._refusal else ''}; "
                     "the same command continues where this run stopped"
                 )
-            ready, _ = self._ray.wait(list(busy), num_returns=1)
+            ready, _ = self._ray.wait(list(busy), num_returns=1, timeout=_HEAD_EVERY_SECONDS)
+            self._check_head()
             for call in ready:
                 yield from self._next(busy[call], dealer)
+
+    def _check_head(self) -> None:
+        """Raises NiahError where the cluster's head has not been there for some time."""
+        if time.monotonic() < self._head_asked + _HEAD_EVERY_SECONDS:
+            return
+        self._head_asked = time.monotonic()
+        self._head_misses = 0 if is_there(self._head) else self._head_misses + 1
+        if self._head_misses >= _HEAD_MISSES:
+            raise NiahError(
+                f"engine.replicas: the head of the Ray cluster ({self._head}) is gone; finished trials are kept, the same command continues "
+                "on a cluster that runs (RAY_ADDRESS) or without one"
+            )
 
     def _send(self, replica: Running, dealer: Dealer) -> None:
         batch: list[Dealt] = []
@@ -176,12 +194,24 @@ class ReplicatedSession:
 
     def close(self) -> None:
         """Ends all replicas, and Ray where it was started for them; those that are at work are not waited for."""
+        if self._head_misses >= _HEAD_MISSES:
+            return  # nobody is left to ask; the nodes end what they run without a head
         closing = [replica.actor.close.remote() for replica in self._replicas if replica.is_open and not replica.unfinished]
         self._ray.wait(closing, num_returns=len(closing), timeout=30) if closing else None
         for replica in self._replicas:
             self._ray.kill(replica.actor)
         if self._has_started:
             self._ray.shutdown()
+
+
+def is_there(address: str) -> bool:
+    """Something listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 def _why(error: Exception) -> str:
