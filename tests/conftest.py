@@ -48,6 +48,11 @@ def niah(tmp_path):
     return call
 
 
+def is_one_line(done: subprocess.CompletedProcess) -> bool:
+    """All it said on stderr, but for what the first run with an empty cache tells."""
+    return len([line for line in done.stderr.strip().splitlines() if not line.endswith(", once")]) == 1
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "niah", *arguments]
 

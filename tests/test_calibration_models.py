@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import command, environment_with, load_tokenizer
+from conftest import command, environment_with, is_one_line, load_tokenizer
 from exact_forward import forward
 from readings import run_of
 
@@ -216,7 +216,7 @@ def test_torn_margins_are_one_line(niah, tmp_path, text):
     (tmp_path / "out" / "margin.json").write_text(text)
     done = niah("calibrate", "engine=transformers", "ctx.lengths=[1k]", "ctx.depths=[0]", "out=out")
     assert done.returncode == 1 and "margin.json: " in done.stderr and "take another out= or delete it" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1 and (tmp_path / "out" / "margin.json").read_text() == text
+    assert is_one_line(done) and (tmp_path / "out" / "margin.json").read_text() == text
 
 
 def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
             env=environment_with(NIAH_CACHE=str(tmp_path / "cache")), preexec_fn=limited,
         )
         assert done.returncode == 1 and "cannot be written; got " in done.stderr and "Traceback" not in done.stderr, done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        assert is_one_line(done)
         assert not [file for file in folder.rglob("*") if file.suffix != ".lock"]
 
 
@@ -246,7 +246,7 @@ def test_a_tokenizer_without_enough_ids_is_refused(niah, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "unk_token": "<unk>"}))
     done = niah("calibrate", f"tokenizer={folder}", "models=full", "out=here")
     assert done.returncode == 1 and "5 ids are too few for the codes of needles; '0', '3'" in done.stderr, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "here").exists()
+    assert is_one_line(done) and not (tmp_path / "here").exists()
 
 
 @pytest.mark.parametrize("kind", ["BPE", "WordLevel"])
@@ -257,7 +257,7 @@ def test_a_tokenizer_without_any_ids_is_refused(niah, tmp_path, kind):
     Tokenizer(getattr(models, kind)()).save(str(tmp_path / "empty" / "tokenizer.json"))
     done = niah("calibrate", f"tokenizer={tmp_path / 'empty'}", "models=full", "out=here")
     assert done.returncode == 1 and "0 ids are too few for the codes of needles" in done.stderr, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "here").exists()
+    assert is_one_line(done) and not (tmp_path / "here").exists()
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -268,7 +268,7 @@ def test_a_tokenizer_without_any_ids_is_refused(niah, tmp_path, kind):
 ])
 def test_wrong_words_are_one_line(niah, words, message):
     done = niah("calibrate", *words)
-    assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and message in done.stderr and is_one_line(done)
 
 
 def test_ten_million_tokens_fit_one_card_of_80_gb(niah):

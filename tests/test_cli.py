@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import command, environment_with
+from conftest import command, environment_with, is_one_line
 
 from niah import __version__, cli, languages
 
@@ -59,7 +59,7 @@ def test_other_settings_under_the_same_name_are_refused(niah, tmp_path):
     done = niah(*FAKE, "name=a", "engine.window=100", "seed=1")
     assert done.returncode == 1
     assert "engine.window (there 2048, now 100)" in done.stderr and "seed (there 0, now 1)" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert is_one_line(done)
     assert (tmp_path / "outputs" / "a" / "rows.jsonl").read_bytes() == before
 
 
@@ -233,7 +233,7 @@ def test_bad_input_is_one_line(niah, words, message):
 )
 def test_bad_verbs_are_one_line(niah, words, message):
     done = niah(*words)
-    assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and message in done.stderr and is_one_line(done)
 
 
 def test_a_package_that_is_missing_is_named(niah):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import is_one_line
 from runs import DEPTHS, LENGTHS, grid, rows, run
 
 from niah.comparing import compare
@@ -225,7 +226,7 @@ def test_bad_input_on_the_command_line(niah, tmp_path):
     run(tmp_path / "a", rows(grid(2), lambda t: True))
     for words in (("compare",), ("compare", "a", "gone"), ("compare", "a", "a", "compare.margin=7")):
         done = niah(*words)
-        assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert done.returncode == 1 and is_one_line(done), done.stderr
 
 
 def test_difference_heatmap_shows_what_was_found(tmp_path):

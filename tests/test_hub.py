@@ -4,6 +4,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from conftest import is_one_line
 
 ANSWERS = {
     "gated": (403, "GatedRepo"), "missing": (404, "RepoNotFound"), "unversioned": (404, "RevisionNotFound"),
@@ -48,7 +49,7 @@ def test_the_hubs_refusals_are_one_line(niah, hub, tmp_path, name, token, messag
         "prepare", f"model.path=organisation/{name}", "model.max_length=8k", HF_ENDPOINT=hub, HF_HOME=str(tmp_path / "hf"),
         HF_HUB_OFFLINE="0", **given,
     )
-    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and is_one_line(done)
     assert message in done.stderr
     assert not token or token not in done.stdout + done.stderr
 
@@ -57,5 +58,5 @@ def test_without_a_network_the_line_says_what_needs_none(niah, tmp_path):
     done = niah(
         "prepare", "model.path=organisation/name", "model.max_length=8k", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path),
     )
-    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and is_one_line(done)
     assert "not in the local cache and the hub cannot be reached" in done.stderr and "plan" in done.stderr

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import command, environment_with
+from conftest import command, environment_with, is_one_line
 from http_server import Server
 from test_cli import comparable, rows
 
@@ -93,14 +93,14 @@ def test_nobody_there(niah, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     done = niah(*GRID, "engine=openai", f"engine.base_url=http://127.0.0.1:{port}/v1", "engine.wait_seconds=0")
-    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and is_one_line(done)
     assert "does not answer" in done.stderr and "engine.wait_seconds" in done.stderr
 
 
 def test_an_address_without_its_version_is_told(niah):
     with Server() as server:
         done = niah(*GRID, "engine=openai", f"engine.base_url=http://127.0.0.1:{server.port}")
-    assert done.returncode == 1 and "an address ends in /v1" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and "an address ends in /v1" in done.stderr and is_one_line(done)
 
 
 def test_a_wait_that_is_too_long_is_an_error_at_once(niah, tmp_path):
@@ -143,7 +143,7 @@ def test_a_key_that_no_header_can_carry_is_one_line(niah):
     with Server(key="x") as server:
         done = niah(*GRID, *server.words, "engine.api_key_env=NIAH_TEST_KEY", NIAH_TEST_KEY="sk-schlüssel")
     assert done.returncode == 1 and "the key in NIAH_TEST_KEY cannot be sent" in done.stderr and "sk-" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert is_one_line(done)
 
 
 @pytest.mark.parametrize("prompts", ["auto", "ids"])
@@ -342,7 +342,7 @@ def test_the_servers_limit_is_asked_before_anything_is_sent(niah, tmp_path):
         assert len(server.bodies) == 5
         assert Counter(row["outcome"] for row in rows(folder(tmp_path))) == {"correct": 5, "does-not-fit": 5}
         done = niah(*server.words, "ctx.lengths=[2k,4k]")
-        assert done.returncode == 1 and "reads at most 512 tokens" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+        assert done.returncode == 1 and "reads at most 512 tokens" in done.stderr and is_one_line(done)
         assert len(server.bodies) == 5
 
 
@@ -402,13 +402,13 @@ def test_a_servers_kv_cache_is_not_called_another(niah, tmp_path):
 )
 def test_settings_that_cannot_be_are_one_line(niah, tmp_path, words, message):
     done = niah("engine=openai", *words)
-    assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and message in done.stderr and is_one_line(done)
     assert "secret" not in done.stderr.lower() and not list(tmp_path.rglob("run.json"))
 
 
 def test_llamacpps_kv_types_are_not_asked_of_vllm(niah):
     done = niah("kv=q8_0")
-    assert done.returncode == 1 and "kv.dtype: q8_0 is llama.cpp's" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and "kv.dtype: q8_0 is llama.cpp's" in done.stderr and is_one_line(done)
 
 
 def test_serve_check_tells_what_a_server_can_do(niah):

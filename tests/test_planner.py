@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, is_one_line
 from test_config import built as configured
 
 from niah import planner, planning
@@ -221,4 +221,4 @@ def test_a_reader_that_leaves_text_out_is_planned_with_what_the_model_reads(niah
 )
 def test_bad_plans_are_one_line(niah, words, message):
     done = niah("plan", "model=scout", *words)
-    assert done.returncode == 1 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 1 and message in done.stderr and is_one_line(done)
