@@ -21,10 +21,11 @@ run: $(STAMP)
 
 setup: $(STAMP)
 
-# an engine takes all cores, so those tests run one by one; 5 is pytest's word for none selected, as with ARGS="-k ..."
+# the same random examples each time (test-all draws new ones); an engine takes all cores, so those tests run one by one;
+# 5 is pytest's word for none selected, as with ARGS="-k ..."
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not engine and not slow and not gpu" $(ARGS) || test $$? = 5
-	$(BIN)/python -m pytest -m "engine and not slow and not gpu" $(ARGS) || test $$? = 5
+	$(BIN)/python -m pytest --hypothesis-profile ci --numprocesses auto --maxprocesses 4 --dist loadfile -m "not engine and not slow and not gpu" $(ARGS) || test $$? = 5
+	$(BIN)/python -m pytest --hypothesis-profile ci -m "engine and not slow and not gpu" $(ARGS) || test $$? = 5
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)

@@ -138,18 +138,23 @@ def test_hnsw_is_faiss_and_near_to_exact():
 
 def test_a_cross_encoder_orders_the_first_chunks(tmp_path):
     library = pytest.importorskip("sentence_transformers")
+    import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+    torch.manual_seed(0)  # and weights wide enough that no two scores nearly tie: batches of another size round otherwise
     folder = tmp_path / "encoder"
     tokenizer = AutoTokenizer.from_pretrained(folder_of(MINILM, "test"))
     tokenizer.save_pretrained(folder)
     BertForSequenceClassification(BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=1,
+        initializer_range=0.5,
     )).save_pretrained(folder)
     found, texts, first, problem, made = prepared(BM25(chunk_tokens=128), "smollm2", "en")
     view = BM25(chunk_tokens=128, rerank=str(folder), rerank_top=6, top_k=4).read(made.context, problem, made)
     encoder = library.CrossEncoder(str(folder), num_labels=1, device="cpu")
     theirs = encoder.rank(problem.question, [texts[n] for n in first.order[:6]])
+    scores = [float(hit["score"]) for hit in theirs]
+    assert min(a - b for a, b in zip(scores, scores[1:], strict=False)) > 1e-3
     expected = [int(found.starts[first.order[hit["corpus_id"]]]) for hit in theirs][:4]
     assert [chunk[0] for chunk in view.retrieval.chunks] == expected
     with pytest.raises(NiahError, match=r"reader.rerank: .*nowhere.* is neither a folder nor could it be fetched"):
