@@ -27,8 +27,10 @@ def content(settings: Run, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def automatic_name(settings: Run, fingerprint: str) -> str:
-    """The folder of a run that was given no name."""
+def name_of(settings: Run, fingerprint: str) -> str:
+    """The run's folder: its name, or one made of its settings where it was given none."""
+    if settings.name:
+        return settings.name
     parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, "+".join(kv.name for kv in settings.kv.each()))
     return "-".join((*parts, fingerprint[:8]))
 

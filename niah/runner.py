@@ -48,7 +48,7 @@ def run(settings: Run, console: Console) -> Summary:
         console.note(line)
     recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
     content = resume.content(settings, recipe)
-    name = settings.name or resume.automatic_name(settings, content["fingerprint"])
+    name = resume.name_of(settings, content["fingerprint"])
     with RunFolder(Path(settings.outputs) / name) as folder:
         stored = folder.read_run() or {}
         if stored:
@@ -91,13 +91,13 @@ def run(settings: Run, console: Console) -> Summary:
 def _finished_before(settings: Run) -> tuple[RunFolder, dict[str, Any]] | None:
     """The folder and run.json of this very run where it has an answer for every trial."""
     root = Path(settings.outputs)
-    likely = [root / settings.name] if settings.name else root.glob(resume.automatic_name(settings, "*"))
+    likely = [root / settings.name] if settings.name else root.glob(resume.name_of(settings, "*"))
     if not any((path / "run.json").is_file() for path in likely):
         return None  # nothing is loaded only to find that out
     with suppress(NiahError):
         recipe = Recipe(settings)
         content = resume.content(settings, recipe)
-        folder = RunFolder(root / (settings.name or resume.automatic_name(settings, content["fingerprint"])))
+        folder = RunFolder(root / resume.name_of(settings, content["fingerprint"]))
         if stored := folder.read_run():
             resume.check_same_settings(stored, content, folder)
             if len(resume.answered(settings, folder.rows())) == len(recipe.trials) * len(variants(settings)):
@@ -135,7 +135,8 @@ def _measure(
     share = getattr(settings.engine, "cold_check", 0.0)
     with closing(_open(settings, job, folder)) as session:
         resume.check_same_engine(record["engines"].get(arm.name), session.served, folder)
-        record["control_due"] = sorted({*record["control_due"], arm.name} if share else {*record["control_due"]} - {arm.name})
+        if share:
+            record["control_due"] = sorted({*record["control_due"], arm.name})
         _record(record, arm.name, session)
         if (retried := getattr(session, "retried", None)) is not None:
             record["sessions"][-1].setdefault("retried", {})[arm.name] = retried  # counts on until the session is closed

@@ -64,9 +64,9 @@ def test_scout_finds_across_its_chunks(place):
 
 
 def test_run_verifies_its_engine_first(place):
-    done = run(place, "model=calibration/full", "calibrate=true", "ctx.lengths=[512]", "ctx.depths=[0,50,100]", "name=verified", "kv=[bf16,fp8]")
+    done = run(place, "model=calibration/full", "calibrate=true", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]", "name=verified", "kv=[bf16,fp8]")
     assert done.returncode == 0, done.stderr
-    assert "engine verified at 512, bf16, CPU_ATTN: 65/65\nengine verified at 512, fp8, CPU_ATTN: 65/65\n" in done.stdout
+    assert "engine verified at 1K, bf16, CPU_ATTN: 65/65\nengine verified at 1K, fp8, CPU_ATTN: 65/65\n" in done.stdout
     assert [folder.name for folder in (place / "outputs").iterdir() if "calibration" in folder.name] == []
     assert json.loads((place / "outputs" / "verified" / "run.json").read_text())["config"]["model"]["name"] == "calibration_full"
 

@@ -304,6 +304,13 @@ def test_a_finished_run_needs_no_server(niah, tmp_path, name):
     assert list((tmp_path / "outputs").iterdir()) == [place]
 
 
+def test_a_run_with_a_failed_trial_is_not_finished(niah, tmp_path):
+    with Server({2: "500"}) as server:
+        assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 1
+    done = niah(*GRID, *server.words, "engine.wait_seconds=0")
+    assert done.returncode == 1 and "does not answer" in done.stderr.splitlines()[-1] and "done before" not in done.stderr
+
+
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 def test_certificates_are_checked(niah, tmp_path):
     pem = tmp_path / "server.pem"

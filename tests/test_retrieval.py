@@ -1,6 +1,7 @@
 """Rankings are those of each library called directly on the same chunks."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_a_cross_encoder_orders_the_first_chunks(tmp_path):
     encoder = library.CrossEncoder(str(folder), num_labels=1, device="cpu")
     theirs = encoder.rank(problem.question, [texts[n] for n in first.order[:6]])
     scores = [float(hit["score"]) for hit in theirs]
-    assert min(a - b for a, b in zip(scores, scores[1:], strict=False)) > 1e-3
+    assert min(a - b for a, b in pairwise(scores)) > 1e-3
     expected = [int(found.starts[first.order[hit["corpus_id"]]]) for hit in theirs][:4]
     assert [chunk[0] for chunk in view.retrieval.chunks] == expected
     with pytest.raises(NiahError, match=r"reader.rerank: .*nowhere.* is neither a folder nor could it be fetched"):

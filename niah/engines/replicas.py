@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 from niah.engines import Engine, Job
 from niah.engines.failures import reason
 from niah.engines.process import num_cores
-from niah.engines.replicated import MAX_RESTARTS, ReplicatedSession, Running
+from niah.engines.replicated import MAX_RESTARTS, ReplicatedSession, Running, why_silent
 from niah.errors import NiahError
 
 _PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE")
@@ -102,13 +101,10 @@ def _check_there(address: str | None) -> None:
     host, _, port = (address or "").rpartition(":")
     if not port.isdigit() or "/" in host:
         return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
+    if why := why_silent(address, seconds=10):
         raise NiahError(
-            f"RAY_ADDRESS={address}: does not answer ({error.strerror or error}); expected the head of a running cluster, as HOST:6379; "
-            "unset it to use this machine"
-        ) from error
+            f"RAY_ADDRESS={address}: does not answer ({why}); expected the head of a running cluster, as HOST:6379; unset it to use this machine"
+        )
 
 
 def _check_placed(ray, actors: list[Any], gpus: int) -> None:

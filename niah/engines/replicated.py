@@ -94,7 +94,7 @@ class ReplicatedSession:
         if time.monotonic() < self._head_asked + _HEAD_EVERY_SECONDS:
             return
         self._head_asked = time.monotonic()
-        self._head_misses = 0 if is_there(self._head) else self._head_misses + 1
+        self._head_misses = self._head_misses + 1 if why_silent(self._head, seconds=3) else 0
         if self._head_misses >= _HEAD_MISSES:
             raise NiahError(
                 f"engine.replicas: the head of the Ray cluster ({self._head}) is gone; finished trials are kept, the same command continues "
@@ -204,14 +204,14 @@ class ReplicatedSession:
             self._ray.shutdown()
 
 
-def is_there(address: str) -> bool:
-    """Something listens at HOST:PORT."""
+def why_silent(address: str, seconds: float) -> str:
+    """Why nothing answers at HOST:PORT; empty where something does."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=3).close()
-    except OSError:
-        return False
-    return True
+        socket.create_connection((host, int(port)), timeout=seconds).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _why(error: Exception) -> str:
