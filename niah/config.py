@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any, get_origin
 
@@ -16,6 +17,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from niah.compose import choices
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError
 from niah.haystacks import Haystack
@@ -86,16 +88,18 @@ def build(config: DictConfig) -> Run:
         if not isinstance(node, dict):
             raise NiahError(f"{key}: got {node!r}; expected a group choice, as {key}=NAME")
         if key in _CLASSES:
-            cls = _CLASSES[key]
-        else:
-            node = dict(node)
-            cls = _target(key, node.pop("_target_", None))
-            if key == "reader" and not issubclass(cls, Retrieving):
-                node = _without_retrieval(cls, node)
-        parts[key], resolved[key] = typed(key, cls, node)
+            parts[key], resolved[key] = typed(key, _CLASSES[key], node)
+            continue
+        node = dict(node)
+        path = node.pop("_target_", None)
+        cls = _target(key, path)
+        if key == "reader" and not issubclass(cls, Retrieving):
+            node = _without_retrieval(cls, node)
+        parts[key], plain_node = typed(key, cls, node)
+        resolved[key] = {"_target_": path, **plain_node}  # as conf/ gives it: where a class lives is no setting
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
-        resolved["scorer"] = {"_target_": _path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
+        resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
     for key, kind in (("name", str), ("outputs", str), ("seed", int)):
         value = plain.get(key)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
@@ -175,14 +179,14 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
         kind = fields[re.split(r"[.\[]", str(error.full_key))[0]].type
         expected = str(getattr(kind, "__name__", kind) if get_origin(kind) is None else kind)
         raise NiahError(f"{key}.{error.full_key}: {_first_line(error).rstrip('.')}; expected {expected}") from error
-    plain = OmegaConf.to_container(merged)
-    if key in _BY_TARGET:
-        plain = {"_target_": _path(cls), **plain}
-    return value, plain
+    return value, OmegaConf.to_container(merged)
 
 
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+@cache
+def _scorer_path(cls: type) -> str:
+    """The path that conf/scorer gives for a scorer that a task names; for one of a user's own the path it is imported by."""
+    paths = (str(node["_target_"]) for node in choices("scorer"))
+    return next((path for path in paths if _target("scorer", path) is cls), f"{cls.__module__}.{cls.__qualname__}")
 
 
 def _lengths(value: Any, where: str) -> Any:
