@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from niah.plan import DEPTHS
+from niah.grid import DEPTHS
 from niah.records import Row
-from niah.store import RunFolder
+from niah.runs.store import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LENGTHS = [2**power for power in range(13, 21)]

@@ -133,9 +133,9 @@ def leg(program: str, *words: str) -> dict | None:
 def recipe_of(*words: str):
     from hydra import compose, initialize_config_dir
 
-    from niah.compose import conf_folder
+    from niah.choices import conf_folder
     from niah.config import build
-    from niah.recipe import Recipe
+    from niah.prompts.recipe import Recipe
 
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return Recipe(build(compose("config", overrides=["model=scout", *words])))
@@ -164,9 +164,9 @@ def throughput() -> None:
     from dataclasses import dataclass
     from itertools import islice
 
-    from niah import tiktokens
     from niah.haystacks import corpus
     from niah.haystacks.wikipedia import Wikipedia
+    from niah.tokens import tiktokens
 
     documents = list(Wikipedia().documents(print))
     chunks = list(corpus.chunks(documents, "\n\n"))
@@ -209,12 +209,12 @@ def throughput() -> None:
 
 
 def planning() -> None:
-    from niah import plan
+    from niah import grid
 
-    ladder = plan.Ladder(lengths=[2**n for n in range(13, 23)], depths=[float(d) for d in range(0, 100, 4)], repeats=40)
+    ladder = grid.Ladder(lengths=[2**n for n in range(13, 23)], depths=[float(d) for d in range(0, 100, 4)], repeats=40)
     begun = time.perf_counter()
-    ordered = plan.in_running_order(plan.trials(ladder))
-    plan.expected_work(ordered, 32, True)
+    ordered = grid.in_running_order(grid.trials(ladder))
+    grid.expected_work(ordered, 32, True)
     print(f"\nplanning {len(ordered):,} trials: {time.perf_counter() - begun:.3f} s")
 
 

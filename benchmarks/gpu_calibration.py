@@ -11,7 +11,7 @@ from typing import Any
 
 from niah import planner
 from niah.config import from_resolved
-from niah.engines.process import is_cpu_build
+from niah.engines.vllm.process import is_cpu_build
 from niah.planner import architecture, cpu, estimate, memory
 from niah.units import format_length
 

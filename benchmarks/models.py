@@ -8,10 +8,11 @@ import sys
 import time
 from dataclasses import replace
 
-from niah import planner, planning
-from niah.compose import choices
+from niah import planner
+from niah.choices import choices
+from niah.commands import plan
 from niah.config import typed
-from niah.model import Model
+from niah.models.settings import Model
 from niah.planner import architecture, estimate, memory
 from niah.planner.memory import GIB, Setup
 from niah.units import format_length, parse_length
@@ -22,7 +23,7 @@ _HEAD = ("model", "weights", "length", "KV bf16", "least hardware", "KV fp8", "l
 def main(words: list[str]) -> None:
     wanted = ",".join(word.removeprefix("lengths=") for word in words) or "limit"
     started = time.perf_counter()
-    known = planning.known_hardware()
+    known = plan.known_hardware()
     machines = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
     machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
     groups: dict[tuple, list[Model]] = {}

@@ -59,15 +59,15 @@ def run(overrides: list[str], folder: Path) -> dict:
 
 def paper() -> None:
     """One prompt is not read sooner by more nodes: stages work one after the other. Repeats are, a replica each."""
-    from niah import compose, planner
+    from niah import choices, planner
     from niah.config import typed
-    from niah.model import Model
-    from niah.plan import Ladder
+    from niah.grid import Ladder
+    from niah.models.settings import Model
     from niah.planner.hardware import Hardware
 
-    model = typed("model", Model, next(node for node in compose.choices("model") if node["name"] == "scout"))[0]
-    ladder = typed("ctx", Ladder, next(node for node in compose.choices("ctx") if node["name"] == "10m"))[0]
-    known = [typed("hardware", Hardware, node)[0] for node in compose.choices("hardware") if node["name"] != "auto"]
+    model = typed("model", Model, next(node for node in choices.choices("model") if node["name"] == "scout"))[0]
+    ladder = typed("ctx", Ladder, next(node for node in choices.choices("ctx") if node["name"] == "10m"))[0]
+    known = [typed("hardware", Hardware, node)[0] for node in choices.choices("hardware") if node["name"] != "auto"]
     print(f"\nLlama 4 Scout, 8K to 10M, {len(ladder.depths)} depths, {REPEATS} repeats: on paper (assumed efficiencies, prefixes reused within a repeat)")
     print(f"{'nodes':>16}{'KV cache':>10}  {'replicas':>8}{'repeats each':>14}{'days':>8}{'speed-up':>10}{'GPU-hours':>11}{'$':>9}")
     for name, dtype in (("h100", "fp8_e4m3"), ("h200", "bfloat16")):

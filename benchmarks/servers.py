@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import servers
 
-from niah import store
+from niah.runs import store
 from niah.stats.cells import by_length, overall
 from niah.units import format_length
 

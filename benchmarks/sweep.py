@@ -41,16 +41,17 @@ if __name__ == "__main__":
 
 
 def main(overrides: list[str]) -> None:
-    from niah import compose, plan
+    from niah import grid
+    from niah.commands import hydra
     from niah.config import build
-    from niah.engines import process
+    from niah.engines.vllm import process
     from niah.planner.cpu import CHUNK as CPU_CHUNK
-    from niah.recipe import Recipe
+    from niah.prompts.recipe import Recipe
 
     recipes: list[Recipe] = []
-    compose.run(compose.adapted(overrides), lambda config: recipes.append(Recipe(build(config))) or 0)
+    hydra.run(hydra.adapted(overrides), lambda config: recipes.append(Recipe(build(config))) or 0)
     recipe = recipes[0]
-    ordered = plan.in_running_order(recipe.trials)
+    ordered = grid.in_running_order(recipe.trials)
     prompts = {trial.index: recipe.build(trial).prompt.ids.tolist() for trial in ordered}
     extra = process.environment()
 

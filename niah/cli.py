@@ -6,13 +6,13 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from niah import __version__, usage
+from niah import __version__
+from niah.commands import folders, help, run
 from niah.errors import NiahError
-from niah.verbs import configs, folders
 
 _VERBS = {
-    "run": configs.run, "plan": configs.plan, "prepare": configs.prepare, "build": configs.build, "power": configs.power,
-    "calibrate": configs.calibrate, "serve-check": configs.serve_check, "report": folders.report, "compare": folders.compare,
+    "run": run.run, "plan": run.plan, "prepare": run.prepare, "build": run.build, "power": run.power,
+    "calibrate": run.calibrate, "serve-check": run.serve_check, "report": folders.report, "compare": folders.compare,
     "crosscheck": folders.crosscheck, "rag": folders.rag, "show": folders.show,
 }
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     try:
         if any(word in ("-h", "--help", "help") for word in arguments):
-            print(usage.text())
+            print(help.text())
             return 0
         if arguments[:1] == ["--version"]:
             print(__version__)

@@ -17,15 +17,15 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from niah.compose import choices
+from niah.choices import choices
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError
+from niah.grid import Ladder
 from niah.haystacks import Haystack
-from niah.model import Model
-from niah.plan import Ladder
+from niah.models.settings import Model
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
-from niah.readers.retrieving import Retrieving
+from niah.readers.retrieval.retrieving import Retrieving
 from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
 from niah.scorers.auto import Auto

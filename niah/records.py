@@ -4,13 +4,12 @@ Positions and lengths are tokens of the model's own tokenizer, ``start``/``stop`
 depths are percent of the context (0 = first, 100 = last), id arrays are int32 of shape (tokens,).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
-
-from niah.message import Message
 
 
 class Outcome(StrEnum):
@@ -152,6 +151,25 @@ class Grade:
     worst_rank: int
     margin: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Message:
+    """The user's message of a chat, for a server that takes text and applies the chat template itself: ``before``, the view's ``pieces`` (ids or text) and ``after``, in reading order.
+
+    ``system`` and ``template_arguments`` are what the chat template was given beside it.
+    """
+
+    before: str
+    pieces: tuple[np.ndarray | str, ...]
+    after: str
+    system: str | None
+    template_arguments: dict[str, Any]
+
+    def text(self, decode: Callable[[np.ndarray], str]) -> str:
+        """``decode`` is the tokenizer's."""
+        inside = (piece if isinstance(piece, str) else decode(piece) for piece in self.pieces)
+        return "".join((self.before, *inside, self.after))
 
 
 @dataclass(frozen=True)

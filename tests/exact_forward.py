@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from niah.calibration import tensors
-from niah.calibration.circuit import Circuit
-from niah.calibration.design import HEAD, THETA
+from niah.models.constructed import tensors
+from niah.models.constructed.circuit import Circuit
+from niah.models.constructed.design import HEAD, THETA
 
 
 def forward(circuit: Circuit, is_end: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

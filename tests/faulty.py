@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from niah.engines import Job
 from niah.engines.vllm import VLLM
-from niah.engines.vllm_session import VLLMSession
+from niah.engines.vllm.session import VLLMSession
 
 FAULTS = ("block", "positions", "prefill_positions", "scale")
 

@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from niah.engines.exact import Question, cache_specs, dense_for_sparse, network, register, stand_in_for_torchvision
+from niah.engines.vllm.exact import Question, cache_specs, dense_for_sparse, network, register, stand_in_for_torchvision
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 MAX_LENGTH = 8192

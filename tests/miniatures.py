@@ -20,8 +20,8 @@ from typing import Any
 
 from conftest import GEMMA3, REPOSITORY, SMOLLM2, command, environment_with
 
-from niah import weights
-from niah.engines.process import is_cpu_build
+from niah.engines.vllm.process import is_cpu_build
+from niah.models import resolve
 from niah.planner import architecture, cpu, memory
 
 HIDDEN, INNER, EXPERTS, CHOSEN, WINDOW, CHUNK, POSITIONS = 128, 128, 8, 4, 512, 1024, 131_072
@@ -123,7 +123,7 @@ def tokenizer(name: str) -> str:
     """What model.tokenizer names."""
     own = TOKENIZERS.get(name, "smollm2")
     packaged = {"smollm2": SMOLLM2, "gemma3": GEMMA3}
-    return str(weights.resolve(packaged[own]).folder) if own in packaged else own
+    return str(resolve.resolve(packaged[own]).folder) if own in packaged else own
 
 
 @dataclass(frozen=True)

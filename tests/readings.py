@@ -7,13 +7,16 @@ import numpy as np
 from conftest import load_tokenizer
 from hydra import compose, initialize_config_dir
 
-from niah import boundaries, config, context, prompt
-from niah.compose import adapted, conf_folder
+from niah import config
+from niah.choices import conf_folder
+from niah.commands.hydra import adapted
 from niah.haystacks import corpus
 from niah.haystacks.generated import Generated
+from niah.prompts import context, template
 from niah.readers import Material
-from niah.readers.blocks import Blocks
+from niah.readers.retrieval.blocks import Blocks
 from niah.records import Problem, Stretch
+from niah.tokens import boundaries
 
 ENGLISH = Problem(
     ("The special magic number for Lisbon is 4827163.",), "What is the special magic number for Lisbon?", ("4827163",)
@@ -42,7 +45,7 @@ def source(name: str, language: str, num_documents: int = 40) -> np.ndarray:
 def material(
     name: str, language: str = "en", num_tokens: int = 6000, depths=(50,), problem: Problem | None = None,
     ids: np.ndarray | None = None, start: int = 700,
-) -> tuple[Material, prompt.Frame, Problem]:
+) -> tuple[Material, template.Frame, Problem]:
     problem = problem or PROBLEMS[language]
     tokenizer = load_tokenizer(name)
     ids = source(name, language) if ids is None else ids
@@ -50,7 +53,7 @@ def material(
     stop = min(len(ids), start + num_tokens + 200)
     assert stop - start > num_tokens
     stretch = Stretch(ids[start:stop], "test", start, segments=((start, stop, 0),))
-    frame = prompt.frame(
+    frame = template.frame(
         tokenizer, TEMPLATE, problem, chat=tokenizer.chat_template is not None, answer_prefix=False, system=None,
         template_arguments={}, where="test",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from test_store import ROW
 
 from niah.records import Row, Trial
-from niah.store import RunFolder
+from niah.runs.store import RunFolder
 
 LENGTHS, DEPTHS = (8192, 16384, 32768), (0.0, 50.0, 100.0)
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import passages
 
-from niah import boundaries
 from niah.haystacks import corpus
+from niah.tokens import boundaries
 
 
 def ids_of(name: str, text: str) -> np.ndarray:

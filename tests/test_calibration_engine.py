@@ -8,9 +8,9 @@ import pytest
 from conftest import REPOSITORY, command, environment_with
 from test_cli import rows
 
-from niah.calibration import diagnose
-from niah.calibration.sweeping import Share, thresholds
-from niah.engines.process import is_cpu_build
+from niah.commands.calibrate import diagnose
+from niah.commands.calibrate.margin import Share, thresholds
+from niah.engines.vllm.process import is_cpu_build
 
 pytestmark = pytest.mark.engine
 in_this_process = pytest.mark.skipif(not is_cpu_build(), reason="faults are planted in vLLM's CPU engine, which runs in this process")

@@ -11,13 +11,14 @@ from conftest import command, environment_with, is_one_line, load_tokenizer
 from exact_forward import forward
 from readings import run_of
 
-from niah.calibration import checkpoint, diagnose, sweeping, verify, vocabulary
-from niah.calibration.circuit import Circuit
-from niah.calibration.design import DESIGNS, Design, design, position_scores
-from niah.calibration.diagnose import Seen
-from niah.calibration.expected import expected, trace
-from niah.calibration.sweeping import Share
+from niah.commands.calibrate import diagnose, margin, verify
+from niah.commands.calibrate.diagnose import Seen
+from niah.commands.calibrate.expected import expected, trace
+from niah.commands.calibrate.margin import Share
 from niah.errors import NiahError
+from niah.models.constructed import checkpoint, vocabulary
+from niah.models.constructed.circuit import Circuit
+from niah.models.constructed.design import DESIGNS, Design, design, position_scores
 
 SIZE = 512
 STOP = 3
@@ -149,9 +150,9 @@ def test_the_fitting_model_has_the_same_kind_of_attention():
 
 def test_thresholds_are_the_last_crossing_and_the_first_level_from_which_all_are_found():
     shares = [Share("bf16", 1024, 8 + step / 2, found, 4) for step, found in enumerate((0, 2, 1, 3, 4, 4))]
-    (one,) = sweeping.thresholds(shares)
+    (one,) = margin.thresholds(shares)
     assert (one.half, one.all) == (9.25, 10.0)
-    (none,) = sweeping.thresholds(shares[:3])
+    (none,) = margin.thresholds(shares[:3])
     assert (none.half, none.all) == (None, None)
 
 

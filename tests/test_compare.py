@@ -9,8 +9,8 @@ import pytest
 from conftest import is_one_line
 from runs import DEPTHS, LENGTHS, grid, rows, run
 
-from niah.comparing import compare
-from niah.comparison import CompareSettings, measure, pairs, sides
+from niah.commands.compare.compare import compare
+from niah.commands.compare.pairs import CompareSettings, measure, pairs, sides
 from niah.errors import NiahError
 from niah.stats.power import Assumed, power
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from niah import compose as composing
-from niah import config
+from niah import choices, config
+from niah.commands.hydra import adapted
 from niah.errors import NiahError
 
-CONF = composing.conf_folder()
+CONF = choices.conf_folder()
 CHOICES = [
     f"{folder.name}={file.stem}"
     for folder in sorted(CONF.iterdir()) if folder.is_dir()
@@ -18,7 +18,7 @@ EXPERIMENTS = sorted(str(file.relative_to(CONF / "experiment").with_suffix("")) 
 
 def built(*overrides: str) -> config.Run:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return config.build(compose("config", overrides=composing.adapted(overrides)))
+        return config.build(compose("config", overrides=adapted(overrides)))
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -36,7 +36,7 @@ def test_every_experiment_builds(name):
 
 
 def test_an_experiment_folder_is_one_run_of_each_file():
-    words = composing.adapted(["experiment=ruler", "ctx=8k"])
+    words = adapted(["experiment=ruler", "ctx=8k"])
     assert words[0] == "-m" and len(words[1].split(",")) == 13 and "ruler/niah_multikey_2" in words[1]
 
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import passages
 
-from niah import context, prompt
 from niah.errors import NiahError
 from niah.haystacks import corpus
+from niah.prompts import context, template
 from niah.readers.full import Full
 from niah.records import Problem, Stretch
-from niah.splice import is_canonical
+from niah.tokens.splice import is_canonical
 
 NAMES = ("smollm2", "llama4", "qwen3_5", "gemma3")
 PROBLEM = Problem(
@@ -33,9 +33,9 @@ def stretch_of(name: str, text: str, num_tokens: int) -> Stretch:
     return Stretch(ids, "test", 0)
 
 
-def frame_of(name: str, problem: Problem) -> prompt.Frame:
+def frame_of(name: str, problem: Problem) -> template.Frame:
     tokenizer = load_tokenizer(name)
-    return prompt.frame(
+    return template.frame(
         tokenizer, TEMPLATE, problem, chat=tokenizer.chat_template is not None, answer_prefix=name == "gemma3",
         system=None, template_arguments={}, where="test",
     )
@@ -46,7 +46,7 @@ def built(name, stretch, problem, depth, num_tokens):
     made, whole = context.build(tokenizer, frame, stretch, problem, (depth,) * len(problem.needles), num_tokens, "test")
     view = Full().read(made, problem)
     assert whole.num_tokens == num_tokens
-    return made, prompt.render(tokenizer, frame, view, problem, 32)
+    return made, template.render(tokenizer, frame, view, problem, 32)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,7 +109,7 @@ def test_several_needles_keep_their_own_places():
     stretch = stretch_of("smollm2", "Nothing happened here today. ", 2000)
     tokenizer, frame = load_tokenizer("smollm2"), frame_of("smollm2", problem)
     made, _ = context.build(tokenizer, frame, stretch, problem, (80, 20), 900, "test")
-    sent = prompt.render(tokenizer, frame, Full().read(made, problem), problem, 32)
+    sent = template.render(tokenizer, frame, Full().read(made, problem), problem, 32)
     assert len(sent.ids) == 900
     for needle, (start, stop) in zip(problem.needles, sent.spans, strict=True):
         assert needle in tokenizer.decode(sent.ids[start:stop])

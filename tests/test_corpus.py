@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from conftest import load_tokenizer
 
-from niah import cache
+from niah import disk
 from niah.errors import NiahError
 from niah.haystacks import Source, corpus
 from niah.haystacks.essays import Essays
 from niah.haystacks.files import Files
 from niah.haystacks.noise import Noise
-from niah.splice import is_canonical
+from niah.tokens.splice import is_canonical
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ def test_half_made_cache_folder_is_never_used(tmp_path, own_cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.folder("corpora", "key", fails)
-    made = cache.folder("corpora", "key", lambda folder: (folder / "ids.npy").write_text("whole"))
+        disk.folder("corpora", "key", fails)
+    made = disk.folder("corpora", "key", lambda folder: (folder / "ids.npy").write_text("whole"))
     assert (made / "ids.npy").read_text() == "whole"
     assert [p.name for p in made.parent.iterdir() if p.is_dir()] == ["key"]
 
@@ -156,7 +156,7 @@ def test_two_processes_make_one_corpus(own_cache):
             start.set()
             files = {result.get(timeout=60) for result in results}
     assert len(files) == 1
-    assert len([p for p in (cache.root() / "corpora").iterdir() if p.is_dir()]) == 1
+    assert len([p for p in (disk.root() / "corpora").iterdir() if p.is_dir()]) == 1
 
 
 @pytest.mark.parametrize("damage", ["truncated", "no text", "no meta"])

@@ -12,16 +12,18 @@ import runs
 from conftest import command, environment_with, load_tokenizer
 from test_cli import rows
 
-from niah import cli, crosscheck, crosstold, store
+from niah import cli
 from niah import config as configuration
-from niah.console import Console
-from niah.crosscheck import CrosscheckSettings
-from niah.differing import STOP, first_difference, stored
+from niah.commands.crosscheck import crosscheck, summary
+from niah.commands.crosscheck.crosscheck import CrosscheckSettings
+from niah.commands.crosscheck.first_difference import STOP, first_difference, stored
+from niah.commands.crosscheck.second_engine import choose
+from niah.disk import Lines
 from niah.engines.fake import Fake
 from niah.errors import NiahError
-from niah.lines import Lines
-from niah.recipe import Recipe
-from niah.second import choose
+from niah.prompts.recipe import Recipe
+from niah.runs import store
+from niah.runs.console import Console
 from niah.stats.agreement import VERDICTS, agreement, verdict
 
 GRID = ("ctx.lengths=[512]", "ctx.depths=[0,50,100]", "task=multikey")
@@ -110,7 +112,7 @@ def line(variant: str, trial: int, first: float, second: float, gap: float | Non
 
 def test_the_sentences_name_model_dtype_and_engine():
     lines = [line("bf16", 0, 1, 1), line("bf16", 1, 0, 0), line("bf16", 2, 1, 1), line("fp8", 0, 0, 0, 2.0, True), line("fp8", 1, 0, 0, 0.3), line("fp8", 2, 0, 1, 1.5)]
-    told = crosstold.tell(lines, CrosscheckSettings(), "outputs/a", "transformers sdpa", 9)
+    told = summary.tell(lines, CrosscheckSettings(), "outputs/a", "transformers sdpa", 9)
     text = "\n".join(told.lines)
     assert "bf16: of 1 failures of vllm, 1 fail on transformers too (the model) and 0 do not" in text
     assert "fp8: of 3 failures of vllm, 2 fail on transformers too (the model, or for 1 of them, right under the first variant on both, this KV dtype) and 1 do not (the engine or its numerics)" in text

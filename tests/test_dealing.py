@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from niah.engines.dealing import Dealer
+from niah.engines.replicas.dealer import Dealer
 from niah.records import Prompt
 
 

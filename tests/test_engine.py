@@ -10,7 +10,7 @@ import pytest
 from conftest import command, environment_with
 from test_cli import comparable, rows
 
-from niah.engines.process import is_cpu_build
+from niah.engines.vllm.process import is_cpu_build
 
 pytestmark = pytest.mark.engine
 exact_on_cpus = pytest.mark.skipif(
@@ -109,9 +109,9 @@ def test_sliding_window_base_model(place):
 def test_local_folder_needs_no_file(place):
     from conftest import SMOLLM2
 
-    from niah import weights
+    from niah.models import resolve
 
-    folder = weights.resolve(SMOLLM2).folder
+    folder = resolve.resolve(SMOLLM2).folder
     done = run(
         place, f"model.path={folder}", "model.max_length=2k", "ctx.lengths=[512]", "ctx.depths=[50]",
         "task.answer=uuid", "name=folder",

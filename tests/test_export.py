@@ -7,16 +7,17 @@ import pytest
 from conftest import load_tokenizer
 from test_config import built as configured
 
-from niah import export, prompt
+from niah.commands import build
 from niah.errors import NiahError
-from niah.recipe import Recipe
+from niah.prompts import template
+from niah.prompts.recipe import Recipe
 
 SETTINGS = ("model=smollm2_135m", "haystack=essays", "ctx.lengths=[1k,2k]", "ctx.depths=[0,50]")
 
 
 def written(folder, *words, formats=("ids", "text", "jsonl")):
     recipe = Recipe(configured(*SETTINGS, *words))
-    return recipe, list(export.write(recipe, str(folder), formats))
+    return recipe, list(build.write(recipe, str(folder), formats))
 
 
 def test_files_hold_what_a_run_would_send(tmp_path):
@@ -28,7 +29,7 @@ def test_files_hold_what_a_run_would_send(tmp_path):
     for entry, trial, row in zip(manifest["contexts"], recipe.trials, rows, strict=True):
         ids = np.load(tmp_path / "out" / entry["ids"])
         assert ids.dtype == np.int32 and len(ids) == entry["length"] - entry["max_tokens"] == entry["num_prompt_tokens"]
-        assert prompt.digest(ids) == entry["sha256"] == recipe.build(trial).prompt.sha256
+        assert template.digest(ids) == entry["sha256"] == recipe.build(trial).prompt.sha256
         text = (tmp_path / "out" / entry["text"]).read_text()
         assert text == tokenizer.decode(ids) == row["prompt"]
         for needle, (start, stop) in zip(entry["needles"], entry["needle_spans"], strict=True):
@@ -84,7 +85,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
     """A grid of more tokens than any disk holds: 11 depths x 60000 repeats of 10M tokens are 27 TB."""
     words = ("model=scout", "haystack=noise", "ctx.lengths=[10m]", "ctx.repeats=60000")
     with pytest.raises(NiahError, match=r"not enough room; got .* GB free, expected 27,?\d*\.\d GB"):
-        list(export.write(Recipe(configured(*words)), str(tmp_path / "out")))
+        list(build.write(Recipe(configured(*words)), str(tmp_path / "out")))
     assert not list((tmp_path / "out").iterdir())
 
 

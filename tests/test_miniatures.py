@@ -6,7 +6,7 @@ import miniatures
 import pytest
 from miniatures import ANSWERS, HAS_AMX, KV, LENGTHS, MINIATURES, NOT_ON_CPUS, STANDS_FOR, shrunk
 
-from niah.engines.process import is_cpu_build
+from niah.engines.vllm.process import is_cpu_build
 
 QUICK = {
     ("llama4_scout", "fp8"), ("gemma4_26b_a4b", "fp8"), ("qwen3_5_9b", "fp8"), ("deepseek_r1", "bf16"),

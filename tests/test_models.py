@@ -9,11 +9,12 @@ import pytest
 from conftest import REPOSITORY, environment_with
 from test_config import built
 
-from niah import prompt, weights
 from niah.errors import NiahError
-from niah.model import Model
-from niah.tokens import Tokenizer
-from niah.weights import load_tokenizer
+from niah.models import resolve
+from niah.models.resolve import load_tokenizer
+from niah.models.settings import Model
+from niah.prompts import template
+from niah.tokens.tokenizer import Tokenizer
 
 FACTS = json.loads((REPOSITORY / "tests/model_facts.json").read_text())
 FACTS.pop("")
@@ -139,7 +140,7 @@ def test_a_tokenizer_from_a_package_has_the_vocabulary_and_knows_the_switch(name
     assert 0 <= unused < 512  # rows are padded; another vocabulary differs by thousands
     if ours.thinking_arguments:
         both = [
-            prompt.render_chat(tokenizer, "Hello", None, model(name, f"model.thinking={side}").template_arguments, "")
+            template.render_chat(tokenizer, "Hello", None, model(name, f"model.thinking={side}").template_arguments, "")
             for side in ("true", "false")
         ]
         assert both[0] != both[1] and "think" in both[1]
@@ -170,9 +171,9 @@ def test_what_a_model_does_not_have_is_refused_in_one_line(overrides, message):
 def test_another_repository_is_what_gets_fetched(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     ours = Model("x", "nowhere", 8192, weights="fp8", repositories={"fp8": str(tmp_path)})
-    assert weights.resolve(ours).folder == tmp_path
+    assert resolve.resolve(ours).folder == tmp_path
     with pytest.raises(NiahError, match="no such folder; got 'nowhere'"):
-        weights.resolve(Model("x", "nowhere", 8192, repositories={"fp8": str(tmp_path)}))
+        resolve.resolve(Model("x", "nowhere", 8192, repositories={"fp8": str(tmp_path)}))
     assert model("deepseek_r1", "model.path=elsewhere/r1").repository == "elsewhere/r1"
 
 

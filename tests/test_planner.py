@@ -7,17 +7,18 @@ import pytest
 from conftest import REPOSITORY, is_one_line
 from test_config import built as configured
 
-from niah import planner, planning
-from niah.engines import exact
+from niah import planner
+from niah.commands import plan
+from niah.engines.vllm import exact
 from niah.errors import NiahError
-from niah.plan import Ladder
+from niah.grid import Ladder
 from niah.planner import architecture, cpu, estimate, fit, flops, kv, machine, memory
 from niah.planner.hardware import Hardware, counted
 from niah.planner.memory import GIB, Setup
 
 ARCHITECTURES = sorted(file.stem for file in (REPOSITORY / "niah" / "architectures").glob("*.json"))
 AVAILABLE = 200 * GIB
-KNOWN = planning.known_hardware()
+KNOWN = plan.known_hardware()
 
 
 def raw(name: str) -> dict:

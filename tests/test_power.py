@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from runs import grid, rows, run
 
+from niah.commands.power import tell
 from niah.errors import NiahError
-from niah.plan import Ladder
-from niah.powering import tell
+from niah.grid import Ladder
 from niah.stats import power, simulate
 from niah.stats.compared import Answers, compared
 

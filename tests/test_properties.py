@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from test_config import built as configured
 
-from niah import boundaries, context
 from niah.errors import NiahError
-from niah.recipe import Recipe
+from niah.prompts import context
+from niah.prompts.recipe import Recipe
 from niah.records import Trial
-from niah.splice import is_canonical
+from niah.tokens import boundaries
+from niah.tokens.splice import is_canonical
 
 MODELS = {
     "smollm2": ("model=smollm2_135m",),

@@ -10,11 +10,12 @@ from conftest import is_one_line
 from runs import grid, rows, run
 from test_store import ROW
 
+from niah.commands.rag import prices
+from niah.commands.rag.gather import gather
+from niah.commands.rag.measure import measure
+from niah.commands.rag.rag import tell
+from niah.commands.rag.settings import RagSettings
 from niah.errors import NiahError
-from niah.rag import RagSettings, prices
-from niah.rag.arms import gather
-from niah.rag.measured import measure
-from niah.rag.telling import tell
 from niah.records import Row
 from niah.report.rag_pareto import Point, front
 from niah.stats import cells, misses

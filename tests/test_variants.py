@@ -9,11 +9,13 @@ from conftest import load_tokenizer
 from test_cli import rows
 from test_planner import configured, eight
 
-from niah import cold, graded, planning
+from niah.commands import plan
 from niah.errors import NiahError
-from niah.recipe import Recipe
+from niah.prompts import forced_answer
+from niah.prompts.recipe import Recipe
 from niah.records import Problem
-from niah.variants import variants
+from niah.runs import control
+from niah.runs.variants import variants
 
 FAKE = ("engine=fake", "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]")
 
@@ -70,11 +72,11 @@ def test_a_stopped_run_goes_on_where_each_variant_was(niah, tmp_path):
 
 
 def test_a_length_that_fits_under_one_variant_alone():
-    fits = planning.check(configured("model=scout", "ctx.lengths=[8m,10m]", "kv=[bf16,fp8]"), eight("h100"))
+    fits = plan.check(configured("model=scout", "ctx.lengths=[8m,10m]", "kv=[bf16,fp8]"), eight("h100"))
     assert set(fits["bf16"].unfit) == {8 * 2**20, 10 * 2**20} and fits["bf16"].refusal
     assert fits["fp8"].unfit == {} and not fits["fp8"].refusal
     with pytest.raises(NiahError, match="no length of this run fits"):
-        planning.check(configured("model=scout", "ctx.lengths=[8m,10m]"), eight("h100"))
+        plan.check(configured("model=scout", "ctx.lengths=[8m,10m]"), eight("h100"))
 
 
 @pytest.mark.parametrize("name", ["smollm2", "llama4", "qwen3_5", "gemma3"])
@@ -84,21 +86,21 @@ def test_forced_ids_are_the_answer_and_rivals_part_from_it(name):
         ("The code of the red door is 7531946.",), "?", ("7531946",), "The code of the red door is",
         distractors=("7531000", "2531946", "75"),
     )
-    made = graded.forced(tokenizer, problem, begun=False, max_tokens=32)
+    made = forced_answer.forced(tokenizer, problem, begun=False, max_tokens=32)
     assert tokenizer.decode(made.ids) == "The code of the red door is 7531946"
     assert tokenizer.decode(made.ids[made.start :]).strip() == "7531946"
-    begun = graded.forced(tokenizer, problem, begun=True, max_tokens=32)
+    begun = forced_answer.forced(tokenizer, problem, begun=True, max_tokens=32)
     assert tokenizer.decode(begun.ids) == " 7531946" and np.array_equal(made.ids[-len(begun.ids) :], begun.ids)
     for place, token in begun.rivals:
         assert place < len(begun.ids) and token != begun.ids[place]
     assert len(begun.rivals) >= 2
-    chinese = graded.forced(tokenizer, Problem((), "?", ("蓝色大象",), "里斯本的暗号是"), begun=True, max_tokens=32)
+    chinese = forced_answer.forced(tokenizer, Problem((), "?", ("蓝色大象",), "里斯本的暗号是"), begun=True, max_tokens=32)
     assert tokenizer.decode(chinese.ids) == "蓝色大象"
-    assert graded.forced(tokenizer, Problem((), "?", ()), begun=False, max_tokens=32) is None
+    assert forced_answer.forced(tokenizer, Problem((), "?", ()), begun=False, max_tokens=32) is None
     room = len(begun.ids) + 1  # for the token that an engine writes itself
-    alone = graded.forced(tokenizer, problem, begun=False, max_tokens=room)
+    alone = forced_answer.forced(tokenizer, problem, begun=False, max_tokens=room)
     assert np.array_equal(alone.ids, begun.ids) and alone.start == begun.start  # no room for the beginning
-    assert graded.forced(tokenizer, problem, begun=False, max_tokens=room - 1) is None
+    assert forced_answer.forced(tokenizer, problem, begun=False, max_tokens=room - 1) is None
 
 
 @pytest.mark.parametrize("task", ["single", "multikey", "chain", "count", "ordered"])
@@ -114,19 +116,19 @@ def test_controls_are_drawn_from_cached_answers_and_once():
     from test_store import ROW
 
     made = [replace(ROW, trial=i, variant="fp8", num_cached_tokens=256 * (i % 2), prompt_sha256=f"{i}", score=1.0) for i in range(60)]
-    first = cold.chosen(made, 0.05, [], "fp8")
+    first = control.chosen(made, 0.05, [], "fp8")
     assert len(first) == 3 and all(row.num_cached_tokens for row in first)
     done = [{"variant": "fp8", "trial": row.trial} for row in first[:2]]
-    assert cold.chosen(made, 0.05, done, "fp8") == first[2:]
-    assert cold.chosen(made, 0.0, [], "fp8") == [] and cold.chosen(made, 0.02, [], "bf16") == []
-    assert len(cold.chosen(made[:3], 0.02, [], "fp8")) == 1  # one at least
+    assert control.chosen(made, 0.05, done, "fp8") == first[2:]
+    assert control.chosen(made, 0.0, [], "fp8") == [] and control.chosen(made, 0.02, [], "bf16") == []
+    assert len(control.chosen(made[:3], 0.02, [], "fp8")) == 1  # one at least
 
 
 def test_a_difference_is_told_as_a_fault_of_the_engine():
     same = {"variant": "fp8", "trial": 3, "is_same": True, "logprob": -1.0, "cold_logprob": -1.25}
-    assert cold.told([same]) == (
+    assert control.told([same]) == (
         "control without prefix cache: 1 of 1 answers the same, the right answer's log-probability by at most 0.25"
     )
-    text = cold.told([same, {**same, "trial": 7, "is_same": False}])
+    text = control.told([same, {**same, "trial": 7, "is_same": False}])
     assert "1 of 2 answers differ (fp8 trial 7)" in text and "a fault of the engine, not of the model" in text
-    assert cold.told([]) == ""
+    assert control.told([]) == ""

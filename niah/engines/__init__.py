@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from niah.errors import NiahError
+from niah.models.resolve import ModelFiles
 from niah.records import Completion, Failure, Prompt
-from niah.tokens import Tokenizer
-from niah.weights import ModelFiles
+from niah.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Fake:
 
     def open(self, job: Job) -> Session:
         if self.replicas > 1:
-            from niah.engines import replicas
+            from niah.engines.replicas import start as replicas
 
             return replicas.opened(self, job)
         return FakeSession(self)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from niah import __version__, boundaries, cache
+from niah import __version__, disk
 from niah.errors import NiahError
 from niah.haystacks import Haystack
 from niah.haystacks.order import shuffled
 from niah.records import Stretch
-from niah.splice import splice
-from niah.tokens import Tokenizer
+from niah.tokens import boundaries
+from niah.tokens.splice import splice
+from niah.tokens.tokenizer import Tokenizer
 
 CHUNK = 300_000
 """Characters tokenised in one call: tiktoken's recursion fails on very long texts."""
@@ -110,7 +111,7 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
     size = -(-(num_tokens + REGION) // _STEP) * _STEP if haystack.endless else 0
     label = f"{__version__} {_LAYOUT} {haystack.identity()} {haystack.order} {haystack.separator!r} {size} {tokenizer.sha256}"
     key = hashlib.sha256(label.encode()).hexdigest()[:32]
-    place = cache.folder("corpora", key, _writer(haystack, tokenizer, size))
+    place = disk.folder("corpora", key, _writer(haystack, tokenizer, size))
     try:
         ids = np.load(place / "ids.npy", mmap_mode="r")
         meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))

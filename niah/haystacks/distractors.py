@@ -7,9 +7,9 @@ from itertools import count
 
 import numpy as np
 
-from niah import wordlists
 from niah.errors import NiahError
 from niah.haystacks import Skip, Source
+from niah.languages import wordlists
 
 _LINES = 1000  # of one document
 _LOWEST = 1_000_000  # of seven digits

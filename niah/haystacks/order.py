@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from niah.boundaries import SENTENCE_END, is_open
+from niah.tokens.boundaries import SENTENCE_END, is_open
 
 _BLOCK = 4_000_000
 """Characters whose sentences are mixed: far more than most contexts, little enough for memory."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from niah.calibration import files as calibration
 from niah.errors import NiahError
-from niah.model import Model
-from niah.plan import Ladder
+from niah.grid import Ladder
+from niah.models.constructed import files
+from niah.models.settings import Model
 from niah.planner import architecture, backends, estimate, serving
 from niah.planner.estimate import Cell, Sweep
 from niah.planner.hardware import Hardware
@@ -37,11 +37,11 @@ def config_of(model: Model) -> dict[str, Any]:
             names = ", ".join(sorted(one.stem for one in file.parent.glob("*.json")))
             raise NiahError(f"model.architecture: got {model.architecture!r}; expected one of {names}")
         return json.loads(file.read_text(encoding="utf-8"))
-    if model.path.startswith(calibration.SCHEME):
-        return calibration.config(model)
-    from niah import weights
+    if model.path.startswith(files.SCHEME):
+        return files.config(model)
+    from niah.models import resolve
 
-    return weights.resolve(model).config
+    return resolve.resolve(model).config
 
 
 def make(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from niah.plan import Ladder, in_running_order, trials
+from niah.grid import Ladder, in_running_order, trials
 from niah.planner import backends, memory
 from niah.planner.architecture import Architecture
 from niah.planner.flops import Attention, Prefill, prefill

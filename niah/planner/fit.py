@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from niah.model import Model
+from niah.models.settings import Model
 from niah.planner import architecture, config_of, estimate, memory, serving
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from niah.readers.blocks import Blocks
+from niah.readers.retrieval.blocks import Blocks
 from niah.records import Context, Problem, Stretch, View
-from niah.splice import Spliced
-from niah.tokens import Tokenizer
+from niah.tokens.splice import Spliced
+from niah.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.readers import Material
-from niah.readers.chunks import Cutter
-from niah.readers.collection import Collection
-from niah.readers.postings import count, look_up, numbers_of
-from niah.readers.retrieving import Ask, Ranking, Retrieving, ranked
-from niah.readers.words import words_of
+from niah.readers.retrieval.chunks import Cutter
+from niah.readers.retrieval.collection import Collection
+from niah.readers.retrieval.postings import count, look_up, numbers_of
+from niah.readers.retrieval.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.retrieval.words import words_of
 
 METHODS = ("lucene", "robertson", "atire")
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.readers import Material
-from niah.readers.chunks import Cutter
-from niah.readers.collection import Collection
-from niah.readers.embedders import EMBEDDED, load
-from niah.readers.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.retrieval.chunks import Cutter
+from niah.readers.retrieval.collection import Collection
+from niah.readers.retrieval.embedders import EMBEDDED, load
+from niah.readers.retrieval.retrieving import Ask, Ranking, Retrieving, ranked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def dense_index(
 
     if search == "flat" or not collection.known:
         return flat
-    from niah.readers.hnsw import graph_of
+    from niah.readers.retrieval.hnsw import graph_of
 
     graph = graph_of(cutter, embedder.label, vectors_of, material)
     if not graph.has_mostly(collection.known):

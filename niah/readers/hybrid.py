@@ -7,11 +7,11 @@ import numpy as np
 from niah.errors import NiahError
 from niah.readers import Material
 from niah.readers.bm25 import bm25_index
-from niah.readers.chunks import Cutter
-from niah.readers.collection import Collection
 from niah.readers.dense import dense_index
-from niah.readers.embedders import EMBEDDED, load
-from niah.readers.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.retrieval.chunks import Cutter
+from niah.readers.retrieval.collection import Collection
+from niah.readers.retrieval.embedders import EMBEDDED, load
+from niah.readers.retrieval.retrieving import Ask, Ranking, Retrieving, ranked
 
 
 @dataclass(frozen=True, kw_only=True)

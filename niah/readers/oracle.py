@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from niah.errors import NiahError
 from niah.readers import Material
-from niah.readers.views import SEPARATOR
+from niah.readers.retrieval.views import SEPARATOR
 from niah.records import Context, Problem, View
 
 

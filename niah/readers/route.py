@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from niah.errors import NiahError
 from niah.readers import Material, Reader
 from niah.readers.bm25 import bm25_index
-from niah.readers.chunks import Cutter
-from niah.readers.collection import Collection
 from niah.readers.dense import dense_index
-from niah.readers.embedders import EMBEDDED, load
 from niah.readers.full import Full
 from niah.readers.hybrid import Hybrid
-from niah.readers.retrieving import Ask, Retrieving
+from niah.readers.retrieval.chunks import Cutter
+from niah.readers.retrieval.collection import Collection
+from niah.readers.retrieval.embedders import EMBEDDED, load
+from niah.readers.retrieval.retrieving import Ask, Retrieving
 from niah.records import Context, Problem, View
 from niah.scorers.claims_absence import claims_absence
 from niah.scorers.outcome import without_thinking

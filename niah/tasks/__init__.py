@@ -8,7 +8,7 @@ import numpy as np
 
 from niah import languages
 from niah.errors import NiahError
-from niah.plan import PLACEMENTS
+from niah.grid import PLACEMENTS
 from niah.records import Problem
 from niah.scorers import Scorer
 from niah.scorers.contains import Contains

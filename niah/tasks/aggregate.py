@@ -12,8 +12,9 @@ from itertools import count
 
 import numpy as np
 
-from niah import languages, wordlists
+from niah import languages
 from niah.errors import NiahError
+from niah.languages import wordlists
 from niah.records import Problem
 from niah.tasks import Planted, draws
 

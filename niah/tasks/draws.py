@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from niah.errors import NiahError
+from niah.languages.wordlists import pair
 from niah.tasks import Surroundings
-from niah.wordlists import pair
 
 _TRIES = 1000
 ANSWERS = ("number", "word", "uuid")

@@ -1,0 +1,166 @@
+"""Exact contexts as files, for any other engine: ids, text or JSON lines, and a manifest of them all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from niah import __version__, grid
+from niah.errors import NiahError
+from niah.prompts import template
+from niah.prompts.recipe import Built, Recipe
+from niah.records import Trial
+
+FORMATS = ("ids", "text", "jsonl")
+SCHEMA = 1
+_DECISIVE = ("seed", "model", "ctx", "task", "haystack", "reader")
+"""Settings that a prompt depends on; engine, KV cache and scorer do not change it."""
+_TEXT_BYTES = 5
+"""Bytes of text a token takes, about: to see whether the disk has room."""
+
+
+def write(
+    recipe: Recipe, out: str, formats: Sequence[str] = ("ids",), *, own_folder: bool = False
+) -> Iterator[str]:
+    """Writes the prompt of every trial into the folder ``out``; yields lines for the user.
+
+    ``own_folder`` gives these contexts a folder of their own in it: a sweep writes many.
+
+    ``ids``: NNNNN.npy, int32 (tokens,). ``text``: NNNNN.txt, the prompt as the tokenizer decodes it,
+    control tokens by name. ``jsonl``: prompts.jsonl with that text and the chat messages. Raises
+    NiahError for an unknown format, a full disk, or a folder that holds other contexts.
+    """
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise NiahError(f"build format: got {unknown[0]!r}; expected some of {', '.join(FORMATS)}, as format=[ids,text]")
+    if recipe.unfit:
+        raise NiahError(next(iter(recipe.unfit.values())))
+    yield from recipe.notes()
+    config = {key: recipe.run.content[key] for key in _DECISIVE}
+    content = {"config": config, "sources": recipe.sources()}
+    fingerprint = grid.fingerprint(content)
+    folder = Path(out).expanduser()
+    if own_folder:
+        run = recipe.run
+        folder /= f"{run.model.name}-{run.task.name}-{run.haystack.name}-{fingerprint[:8]}"
+    trials = recipe.trials
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_folder(folder, fingerprint)
+        yield _check_room(folder, trials, formats)
+        contexts = []
+        with _Lines(folder / "prompts.jsonl", "jsonl" in formats) as lines:
+            for trial in trials:
+                built = recipe.build(trial)
+                contexts.append(_write_one(folder, trial, built, recipe, formats, lines))
+        _replace(folder / "manifest.json", json.dumps({
+            "schema": SCHEMA, "niah": __version__, "fingerprint": fingerprint, **content,
+            "formats": list(formats), "contexts": contexts,
+        }, indent=1, ensure_ascii=False).encode())
+    except OSError as error:
+        raise NiahError(
+            f"build out={folder}: cannot be written ({error.strerror or error}); expected a writable folder with free space"
+        ) from error
+    yield f"{folder}: {len(contexts)} contexts of {min(t.length for t in trials):,} to {max(t.length for t in trials):,} tokens, manifest.json"
+
+
+def _check_folder(folder: Path, fingerprint: str) -> None:
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        try:
+            there = json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
+        except ValueError:
+            there = None
+        if there != fingerprint:
+            raise NiahError(f"build out={folder}: holds contexts of other settings; take another out=")
+    elif any(folder.iterdir()):
+        # an interrupted build left files of its own kind, and nothing else may be mixed with them
+        foreign = [file.name for file in folder.iterdir() if not file.name.removeprefix(".")[:5].isdigit() and file.name != "prompts.jsonl"]
+        if foreign:
+            raise NiahError(f"build out={folder}: holds other files ({sorted(foreign)[0]}); expected a new or empty folder")
+
+
+def _check_room(folder: Path, trials: Sequence[Trial], formats: Sequence[str]) -> str:
+    num_tokens = sum(trial.length for trial in trials)
+    per_token = 4 * ("ids" in formats) + _TEXT_BYTES * ("text" in formats) + 2 * _TEXT_BYTES * ("jsonl" in formats)
+    needed, free = num_tokens * per_token, shutil.disk_usage(folder).free
+    if needed > free:
+        raise NiahError(
+            f"build out={folder}: not enough room; got {free / 1e9:.1f} GB free, expected {needed / 1e9:.1f} GB for "
+            f"{len(trials)} contexts; take fewer lengths, depths or repeats, or another disk"
+        )
+    return f"{len(trials)} contexts, {num_tokens:,} tokens, about {needed / 1e6:,.0f} MB"
+
+
+def _write_one(
+    folder: Path, trial: Trial, built: Built, recipe: Recipe, formats: Sequence[str], lines: "_Lines"
+) -> dict[str, Any]:
+    """Writes one context and returns its entry of the manifest."""
+    name, made = f"{trial.index:05d}", built.prompt
+    entry = {
+        **asdict(trial), "num_prompt_tokens": len(made.ids), "max_tokens": made.max_tokens, "sha256": made.sha256,
+        "question": built.problem.question, "targets": list(built.problem.targets),
+        "distractors": list(built.problem.distractors), "needles": list(built.problem.needles),
+        "needle_spans": [list(span) for span in made.spans], "needle_depths": list(built.context.depths),
+        "needles_kept": list(built.view.kept), "repeated_share": round(built.stretch.repeated_share, 6),
+    }
+    if "ids" in formats:
+        draft = folder / f".{name}.npy"
+        with draft.open("wb") as file:
+            np.save(file, made.ids)
+        draft.replace(folder / f"{name}.npy")
+        entry["ids"] = f"{name}.npy"
+    if "text" in formats or "jsonl" in formats:
+        text = recipe.tokenizer.decode(made.ids)
+        if "text" in formats:
+            _replace(folder / f"{name}.txt", text.encode())
+            entry["text"] = f"{name}.txt"
+        lines.add({**entry, "prompt": text, "messages": _messages(built, recipe)})
+    return entry
+
+
+def _messages(built: Built, recipe: Recipe) -> list[dict[str, str]]:
+    """The conversation before any chat template, for engines that apply their own."""
+    opening, closing = template.around(recipe.run.task.template, built.problem)
+    shown = "".join(
+        piece if isinstance(piece, str) else recipe.tokenizer.decode(piece) for piece in built.view.pieces
+    )
+    system = recipe.run.model.system
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, {"role": "user", "content": opening + shown + closing}]
+
+
+class _Lines:
+    """A file of JSON lines that appears when it is whole; writes nothing where it is not wanted."""
+
+    def __init__(self, path: Path, wanted: bool):
+        self._path, self._draft = path, path.with_name(f".{path.name}")
+        self._wanted = wanted
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "_Lines":
+        if self._wanted:
+            self._file = self._draft.open("w", encoding="utf-8")
+        return self
+
+    def add(self, entry: dict[str, Any]) -> None:
+        if self._file:
+            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def __exit__(self, kind, *_: object) -> None:
+        if self._file:
+            self._file.close()
+            if kind is None:
+                self._draft.replace(self._path)
+            else:
+                self._draft.unlink()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_bytes(data)
+    os.replace(draft, path)

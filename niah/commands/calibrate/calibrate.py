@@ -1,0 +1,119 @@
+"""The verb ``calibrate``: writes the checkpoints, looks at finished runs of them, or tells the noise margin."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from niah.choices import choices
+from niah.commands.calibrate import margin as sweeping
+from niah.commands.calibrate import verify
+from niah.commands.calibrate.diagnose import UNQUANTIZED, Seen, diagnose
+from niah.commands.report import make
+from niah.config import build, from_resolved, typed
+from niah.errors import NiahError
+from niah.models.constructed import checkpoint, files
+from niah.models.constructed.design import DESIGNS, design
+from niah.models.resolve import resolve
+from niah.models.settings import Model
+from niah.runs import store
+from niah.runs.console import Console
+from niah.units import format_length
+
+
+def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:
+    """Writes each model to the cache, or below ``out``; one line each."""
+    nodes = {node["name"].removeprefix("calibration_"): node for node in choices("model/calibration")}
+    for name in names or list(DESIGNS):
+        if name.partition("@")[0] not in nodes:
+            raise NiahError(f"calibrate models={name}: no such model; expected one of {', '.join(nodes)}")
+        node = {**nodes[name.partition("@")[0]], "path": f"{files.SCHEME}{name}", "tokenizer": tokenizer}
+        model: Model = typed("model", Model, node)[0]
+        begun = time.perf_counter()
+        if out:
+            own, source = files.tokenizer(model)
+            place = Path(out) / name
+            is_new = checkpoint.write_to(design(name), own, source, place)
+        else:
+            place = Path(resolve(model).engine_path)
+            is_new = None
+        size = sum(file.stat().st_size for file in place.iterdir()) / 2**20
+        told = "was there" if is_new is False else f"{time.perf_counter() - begun:.1f} s"
+        yield f"calibration/{name}: {place} ({size:.0f} MiB, {told})"
+
+
+def check(paths: list[str]) -> Iterator[str]:
+    """Finished runs of calibration models, trial by trial beside what exact arithmetic says. Raises NiahError where they differ."""
+    faults = []
+    for path in paths:
+        _, stored, rows = store.open_for_reading(path)
+        run = from_resolved(stored["config"])
+        if files.of(run.model) is None:
+            raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
+        verdicts = verify.compare(run, rows, stored, path)
+        plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)
+        unanswered = [row for row in rows if row.score is None]
+        for verdict in verdicts:
+            yield f"{path}, {verdict.variant}, {verdict.backend}: {verdict.num_right} of {len(verdict.trials)} trials as predicted"
+            yield from _grid(verdict.trials)
+            yield from (f"  bad trial left out: {reason}" for reason in verdict.bad)
+            dtype = verify.kv_of(run, verdict.variant).dtype
+            if found := diagnose(verdict.trials, _control(verdict, plain), dtype, verdict.chunk):
+                faults.append(f"calibrate {path}: {verdict.variant}: {found}")
+            elif not verdict.trials:
+                faults.append(f"calibrate {path}: {verdict.variant}: no trial could tell")
+        if unanswered:
+            lengths = ", ".join(format_length(length) for length in sorted({row.length for row in unanswered}))
+            faults.append(f"calibrate {path}: {len(unanswered)} trials have no answer ({unanswered[0].outcome}, at {lengths})")
+    if faults:
+        raise NiahError("; ".join(faults))
+
+
+def _control(verdict: verify.Verdict, plain: verify.Verdict | None) -> list[Seen]:
+    """Under a quantized cache the trials without one; else the shortest, where there are longer ones."""
+    if plain is not None and plain is not verdict:
+        return list(plain.trials)
+    lengths = {trial.length for trial in verdict.trials}
+    return [trial for trial in verdict.trials if trial.length == min(lengths)] if plain is verdict and len(lengths) > 1 else []
+
+
+def _grid(trials: tuple[Seen, ...]) -> Iterator[str]:
+    """A line a length: predicted and seen from the first depth to the last, # found, . lost."""
+    for length in sorted({trial.length for trial in trials}):
+        own = sorted((trial for trial in trials if trial.length == length), key=lambda trial: trial.depth)
+        predicted = "".join("#" if trial.is_predicted else "." for trial in own)
+        seen = "".join("#" if trial.is_predicted == trial.is_expected else "." for trial in own)
+        yield f"  {format_length(length):>8}  predicted {predicted}  seen {seen}"
+
+
+def margin(config, out: str) -> int:
+    """Measures, prints the table and draws it; margin.json and margin.png in ``out``."""
+    from niah.report import margin as chart
+
+    run, console = build(config), Console()
+    folder = make(Path(out or "outputs/margin"))
+    found = sweeping.thresholds(sweeping.measure(run, console, folder / "margin.json"))
+    for line in _table(found):
+        console.say(line)
+    for path in chart.draw(found, run.engine.name, folder, run.report):
+        console.say(f"picture: {path}")
+    return 0
+
+
+def _table(found: Sequence[sweeping.Threshold]) -> Iterator[str]:
+    """Nats at which half of the trials are found, and in brackets all; a row a length, the engine's noise behind."""
+    names = list(dict.fromkeys(one.dtype for one in found))
+    place = {(one.dtype, one.length): one for one in found}
+    yield "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic"
+    yield f"{'length':>8}  " + "  ".join(f"{name:>22}" for name in names)
+    for length in sorted({one.length for one in found}):
+        exact = place[sweeping.EXACT, length].all
+        cells = []
+        for name in names:
+            one = place[name, length]
+            above = "" if name == sweeping.EXACT or None in (one.all, exact) else f" {one.all - exact:+.2f}"
+            cells.append(f"{_nats(one.half)} [{_nats(one.all)}]{above}")
+        yield f"{format_length(length):>8}  " + "  ".join(f"{cell:>22}" for cell in cells)
+
+
+def _nats(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"

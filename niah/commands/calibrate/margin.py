@@ -1,0 +1,231 @@
+"""The noise margin of an engine: with how strong a needle it begins to find it, beside exact arithmetic.
+
+The model ``margin`` gives the needle's n-gram a score of so many nats over the mean of all others; the softmax over n
+tokens finds it where that beats ln n by enough. Each key also holds a large part that the query cancels exactly
+and rounding does not: what an engine needs beyond exact arithmetic is its noise.
+"""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from niah import environment, grid
+from niah.commands.calibrate import expected, verify
+from niah.commands.report import write
+from niah.config import Run
+from niah.errors import NiahError
+from niah.models.constructed import checkpoint, files
+from niah.models.constructed.design import design
+from niah.prompts.recipe import Recipe
+from niah.runs import runner
+from niah.runs.console import Console
+from niah.scorers.outcome import judge
+from niah.units import format_length
+
+STEP_NATS = 0.5
+_FIRST_NATS, _LAST_NATS = 3.0, 24.0
+_REPEATS = 2
+_MAX_TOKENS = 12
+_ALIASES = {"fp8_e4m3": "fp8", "bfloat16": "bf16"}
+EXACT = "exact"
+Counts = dict[int, tuple[int, int]]
+"""(found, tried) by length."""
+_At = Callable[[float, Sequence[int]], Counts]
+"""Counts of a needle of so many nats at these lengths."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """``found`` of ``trials`` at one strength and length, under ``dtype`` or in exact arithmetic."""
+
+    dtype: str
+    length: int
+    nats: float
+    found: int
+    trials: int
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Nats at which half of the trials are found (interpolated between steps), and at which all are; None beyond the sweep."""
+
+    dtype: str
+    length: int
+    half: float | None
+    all: float | None
+
+
+def words(overrides: Sequence[str]) -> list[str]:
+    """vLLM's own names of dtypes are understood too: ``kv=[bf16,fp8_e4m3]``."""
+    made = []
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key == "kv":
+            names = [name.strip() for name in value.strip("[]").split(",")]
+            word = f"kv=[{','.join(dict.fromkeys(_ALIASES.get(name, name) for name in names))}]"
+        made.append(word)
+    return made
+
+
+def thresholds(shares: Sequence[Share]) -> list[Threshold]:
+    """One for each dtype and length, in the order of the shares."""
+    made = []
+    for dtype, length in dict.fromkeys((share.dtype, share.length) for share in shares):
+        own = sorted((s for s in shares if (s.dtype, s.length) == (dtype, length)), key=lambda share: share.nats)
+        levels, parts = [s.nats for s in own], [s.found / s.trials for s in own]
+        last_short = max((place for place, part in enumerate(parts) if part < 1), default=-1)
+        whole = levels[last_short + 1] if last_short + 1 < len(levels) else None
+        # the last crossing: shares need not rise at every step
+        crossing = max((place for place, part in enumerate(parts) if part < 0.5), default=-1)
+        if crossing + 1 == len(parts):
+            half = None
+        elif crossing < 0:
+            half = levels[0]
+        else:
+            low, high = parts[crossing], parts[crossing + 1]
+            half = levels[crossing] + (0.5 - low) / (high - low) * (levels[crossing + 1] - levels[crossing])
+        made.append(Threshold(dtype, length, half, whole))
+    return made
+
+
+def measure(run: Run, console: Console, place: Path) -> list[Share]:
+    """Strengths rise, for each length until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic.
+
+    Each level is on disk before the next: the same command continues from ``place``.
+    """
+    _check(run)
+    lengths = sorted(set(run.ctx.lengths))
+    task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
+    base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
+    recipe = Recipe(base)
+    identity = grid.fingerprint({
+        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": recipe.sources(),
+        "software": environment.decisive(),
+    })
+    stored = _stored(place)
+    if stored and stored.get("identity") != identity:
+        raise NiahError(f"{place}: holds margins of other settings, software or GPUs; expected the same; take another out=")
+    shares = [Share(**one) for one in stored.get("shares", ())]
+
+    def rising(at: _At, name: str, first: Mapping[int, float]) -> None:
+        for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
+            shares.extend(new)
+            content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
+            write(place, json.dumps(content, indent=1))
+
+    rising(_Exact(recipe), EXACT, dict.fromkeys(lengths, _FIRST_NATS))
+    # no engine beats exact arithmetic by more than chance
+    found = [share for share in shares if share.dtype == EXACT and share.found]
+    lowest = {length: min((s.nats for s in found if s.length == length), default=_LAST_NATS) - STEP_NATS for length in lengths}
+    for kv in run.kv.each():
+        one = dataclasses.replace(base, kv=kv)
+        rising(lambda nats, of, one=one: _measured(one, nats, of), kv.name, lowest)
+    return shares
+
+
+def _check(run: Run) -> None:
+    """Raises NiahError where what is measured would not be one engine with our weights."""
+    if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
+        raise NiahError(f"calibrate: engine={run.engine.name} loads no checkpoint of ours; expected engine=vllm or transformers")
+    for name in ("attention", "flash_attn_version"):
+        if len(getattr(run.engine, name, ())) > 1:
+            raise NiahError(f"engine.{name}: got several; a margin is of one: expected one of them, with an out= of its own each")
+
+
+def _stored(place: Path) -> dict[str, Any]:
+    """margin.json as it was left. Raises NiahError for a torn or foreign file."""
+    try:
+        stored = json.loads(place.read_text()) if place.is_file() else {}
+    except ValueError as error:
+        raise NiahError(f"{place}: not JSON ({error}); expected the margins of an earlier call; take another out= or delete it") from error
+    if not isinstance(stored, dict):
+        raise NiahError(f"{place}: got a {type(stored).__name__}; expected the margins of an earlier call; take another out= or delete it")
+    return stored
+
+
+def _rising(at: _At, name: str, console: Console, first: Mapping[int, float], known: Sequence[Share]) -> Iterator[list[Share]]:
+    """The shares of each level that are not known yet, of lengths that are not done; ``first`` is each length's lowest level."""
+    complete = dict.fromkeys(first, 0)
+    for nats in np.arange(min(first.values()), _LAST_NATS + STEP_NATS, STEP_NATS):
+        wanted = [length for length in first if nats >= first[length] and complete[length] < 2]
+        level = [share for share in known if share.nats == nats and share.length in wanted]
+        if missing := [length for length in wanted if length not in {share.length for share in level}]:
+            new = [Share(name, length, float(nats), *counts) for length, counts in at(float(nats), missing).items()]
+            yield new
+            level += new
+        for share in level:
+            complete[share.length] = complete[share.length] + 1 if share.found == share.trials else 0
+        if level:
+            told = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
+            console.note(f"{name}, needle of {nats:g} nats: {told}")
+        if min(complete.values()) == 2:
+            return
+
+
+class _Exact:
+    """Found and tried by length, in float64; the prompts are the same at every level."""
+
+    def __init__(self, recipe: Recipe):
+        self._recipe = recipe
+        self._built = {trial: recipe.build(trial) for trial in recipe.trials}
+
+    def __call__(self, nats: float, lengths: Sequence[int]) -> Counts:
+        tokenizer = self._recipe.tokenizer
+        circuit = checkpoint.circuit(design(f"margin@nats:{nats}"), tokenizer)
+        counts: Counts = {}
+        for trial, built in self._built.items():
+            if trial.length not in lengths:
+                continue
+            ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
+            text = tokenizer.decode([token for token in ids if token != circuit.stop])
+            hit = judge(text, built.problem, self._recipe.run.scorer, "stop")[0].value == 1
+            found, total = counts.get(trial.length, (0, 0))
+            counts[trial.length] = found + hit, total + 1
+        return counts
+
+
+def _measured(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
+    """The same by the engine, with a checkpoint of its own that does not outlive it."""
+    own, source = files.tokenizer(base.model)
+    with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
+        folder = Path(place) / "model"
+        checkpoint.write_to(design(f"margin@nats:{nats}"), own, source, folder)
+        model = dataclasses.replace(base.model, path=str(folder))
+        ladder = dataclasses.replace(base.ctx, lengths=list(lengths))
+        resolved = {
+            **base.resolved, "model": {**base.resolved["model"], "path": str(folder)},
+            "ctx": {**base.resolved["ctx"], "lengths": list(lengths)},
+        }
+        run = dataclasses.replace(base, model=model, ctx=ladder, resolved=resolved, outputs=place, name="margin")
+        with verify.keeping_the_log(Path(place) / "margin", Path(base.outputs)):
+            rows = runner.run(run, _Quiet()).rows
+    if broken := [row for row in rows if row.score is None]:
+        raise NiahError(f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}")
+    return {
+        length: (sum(row.score == 1 for row in rows if row.length == length), sum(row.length == length for row in rows))
+        for length in lengths
+    }
+
+
+class _Quiet(Console):
+    """Progress of the many short runs of a sweep is the sweep's to tell."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def progress(self, num_trials: int, num_done: int, total_work: int):
+        return _NoProgress()
+
+
+class _NoProgress:
+    def advance(self, work: int, tokens: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,209 @@
+"""Runs a calibration model with a run's own engine and KV cache, and says whether every trial is as it must be."""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from niah import planner
+from niah.choices import choices
+from niah.commands import plan
+from niah.commands.calibrate import diagnose, expected
+from niah.commands.calibrate.diagnose import Fault, Seen
+from niah.commands.report import make
+from niah.config import Run, from_resolved
+from niah.engines import KVCache
+from niah.errors import NiahError
+from niah.models.constructed import checkpoint, files
+from niah.models.constructed.design import DESIGNS
+from niah.planner.fit import Fit
+from niah.prompts import rebuild
+from niah.prompts.recipe import Recipe
+from niah.records import RETRIED, Row
+from niah.runs import runner
+from niah.runs.console import Console
+from niah.scorers.outcome import judge
+from niah.tokens.tokenizer import Tokenizer
+from niah.units import format_length
+
+_CONTROL_LENGTH = 1024
+_CONTROL_DEPTHS = (0, 25, 50, 75, 100)
+"""Of the trials that tell a wrong scale from a wrong position, and a wrong position from what begins at some length."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One variant's trials. ``bad`` are trials whose text holds the answer's n-gram twice, with the reason;
+    ``chunk`` is how many tokens the engine reads in a step."""
+
+    variant: str
+    backend: str
+    trials: tuple[Seen, ...]
+    bad: tuple[str, ...]
+    failed: tuple[str, ...]
+    chunk: int = 0
+
+    @property
+    def num_right(self) -> int:
+        return sum(trial.is_expected for trial in self.trials)
+
+    def told(self) -> str:
+        lengths = "/".join(format_length(length) for length in sorted({trial.length for trial in self.trials}))
+        line = f"engine verified at {lengths}, {self.variant}, {self.backend}: {self.num_right}/{len(self.trials)}"
+        return line + (f"; {len(self.bad)} bad left out ({self.bad[0]})" if self.bad else "")
+
+
+def fitting(config: dict[str, Any]) -> str:
+    """The calibration model of the same kind of attention as a config.json's."""
+    if str(config.get("model_type", "")).startswith("llama4"):
+        return "scout"
+    is_windowed = bool(config.get("sliding_window")) and config.get("model_type") in ("mistral", "phi3")
+    return "window_4k" if is_windowed else "full"
+
+
+def depths_at(length: int) -> list[float]:
+    """Depths of one needle, in percent: as many ranges of tokens as possible are looked at, at 8K and below every block of 128.
+
+    Every second lies at a border of the engine's steps (and of scout's chunks) in usual lengths, the others away from them.
+    """
+    num = 65 if length <= 8192 else 33
+    return [round(100 * (number / (num - 1) if number % 2 == 0 else (number + 0.5) / num), 3) for number in range(num)]
+
+
+def settings(
+    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = (), repeats: int = 1, heads: int = 1, **changes: Any
+) -> Run:
+    """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
+    resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
+    model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
+    model = {**model, "dtype": run.model.dtype}
+    if heads > 1:  # as many as GPUs share the model
+        model = {**model, "path": f"{model['path']}@heads:{heads}"}
+    plain = {
+        "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths or depths_at(max(lengths))), "repeats": repeats},
+        "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
+        "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
+        "name": "calibration", "calibrate": False,
+    }
+    return from_resolved({**resolved, **plain, **changes})
+
+
+def check(run: Run, console: Console) -> list[Verdict]:
+    """Runs ``run``, whose model is a calibration model, in a folder of its own, and compares all its trials."""
+    with tempfile.TemporaryDirectory(prefix="niah-calibration-") as folder:
+        with keeping_the_log(Path(folder) / "calibration", Path(run.outputs)):
+            summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
+        return compare(run, summary.rows, summary.run)
+
+
+@contextmanager
+def keeping_the_log(run_folder: Path, place: Path) -> Iterator[None]:
+    """Where an engine fails in a folder that is about to go: its log stays, as calibration.log in ``place``."""
+    try:
+        yield
+    except NiahError as error:
+        log = run_folder / "engine.log"
+        if not log.is_file():
+            raise
+        kept = shutil.copy(log, make(place) / "calibration.log")
+        raise NiahError(str(error).replace(str(log), str(kept))) from error
+
+
+def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "calibration") -> list[Verdict]:
+    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is its run.json.
+
+    Raises NiahError where a prompt cannot be built again as it was.
+    """
+    recipe = Recipe(run)
+    circuit = checkpoint.circuit(files.of(run.model), recipe.tokenizer)
+    wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
+    scored = {row.trial: row for row in rows if row.score is not None}
+    for trial in [trial for trial in recipe.trials if trial.index in scored]:
+        built = rebuild.built(path, record, recipe, scored[trial.index])
+        one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
+        text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
+        is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1
+        wanted[trial.index] = one, text, is_found
+    verdicts = []
+    for variant in dict.fromkeys(row.variant for row in rows):
+        own = [row for row in rows if row.variant == variant]
+        answered = [row for row in own if row.trial in wanted and row.score is not None]
+        good = [row for row in answered if not wanted[row.trial][0].ambiguous]
+        verdicts.append(Verdict(
+            variant, next((_backend(row.served) for row in answered), "no engine"),
+            tuple(_seen(row, recipe.tokenizer, *wanted[row.trial]) for row in good),
+            tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
+            tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
+            record.get("engines", {}).get(variant, {}).get("max_num_batched_tokens") or 0,
+        ))
+    return verdicts
+
+
+def _backend(served: dict[str, Any]) -> str:
+    version = served.get("flash_attn_version")
+    return f"{served.get('attention_backend')}{f' {version}' if version else ''}"
+
+
+def _seen(row: Row, tokenizer: Tokenizer, one: expected.Expected, text: str, is_found: bool) -> Seen:
+    right, given = tokenizer.encode_ids([text, row.response])
+    num_begun = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(right, given, strict=False)))
+    return Seen(
+        row.length, row.depth, one.source, num_begun, (row.score == 1) == is_found, is_found, (one.source or 0) + len(one.ids) - 1
+    )
+
+
+def verify(run: Run, console: Console) -> list[str]:
+    """One line for each variant of the engine. Raises NiahError with what failed and what kind of fault it is."""
+    if not hasattr(run.engine, "wish"):
+        raise NiahError(
+            f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another that loads "
+            "them run model=calibration/full, then calibrate its folder"
+        )
+    if run.engine.wish().decode_context_parallel > 1:
+        raise NiahError("calibrate: no calibration model divides its heads for engine.decode_context_parallel_size; take calibrate=false")
+    name = fitting(planner.config_of(run.model))
+    fits = plan.check(run)
+    length = min(_longest(run, fits), DESIGNS[name].max_length)
+    heads = max(fit.setup.tensor_parallel for fit in fits.values())
+    lines = []
+    for verdict in check(settings(run, name, [length], heads=heads), console):
+        if verdict.failed:
+            raise NiahError(f"calibrate: calibration/{name} got no answer, {verdict.variant}; {verdict.failed[0]}; nothing was measured")
+        if not verdict.trials:
+            raise NiahError(f"calibrate: no trial of calibration/{name} could tell; {(*verdict.bad, 'none ran')[0]}")
+        if fault := diagnosed(run, name, verdict, length, heads, console):
+            raise NiahError(
+                f"calibrate: engine fails calibration/{name} at {format_length(length)}, {verdict.variant}, {verdict.backend}: "
+                f"{verdict.num_right}/{len(verdict.trials)}; {fault}; a red cell would be the engine's; nothing was measured"
+            )
+        lines.append(verdict.told())
+    return lines
+
+
+def diagnosed(run: Run, name: str, verdict: Verdict, length: int, heads: int, console: Console) -> Fault | None:
+    """The fault behind a verdict. Where all is lost a control run comes first: without a quantized cache, or short if there is none."""
+    found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
+    if found is None or found.name != diagnose.UNKNOWN or any(trial.is_expected for trial in verdict.trials):
+        return found
+    kv = kv_of(run, verdict.variant)
+    is_plain = kv.dtype in diagnose.UNQUANTIZED
+    cache = {"name": kv.name, "dtype": kv.dtype} if is_plain else {"name": "bf16", "dtype": "bfloat16"}
+    plain = settings(run, name, [min(length, _CONTROL_LENGTH) if is_plain else length], depths=_CONTROL_DEPTHS, heads=heads, kv=cache)
+    control = [trial for one in check(plain, console) for trial in one.trials]
+    return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
+
+
+def kv_of(run: Run, variant: str) -> KVCache:
+    """The KV cache of a variant, whose name begins with that of its cache where the run has several."""
+    return next((one for one in run.kv.each() if one.name == variant.split(" ")[0]), run.kv)
+
+
+def _longest(run: Run, fits: dict[str, Fit]) -> int:
+    """The most tokens that the model reads in this run, of lengths that fit under all its variants."""
+    fitting_all = [length for length in run.ctx.lengths if not any(length in fit.unfit for fit in fits.values())]
+    return max(plan.num_read(run, length) for length in fitting_all or run.ctx.lengths)

@@ -1,0 +1,1 @@
+"""The verb ``compare``: the same trials in two runs or more, paired."""

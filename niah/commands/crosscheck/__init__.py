@@ -1,0 +1,1 @@
+"""The verb ``crosscheck``: the same prompts through a second engine."""

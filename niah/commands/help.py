@@ -1,0 +1,69 @@
+"""What ``python -m niah --help`` says."""
+
+from niah import __version__, choices
+from niah.errors import NiahError
+
+_TEXT = """\
+niah {version}: does this model really find a fact at that length?
+
+usage:
+  python -m niah [key=value ...]              run: measure, then draw the heatmap
+  python -m niah plan [key=value ...] [format=json] [out=DIR] [exact=true]   what fits, how long, what it costs; loads nothing
+  python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
+  python -m niah build out=DIR [key=value ...] [format=[ids,text,jsonl]]   write the exact contexts; no engine
+  python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, how many repeats a wanted one needs
+  python -m niah calibrate [models=[full,scout]] [out=DIR] [tokenizer=NAME]   write models whose right answer is known
+  python -m niah calibrate DIR [DIR ...]      runs of model=calibration/..., trial by trial beside what must come out
+  python -m niah calibrate kv=[bf16,fp8] ctx=8k [out=DIR]   the engine's noise margin by length and KV dtype
+  python -m niah report DIR [DIR ...] [report.key=...]   draw again from rows, several runs side by side
+  python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2 on regression
+  python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine: whose failure is it?
+  python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: from which length RAG is better, why it fails, what it costs
+  python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, and its real limit
+  python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
+
+examples:
+  python -m niah                              a small real model on this machine, in minutes
+  python -m niah kv=fp8 ctx.repeats=3         FP8 KV cache, three needles a cell
+  python -m niah model=gemma3_270m ctx=32k
+  python -m niah model.path=ORG/NAME model.max_length=128k ctx=128k
+  python -m niah plan model=scout ctx=10m hardware=8xh200
+  python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
+  python -m niah experiment=ruler             RULER's 13 settings, one run each
+  python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
+  python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
+  python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long
+  python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
+  python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
+  python -m niah power ctx=128k power.difference=0.05
+  python -m niah engine=openai engine.base_url=http://127.0.0.1:8000/v1   against a server that already runs
+  python -m niah model=calibration/full ctx=128k  constructed weights that find everything; also window_4k, scout, margin
+  python -m niah calibrate=true ctx=32k kv=fp8    a model whose answers are known first, with the same engine
+
+groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
+{groups}
+
+The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
+"""
+
+
+def text() -> str:
+    """The help with all groups and choices of ``conf``."""
+    return _TEXT.format(version=__version__, groups=_groups())
+
+
+def _groups() -> str:
+    folders = sorted(folder for folder in choices.conf_folder().iterdir() if folder.is_dir())
+    return "\n".join(
+        f"  {folder.name:<10} {', '.join(sorted((f.stem for f in folder.glob('*.yaml')), key=_by_size))}"
+        for folder in folders
+    )
+
+
+def _by_size(name: str) -> tuple[int, str]:
+    from niah.units import parse_length
+
+    try:
+        return parse_length(name, ""), name
+    except NiahError:
+        return 0, name

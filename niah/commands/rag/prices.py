@@ -1,0 +1,43 @@
+"""Dollars of a prompt: the price table times the plan's seconds on a named machine."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from niah import planner
+from niah.commands import plan
+from niah.config import typed
+from niah.errors import NiahError
+from niah.models.settings import Model
+from niah.planner import architecture, estimate, serving
+from niah.planner.hardware import Hardware, counted
+from niah.planner.serving import Wish
+from niah.stats.costs import Price
+
+
+def machine(word: str) -> Hardware:
+    """``h100``, ``8xh100`` or ``2x8xh100``. Raises NiahError for a machine without a file."""
+    name, gpus, nodes = counted(word) or (word, 1, 1)
+    known = {one.name: one for one in plan.known_hardware()}
+    if name not in known:
+        raise NiahError(f"rag.hardware: got {word!r}; expected one of {', '.join(known)}, as h100 or 8xh100, or null")
+    return replace(known[name], num_gpus=gpus, num_nodes=nodes)
+
+
+def price(config: dict[str, Any], hardware: Hardware, longest: int) -> Price:
+    """Raises NiahError where the plan does not know the model, or cannot split it over this machine.
+
+    Cold prompts one at a time, answers not counted; the same efficiencies as ``plan``.
+    """
+    model, _ = typed("model", Model, config["model"])
+    if not (model.architecture or model.path.startswith("package:") or Path(model.path).expanduser().exists()):
+        raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")  # a report fetches no weights
+    shape = architecture.read(planner.config_of(model), f"model.path={model.path}")
+    dtype = config.get("kv", {}).get("dtype", "bfloat16")
+    setup = serving.setup(shape, hardware, Wish(), dtype, model.weights, longest, model.name)
+    dollars_a_second = hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600
+
+    def dollars(num_tokens: int) -> float:
+        return estimate.seconds_of(estimate.operations(shape, num_tokens, 0), hardware, setup) * dollars_a_second
+
+    return dollars

@@ -1,0 +1,91 @@
+"""The verb ``report``: tables and figures of finished runs, one or several side by side."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from niah import choices
+from niah import config as configuration
+from niah.errors import NiahError
+from niah.report.settings import ReportSettings
+from niah.runs import store, sweeps
+
+
+def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
+    """What to print. One run's figures go into its folder, those of several into ``out=DIR`` or a folder beside the first."""
+    from niah.report import table
+
+    out = next((word[4:] for word in words if word.startswith("out=")), "")
+    given, paths = paths, sweeps.runs_below(paths)
+    opened = [store.open_for_reading(path) for path in paths]
+    named = sweeps.labels([content["config"] for _, content, _ in opened]) if list(given) != paths else []
+    if len({*named}) == len(paths):  # a sweep: in the order of what was swept
+        ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: one[0])
+        named, paths, opened = map(list, zip(*ordered, strict=True))
+    else:
+        named = [(Path(path).resolve().name,) for path in paths]
+    changed = changes(f"report {paths[0]}", [word for word in words if not word.startswith("out=")], ("report",))
+    stored = opened[0][1]["config"]["report"]
+    settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
+    lines, panels = [], []
+    for path, name, (_, content, rows) in zip(paths, named, opened, strict=True):
+        if len(paths) > 1:
+            lines.append(path)
+        lines.append(table.accuracy_by_length(content, rows, settings.threshold))
+        panels.append((", ".join(name) if len(paths) > 1 else "", content, rows))
+    folder = Path(out) if out else Path(given[0]) if len(given) == 1 else together("report", given)
+    return lines + draw(panels, make(folder), settings)
+
+
+def draw(runs: Sequence[tuple[str, dict[str, Any], Sequence]], folder: Path, settings: ReportSettings) -> list[str]:
+    """Heatmap and curve of (label, run.json, rows); a line for each file written."""
+    from niah.report import curves, heatmap
+
+    panels = [panel for label, content, rows in runs for panel in heatmap.panels(content, rows, label)]
+    lines = [f"heatmap: {file}" for file in heatmap.draw_panels(panels, folder, settings)]
+    return lines + [f"curve: {file}" for file in curves.draw(panels, folder, settings)]
+
+
+def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    """``group.key=value`` words as nested data. Raises NiahError for another group or another form of word."""
+    for word in words:
+        key, separator, _ = word.partition("=")
+        if not separator or key.split(".")[0] not in groups or "." not in key:
+            expected = " or ".join(f"{group}.key=value" for group in groups)
+            raise NiahError(f"{where}: got {word}; expected {expected}")
+    return choices.plain(words)
+
+
+def together(verb: str, paths: Sequence[str]) -> Path:
+    """Beside the first run: a folder named by the verb and all runs."""
+    names = "-".join(Path(path).resolve().name for path in paths)
+    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
+
+
+def make(folder: Path) -> Path:
+    """The folder, made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NiahError(f"{folder}: cannot be written ({error.strerror}); expected a writable folder; name another one") from error
+    return folder
+
+
+def without_nan(value: Any) -> Any:
+    """The same as JSON knows it, which has no NaN: null."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write(file: Path, text: str) -> None:
+    """Replaces the file in one step. Raises NiahError where the disk takes no more."""
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+    except OSError as error:
+        raise NiahError(f"{file}: cannot be written ({error.strerror}); free some space or name another folder (out)") from error

@@ -1,0 +1,141 @@
+"""The verb ``serve-check``: what a running server can do for a measurement, each thing tried out, as a short table."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from niah.config import Run
+from niah.engines.openai import OpenAI, requests
+from niah.engines.openai.connection import Line
+from niah.engines.openai.http import Broken, Reply
+from niah.errors import NiahError
+from niah.models.resolve import load_tokenizer, resolve
+from niah.prompts import template
+from niah.tokens.tokenizer import Tokenizer
+from niah.units import format_length
+
+_SENTENCE = "The lamp was lit at seven. Nobody came. "
+_REPEATED = 120
+"""Sentences of the prompt that is sent twice: about 1,200 tokens, more than one block of any prefix cache."""
+
+
+def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
+    """One line a finding. Counts are compared with the tokenizer of ``model=`` where the command names one.
+
+    ``probed`` are lengths in tokens to send a prompt of, for a server that does not tell its limit. Raises NiahError where nothing answers, or the key is refused.
+    """
+    engine = run.engine
+    if not isinstance(engine, OpenAI):
+        raise NiahError(f"serve-check: got engine={engine.name}; expected engine=openai")
+    tokenizer = load_tokenizer(run.model, lambda: resolve(run.model))
+    is_ours = bool({"model", "model.path", "model.tokenizer"} & given)
+    with Line(engine) as line:
+        server = line.server
+        yield _told("server", f"{line.http.base_url}: {server.label}")
+        yield _told("model", server.model + (f" (also {', '.join(m for m in server.models if m != server.model)})" if len(server.models) > 1 else ""))
+        limit = f"{server.max_length:,} tokens, prompt and answer, by its own word" if server.max_length else "not told; probe=8k,32k finds out, at the price of those prompts"
+        yield _told("limit", limit)
+        if server.max_length and server.max_length < run.model.limit and is_ours:
+            yield _told("", f"{run.model.name} itself reads {run.model.limit:,}")
+        yield _told("KV cache", f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it")
+        yield from _ways(line, tokenizer, run, is_ours, probed)
+        yield _told("metrics", "/metrics is there" if server.has_metrics else _metrics_missing(server.kind))
+        for name, value in server.details.items():
+            yield _told(name, str(value))
+
+
+def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Sequence[int]) -> Iterator[str]:
+    """Ids, text and chat, each tried; then what is told beside an answer, in the best way that works."""
+    engine, server = run.engine, line.server
+    ids = requests.sample(tokenizer)
+    text = tokenizer.decode(ids)
+    own = {"ids": len(ids), "text": len(ids), "chat": _chat_tokens(tokenizer, text, run)}
+    best, other = None, ""
+    for way, path in (("ids", "/completions"), ("text", "/completions"), ("chat", "/chat/completions")):
+        request = _request(way, ids, text, line, tokenizer, engine)
+        reply, reason = _tried(line, *request, engine.timeout_seconds)
+        other = requests.other_tokenizer(len(ids), reply) if way == "text" else other
+        yield _told(f"{way} to {path}", _counted(reply, reason, way, own[way], is_ours))
+        if best is None and reply and (way != "ids" or reply.num_prompt_tokens in (None, len(ids))) and way != "text":
+            best = way
+    if best is None:
+        return
+    path, body = _request(best, ids, text, line, tokenizer, engine)
+    logprobs = {"logprobs": 1} if best == "ids" else {"logprobs": True, "top_logprobs": 1}
+    reply, reason = _tried(line, path, {**body, **logprobs}, engine.timeout_seconds)
+    yield _told("logprobs", ("told" if reply.has_logprobs else "asked for, not told") if reply else f"refused: {reason}")
+    first = reply.first_token_seconds if reply else None
+    yield _told("streaming", f"works, first token after {first:.3f} s" if first is not None else "no" if engine.stream else "not asked (engine.stream=false)")
+    many = tokenizer.encode(_SENTENCE * _REPEATED).ids.tolist()
+    if server.max_length:
+        many = many[: server.max_length - 1]
+    path, body = _request(best, many, tokenizer.decode(many), line, tokenizer, engine)
+    _tried(line, path, body, engine.timeout_seconds)
+    reply, reason = _tried(line, path, body, engine.timeout_seconds)
+    yield _told("cached tokens", _cached(reply, reason, server.kind))
+    for length in probed:
+        ids = np.resize(many, length - 1).tolist()
+        reply, reason = _tried(line, *_request(best, ids, tokenizer.decode(ids), line, tokenizer, engine), engine.timeout(length))
+        yield _told(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
+    sends = {"ids": f"does not run: it {other}" if other else "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}
+    yield _told("engine=openai", sends[best])
+
+
+def _tried(line: Line, path: str, body: dict[str, Any], timeout_seconds: float) -> tuple[Reply | None, str]:
+    """As ``Line.tried``; here no answer is a finding too."""
+    try:
+        return line.tried(path, body, timeout_seconds)
+    except NiahError as error:
+        if not isinstance(error.__cause__, Broken):
+            raise
+        return None, f"no answer, {error.__cause__}"
+
+
+def _request(way: str, ids: list[int], text: str, line: Line, tokenizer: Tokenizer, engine: OpenAI) -> tuple[str, dict[str, Any]]:
+    if way == "ids":
+        return requests.of_ids(ids, 1, line.server, tokenizer, engine)
+    return requests.of_text(text, way, 1, line.server, tokenizer, engine)
+
+
+def _chat_tokens(tokenizer: Tokenizer, text: str, run: Run) -> int | None:
+    if not tokenizer.chat_template:
+        return None
+    return len(tokenizer.reference(template.render_chat(tokenizer, text, None, run.model.template_arguments, "serve-check")))
+
+
+def _counted(reply: Reply | None, reason: str, way: str, own: int | None, is_ours: bool) -> str:
+    if reply is None:
+        return f"refused: {reason}"
+    if reply.num_prompt_tokens is None:
+        return "answered; tokens are not counted"
+    if own is None or not (is_ours or way == "ids"):
+        return f"answered; {reply.num_prompt_tokens} tokens (name model=... to compare with ours)"
+    more = reply.num_prompt_tokens - own
+    same = "the same" if not more else "the same and a BOS token" if way == "text" and more == 1 else "NOT the same"
+    return f"answered; {reply.num_prompt_tokens} tokens, ours {own}: {same}"
+
+
+def _cached(reply: Reply | None, reason: str, kind: str) -> str:
+    if reply is None:
+        return f"not found out: {reason}"
+    if reply.num_cached_tokens is None:
+        return "not told" + ("; start vLLM with --enable-prompt-tokens-details" if kind == "vllm" else "")
+    return f"told; {reply.num_cached_tokens:,} of {reply.num_prompt_tokens or 0:,} when a prompt is sent again"
+
+
+def _probe(reply: Reply | None, reason: str, length: int, min_counted: float) -> str:
+    if reply is None:
+        return f"refused: {reason}"
+    if reply.num_prompt_tokens is None:
+        return "answered; whether all of it was read is not told"
+    is_cut = reply.num_prompt_tokens < min_counted * length
+    return f"{'CUT' if is_cut else 'read'}: the server counted {reply.num_prompt_tokens:,} of {length - 1:,} tokens"
+
+
+def _metrics_missing(kind: str) -> str:
+    return {"llamacpp": "none; start llama-server with --metrics", "sglang": "none; start SGLang with --enable-metrics"}.get(kind, "none")
+
+
+def _told(name: str, value: str) -> str:
+    return f"{name:<26}{value}"

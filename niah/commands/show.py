@@ -1,0 +1,102 @@
+"""Rebuilds a trial of a stored run and prints what the model saw."""
+
+import numpy as np
+
+from niah.config import from_resolved
+from niah.errors import NiahError
+from niah.prompts import rebuild
+from niah.prompts.recipe import Recipe
+from niah.records import Row
+from niah.runs import store
+from niah.units import format_length
+
+_AROUND = 60
+"""Tokens shown before and after a needle."""
+
+
+def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
+    """The trial as text. Raises NiahError when the prompt cannot be rebuilt exactly.
+
+    ``trial`` None takes the first wrong one, else the first. ``whole`` shows all of the prompt.
+    """
+    folder, content, rows = store.open_for_reading(path)
+    if not rows:
+        raise NiahError(f"{folder.path}: no finished trial yet; run it first")
+    row = _pick(rows, trial, path)
+    recipe = Recipe(from_resolved(content["config"]))
+    built = rebuild.built(path, content, recipe, row)
+    prompt = built.prompt
+    decode = recipe.tokenizer.decode
+    lines = [
+        f"trial {row.trial} of {path}: length {format_length(row.length)}, depth {row.depth:g}% "
+        f"(needle at {', '.join(f'{d:.2f}%' for d in row.needle_depths)}), repeat {row.repeat}",
+        f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} (as stored: verified)",
+    ]
+    if whole:
+        lines += ["", decode(prompt.ids)]
+    else:
+        lines += ["", *_excerpts(prompt.ids, prompt.spans, decode)]
+    lines += _retrieved(row)
+    lines += ["", f"question: {built.problem.question}", f"targets:  {', '.join(built.problem.targets)}"]
+    for one in (one for one in rows if one.trial == row.trial):
+        lines += _answered(one)
+    return "\n".join(lines)
+
+
+def _answered(row: Row) -> list[str]:
+    """What one variant made of the prompt."""
+    cached = "unknown" if row.num_cached_tokens is None else f"{row.num_cached_tokens:,}"
+    lines = [f"--- {row.variant}"] if row.variant else []
+    lines += [
+        f"response: {row.response.strip() or '(none)'}",
+        f"outcome:  {row.outcome}" + (f", score {row.score:g}" if row.score is not None else f": {row.error}"),
+        f"engine:   {row.num_completion_tokens} tokens in {row.seconds:.2f} s, {cached} of the prompt's from the "
+        f"prefix cache, ended by {row.finish_reason}",
+    ]
+    if row.logprob is not None:
+        lead = "" if row.margin is None else f", {row.margin:+.2f} nats to the best distractor"
+        lines.append(
+            f"graded:   log-probability {row.logprob:.2f} nats of the right answer's {row.num_target_tokens} tokens, the worst of "
+            f"them in place {row.worst_rank}{lead}"
+        )
+    return lines
+
+
+def _left_out(row: Row) -> str:
+    num = row.needles_kept.count(False)
+    return f" (reader={row.reader}, without {num} of {len(row.needles_kept)} needles)" if num else ""
+
+
+def _retrieved(row: Row) -> list[str]:
+    """What the retriever gave, best first, and what became of each needle."""
+    if not row.needles_retrieved and not row.retrieved:
+        return []
+    route = {"rag": "; answered from them", "long": "; then the whole context was read"}.get(row.route, "")
+    lines = ["", f"retrieved: {len(row.retrieved)} chunks in {row.retrieval_seconds:.3f} s{route}"]
+    lines += [f"  tokens {int(start):,} to {int(stop):,} of the context, score {score:g}" for start, stop, score in row.retrieved]
+    return [*lines, *(f"  needle {number}: {fate}" for number, fate in enumerate(row.needles_retrieved, 1))]
+
+
+def _pick(rows: list[Row], trial: int | None, path: str) -> Row:
+    if trial is None:
+        return next((row for row in rows if row.score is not None and row.score < 1), rows[0])
+    for row in rows:
+        if row.trial == trial:
+            return row
+    numbers = sorted(row.trial for row in rows)
+    raise NiahError(
+        f"{path}: no row of trial {trial}; expected one of the {len(numbers)} finished, from {numbers[0]} to {numbers[-1]}"
+    )
+
+
+def _excerpts(ids: np.ndarray, spans, decode) -> list[str]:
+    """The prompt's beginning, each needle marked in its surroundings, and the end."""
+    parts = [("beginning", decode(ids[:_AROUND]) + " …")]
+    for number, (start, stop) in enumerate(spans, 1):
+        before = decode(ids[max(0, start - _AROUND) : start])
+        after = decode(ids[stop : stop + _AROUND])
+        parts.append(
+            (f"needle {number} (tokens {start:,} to {stop:,})", f"… {before}>>>{decode(ids[start:stop])}<<<{after} …")
+        )
+    parts.append(("end", "… " + decode(ids[-_AROUND:])))
+    return [f"--- {title}\n{text}" for title, text in parts]

@@ -1,0 +1,1 @@
+"""Several engines of one kind that share the trials of a run."""

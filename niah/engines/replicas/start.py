@@ -1,0 +1,133 @@
+"""``engine.replicas=N``: the same engine N times, as Ray actors; where they run and with which share of the machine."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from niah.engines import Engine, Job
+from niah.engines.failures import reason
+from niah.engines.replicas.session import MAX_RESTARTS, ReplicatedSession, Running, why_silent
+from niah.engines.vllm.process import num_cores
+from niah.errors import NiahError
+
+_PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE")
+"""With all VLLM_ ones what an engine's process is given beside its own; secrets have to be on each machine already."""
+_PLACE_SECONDS = 180
+
+
+def opened(engine: Engine, job: Job) -> ReplicatedSession:
+    """Starts Ray here, or joins the cluster that RAY_ADDRESS names, and opens all replicas.
+
+    Raises NiahError where Ray is missing, the cluster is too small or an engine does not start.
+    """
+    begun = time.perf_counter()
+    try:
+        import ray
+    except ImportError as error:
+        raise NiahError(f"engine.replicas: Ray cannot be imported ({error}); pip install 'niah[ray]'") from error
+    num, address = engine.replicas, os.environ.get("RAY_ADDRESS")
+    has_started = not ray.is_initialized()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if has_started:
+        with _own_signals():
+            _check_there(address)
+            try:
+                ray.init(
+                    address=address or "local", log_to_driver=False, logging_level="ERROR",
+                    **({} if address else {"num_cpus": max(num_cores(), num), "include_dashboard": False}),
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise NiahError(f"engine.replicas: Ray does not start{f' at RAY_ADDRESS={address}' if address else ''}; {reason(error)}") from error
+    try:
+        gpus = job.serving.get("tensor_parallel_size", 1) * job.serving.get("pipeline_parallel_size", 1)
+        gpus = gpus if "gpu_memory_utilization" in job.serving else 0
+        _check_room(ray, num, gpus)
+        threads = max(1, num_cores() // num)
+        one = replace(engine, replicas=1)
+        job_ref = ray.put(replace(job, memory_share=1.0 if address else 1 / num, log=job.log and job.log.resolve()))
+        # inside a job of Ray's own (a sweep by its launcher) that job holds the cores already
+        num_cpus = 0 if not has_started else 1 if gpus or address else threads
+        running = []
+        for number in range(num):
+            own = [] if address or gpus else cores[number * threads : (number + 1) * threads]
+            actor = _actor_class(ray).options(
+                num_gpus=gpus, num_cpus=num_cpus, max_restarts=MAX_RESTARTS, scheduling_strategy="SPREAD",
+                runtime_env={"env_vars": _environment(0 if gpus else threads)},
+            ).remote()
+            running.append(Running(number, actor, lambda actor=actor, number=number, own=own: actor.open.remote(one, job_ref, number, own)))
+        _check_placed(ray, [replica.actor for replica in running], gpus)
+        session = ReplicatedSession(ray, running, engine, has_started)
+        session.open(begun)
+    except BaseException:
+        if has_started:
+            ray.shutdown()
+        raise
+    return session
+
+
+def _actor_class(ray) -> Any:
+    from niah.engines.replicas.replica import Replica
+
+    class ReplicaActor(Replica):
+        @ray.method(max_task_retries=-1)  # waits for the process that takes a dead one's place
+        def open(self, *arguments):
+            return super().open(*arguments)
+
+        @ray.method(num_returns="streaming")
+        def answer(self, prompts):
+            yield from super().answer(prompts)
+
+    return ray.remote(ReplicaActor)
+
+
+def _check_room(ray, num: int, gpus: int) -> None:
+    """Ray would wait for ever for what no machine of its cluster has."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    name, each = ("GPU", gpus) if gpus else ("CPU", 1)
+    room = sum(int(node.get(name, 0) // each) for node in nodes)
+    if room < num:
+        raise NiahError(
+            f"engine.replicas: {num} asked for, each on {each} {name}{'s' if each > 1 else ''} of one machine; got room for {room} on "
+            f"{len(nodes)} machine{'s' if len(nodes) > 1 else ''}; take fewer, a smaller engine.tensor_parallel_size or a larger cluster (RAY_ADDRESS)"
+        )
+
+
+def _check_there(address: str | None) -> None:
+    """Ray itself tries for minutes to reach a cluster that is not there."""
+    host, _, port = (address or "").rpartition(":")
+    if not port.isdigit() or "/" in host:
+        return
+    if why := why_silent(address, seconds=10):
+        raise NiahError(
+            f"RAY_ADDRESS={address}: does not answer ({why}); expected the head of a running cluster, as HOST:6379; unset it to use this machine"
+        )
+
+
+def _check_placed(ray, actors: list[Any], gpus: int) -> None:
+    """What others of the cluster hold is not free: two runs that wait for each other's would wait for ever."""
+    ready, late = ray.wait([actor.ping.remote() for actor in actors], num_returns=len(actors), timeout=_PLACE_SECONDS)
+    if late:
+        raise NiahError(
+            f"engine.replicas: {len(ready)} of {len(actors)} got their {'GPUs' if gpus else 'cores'} in {_PLACE_SECONDS} s; others use this "
+            "cluster (the job of a launcher with resources of its own, too); wait for them or take fewer"
+        )
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """A replica's variables: its number of threads is read when the process starts. None where it has GPUs."""
+    passed = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("VLLM_")}
+    return {**passed, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray installs a handler of SIGTERM; ours ends a run as Ctrl-C does, its rows kept."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,197 @@
+"""The plan by vLLM's own classes: its model on the meta device and its KV-cache code; no weights, no GPU.
+
+Run as a process of its own (``ask``): vLLM keeps one distributed state and one default dtype a process.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import types
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from niah.engines.vllm.process import environment
+from niah.errors import NiahError
+
+_VISION_MODULES = ("transforms", "transforms.v2", "transforms.v2.functional")
+
+
+@dataclass(frozen=True)
+class Question:
+    """How a model is served; ``available_bytes`` are those of one GPU for the KV cache."""
+
+    length: int
+    cache_dtype: str
+    tensor_parallel: int
+    block_size: int
+    batch: int
+    available_bytes: int
+
+
+def ask(config: dict[str, Any], questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Answers about one config.json: parameter_bytes of one GPU, in_flight tokens, and under ``hybrid`` and
+    ``whole`` (without the hybrid manager) num_blocks, num_tokens and concurrency, or why it does not fit.
+
+    Raises NiahError where vLLM refuses the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        own = {key: value for key, value in config.items() if key != "niah"}
+        (Path(folder) / "config.json").write_text(json.dumps(own))
+        done = subprocess.run(
+            [sys.executable, "-m", "niah.engines.vllm.exact", folder, json.dumps([asdict(question) for question in questions])],
+            capture_output=True, text=True,
+            env={**os.environ, **environment(), "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"},
+        )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise NiahError(f"plan.exact: vLLM refused this model; got {reason[:300]}; take the fast plan")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def network(folder: Path, question: Question) -> tuple[Any, Any]:
+    """vLLM's config and its own model on the meta device, for the first of ``tensor_parallel`` GPUs."""
+    import torch
+    from vllm import EngineArgs
+    from vllm.config import set_current_vllm_config
+    from vllm.distributed import parallel_state
+    from vllm.model_executor.model_loader.utils import initialize_model
+
+    config = EngineArgs(
+        model=str(folder), skip_tokenizer_init=True, load_format="dummy", max_model_len=question.length,
+        kv_cache_dtype=question.cache_dtype, language_model_only=True, enforce_eager=True,
+        max_num_batched_tokens=question.batch, max_num_seqs=1, block_size=question.block_size,
+    ).create_engine_config()
+    with set_current_vllm_config(config):
+        if not torch.distributed.is_initialized():
+            parallel_state.init_distributed_environment(1, 0, f"file://{folder}/store", 0, "gloo")
+        parallel_state.destroy_model_parallel()  # a model with experts needs one more group than others
+        parallel_state.initialize_model_parallel(1, 1)
+        # one process stands for the first of several: layers ask these two for their share
+        parallel_state._TP.world_size = question.tensor_parallel
+        config.parallel_config.tensor_parallel_size = question.tensor_parallel
+        torch.set_default_dtype(config.model_config.dtype)
+        with torch.device("meta"):
+            made = initialize_model(config)
+        parallel_state._TP.world_size = 1
+    return config, made
+
+
+def cache_specs(config: Any) -> dict[str, Any]:
+    """What each layer of the config's model keeps, by its name."""
+    from vllm.config.vllm import get_layers_from_vllm_config
+    from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
+
+    layers = get_layers_from_vllm_config(config, AttentionLayerBase)
+    # as vLLM's runner: a layer that reads the keys and values of an earlier one keeps none
+    return {
+        name: spec for name, layer in layers.items()
+        if not getattr(layer, "kv_sharing_target_layer_name", None) and (spec := layer.get_kv_cache_spec(config)) is not None
+    }
+
+
+def answer(folder: Path, question: Question) -> dict[str, Any]:
+    """One answer, in this process."""
+    from vllm.platforms import current_platform
+
+    config, made = network(folder, question)
+    current_platform.update_block_size_for_backend(config)
+    specs = cache_specs(config)
+    config.cache_config.kv_cache_layout = "LBNHC"
+    return {
+        "class": type(made).__name__,
+        "parameter_bytes": sum(weight.numel() * weight.element_size() for weight in made.parameters()),
+        "block_size": config.cache_config.block_size,
+        "in_flight": config.max_in_flight_tokens,
+        "prefix_caching": bool(config.cache_config.enable_prefix_caching),
+        "hybrid": _capacity(config, specs, question.available_bytes, hybrid=True),
+        "whole": _capacity(config, specs, question.available_bytes, hybrid=False),
+    }
+
+
+def _capacity(config: Any, specs: dict[str, Any], available_bytes: int, *, hybrid: bool) -> dict[str, Any]:
+    from vllm.v1.core import kv_cache_utils
+
+    config.scheduler_config.disable_hybrid_kv_cache_manager = not hybrid
+    try:
+        made = kv_cache_utils.get_kv_cache_configs(config, [dict(specs)], [available_bytes])
+    except ValueError as error:
+        return {"refused": str(error).splitlines()[0]}
+    cache = kv_cache_utils.generate_scheduler_kv_cache_config(made)
+    num_tokens, concurrency = kv_cache_utils.get_kv_cache_capacity(config, cache)
+    groups = [[type(g.kv_cache_spec).__name__, len(g.layer_names), g.kv_cache_spec.block_size] for g in cache.kv_cache_groups]
+    return {"num_blocks": cache.num_blocks, "num_tokens": num_tokens, "concurrency": concurrency, "groups": groups}
+
+
+def stand_in_for_torchvision() -> None:
+    """vLLM's text-only Qwen3.5 imports image code, which needs torchvision only to be importable."""
+    if importlib.util.find_spec("torchvision") is not None:
+        return
+    from transformers.utils import is_torchvision_available
+
+    is_torchvision_available()  # remembered: transformers goes on without it
+    parent = None
+    for name in ("torchvision", *(f"torchvision.{part}" for part in _VISION_MODULES)):
+        module = types.ModuleType(name)
+        module.__path__ = []
+        module.__spec__ = importlib.util.spec_from_loader(name, loader=None)
+        sys.modules[name] = module
+        if parent is not None:
+            setattr(parent, name.rpartition(".")[2], module)
+        parent = module
+
+
+def dense_for_sparse() -> None:
+    """vLLM has no sparse attention on CPUs and refuses GLM-5 there; what a layer keeps is the same for dense MLA."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    own = type(current_platform).get_attn_backend_cls
+
+    def chosen(cls, selected_backend, attn_selector_config, **rest):
+        return own(selected_backend, attn_selector_config._replace(use_sparse=False), **rest)
+
+    type(current_platform).get_attn_backend_cls = classmethod(chosen)
+
+
+def register(architecture: str) -> None:
+    """Inspects the class here: vLLM would do it in another process, without the stand-in."""
+    from vllm import ModelRegistry
+    from vllm.model_executor.models.registry import _TEXT_GENERATION_MODELS
+
+    if architecture not in _TEXT_GENERATION_MODELS:
+        return  # a class that vLLM finds elsewhere
+    module, name = _TEXT_GENERATION_MODELS[architecture]
+    path = module if module.startswith("vllm.") else f"vllm.model_executor.models.{module}"
+    ModelRegistry.register_model(architecture, getattr(importlib.import_module(path), name))
+
+
+def without_torchvision(architectures: Sequence[str]) -> None:
+    """Lets vLLM read text-only models whose modules import image code, where torchvision is not installed.
+
+    A CPU build of PyTorch has no torchvision to go with it here.
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        stand_in_for_torchvision()
+        for architecture in architectures:
+            register(architecture)
+
+
+def main(folder: Path, questions: Sequence[Question]) -> None:
+    """Prints one answer a line."""
+    stand_in_for_torchvision()
+    dense_for_sparse()
+    for architecture in json.loads((folder / "config.json").read_text()).get("architectures", ()):
+        register(architecture)
+    for question in questions:
+        print(json.dumps(answer(folder, question)), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Question(**one) for one in json.loads(sys.argv[2])])

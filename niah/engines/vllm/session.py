@@ -1,0 +1,209 @@
+"""An open vLLM: prompts in, completions out, and what it says of itself."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from niah.engines import Job
+from niah.engines.failures import MAX_IN_A_ROW, failure, reason
+from niah.engines.vllm import grading
+from niah.errors import EngineStoppedError, NiahError
+from niah.records import Completion, Failure, Prompt
+
+
+@dataclass
+class _Request:
+    """A prompt in the engine; with ``answered`` it is the forced answer after that prompt."""
+
+    key: int
+    prompt: Prompt
+    sent: float
+    answered: Completion | None = None
+
+
+class VLLMSession:
+    """``graded``: whether the right answer is forced after each prompt that has been answered. ``served`` is what
+    decided the answers, for each row."""
+
+    def __init__(self, llm, job: Job, max_num_seqs: int, start_seconds: float, *, graded: bool, served: dict[str, Any]):
+        self.served = served
+        self._llm = llm
+        self._engine = llm.llm_engine
+        self._job = job
+        self._max_num_seqs = max_num_seqs
+        self._start_seconds = start_seconds
+        self._graded = graded
+        self._num_not_graded = 0
+        self._not_graded_because: str | None = None
+        self._sent_tokens = 0
+        self._num_requests = 0
+        self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
+
+    def generate(
+        self, prompts: Iterable[tuple[int, Prompt]]
+    ) -> Iterator[tuple[int, Completion | Failure]]:
+        """Keeps ``max_num_seqs`` prompts in the engine and yields each result as it finishes."""
+        waiting = iter(prompts)
+        running: dict[str, _Request] = {}
+        failures = 0
+        more = True
+        while more or running:
+            while more and len(running) < self._max_num_seqs:
+                try:
+                    key, prompt = next(waiting)
+                except StopIteration:
+                    more = False
+                    break
+                try:
+                    running[self._send(prompt.ids, self._greedy(prompt), prompt.salt)] = _Request(key, prompt, time.perf_counter())
+                except Exception as error:
+                    self._counts_agree = False
+                    yield key, failure(error, 0.0)
+            if not running:
+                continue
+            try:
+                outputs = self._engine.step()
+                failures = 0 if outputs else failures
+            except Exception as error:
+                failures += 1
+                broken, running = running, {}
+                self._counts_agree = False
+                for request in broken.values():
+                    if request.answered:
+                        self._not_graded(reason(error))
+                    yield request.key, request.answered or failure(error, time.perf_counter() - request.sent)
+                if failures >= MAX_IN_A_ROW or type(error).__name__ == "EngineDeadError":
+                    raise EngineStoppedError(
+                        f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
+                        "where this run stopped"
+                    ) from error
+                self._forget(list(broken))
+                continue
+            for output in outputs:
+                if output.finished:
+                    request = running.pop(output.request_id)
+                    seconds = time.perf_counter() - request.sent
+                    if request.answered:
+                        answered = replace(request.answered, grade=grading.grade(output, request.prompt.forced, seconds))
+                        if answered.grade is None:
+                            self._not_graded("vLLM told no log-probabilities of the forced answer")
+                    else:
+                        answered = self._completion(output, request.prompt, seconds)
+                        if self._graded and request.prompt.forced:  # at once: the prompt is still in the prefix cache
+                            try:
+                                running[self._force(request.prompt)] = replace(request, sent=time.perf_counter(), answered=answered)
+                                continue
+                            except Exception as error:  # the answer stays, without its grade
+                                self._counts_agree = False
+                                self._not_graded(reason(error))
+                    if not running:
+                        self._check_counts()
+                    yield request.key, answered
+
+    def _send(self, ids: np.ndarray, parameters, salt: str) -> str:
+        from vllm import TokensPrompt
+
+        tokens = TokensPrompt(prompt_token_ids=ids.tolist(), **({"cache_salt": salt} if salt else {}))
+        self._sent_tokens += len(ids)
+        self._num_requests += 1
+        name = f"niah-{self._num_requests}"
+        self._engine.add_request(name, tokens, parameters)
+        return name
+
+    def _forget(self, names: list[str]) -> None:
+        """Drops the requests of a failed step, which the scheduler would keep for ever.
+
+        And the prefix cache: it lists blocks as soon as they are scheduled, and that step wrote none.
+        """
+        self._engine.abort_request(names)
+        self._engine.reset_prefix_cache()
+
+    def _greedy(self, prompt: Prompt):
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=0.0,
+            max_tokens=prompt.max_tokens,
+            stop_token_ids=list(self._job.tokenizer.stop_ids),
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _force(self, prompt: Prompt) -> str:
+        ids = np.concatenate([prompt.ids, prompt.forced.ids])
+        return self._send(ids, grading.parameters(prompt.forced, len(ids)), prompt.salt)
+
+    def _not_graded(self, because: str) -> None:
+        self._num_not_graded += 1
+        self._not_graded_because = because
+
+    def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
+        seen = len(output.prompt_token_ids)
+        if seen != len(prompt.ids):
+            raise NiahError(f"engine=vllm: read {seen} prompt tokens; expected the {len(prompt.ids)} sent; report this")
+        generated = output.outputs[0]
+        ids = list(generated.token_ids)
+        while ids and ids[-1] in self._job.tokenizer.stop_ids:
+            ids.pop()
+        return Completion(
+            text=self._job.tokenizer.decode(ids),
+            num_tokens=len(generated.token_ids),
+            num_prompt_tokens=seen,
+            num_cached_tokens=output.num_cached_tokens,
+            finish_reason=str(generated.finish_reason),
+            seconds=seconds,
+            first_token_seconds=output.metrics.first_token_latency if output.metrics else None,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        config = self._engine.vllm_config
+        cache = config.cache_config
+        return {
+            "engine": "vllm",
+            **self.served,
+            "start_seconds": round(self._start_seconds, 3),
+            "max_model_len": config.model_config.max_model_len,
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "block_size": cache.block_size,
+            "kv_cache_size_tokens": getattr(cache, "kv_cache_size_tokens", None),
+            "num_kv_blocks": cache.num_gpu_blocks,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "enforce_eager": config.model_config.enforce_eager,
+            "graded": self._graded,
+            "num_not_graded": self._num_not_graded,
+            "not_graded_because": self._not_graded_because,
+            "prompt_tokens_sent": self._sent_tokens,
+            "prompt_tokens_counted": self._counted_tokens(),
+        }
+
+    def _check_counts(self) -> None:
+        """Raises NiahError when vLLM's own counter differs from what was sent."""
+        counted = self._counted_tokens()
+        if self._counts_agree and counted is not None and counted != self._sent_tokens:
+            raise NiahError(
+                f"engine=vllm: counted {counted:,} prompt tokens; expected the {self._sent_tokens:,} sent; "
+                "the lengths of this run cannot be trusted; report this"
+            )
+
+    def _counted_tokens(self) -> int | None:
+        for metric in self._llm.get_metrics():
+            if metric.name == "vllm:prompt_tokens":
+                return int(metric.value)
+        return None
+
+    def close(self) -> None:
+        """Frees the engine's memory so that another can start in this process."""
+        import gc
+
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._engine.engine_core.shutdown()
+        self._llm = self._engine = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
+

@@ -1,0 +1,133 @@
+"""Builds a context of an exact length: needles at sentence ends, the rest the haystack in order."""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.prompts.template import Frame
+from niah.records import Context, Problem, Stretch
+from niah.tokens import boundaries
+from niah.tokens.splice import Spliced, SpliceError, splice
+from niah.tokens.tokenizer import Tokenizer
+
+SLACK = 8
+"""Haystack tokens kept after the last needle, so that there is something to cut to length."""
+_REACH = 24
+"""How many tokens before the wanted end a cut is tried before filler is added."""
+_FILLERS = ("", " .", " . .", " . . .", " . . . .", ".", " …", "\n.", " . . . . .")
+"""Ends for the rare context that no cut of the haystack brings to the exact length."""
+
+_Pieces = list[tuple[int | None, np.ndarray | str]]
+"""(needle number or None, piece) in reading order; white space is its own piece."""
+
+
+def build(
+    tokenizer: Tokenizer, frame: Frame, stretch: Stretch, problem: Problem,
+    depths: Sequence[float], num_prompt_tokens: int, where: str,
+) -> tuple[Context, Spliced]:
+    """The context with which the whole prompt has exactly ``num_prompt_tokens`` ids, and that prompt.
+
+    ``depths`` (percent) is one depth per needle; each needle goes to the sentence end nearest to it.
+    Raises NiahError when needles and question leave no room for a haystack.
+    """
+    overhead = splice(tokenizer, frame.around(("",))).num_tokens
+    costs = [len(tokenizer.encode(" " + needle).ids) for needle in problem.needles]
+    room = num_prompt_tokens - overhead - sum(costs)
+    if room < 1:
+        raise NiahError(
+            f"{where}: needles and question do not fit; got {num_prompt_tokens:,} prompt tokens for "
+            f"{overhead:,} of template and question and {sum(costs):,} of {len(costs)} needles; "
+            "expected a longer length, or fewer or shorter needles"
+        )
+    if len(stretch.ids) < room:
+        raise AssertionError(f"stretch of {len(stretch.ids)} ids for a haystack of {room}")
+    unit = "paragraph" if problem.as_paragraphs else "line" if stretch.by_line else "sentence"
+    cuts = [
+        boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, max(0, room - SLACK), unit) for depth in depths
+    ]
+    head, last_cut = _with_needles(tokenizer, stretch, problem, cuts, unit)
+    memo: dict = {}
+
+    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced | None]:
+        pieces: _Pieces = [*head, (None, stretch.ids[last_cut:stop]), (None, filler)]
+        try:
+            return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
+        except SpliceError:
+            return pieces, None
+
+    for filler in _FILLERS:
+        # merges at the seams move the length by a token or two: look around the first guess
+        _, first = assembled(room, filler)
+        guess = room if first is None else room - (first.num_tokens - num_prompt_tokens)
+        for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
+            if not last_cut <= stop <= len(stretch.ids) or not boundaries.is_whole(tokenizer, stretch.ids, stop):
+                continue
+            pieces, whole = assembled(stop, filler)
+            if whole is not None and whole.num_tokens == num_prompt_tokens:
+                return _finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
+    raise NiahError(
+        f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "
+        "take another length, seed or haystack"
+    )
+
+
+def _with_needles(
+    tokenizer: Tokenizer, stretch: Stretch, problem: Problem, cuts: Sequence[int], unit: str
+) -> tuple[_Pieces, int]:
+    """The haystack up to its last cut with all needles in it, and that cut."""
+    pieces: _Pieces = []
+    start = 0
+    ordered = sorted((cut, number) for number, cut in enumerate(cuts))
+    for cut, group in groupby(ordered, key=lambda placed: placed[0]):
+        numbers = [number for _, number in group]
+        texts = [problem.needles[number] for number in numbers]
+        pieces.append((None, stretch.ids[start:cut]))
+        before = tokenizer.decode(stretch.ids[max(0, cut - 8) : cut])
+        after = tokenizer.decode(stretch.ids[cut : cut + 8])
+        spaces = _spaces(before, texts, after) if unit == "sentence" else _breaks(before, texts, unit)
+        pieces.append((None, spaces[0]))
+        for number, text, space in zip(numbers, texts, spaces[1:], strict=True):
+            pieces.extend([(number, text), (None, space)])
+        start = cut
+    return pieces, start
+
+
+def _spaces(before: str, needles: Sequence[str], after: str) -> list[str]:
+    """White space before, between and after needles so that words do not run together."""
+    lead = "" if not before or boundaries.is_open(before[-1]) else " "
+    between = ["" if boundaries.is_open(needle[-1]) else " " for needle in needles[:-1]]
+    return [lead, *between, "" if not after or boundaries.is_open(after[0]) else " "]
+
+
+def _breaks(before: str, needles: Sequence[str], unit: str) -> list[str]:
+    """Line breaks that give each needle a line or a paragraph of its own."""
+    mark = "\n" if unit == "line" else "\n\n"
+    return ["" if not before or before.endswith(mark) else mark, *[mark] * len(needles)]
+
+
+def _finished(frame: Frame, pieces: _Pieces, whole: Spliced, num_needles: int, num_tokens: int) -> Context:
+    places = {number: place for place, (number, _) in enumerate(pieces) if number is not None}
+    first = frame.num_before
+    origin = whole.spans[first][0]
+    depths = tuple(
+        round(100 * (whole.spans[first + places[number]][0] - origin) / num_tokens, 4) for number in range(num_needles)
+    )
+    return Context(
+        pieces=tuple(piece for _, piece in pieces),
+        needles=tuple(places[number] for number in range(num_needles)),
+        depths=depths,
+        num_tokens=num_tokens,
+    )
+
+
+def sha256(context: Context, problem: Problem) -> str:
+    """Of all text of a context, its question and its answers: equal for equal instances, whatever the reader shows."""
+    digest = hashlib.sha256()
+    for piece in (*context.pieces, problem.question, *problem.targets):
+        data = memoryview(piece.encode() if isinstance(piece, str) else np.ascontiguousarray(piece, dtype=np.int32))
+        digest.update(data.nbytes.to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()

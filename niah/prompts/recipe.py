@@ -1,0 +1,216 @@
+"""From a trial to its prompt: the one path that ``run``, ``build`` and ``show`` take."""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from niah import grid
+from niah.config import Run
+from niah.errors import NiahError
+from niah.haystacks import corpus
+from niah.models import resolve
+from niah.prompts import context, forced_answer, template
+from niah.readers import Material, Reader
+from niah.readers.retrieval.blocks import Blocks
+from niah.records import Context, Problem, Prompt, Stretch, Trial, View
+from niah.tokens.splice import splice
+from niah.tokens.tokenizer import Tokenizer
+from niah.units import format_length
+
+_SAMPLE = 8192
+"""Tokens of the first draft of a text that a task writes itself."""
+_SEAMS = 16
+"""Tokens by which the seams of a view may lengthen it."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """Everything made for one trial on the way to its prompt."""
+
+    problem: Problem
+    stretch: Stretch
+    context: Context
+    view: View
+    prompt: Prompt
+
+
+class Recipe:
+    """A run's settings with its tokenizer and haystack loaded; needs no engine and no weights.
+
+    ``unfit`` gives the reason for each length whose context the model could not read.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.unfit = grid.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
+        self._fills = hasattr(run.task, "fill")
+
+    @cached_property
+    def files(self) -> resolve.ModelFiles:
+        return resolve.resolve(self.run.model)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return resolve.load_tokenizer(self.run.model, lambda: self.files)
+
+    @cached_property
+    def corpus(self) -> corpus.Corpus | None:
+        """The haystack, or None for a task that writes the whole context."""
+        return None if self._fills else corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
+
+    @cached_property
+    def _blocks(self) -> Blocks | None:
+        return Blocks(self.corpus.ids, self.tokenizer) if self.corpus else None
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        return grid.trials(self.run.ctx, has_depth=self.run.task.has_depth)
+
+    def sources(self) -> dict[str, Any]:
+        """Where text and tokens come from, for run.json."""
+        source = self.corpus
+        facts = {"tokenizer_sha256": self.tokenizer.sha256, "haystack_sha256": source.sha256 if source else None}
+        if identity := getattr(self.run.reader, "identity", str)():
+            facts["reader"] = identity
+        if source:
+            facts |= {
+                "haystack_tokens": source.unique_tokens, "haystack_documents": source.num_documents,
+                "haystack_skipped": list(source.skipped), "haystack_licence": source.haystack.licence,
+            }
+        return facts
+
+    def notes(self) -> list[str]:
+        """What a user should know before anything runs: documents left out, text that repeats."""
+        if not (source := self.corpus):
+            return []
+        lines = []
+        if source.skipped:
+            lines.append(f"haystack {source.haystack.name}: left out {len(source.skipped)}; first: {source.skipped[0]}")
+        longest = max(self.run.ctx.lengths)
+        if (share := source.repeated_share(longest)) and not source.haystack.repetitive:
+            lines.append(
+                f"haystack {source.haystack.name}: {source.num_tokens:,} tokens of unique text, so {share:.0%} of a context "
+                f"of {format_length(longest)} repeats; haystack=mixed or generated does not, haystack.repeat=forbid refuses"
+            )
+        return lines
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a recipe lives as long as its run
+    def of_repeat(self, repeat: int) -> tuple[Problem, Stretch, template.Frame]:
+        """What all lengths and depths of a repeat share."""
+        run, source = self.run, self.corpus
+        problem = run.task.problem(grid.generator(run.seed, repeat, "problem"), source)
+        planted = tuple(run.haystack.planted(needle) for needle in problem.needles)
+        self._check_budget(problem)
+        rng = grid.generator(run.seed, repeat, "stretch")
+        stretch = source.stretch(max(run.ctx.lengths), rng, self.tokenizer)
+        return replace(problem, needles=planted), stretch, self._frame(problem)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def of_length(self, repeat: int, length: int) -> tuple[Problem, Stretch, template.Frame]:
+        """The same for a task that writes the context itself, for one length."""
+        run = self.run
+
+        def num_tokens_of(text: str) -> int:
+            return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
+
+        # the words around the text do not depend on its size: a small one tells how much room they take
+        sample = min(length - run.task.answer_tokens, _SAMPLE)
+        problem = run.task.fill(
+            grid.generator(run.seed, repeat, "problem"), run.haystack.language, sample, num_tokens_of
+        )
+        frame = self._frame(problem)
+        room = length - run.task.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens
+        if room < 1:
+            raise NiahError(f"ctx.lengths={length:,}: question and example do not fit; expected a longer length")
+        problem = run.task.fill(
+            grid.generator(run.seed, repeat, "problem"), run.haystack.language, room, num_tokens_of
+        )
+        self._check_budget(problem)
+        ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self.tokenizer))
+        return problem, Stretch(ids, run.task.name, 0), self._frame(problem)
+
+    def build(self, trial: Trial, reader: Reader | None = None) -> Built:
+        """The prompt of a trial, exactly ``length - max_tokens`` ids when all of it is read.
+
+        ``reader`` is another than the run's: that of a second step.
+        """
+        run = self.run
+        problem, stretch, frame = self._of(trial)
+        max_tokens = run.task.answer_tokens
+        num_prompt_tokens = trial.length - max_tokens
+        rng = grid.generator(run.seed, trial.repeat, "depths")
+        depths = grid.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)
+        where = f"ctx.lengths={trial.length:,}"
+        built, whole = context.build(
+            self.tokenizer, frame, stretch, problem, sorted(depths) if problem.in_order else depths,
+            num_prompt_tokens, where,
+        )
+        material = Material(
+            self.tokenizer, run.haystack.language, built, stretch, whole, frame.num_before, self._blocks
+        )
+        view = (reader or run.reader).read(built, problem, material)
+        if view.instruction:  # it stands where an answer prefix would begin the answer
+            asked = f"{problem.question} {view.instruction}"
+            frame = self._frame(replace(problem, question=asked, answer_prefix=""))
+        is_whole = view.pieces is built.pieces
+        made = template.render(self.tokenizer, frame, view, problem, max_tokens, whole if is_whole else None)
+        if is_whole and len(made.ids) != num_prompt_tokens:
+            raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
+        if not is_whole and len(made.ids) + max_tokens > (most := self.num_read(trial)):
+            raise NiahError(
+                f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
+                f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
+            )
+        begun = run.model.answer_prefix and not view.instruction
+        forced = forced_answer.forced(self.tokenizer, problem, begun=begun, max_tokens=max_tokens)
+        return Built(problem, stretch, built, view, replace(made, forced=forced, repeat=trial.repeat))
+
+    def num_read(self, trial: Trial) -> int:
+        """The most tokens of this trial that the model reads and writes."""
+        reader, answer_tokens = self.run.reader, self.run.task.answer_tokens
+        if reader.reads_all:
+            return trial.length
+        problem, _, frame = self._of(trial)
+        overhead = splice(self.tokenizer, frame.around(("",))).num_tokens
+        needles = sum(len(self.tokenizer.encode(" " + needle).ids) for needle in problem.needles)
+        shown = reader.max_tokens(max(1, trial.length - answer_tokens - overhead), needles)
+        return min(trial.length, overhead + shown + answer_tokens + _SEAMS)
+
+    def max_read(self, trials: Sequence[Trial]) -> int:
+        """The same over many trials: what the engine has to be opened for."""
+        ways = {(trial.repeat, trial.length): trial for trial in trials}
+        return max(map(self.num_read, ways.values()))
+
+    def check(self, without: Container[int] = ()) -> None:
+        """Builds a trial of every length but those: what is wrong with texts and sizes shows before an engine starts."""
+        for trial in {trial.length: trial for trial in self.trials if trial.length not in without}.values():
+            if (num := self.num_read(trial)) > self.run.model.limit:
+                raise NiahError(
+                    f"reader.{'budget' if getattr(self.run.reader, 'budget', 0) else 'top_k'}: with question and answer up to "
+                    f"{num:,} tokens; expected at most {self.run.model.limit:,}, the limit of {self.run.model.name}; take less"
+                )
+            self.build(trial)
+
+    def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
+        return self.of_length(trial.repeat, trial.length) if self._fills else self.of_repeat(trial.repeat)
+
+    def _frame(self, problem: Problem) -> template.Frame:
+        model, tokenizer = self.run.model, self.tokenizer
+        chat = model.chat if model.chat is not None else tokenizer.chat_template is not None
+        return template.frame(
+            tokenizer, self.run.task.template, problem, chat=chat, answer_prefix=model.answer_prefix,
+            system=model.system, template_arguments=model.template_arguments, where="model.chat",
+        )
+
+    def _check_budget(self, problem: Problem) -> None:
+        """All targets must fit the answer (or, where one is enough, the first)."""
+        wanted = problem.targets if self.run.task.all_targets else problem.targets[:1]
+        needed = sum(len(self.tokenizer.encode(" " + target).ids) for target in wanted)
+        if needed > self.run.task.answer_tokens:
+            raise NiahError(
+                f"task.max_tokens: too few for the answer; got {self.run.task.answer_tokens}; expected at "
+                f"least {needed} for {', '.join(wanted)[:80]!r}; raise it"
+            )

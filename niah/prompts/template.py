@@ -1,0 +1,180 @@
+"""Chat template around a view of the context, in ids; nothing is decoded and tokenised again."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from niah.errors import NiahError
+from niah.records import Message, Problem, Prompt, View
+from niah.tokens.splice import Control, Piece, Spliced, SpliceError, is_canonical, splice
+from niah.tokens.tokenizer import Tokenizer
+
+_CONTENT = "NIAHxCONTENTx7f3a"
+VERIFIED_UP_TO = 65_536
+"""Prompts up to this many tokens are tokenised again as a whole before they are sent."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands before and after the context: control tokens and text, in reading order.
+
+    ``message`` holds the user's own words among them, without the context; None where this is no chat message.
+    """
+
+    before: tuple[Piece, ...]
+    after: tuple[Piece, ...]
+    message: Message | None = None
+
+    def around(self, pieces: Iterable[Piece]) -> list[Piece]:
+        return [*self.before, *pieces, *self.after]
+
+    @property
+    def num_before(self) -> int:
+        """Place of the first context piece in what ``around`` returns."""
+        return len(self.before)
+
+
+def frame(
+    tokenizer: Tokenizer, template: str, problem: Problem, *, chat: bool, answer_prefix: bool,
+    system: str | None, template_arguments: dict, where: str,
+) -> Frame:
+    """The frame of one problem.
+
+    ``template`` is the task's text with {context}, {question} and perhaps {instruction}. With ``chat`` it becomes a user
+    message in the model's own chat template, else plain text after the tokenizer's first ids. With
+    ``answer_prefix`` the model is given the beginning of its answer. Raises NiahError when the
+    assembled ids differ from what the model's tokenizer makes of the same text.
+    """
+    opening, closing = around(template, problem)
+    if chat:
+        rendered = render_chat(tokenizer, opening + _CONTENT + closing, system, template_arguments, where)
+        if answer_prefix:
+            rendered += problem.answer_prefix
+    else:
+        closing += f"\n{problem.answer_prefix}" if answer_prefix else "\n"
+        rendered = opening + _CONTENT + closing
+    if rendered.count(_CONTENT) != 1:
+        raise NiahError(f"{where}: the chat template does not show the user's message once; use model.chat=false")
+    head, tail = rendered.split(_CONTENT)
+    if not (head.endswith(opening) and tail.startswith(closing)):
+        raise NiahError(f"{where}: the chat template changes the user's message; use model.chat=false")
+    # The user's own words stand next to the context: control tokens in them stay plain text.
+    head = head[: len(head) - len(opening)] if chat else ""
+    tail = tail[len(closing) :] if chat else ""
+    first = () if chat else tuple(Control(i) for i in tokenizer.first_ids)
+    result = Frame(
+        before=(*first, *split_controls(tokenizer, head), opening),
+        after=(closing, *split_controls(tokenizer, tail)),
+        message=Message(opening, (), closing, system, template_arguments) if chat and not (answer_prefix and problem.answer_prefix) else None,
+    )
+    _check_frame(tokenizer, result, first, head + opening, closing + tail, where)
+    return result
+
+
+def around(template: str, problem: Problem) -> tuple[str, str]:
+    """The task's text before and after the context."""
+    opening, closing = template.strip().split("{context}")
+    for mark, text in (("{instruction}", problem.instruction), ("{question}", problem.question)):
+        opening, closing = opening.replace(mark, text), closing.replace(mark, text)
+    return problem.preamble + opening, closing
+
+
+def render_chat(
+    tokenizer: Tokenizer, content: str, system: str | None, arguments: dict, where: str
+) -> str:
+    """The conversation as text, as Hugging Face's apply_chat_template renders it.
+
+    Dates are pinned (``strftime_now`` gives 1 January 2025), so a prompt is the same on every day.
+    """
+    from datetime import datetime
+
+    import jinja2.ext
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    if not tokenizer.chat_template:
+        raise NiahError(f"{where}: this model has no chat template; use model.chat=false")
+
+    def raise_exception(message: str):
+        raise jinja2.exceptions.TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+    )
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime(2025, 1, 1).strftime(form)
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": content})
+    try:
+        return environment.from_string(tokenizer.chat_template).render(
+            messages=messages, add_generation_prompt=True, **tokenizer.template_variables, **arguments
+        )
+    except jinja2.exceptions.TemplateError as error:
+        raise NiahError(f"{where}: the chat template refused the conversation: {error}") from error
+
+
+def split_controls(tokenizer: Tokenizer, text: str) -> list[Piece]:
+    """A rendered template as text and control tokens."""
+    names = sorted(tokenizer.controls, key=len, reverse=True)
+    if not names:
+        return [text] if text else []
+    parts = re.split("(" + "|".join(map(re.escape, names)) + ")", text)
+    return [
+        Control(tokenizer.controls[part]) if number % 2 else part
+        for number, part in enumerate(parts)
+        if part
+    ]
+
+
+def render(
+    tokenizer: Tokenizer, frame: Frame, view: View, problem: Problem, max_tokens: int,
+    whole: Spliced | None = None,
+) -> Prompt:
+    """The prompt for a view; ``whole`` is it assembled, where that was done before.
+
+    Raises NiahError when its ids are not canonical.
+    """
+    whole = whole or _spliced(tokenizer, frame, view)
+    spans = tuple(whole.spans[frame.num_before + place] for place in view.needles if place is not None)
+    if len(whole.ids) <= VERIFIED_UP_TO and not is_canonical(tokenizer, whole.ids):
+        raise NiahError(
+            "model.tokenizer: the assembled prompt is not what the tokenizer makes of its own text; "
+            "it rewrites text on decoding, so exact prompts cannot be built with it"
+        )
+    return Prompt(
+        whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, view.kept.count(False),
+        message=frame.message and replace(frame.message, pieces=view.pieces),
+    )
+
+
+def _spliced(tokenizer: Tokenizer, frame: Frame, view: View) -> Spliced:
+    """The view in its frame; as text where a cut has no canonical seam."""
+    try:
+        return splice(tokenizer, frame.around(view.pieces))
+    except SpliceError:
+        texts = [piece if isinstance(piece, str) else tokenizer.decode(piece) for piece in view.pieces]
+        return splice(tokenizer, frame.around(texts))
+
+
+def digest(ids: np.ndarray) -> str:
+    """sha256 of the ids as little-endian int32: the identity of a prompt."""
+    return hashlib.sha256(memoryview(np.ascontiguousarray(ids, dtype="<i4"))).hexdigest()
+
+
+def _check_frame(
+    tokenizer: Tokenizer, frame: Frame, first: Sequence[Control], before: str, after: str, where: str
+) -> None:
+    sample = "The lamp was lit at seven. Nobody came."
+    ours = splice(tokenizer, frame.around([sample])).ids.tolist()
+    theirs = [control.id for control in first] + list(tokenizer.reference(before + sample + after))
+    if ours != theirs:
+        place = next(
+            (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+            min(len(ours), len(theirs)),
+        )
+        raise NiahError(
+            f"{where}: prompt ids differ from the tokenizer's own at {place}; got {ours[place : place + 4]}; "
+            f"expected {theirs[place : place + 4]}; this chat template needs tokens that span its marks"
+        )

@@ -1,0 +1,1 @@
+"""A run: its loop, its folder, and what makes two commands the same run."""

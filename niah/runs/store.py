@@ -1,0 +1,185 @@
+"""A run's folder: run.json, and rows.jsonl with one finished trial a line, on disk before the next."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from niah.disk import Lines
+from niah.errors import NiahError
+from niah.records import RETRIED, Row
+from niah.runs import columns
+
+SCHEMA = 2
+READABLE = (1, 2)
+"""Rows of schema 1 lack variant, graded signal and ``served``; they are read as empty."""
+_RETRIED = {outcome.value for outcome in RETRIED}
+
+
+class RunFolder:
+    """``outputs/<name>``. Use as a context manager to write: it locks out a second process."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows_path = path / "rows.jsonl"
+        self.run_path = path / "run.json"
+        self._controls = Lines(path / "controls.jsonl")
+        self._lock = FileLock(str(path / ".lock"))
+        self._file: int | None = None
+
+    def __enter__(self) -> "RunFolder":
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise NiahError(
+                f"{self.path}: another process is running in this folder; wait for it or take another name="
+            ) from error
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._lock.release()
+
+    def append(self, row: Row) -> None:
+        """Writes one row through to the disk. Raises NiahError when the disk takes no more."""
+        line = json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            if self._file is None:
+                self._file = os.open(self.rows_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            data = line.encode()
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fsync(self._file)
+        except OSError as error:
+            raise NiahError(
+                f"{self.rows_path}: a row could not be written ({error.strerror}); the rows before it are safe; "
+                "free some space, then the same command continues"
+            ) from error
+
+    def rows(self) -> list[Row]:
+        """All whole rows. A line torn by a crash is left out. Raises NiahError on foreign lines."""
+        return [self._row(number, line) for number, line in enumerate(self._whole_lines(), 1)]
+
+    def columns(self) -> columns.Columns:
+        """The same rows as arrays, read some times faster."""
+        lines = self._whole_lines()
+        try:
+            return columns.of_dicts(map(json.loads, lines))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return columns.of_rows(self.rows())  # names the line that is no row
+
+    def append_control(self, content: dict[str, Any]) -> None:
+        """Adds a line to controls.jsonl, on disk before this returns."""
+        self._controls.append(content)
+
+    def controls(self) -> list[dict[str, Any]]:
+        """All whole lines of controls.jsonl."""
+        return self._controls.read()
+
+    def drop_retried(self, is_stale: Callable[[Row], bool] = lambda row: False) -> list[Row]:
+        """Before a run continues: cuts a torn last line, moves failed trials and stale ones to failures.jsonl.
+
+        Returns the rows that stay.
+        """
+        if not self.rows_path.exists():
+            return []
+        rows = self.rows()
+        stay, failed = [], []
+        for row in rows:
+            (failed if row.outcome in _RETRIED or is_stale(row) else stay).append(row)
+        try:
+            if failed:
+                with (self.path / "failures.jsonl").open("a", encoding="utf-8") as file:
+                    file.writelines(_lines(failed))
+            if failed or self.is_torn():
+                draft = self.path / ".rows.jsonl.draft"
+                with draft.open("w", encoding="utf-8") as file:
+                    file.writelines(_lines(stay))
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(self.rows_path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return stay
+
+    def read_run(self) -> dict[str, Any] | None:
+        """run.json, or None where this folder holds no run yet."""
+        if not self.run_path.is_file():
+            return None
+        try:
+            content = json.loads(self.run_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise NiahError(f"{self.run_path}: unreadable ({error}); expected what niah wrote") from error
+        if content.get("schema") not in READABLE:
+            raise NiahError(
+                f"{self.run_path}: schema {content.get('schema')}; expected {' or '.join(map(str, READABLE))}; "
+                "read it with the niah that wrote it (its version is in run.json)"
+            )
+        return content
+
+    def write_run(self, content: dict[str, Any]) -> None:
+        """Replaces run.json in one step."""
+        draft = self.path / ".run.json.draft"
+        try:
+            draft.write_text(
+                json.dumps({"schema": SCHEMA, **content}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            draft.replace(self.run_path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _whole_lines(self) -> list[bytes]:
+        if not self.rows_path.is_file():
+            return []
+        return [line for line in self.rows_path.read_bytes().split(b"\n")[:-1] if line.strip()]
+
+    def is_torn(self) -> bool:
+        """A crash cut the last line of rows.jsonl; it is left out wherever rows are read."""
+        if not self.rows_path.is_file() or not self.rows_path.stat().st_size:
+            return False
+        with self.rows_path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+
+    def _row(self, number: int, line: bytes) -> Row:
+        try:
+            return Row(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise NiahError(
+                f"{self.rows_path}:{number}: not a row of this version ({error}); expected what niah wrote; "
+                "mend or delete that line"
+            ) from error
+
+    def _unwritable(self, error: OSError) -> NiahError:
+        return NiahError(
+            f"{self.path}: cannot be written ({error.strerror}); expected a writable folder with free space; "
+            "set outputs=..."
+        )
+
+
+def _lines(rows: Iterable[Row]) -> Iterable[str]:
+    return (json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in rows)
+
+
+def open_for_reading(path: str) -> tuple[RunFolder, dict[str, Any], list[Row]]:
+    """Folder, run.json and rows of a stored run. Raises NiahError where there is none."""
+    folder, content = opened(path)
+    return folder, content, folder.rows()
+
+
+def opened(path: str) -> tuple[RunFolder, dict[str, Any]]:
+    """Folder and run.json of a stored run, its rows not read yet. Raises NiahError where there is none."""
+    folder = RunFolder(Path(path))
+    content = folder.read_run()
+    if content is None:
+        raise NiahError(f"{path}: no run here; expected a folder with run.json, as outputs/NAME")
+    return folder, content
