@@ -15,13 +15,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-
-import servers
 
 from niah.runs import store
 from niah.stats.cells import by_length, overall
 from niah.units import format_length
+from tests.helpers import servers
 
 GRID = ("task=multikey", "ctx.lengths=[1k,2k,4k]", "ctx.depths=[0,25,50,75,100]", "outputs=outputs/servers")
 ARMS = {

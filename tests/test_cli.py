@@ -7,18 +7,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from conftest import command, environment_with, is_one_line
 
 from niah import __version__, cli, languages
-
-FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,4k]", "ctx.depths=[0,25,50,75,100]")
-
-
-def rows(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+from tests.helpers.command import FAKE, command, comparable, environment_with, is_one_line, rows
 
 
 def test_help_is_instant_and_lists_choices(niah):
@@ -120,10 +113,6 @@ def test_a_thread_may_call_main(capsys):
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(cli.main, ["--version"]).result() == 0
     assert capsys.readouterr().out.strip() == __version__
-
-
-def comparable(found: list[dict]) -> list[dict]:
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in found]
 
 
 def test_two_processes_on_one_folder(niah, tmp_path):

@@ -1,11 +1,11 @@
-from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from niah import choices, config
 from niah.commands.hydra import adapted
 from niah.errors import NiahError
+from tests.helpers.command import REPOSITORY
+from tests.helpers.configs import built
 
 CONF = choices.conf_folder()
 CHOICES = [
@@ -14,11 +14,6 @@ CHOICES = [
     for file in sorted(folder.glob("*.yaml")) if file.stem != "custom" and folder.name != "experiment"
 ]
 EXPERIMENTS = sorted(str(file.relative_to(CONF / "experiment").with_suffix("")) for file in (CONF / "experiment").rglob("*.yaml"))
-
-
-def built(*overrides: str) -> config.Run:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return config.build(compose("config", overrides=adapted(overrides)))
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -98,5 +93,5 @@ def test_place_and_looks_are_not_content():
 
 
 def test_conf_travels_in_the_wheel():
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    text = (REPOSITORY / "pyproject.toml").read_text()
     assert 'conf = "niah/conf"' in text

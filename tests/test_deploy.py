@@ -12,9 +12,9 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import REPOSITORY
 
 from niah import __version__
+from tests.helpers.command import REPOSITORY
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, environment_with
+
+from tests.helpers.command import REPOSITORY, environment_with
 
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))

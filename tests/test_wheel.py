@@ -7,7 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+
+from tests.helpers.command import REPOSITORY
 
 pytestmark = pytest.mark.slow
 

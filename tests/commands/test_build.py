@@ -1,0 +1,94 @@
+"""``build``: the exact contexts as files, equal to what a run would send."""
+
+import json
+
+import numpy as np
+import pytest
+
+from niah.commands import build
+from niah.errors import NiahError
+from niah.prompts import template
+from niah.prompts.recipe import Recipe
+from tests.helpers.configs import built as configured
+from tests.helpers.tokenizers import load_tokenizer
+
+SETTINGS = ("model=smollm2_135m", "haystack=essays", "ctx.lengths=[1k,2k]", "ctx.depths=[0,50]")
+
+
+def written(folder, *words, formats=("ids", "text", "jsonl")):
+    recipe = Recipe(configured(*SETTINGS, *words))
+    return recipe, list(build.write(recipe, str(folder), formats))
+
+
+def test_files_hold_what_a_run_would_send(tmp_path):
+    recipe, lines = written(tmp_path / "out", "task=multikey")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    tokenizer = load_tokenizer("smollm2")
+    rows = [json.loads(line) for line in (tmp_path / "out" / "prompts.jsonl").read_text().splitlines()]
+    assert len(manifest["contexts"]) == len(rows) == 4 and "4 contexts" in lines[-1]
+    for entry, trial, row in zip(manifest["contexts"], recipe.trials, rows, strict=True):
+        ids = np.load(tmp_path / "out" / entry["ids"])
+        assert ids.dtype == np.int32 and len(ids) == entry["length"] - entry["max_tokens"] == entry["num_prompt_tokens"]
+        assert template.digest(ids) == entry["sha256"] == recipe.build(trial).prompt.sha256
+        text = (tmp_path / "out" / entry["text"]).read_text()
+        assert text == tokenizer.decode(ids) == row["prompt"]
+        for needle, (start, stop) in zip(entry["needles"], entry["needle_spans"], strict=True):
+            assert needle in tokenizer.decode(ids[start:stop])
+        (message,) = row["messages"]
+        assert message["role"] == "user" and message["content"] in text and entry["question"] in message["content"]
+    assert manifest["sources"]["haystack_sha256"] and manifest["sources"]["tokenizer_sha256"]
+
+
+def test_no_engine_and_no_weights_are_needed(niah, tmp_path):
+    done = niah("build", "model=scout", "haystack=noise", "ctx.lengths=[8k]", "ctx.depths=[50]", "out=made")
+    assert done.returncode == 0, done.stderr
+    assert "1 contexts, 8,192 tokens" in done.stdout
+    assert len(np.load(tmp_path / "made" / "00000.npy")) == 8192 - 32
+    assert "torch" not in done.stderr
+
+
+def test_a_sweep_gives_each_config_a_folder(niah, tmp_path):
+    done = niah("build", "-m", "model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[50]", "task=single,absent", "out=made")
+    assert done.returncode == 0, done.stderr
+    assert sorted(f.name.rsplit("-", 1)[0] for f in (tmp_path / "made").iterdir()) == ["scout-absent-noise", "scout-single-noise"]
+
+
+def test_settings_that_change_no_prompt_change_no_contexts(tmp_path):
+    written(tmp_path / "out", formats=["ids"])
+    written(tmp_path / "out", "kv=fp8", "scorer=exact", formats=["ids"])  # the same contexts: written again
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "formats", "message"),
+    [
+        (None, ("seed=1",), ["ids"], "holds contexts of other settings; take another out="),
+        ("foreign", (), ["ids"], r"holds other files \(thesis.tex\); expected a new or empty folder"),
+        ("file", (), ["ids"], "cannot be written"),
+        ("fresh", (), ["pdf"], "build format: got 'pdf'; expected some of ids, text, jsonl"),
+    ],
+)
+def test_bad_places_are_refused(tmp_path, prepare, words, formats, message):
+    folder = tmp_path / "out"
+    if prepare is None:
+        written(folder, formats=["ids"])
+    elif prepare == "foreign":
+        folder.mkdir()
+        (folder / "thesis.tex").write_text("mine")
+    elif prepare == "file":
+        folder.write_text("a file")
+    with pytest.raises(NiahError, match=message) as caught:
+        written(folder, *words, formats=formats)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
+    """A grid of more tokens than any disk holds: 11 depths x 60000 repeats of 10M tokens are 27 TB."""
+    words = ("model=scout", "haystack=noise", "ctx.lengths=[10m]", "ctx.repeats=60000")
+    with pytest.raises(NiahError, match=r"not enough room; got .* GB free, expected 27,?\d*\.\d GB"):
+        list(build.write(Recipe(configured(*words)), str(tmp_path / "out")))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_where_to_is_asked_for(niah):
+    done = niah("build", "model=scout")
+    assert done.returncode == 1 and "build: where to? expected out=DIR" in done.stderr

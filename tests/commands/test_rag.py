@@ -1,0 +1,257 @@
+"""RAG or the long context: what ``rag`` counts, concludes and refuses."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from niah.commands.rag import prices
+from niah.commands.rag.gather import gather
+from niah.commands.rag.measure import measure
+from niah.commands.rag.rag import tell
+from niah.commands.rag.settings import RagSettings
+from niah.errors import NiahError
+from niah.records import Row
+from niah.report.rag_pareto import Point, front
+from niah.stats import cells, misses
+from niah.stats.compared import Answers, compared
+from niah.stats.costs import cost
+from niah.stats.crossing import crossings
+from tests.helpers.command import is_one_line
+from tests.helpers.runs import ROW, grid, rows, run
+
+LENGTHS = (1024, 4096, 8192)
+BM25 = {"name": "bm25", "chunk_tokens": 128, "budget": 512, "top_k": 8}
+
+
+def arm(path: Path, reader: dict | str, right, *, repeats=8, lengths=LENGTHS, salt="", change=lambda row: {}, **config) -> str:
+    """A finished run of one reader; ``change`` gives further fields of each row."""
+    reader = {"name": reader} if isinstance(reader, str) else reader
+    made = rows(grid(repeats, lengths, (25.0, 75.0)), right, reader=reader["name"])
+    made = [
+        dataclasses.replace(row, **{
+            "context_sha256": f"{salt}{row.length} {row.depth} {row.repeat}", "num_prompt_tokens": row.length - 32,
+            "targets": [str(row.repeat)], **change(row),
+        })
+        for row in made
+    ]
+    return run(path, made, reader=reader, **config)
+
+
+def unfit(row: Row) -> dict:
+    return {"outcome": "does-not-fit", "score": None, "num_prompt_tokens": 0, "targets": [], "context_sha256": ""}
+
+
+def told(*paths: str, words=()) -> tuple[str, dict]:
+    out = Path(paths[0]).parent / "out"
+    lines = tell(paths, [f"rag.out={out}", "rag.hardware=null", "report.formats=[svg]", *words])
+    return "\n".join(lines), json.loads((out / "rag.json").read_text())
+
+
+def test_misses_are_counted_as_by_hand():
+    def row(score, kept, retrieved, needed=None, **fields):
+        return dataclasses.replace(
+            ROW, score=score, outcome="correct" if score == 1 else "wrong", needles_kept=kept, needles_retrieved=retrieved, num_needed=needed, **fields
+        )
+
+    given = [
+        row(1, [True], ["whole"]),
+        row(1, [False], ["missed"]),  # right without
+        row(0, [True], ["whole"]),  # not read
+        row(0, [False], ["split"]),
+        row(0, [False, False], ["split", "missed"]),  # one missed: missed
+        row(0, [True, False], ["whole", "missed"], 1),  # a distractor may be missed: not read
+        row(0.5, [True, False], ["whole", "split"], 2),
+        row(0, [True], ["missed"], route="long"),  # read the whole context in the end: not read
+        row(0, [], [], 0),  # nothing planted
+        dataclasses.replace(ROW, length=2048, outcome="engine-error", score=None),
+    ]
+    at_1k, everything = misses.by_length(given)
+    assert (at_1k.length, everything.length) == (1024, 0) and dataclasses.replace(at_1k, length=0) == everything
+    assert dataclasses.astuple(everything) == (0, 9, 2, 4, 2, 1, 1)
+    assert everything.num_right + everything.reading + everything.retrieval == everything.num_answers
+
+
+def sides(full: list[float], other: list[float], repeats: int) -> tuple[Answers, Answers]:
+    """Accuracy by length, the same in each repeat of ten depths."""
+    made = []
+    for accuracies in (full, other):
+        cells_ = [(n, d, r, float(d < 10 * acc)) for n, acc in enumerate(accuracies) for r in range(repeats) for d in range(10)]
+        length, depth, repeat, score = map(np.array, zip(*cells_, strict=True))
+        made.append(Answers(1024 * 2**length, depth.astype(float), repeat, score, np.full(len(score), np.nan)))
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize(("full", "other", "better", "not_worse"), [
+    ([1, 1, 0.5, 0], [0.8, 0.8, 0.8, 0.8], 4096, 4096),
+    ([1, 0.5, 1, 0], [0.8, 0.8, 0.8, 0.8], 8192, 8192),  # better once is not from there on
+    ([1, 1, 1, 1], [0.5, 0.5, 0.5, 0.5], None, None),
+    ([0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], 1024, 1024),
+    ([1, 1, 1, 1], [1, 1, 1, 1], None, 1024),
+])
+@pytest.mark.parametrize("repeats", [4, 30])
+def test_crossing_length_where_it_is_known(full, other, better, not_worse, repeats):
+    pair = sides(full, other, repeats)
+    found = crossings(*pair, compared([(*pair, True)], 0.95)[0].lengths, 0.02, 0.95)
+    assert [(one.condition, one.length) for one in found] == [("better", better), ("not worse", not_worse)]
+    for one in found:
+        is_drawn = repeats == 30 and one.condition == "better"  # all repeats alike: every sample is the same
+        assert ("bootstrap of 30" in one.method) == is_drawn
+        place = [*one.lengths, None].index
+        assert place(one.low) <= place(one.length) <= place(one.high)
+        assert not is_drawn or one.low == one.length == one.high
+
+
+def test_crossing_interval_is_as_wide_as_repeats_differ():
+    full, other = sides([1, 1, 1, 0], [0.5, 0.5, 0.5, 0.5], 30)
+    score = np.where((full.length == 4096) & (full.repeat % 2 == 0), 0.0, full.score)  # even repeats lose at 4K
+    full = dataclasses.replace(full, score=score)
+    better = crossings(full, other, compared([(full, other, True)], 0.95)[0].lengths, 0.02, 0.95)[0]
+    assert (better.low, better.high) == (4096, 8192)
+
+
+def test_from_rows_to_sentences(tmp_path):
+    full = arm(tmp_path / "full", "full", lambda t: t.length < 4096 or t.repeat < 1, change=lambda row: unfit(row) if row.length == 8192 else {})
+    bm25 = arm(tmp_path / "bm25", BM25, lambda t: t.repeat > 0, change=lambda row: {
+        "num_prompt_tokens": 500, "needles_kept": [row.score == 1], "needles_retrieved": ["whole" if row.score == 1 else "split"],
+    })
+    none = arm(tmp_path / "none", "none", lambda t: t.repeat == 0)
+    text, content = told(full, bm25, none)
+    assert "does not fit" in next(line for line in text.splitlines() if line.startswith("full  "))
+    (task,) = content["tasks"]
+    by_name = {one["label"]: one for one in task["readers"]}
+    assert list(by_name) == ["full", "none", "bm25 512"] and by_name["full"]["does_not_fit"] == [8192]
+    assert by_name["full"]["cells"]["8192"]["n"] == 0 and by_name["full"]["cells"]["8192"]["mean"] is None  # never 0
+    assert by_name["bm25 512"]["misses"]["all"] | {"length": 0} == {
+        "length": 0, "num_answers": 48, "num_right": 42, "reading": 0, "split": 6, "missed": 0, "right_without": 0,
+    }
+    assert by_name["bm25 512"]["against_full"]["overall"]["num_pairs"] == 32 and task["shared_lengths"] == [1024, 4096]
+    assert [one["length"] for one in by_name["bm25 512"]["crossings"]] == [4096, 4096]
+    assert (task["num_questions"], task["num_known"], task["num_dropped"]) == (8, 1, 0)
+    assert "answerable without the context: 1 of 8 questions; rag.drop_known=true leaves them out" in text
+    (sentence,) = task["sentences"]
+    assert sentence == text.splitlines()[-1] and sentence.startswith(("for t: bm25 512 ", "for t: against the full context bm25 512 "))
+    for part in ("better from 4K on [", "it reads 12% of the tokens at 4K and 6.1% of the tokens at 8K", "6 of 48 answers are wrong: 6 not retrieved",
+                 "full does not fit from 8K on, bm25 512 has 0.88 ["):
+        assert part in sentence, part
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"rag.json", "curve.svg", "pareto.svg"}
+    svg = (tmp_path / "out" / "curve.svg").read_text()
+    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512", "ring: higher than full from here on, as far as was seen"))
+
+
+def test_known_questions_are_dropped_from_all_readers(tmp_path):
+    paths = [arm(tmp_path / name, reader, lambda t: True) for name, reader in (("full", "full"), ("bm25", BM25))]
+    none = arm(tmp_path / "none", "none", lambda t: t.repeat < 3, lengths=(1024,))  # asked at one length alone
+    text, content = told(*paths, none, words=["rag.drop_known=true"])
+    readers = {one["label"]: one for one in content["tasks"][0]["readers"]}
+    assert readers["full"]["cells"]["8192"]["n"] == readers["bm25 512"]["cells"]["8192"]["n"] == 10
+    assert readers["none"]["cells"]["shared"]["mean"] == 0 and "3 left out of everything" in text
+    everything = arm(tmp_path / "all", "none", lambda t: True)
+    with pytest.raises(NiahError, match=r"rag.drop_known: all 8 questions of t are answered right without the context"):
+        told(*paths, everything, words=["rag.drop_known=true"])
+
+
+def test_not_worse_at_any_length_is_said(tmp_path):
+    paths = [arm(tmp_path / name, reader, lambda t: True, repeats=40) for name, reader in (("full", "full"), ("bm25", BM25))]
+    text, _ = told(*paths, words=["rag.margin=0.1"])
+    assert "for t: bm25 512 is not worse than the full context by 10 points at any length (+0.0 [" in text
+    text, _ = told(*paths, words=["rag.margin=0.001"])
+    assert "bm25 512 is +0.0 [" in text and "a loss of 0.1 points cannot be ruled out" in text
+    text, _ = told(*(arm(tmp_path / f"{name}2", reader, lambda t: True, repeats=2) for name, reader in (("full", "full"), ("bm25", BM25))))
+    assert "2 repeats cannot say more" in text
+
+
+def test_a_loss_is_said(tmp_path):
+    full = arm(tmp_path / "full", "full", lambda t: True)
+    text, _ = told(full, arm(tmp_path / "bm25", BM25, lambda t: t.repeat < 1))
+    assert "for t: against the full context bm25 512 loses 87.5 points [" in text and "better nowhere up to 8K [none, none]" in text
+
+
+def test_tasks_and_budgets_stand_side_by_side(tmp_path):
+    folder = tmp_path / "sweep"
+    for task in ("single", "aggregate"):
+        config = {"task": {"name": task}}
+        for name, reader in (("full", "full"), ("b1", BM25), ("b4", {**BM25, "budget": 4096}), ("top", {**BM25, "budget": 0})):
+            arm(folder / f"{task}-{name}", reader, lambda t: True, change=lambda row, task=task: {"task": task}, **config)
+    arm(folder / "alone", "full", lambda t: True, task={"name": "qa"})
+    lines = tell([str(folder)], ["rag.hardware=null", "report.formats=[svg]"])
+    assert f"note: {folder}/alone: left out, no other reader of qa" in lines
+    content = json.loads((folder / "rag" / "rag.json").read_text())
+    assert [[one["label"] for one in task["readers"]] for task in content["tasks"]] == [["full", "bm25 top 8", "bm25 512", "bm25 4K"]] * 2
+    assert {f.name for f in (folder / "rag").iterdir()} == {"rag.json", *(f"{kind}-{t}.svg" for kind in ("curve", "pareto") for t in ("single", "aggregate"))}
+    assert sum(line.startswith("for single: ") for line in lines) == 3
+
+
+def test_runs_of_other_instances_are_refused(tmp_path):
+    full = arm(tmp_path / "full", "full", lambda t: True)
+    cases = {
+        "salt": ({"salt": "x"}, r"saw other contexts at 1K, depth 25%, repeat 0; expected the same"),
+        "lengths": ({"lengths": (2048,)}, r"no answered trial in common: .*full has 1K, 4K, 8K; .*lengths has 2K"),
+        "seed": ({"seed": 1}, r"differ in seed \(None and 1\); expected runs that differ in reader alone"),
+        "task": ({"task": {"name": "other"}}, r"2 runs \(reader bm25, full\) have nothing in common"),
+        "old": ({"change": lambda row: {"context_sha256": ""}}, r"rows without context_sha256, of an older niah"),
+        "failed": ({"change": lambda row: unfit(row)}, r"failed: no trial has an answer"),
+    }
+    for name, (changes, message) in cases.items():
+        with pytest.raises(NiahError, match=message):
+            gather([full, arm(tmp_path / name, BM25, lambda t: True, **changes)])
+    with pytest.raises(NiahError, match=r"only one reader \(full\); expected two or more, as python -m niah -m reader=full,bm25"):
+        gather([full])
+    with pytest.raises(NiahError, match="have the same reader and settings"):
+        gather([full, arm(tmp_path / "again", "full", lambda t: True)])
+    with pytest.raises(NiahError, match=r"no run here; expected a folder with run.json, or a folder of such folders"):
+        gather([str(tmp_path / "nothing")])
+
+
+@pytest.mark.parametrize(("word", "message"), [
+    ("rag.hardware=abacus", "rag.hardware: got 'abacus'; expected one of a100_40"), ("rag.margin=2", "rag.margin: got 2; expected a share"),
+    ("rag.cost=time", "rag.cost: got 'time'; expected one of tokens, seconds, dollars"), ("rag.foo=1", "rag.foo: unknown key"),
+    ("rag.confidence=1", "rag.confidence: got 1; expected 0.5"), ("margin=1", "expected rag.key=value or report.key=value"),
+])
+def test_bad_settings_are_one_line(tmp_path, word, message):
+    with pytest.raises(NiahError, match=message):
+        tell([str(tmp_path)], [word])
+
+
+def test_dollars_are_the_plans_seconds_times_the_price():
+    config = {"model": {"name": "s", "path": "x/y", "architecture": "llama4_scout", "max_length": 10485760}, "kv": {"dtype": "bfloat16"}}
+    price = prices.price(config, prices.machine("8xh100"), 2**20)
+    given = [
+        dataclasses.replace(ROW, length=65536, num_prompt_tokens=1000, route="rag", retrieval_seconds=0.5, first_token_seconds=1.0, index_seconds=2.0),
+        dataclasses.replace(ROW, length=65536, num_prompt_tokens=1000 + 65504, route="long", index_seconds=0.1),
+    ]
+    found = cost(given, 32, price)
+    assert found.dollars == pytest.approx((2 * price(1000) + price(65504)) / 2) and price(65504) > 65.5 * price(1000) > 0
+    assert found.tokens == (2000 + 65504) / 2 and found.share == pytest.approx((2000 + 65504) / 2 / 65504)
+    assert (found.first_token_seconds, found.index_once_seconds, found.index_seconds) == (1.5, 2.0, 1.05)
+    assert price(1000) == pytest.approx(prices.price(config, prices.machine("4xh100"), 2**20)(1000))  # half the GPUs, twice the time
+    with pytest.raises(NiahError, match=r"model.architecture: not given for s"):
+        prices.price({"model": {"name": "s", "path": "x/y", "max_length": 8192}}, prices.machine("h100"), 8192)
+
+
+def test_the_stairs_join_what_nothing_cheaper_beats():
+    def point(name, cost, mean):
+        return Point(name, name, cost, dataclasses.replace(cells.overall([ROW]), mean=mean))
+
+    given = [point("full", 8000, 0.9), point("bm25", 500, 0.9), point("dense", 510, 0.8), point("none", 50, 0.1), point("rerank", 900, 0.95)]
+    assert [one.label for one in front(given)] == ["none", "bm25", "rerank"]
+
+
+def test_the_whole_way_with_the_fake_engine(niah, tmp_path):
+    words = ("engine=fake", "engine.window=3000", "ctx.lengths=[1k,4k,16k]", "ctx.repeats=3", "outputs=o", "report.formats=[svg]")
+    done = niah("experiment=rag_vs_long", *words, "hydra.sweeper.params.task=single", "hydra.sweeper.params.reader='full,none,oracle,bm25,route'")
+    assert done.returncode == 0, done.stderr
+    done = niah("rag", "o", "report.formats=[svg]", "rag.cost=dollars")
+    assert done.returncode == 0, done.stderr
+    (task,) = json.loads((tmp_path / "o" / "rag" / "rag.json").read_text())["tasks"]
+    found = {one["label"]: one for one in task["readers"]}
+    assert list(found) == ["full", "oracle", "none", "bm25 512", "route 512"]
+    assert [found["full"]["cells"][length]["mean"] for length in ("1024", "4096")] == [1, 1] and found["full"]["does_not_fit"] == [16384]
+    assert found["oracle"]["cells"]["shared"]["mean"] == 1 and found["none"]["cells"]["shared"]["mean"] == 0
+    assert found["bm25 512"]["against_full"]["overall"]["num_pairs"] == 6 and found["bm25 512"]["cost"]["16384"]["share"] < 0.04
+    assert found["bm25 512"]["cost"]["4096"]["dollars"] < found["full"]["cost"]["4096"]["dollars"] / 5
+    refused = niah("rag", "o", "rag.hardware=abacus")
+    assert refused.returncode == 1 and is_one_line(refused)
+    assert measure(gather([str(tmp_path / "o")])[0][0], RagSettings(), None).num_repeats == 3

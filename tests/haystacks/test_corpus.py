@@ -1,0 +1,184 @@
+"""A source is tokenised once, as one text, and kept; what is missing or repeats is said."""
+
+import multiprocessing
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from niah import disk
+from niah.errors import NiahError
+from niah.haystacks import Source, corpus
+from niah.haystacks.essays import Essays
+from niah.haystacks.files import Files
+from niah.haystacks.noise import Noise
+from niah.tokens.splice import is_canonical
+from tests.helpers.tokenizers import load_tokenizer
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given(Source):
+    """Texts from a list, as a user's own source might be."""
+
+    name: str = "given"
+    licence: str = "none"
+    texts: list[str]
+
+    def documents(self, skip):
+        return iter(self.texts)
+
+
+def test_essays_are_tokenised_as_one_text(tokenizer):
+    loaded = corpus.load(Essays(), tokenizer)
+    assert 600_000 < loaded.num_tokens < 720_000 and loaded.unique_tokens == loaded.num_tokens
+    assert is_canonical(tokenizer, np.asarray(loaded.ids[:50_000])) and is_canonical(tokenizer, np.asarray(loaded.ids[-9_000:]))
+    assert loaded.text_path.read_text().startswith(tokenizer.decode(loaded.ids[:4000])[:9000])
+
+
+def test_parts_of_a_large_text_are_joined_as_one(tokenizer, own_cache):
+    text = "It rained 12345678 times,\tand “she” sang… 我们在海边。العاصفة قادمة. " * 9000
+    ids = np.concatenate(corpus.tokenise(corpus.chunks([text], "\n\n"), tokenizer))
+    assert len(text) > 1.5 * corpus.CHUNK
+    assert tokenizer.decode(ids) == text + "\n\n"
+    seam = len(tokenizer.encode(text[: corpus.CHUNK]).ids)
+    assert is_canonical(tokenizer, ids[seam - 3000 : seam + 3000]) or tokenizer.encode(text).ids.tolist() == ids[:-1].tolist()
+
+
+@pytest.mark.parametrize("text", ["a" * 700_000, " " * 400_000 + "end", "word\n" * 200_000, "字" * 500_000])
+def test_text_without_breaks_is_no_trouble(text, own_cache):
+    loaded = corpus.load(Given(texts=[text]), load_tokenizer("llama4"))
+    assert load_tokenizer("llama4").decode(loaded.ids).strip() == text.strip()
+
+
+def test_stretch_is_a_prefix_of_a_longer_one_and_goes_round(tokenizer, own_cache):
+    loaded = corpus.load(Given(texts=[f"Day {n} came and went. Nothing else happened." for n in range(90)]), tokenizer)
+    short, long = (loaded.stretch(n, np.random.default_rng(5), tokenizer) for n in (200, 3 * loaded.num_tokens))
+    assert np.array_equal(long.ids[:140], short.ids[:140])
+    assert len(long.ids) >= 3 * loaded.num_tokens
+    assert is_canonical(tokenizer, np.asarray(long.ids))
+    assert short.repeated_share == 0 and long.repeated_share == pytest.approx(2 / 3)
+    assert tokenizer.decode(long.ids).startswith("Day ")
+
+
+def test_endless_sources_grow_and_begin_at_the_same_place(own_cache):
+    from niah.haystacks.records import Records
+
+    tokenizer = load_tokenizer("llama4")
+    small, large = (corpus.load(Records(), tokenizer, n) for n in (1000, 2_000_000))
+    assert small.num_tokens < large.num_tokens >= 2_000_000 + corpus.REGION
+    one, other = (loaded.stretch(5000, np.random.default_rng(3), tokenizer) for loaded in (small, large))
+    assert one.start == other.start and np.array_equal(one.ids, other.ids)
+    assert corpus.load(Records(), tokenizer, 900).ids.filename == small.ids.filename  # and is made once
+
+
+def test_repeats_are_recorded_and_can_be_refused(own_cache):
+    tokenizer = load_tokenizer("smollm2")
+    loaded = corpus.load(Given(texts=["A short day. " * 20]), tokenizer)
+    assert loaded.repeated_share(2 * loaded.num_tokens) == 0.5
+    with pytest.raises(NiahError, match=r"haystack=given: \d+ tokens of unique text for a context of 4,000; .*haystack=mixed"):
+        corpus.load(Given(texts=["A short day. " * 20], repeat="forbid"), tokenizer, 4000)
+    noise = corpus.load(Noise(), tokenizer)
+    assert noise.unique_tokens < 40 and noise.repeated_share(4000) > 0.99
+
+
+def test_holding_ignores_case_and_block_edges(own_cache, monkeypatch):
+    monkeypatch.setattr(corpus, "_BLOCK", 64)
+    loaded = corpus.load(Given(texts=["The Grass is GREEN. 他说天黑了。 code 4827163 ends."]), load_tokenizer("smollm2"))
+    assert loaded.holding(["grass IS green", "umbrella", "4827163", "1234567", "天黑", "月亮"]) == {"grass IS green", "4827163", "天黑"}
+    assert loaded.holding([]) == set()
+
+
+@pytest.mark.parametrize(("by_line", "separator"), [(False, "\n\n"), (True, "\n")])
+def test_shuffled_is_the_same_sentences_in_another_order(by_line, separator, own_cache):
+    from niah.haystacks.order import sentences, shuffled
+
+    documents = [f"Day {n} was fine. “Why {n}?” she asked. 第{n}天。天黑了。\nLine {n} ends." for n in range(40)]
+    (mixed,) = shuffled(iter(documents), by_line=by_line)
+    split = str.splitlines if by_line else sentences
+    assert sorted(split(mixed)) == sorted(part for document in documents for part in split(document))
+    assert split(mixed) != [part for document in documents for part in split(document)]
+    coherent, other = (corpus.load(Given(texts=documents, order=order), load_tokenizer("smollm2")) for order in ("coherent", "shuffled"))
+    assert coherent.sha256 != other.sha256
+
+
+def test_separator_is_the_users(own_cache):
+    loaded = corpus.load(Given(texts=["One.", "Two."], separator="\n---\n"), load_tokenizer("smollm2"))
+    assert load_tokenizer("smollm2").decode(loaded.ids) == "One.\n---\nTwo.\n---\n" and loaded.num_documents == 2
+
+
+def test_what_was_left_out_is_kept_with_the_corpus(tmp_path, own_cache):
+    (tmp_path / "good.txt").write_text("A fine day. Nothing else.")
+    (tmp_path / "bad.txt").write_bytes(b"\x00\x01")
+    for _ in range(2):  # read, then from the cache
+        loaded = corpus.load(Files(path=str(tmp_path / "*.txt")), load_tokenizer("smollm2"))
+        assert len(loaded.skipped) == 1 and "bad.txt" in loaded.skipped[0]
+
+
+def test_a_changed_source_is_noticed(tmp_path, own_cache):
+    file = tmp_path / "text.txt"
+    shas = set()
+    for text in ("One day.", "Another day."):
+        file.write_text(text)
+        loaded = corpus.load(Files(path=str(file)), load_tokenizer("smollm2"))
+        shas.add(loaded.sha256)
+        assert load_tokenizer("smollm2").decode(loaded.ids).strip() == text
+    assert len(shas) == 2
+
+
+def test_half_made_cache_folder_is_never_used(tmp_path, own_cache):
+    def fails(folder):
+        (folder / "ids.npy").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        disk.folder("corpora", "key", fails)
+    made = disk.folder("corpora", "key", lambda folder: (folder / "ids.npy").write_text("whole"))
+    assert (made / "ids.npy").read_text() == "whole"
+    assert [p.name for p in made.parent.iterdir() if p.is_dir()] == ["key"]
+
+
+def _load(start) -> str:
+    start.wait()
+    return corpus.load(Given(texts=["The day was fine. " * 4000]), load_tokenizer("llama4")).ids.filename
+
+
+def test_two_processes_make_one_corpus(own_cache):
+    spawn = multiprocessing.get_context("fork")
+    with spawn.Manager() as manager:
+        start = manager.Event()
+        with spawn.Pool(2) as pool:
+            results = [pool.apply_async(_load, (start,)) for _ in range(2)]
+            start.set()
+            files = {result.get(timeout=60) for result in results}
+    assert len(files) == 1
+    assert len([p for p in (disk.root() / "corpora").iterdir() if p.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no text", "no meta"])
+def test_damaged_cache_says_what_to_do(damage, own_cache):
+    source, tokenizer = Given(texts=["The day was fine. " * 400]), load_tokenizer("smollm2")
+    folder = corpus.load(source, tokenizer).text_path.parent
+    if damage == "truncated":
+        data = (folder / "ids.npy").read_bytes()
+        (folder / "ids.npy").write_bytes(data[: len(data) // 2])
+    else:
+        (folder / ("text.txt" if damage == "no text" else "meta.json")).unlink()
+    with pytest.raises(NiahError, match=r"cache folder .*: damaged .*; delete it and run again") as caught:
+        corpus.load(source, tokenizer)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_source_is_refused(own_cache):
+    with pytest.raises(NiahError, match="haystack=given: holds no text"):
+        corpus.load(Given(texts=["", "  \n"]), load_tokenizer("smollm2"))
+
+
+@pytest.mark.parametrize("settings", [{"order": "random"}, {"repeat": "never"}])
+def test_unknown_order_is_refused(settings):
+    with pytest.raises(NiahError, match=r"haystack\.(order|repeat): got"):
+        Given(texts=["A."], **settings)

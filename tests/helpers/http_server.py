@@ -1,0 +1,198 @@
+"""A small OpenAI-compatible server over real sockets that answers from its prompt and misbehaves when told to."""
+
+import json
+import re
+import ssl
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.helpers.tokenizers import load_tokenizer
+
+_NUMBER = re.compile(r"\b\d{7}\b")
+_ABSOLUTE = re.compile("^http://[^/]+")
+_TEMPLATE = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+
+
+@dataclass
+class Server:
+    """``faults`` maps the number of a prompt (the short ones of the greeting do not count) to what goes wrong with it:
+
+    429, 429-long, 429-date, 500, hang, half, closed, garbage, count; refused, echo and echoed-event repeat the key where a message
+    is cut. -1 is every prompt of the greeting. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what its count of a chat has
+    too many, ``text_tokens`` that of a text, None where it takes none. ``tokenizer`` counts both. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
+    """
+
+    faults: dict[int, str] = field(default_factory=dict)
+    takes_ids: bool = True
+    extra_tokens: int = 0
+    text_tokens: int | None = None
+    tokenizer: str = "smollm2"
+    cached_tokens: int = 0
+    tells_usage: bool = True
+    key: str = ""
+    card: dict = field(default_factory=lambda: {"id": "smol", "owned_by": "vllm", "max_model_len": 8192})
+    pages: dict[str, str] = field(default_factory=lambda: {"/version": '{"version": "9.9"}'})
+    seconds: float = 0.0
+    die_after: int | None = None
+    port: int = 0
+    certificate: str = ""
+    bodies: list[dict] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+
+    def __enter__(self) -> "Server":
+        self._lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"server_of_test": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._http.daemon_threads = True
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.port = self._http.server_address[1]
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("engine=openai", f"engine.base_url=http://127.0.0.1:{self.port}/v1")
+
+    def took(self, body: dict) -> int:
+        """The number of a prompt; -1 for the short ones of the greeting."""
+        with self._lock:
+            if body["max_tokens"] == 1:
+                return -1
+            self.bodies.append(body)
+            self.times.append(time.monotonic())
+            return len(self.bodies) - 1
+
+    def count_running(self, change: int) -> None:
+        with self._lock:
+            self.running += change
+            self.most_running = max(self.most_running, self.running)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_of_test: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        own = self.server_of_test
+        if self._is_denied():
+            return
+        self.path = _ABSOLUTE.sub("", self.path)  # a proxy is given the whole address
+        if self.path == "/v1/models":
+            self._send(200, json.dumps({"object": "list", "data": [own.card]}))
+        elif self.path in own.pages:
+            self._send(200, own.pages[self.path])
+        else:
+            self._send(404, "{}")
+
+    def do_POST(self) -> None:
+        own = self.server_of_test
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self._is_denied():
+            return
+        self.path = _ABSOLUTE.sub("", self.path)
+        is_chat = self.path == "/v1/chat/completions"
+        takes = is_chat or (own.takes_ids if isinstance(body["prompt"], list) else own.text_tokens is not None)
+        if not takes:
+            self._send(400, '{"error": {"message": "prompt must be a list of token ids"}}' if own.takes_ids else '{"error": "no such way"}')
+            return
+        number = own.took(body)
+        fault = own.faults.get(number, "")
+        if own.die_after is not None and number >= own.die_after:
+            fault = "closed"
+            threading.Thread(target=own._http.shutdown).start()
+            own._http.socket.close()
+        own.count_running(1)
+        try:
+            self._answer(body, is_chat, fault)
+        finally:
+            own.count_running(-1)
+
+    def _answer(self, body: dict, is_chat: bool, fault: str) -> None:
+        own = self.server_of_test
+        tokenizer = load_tokenizer(own.tokenizer)
+        if fault.startswith("429"):
+            later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
+            asked = {"429": "1", "429-long": "3600", "429-date": later}[fault]
+            self._send(429, '{"error": {"message": "slow down"}}', {"Retry-After": asked})
+            return
+        if fault == "500":
+            self._send(500, "it fell over")
+            return
+        if fault == "refused":
+            self._send(400, json.dumps({"error": {"message": "x" * 290 + own.key}}))
+            return
+        if fault == "echo":
+            self._send(200, "x" * 70 + own.key)
+            return
+        if fault == "closed":
+            self.close_connection = True
+            return
+        time.sleep(30 if fault == "hang" else own.seconds)
+        if is_chat:
+            text = body["messages"][-1]["content"]
+            num_prompt = len(tokenizer.reference(_TEMPLATE.format(text))) + own.extra_tokens
+        elif isinstance(body["prompt"], str):
+            text, num_prompt = body["prompt"], len(tokenizer.reference(body["prompt"])) + own.text_tokens
+        else:
+            text, num_prompt = tokenizer.decode(body["prompt"]), len(body["prompt"])
+        found = _NUMBER.findall(text)
+        answer = found[-1] if found else "none"
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        for place, piece in enumerate((answer[:3], answer[3:])):
+            if fault == "half" and place:
+                return
+            self._event({"choices": [self._choice(piece, is_chat, None)]})
+        if fault == "garbage":
+            self.wfile.write(b"data: {oops\n\n")
+            return
+        if fault == "echoed-event":
+            self.wfile.write(f"data: {'x' * 70}{own.key}\n\n".encode())
+            return
+        self._event({"choices": [self._choice("", is_chat, "stop")]})
+        if own.tells_usage:
+            counted = num_prompt - 7 if fault == "count" else num_prompt
+            self._event({"choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": own.cached_tokens}}})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    @staticmethod
+    def _choice(text: str, is_chat: bool, reason: str | None) -> dict:
+        return {"index": 0, "finish_reason": reason, **({"delta": {"content": text}} if is_chat else {"text": text})}
+
+    def _event(self, content: dict) -> None:
+        self.wfile.write(f"data: {json.dumps(content)}\n\n".encode())
+        self.wfile.flush()
+
+    def _is_denied(self) -> bool:
+        own, given = self.server_of_test, self.headers.get("authorization", "")
+        if not own.key or given == f"Bearer {own.key}":
+            return False
+        self._send(401, json.dumps({"error": {"message": f"Incorrect API key provided: {given.removeprefix('Bearer ')}"}}))
+        return True
+
+    def _send(self, status: int, text: str, headers: dict | None = None) -> None:
+        data = text.encode()
+        self.send_response(status)
+        for name, value in {"content-type": "application/json", "content-length": str(len(data)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)

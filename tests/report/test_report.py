@@ -1,0 +1,162 @@
+"""The figure says what the rows say."""
+
+import dataclasses
+import re
+
+import pytest
+
+from niah.commands.report import report
+from niah.errors import NiahError
+from niah.report import curves, heatmap, style, table
+from niah.report.settings import ReportSettings
+from tests.helpers.runs import grid, made, run
+from tests.helpers.runs import rows as generated
+
+
+def run_json(lengths, depths):
+    return {
+        "config": {
+            "model": {"label": "Test Model", "path": "x/y"}, "ctx": {"lengths": lengths, "depths": depths},
+            "task": {"name": "single", "answer": "uuid"}, "haystack": {"name": "essays"}, "reader": {"name": "full"},
+            "kv": {"dtype": "fp8_e4m3"}, "engine": {"name": "vllm"}, "scorer": {"name": "contains"},
+        },
+        "plan": {"num_trials": 4}, "sources": {"haystack_sha256": "0" * 64}, "engine": {"vllm": "vllm 0.32.0"},
+        "environment": {"gpus": [{"name": "NVIDIA H100"}] * 2, "cpu": "", "num_cores": 1},
+    }
+
+
+ROWS = [
+    made(0, 8192, 0.0, "correct", 1.0), made(1, 8192, 0.0, "wrong", 0.0), made(2, 8192, 50.0, "correct", 1.0),
+    made(3, 131072, 0.0, "out-of-memory", None),
+]
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    heatmap.draw(run_json([8192, 131072], [0.0, 50.0]), ROWS, tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
+    return tmp_path
+
+
+def test_titles_labels_and_numbers(drawn):
+    svg = (drawn / "heatmap.svg").read_text()
+    shown = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    for text in ("Test Model", "8K", "128K", "0%", "50%", "0.50", "n=2", "1.00", "n=1", "out of memory", "accuracy"):
+        assert text in shown, (text, shown)
+    details = " ".join(shown)
+    for text in ("task single (uuid)", "haystack essays", "KV cache fp8_e4m3", "vllm 0.32.0 on 2 x NVIDIA H100", "3 of 4 trials"):
+        assert text in details
+
+
+def test_cells_without_an_answer_are_hatched_not_coloured(drawn):
+    svg = (drawn / "heatmap.svg").read_text()
+    assert svg.count("url(#h") == 3  # two cells and the legend
+
+
+def test_all_formats_are_written(drawn):
+    assert {f.name for f in drawn.iterdir()} == {"heatmap.svg", "heatmap.png", "heatmap.pdf"}
+
+
+def test_colours_are_readable_and_fixed():
+    from matplotlib import colormaps
+
+    colours = colormaps[style.COLOURS]
+    luminances = [style.luminance(colours(i / 20)) for i in range(21)]
+    assert luminances == sorted(luminances)  # a scale that prints in grey
+
+
+def test_table_has_interval_and_reasons():
+    text = table.accuracy_by_length(run_json([8192], [0.0]), ROWS)
+    assert re.search(r"8K\s+0\.67\s+0\.21 to 0\.94\s+3\s+2 correct, 1 wrong", text)
+    assert re.search(r"128K\s+-\s+-\s+0\s+1 out-of-memory", text)
+
+
+def test_unwritable_place_is_one_line(tmp_path):
+    with pytest.raises(NiahError, match=r"heatmap\.png: cannot be written"):
+        heatmap.draw(run_json([8192], [0.0]), ROWS[:1], tmp_path / "gone", ReportSettings())
+
+
+def test_false_alarms_are_their_own_figure(tmp_path):
+    run = run_json([8192], [0.0, 50.0])
+    run["plan"]["has_depth"] = False
+    run["config"] |= {"scorer": {"name": "claims_absence"}, "task": {"name": "absent"}}
+    rows = [made(number, 8192, 0.0, outcome, value) for number, (outcome, value) in enumerate(
+        [("correct", 1.0), ("wrong", 0.0), ("wrong", 0.0), ("refused", 0.0)]
+    )]
+    assert "false alarms (a value named that is not there): 0.50 of 4, 0.15 to 0.85" in table.accuracy_by_length(run, rows)
+    heatmap.draw(run, rows, tmp_path, ReportSettings(formats=["svg"]))
+    shown = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "heatmap.svg").read_text())
+    assert "50%" not in shown and "0.25" in shown and any("right is to say that nothing is there" in text for text in shown)
+
+
+def test_shuffled_and_foreign_haystacks_are_named(tmp_path):
+    run = run_json([8192], [0.0])
+    run["config"]["haystack"] = {"name": "generated", "language": "zh-Hans", "order": "shuffled"}
+    heatmap.draw(run, ROWS[:1], tmp_path, ReportSettings(formats=["svg"]))
+    assert "haystack generated (zh-Hans, shuffled)" in (tmp_path / "heatmap.svg").read_text()
+
+
+def shown_in(file):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", file.read_text())
+
+
+@pytest.mark.parametrize(("cell", "texts"), [
+    ("interval", ("0.50", "0.09 to 0.91", "accuracy")), ("n", ("2", "1", "answered trials")),
+    ("logprob", ("-1.50", "log-probability of the answer (nats)", "not measured")),
+])
+def test_cells_show_what_is_asked(tmp_path, cell, texts):
+    rows = [dataclasses.replace(row, logprob=-1.0 - row.trial if row.depth == 0 else None) for row in ROWS]
+    heatmap.draw(run_json([8192, 131072], [0.0, 50.0]), rows, tmp_path, ReportSettings(formats=["svg"], cell=cell))
+    for text in texts:
+        assert text in shown_in(tmp_path / "heatmap.svg"), text
+
+
+def test_variants_have_a_panel_a_line_and_a_table_each(tmp_path):
+    run = run_json([8192, 131072], [0.0, 50.0])
+    rows = [made(number, length, depth, "correct", 1.0) for number, (length, depth) in enumerate([(8192, 0.0), (8192, 50.0), (131072, 0.0)])]
+    rows = [dataclasses.replace(row, variant=variant) for variant in ("bf16", "fp8") for row in rows]
+    panels = heatmap.panels(run, rows)
+    heatmap.draw_panels(panels, tmp_path, ReportSettings(formats=["svg"]))
+    curves.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    assert {"bf16  (3 answers)", "fp8  (3 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
+    assert {"bf16: effective length at least 128K", "fp8: effective length at least 128K"} <= {*shown_in(tmp_path / "curve.svg")}
+    text = table.accuracy_by_length(run, rows)
+    assert text.startswith("bf16\n") and "\nfp8\n" in text
+
+
+def test_settings_of_figures_are_checked():
+    for settings, message in (({"cell": "x"}, "report.cell: got 'x'"), ({"threshold": 90.0}, "report.threshold: got 90")):
+        with pytest.raises(NiahError, match=message):
+            ReportSettings(**settings)
+
+
+def test_several_runs_side_by_side(tmp_path):
+    paths = [run(tmp_path / name, generated(grid(3), lambda t, good=good: t.repeat < good)) for name, good in (("a", 3), ("b", 1))]
+    text = "\n".join(report(paths, ["report.formats=[png]", "report.threshold=0.9"]))
+    assert {f.name for f in (tmp_path / "report-a-b").iterdir()} == {"heatmap.png", "curve.png"}
+    assert "effective length (your 90.0%): at least 32K" in text and "effective length (your 90.0%): below 8K" in text
+    report(paths, ["report.formats=[svg]", f"out={tmp_path}/both"])
+    assert {"a  (27 answers)", "b  (27 answers)"} <= {*shown_in(tmp_path / "both" / "heatmap.svg")}
+    with pytest.raises(NiahError, match=r"got name=x; expected report\.key=value"):
+        report(paths, ["name=x"])
+
+
+@pytest.mark.parametrize("rows", [[], [dataclasses.replace(row, outcome="does-not-fit", score=None) for row in ROWS]])
+def test_a_panel_without_answers_has_no_line_and_the_others_keep_their_colours(tmp_path, rows):
+    run = run_json([8192, 131072], [0.0, 50.0])
+    full = [made(number, length, 0.0, "correct", 1.0) for number, length in enumerate((8192, 131072))]
+    panels = [heatmap.Panel("bf16", run, rows), heatmap.Panel("fp8", run, full)]
+    heatmap.draw_panels(panels, tmp_path, ReportSettings(formats=["svg"]))
+    curves.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    assert {"bf16  (0 answers)", "fp8  (2 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
+    svg = (tmp_path / "curve.svg").read_text()
+    assert [text for text in shown_in(tmp_path / "curve.svg") if "effective length" in text] == ["fp8: effective length at least 128K"]
+    assert style.LINES[1] in svg and style.LINES[0] not in svg
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_a_run_whose_engine_never_started_is_reported(tmp_path, names):
+    run(tmp_path / "sweep" / "a", [], ctx={"lengths": [8192, 16384], "depths": [0.0, 50.0]}, seed=1)
+    if "b" in names:
+        run(tmp_path / "sweep" / "b", generated(grid(3), lambda t: True), seed=2)
+    text = "\n".join(report([str(tmp_path / "sweep")], ["report.formats=[svg]"]))
+    assert ("curve: " in text) == ("b" in names) and (tmp_path / "sweep" / "heatmap.svg").is_file()
