@@ -13,12 +13,12 @@ from tests.helpers.command import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOT = {
-    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "units",
+    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "limits", "units",
 }
 """All that may lie at the root of niah/: a new verb is a file in commands/, a new method a file in its plug-in's folder."""
 FLOORS = (
     ("errors", "__init__"),
-    ("units", "records"),
+    ("limits", "units", "records"),
     ("choices", "environment", "disk", "grid", "languages", "stats", "tokens"),
     ("scorers", "models", "haystacks"),
     ("tasks", "readers", "planner"),

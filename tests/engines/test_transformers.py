@@ -129,7 +129,7 @@ def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
 
 KERNEL = """
 import sys, torch
-from niah.engines.transformers_cache import _KEPT, CastLayer
+from niah.engines.transformers.cache import _KEPT, CastLayer
 kernels, kv = sys.argv[1:]
 torch.ops.load_library(kernels)
 states = (torch.randn(32, 1, 64, generator=torch.Generator().manual_seed(0)) * 3).to(torch.bfloat16)

@@ -80,7 +80,6 @@ def test_conf_files_name_settings_with_their_defaults(name):
     cls = getattr(import_module(module), class_name)
     source, plain = config.typed("haystack", cls, node)
     assert source == cls() and source.name == name and source.licence
-    assert plain.pop("_target_") == f"{module}.{class_name}"
     assert all(value == getattr(cls(), key) for key, value in plain.items())
     assert isinstance(source.endless, bool) and isinstance(source.by_line, bool)
 

@@ -1,0 +1,105 @@
+"""What a setting may hold, said on the line of its field and checked in one place.
+
+    num_keys: int = limited(4, at_least=1)
+    order: str = one_of("coherent", "shuffled")
+    needle: str = free_text()
+
+A settings class calls ``check`` when it is made; a plug-in's base class does that for it.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from niah.errors import NiahError
+
+_HELD = "niah"
+"""The key of a field's metadata under which its limits stand."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limits:
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: tuple[Any, ...] = ()
+    example: str = ""
+    is_text: bool = False
+
+    def allows(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        return (
+            (self.at_least is None or value >= self.at_least) and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most) and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        if self.choices:
+            said = [str(choice) for choice in self.choices]
+            expected = " or ".join(said) if len(said) < 3 else f"one of {', '.join(said)}"
+        else:
+            low = f"{self.at_least:,g}" if self.at_least is not None else "" if self.above is None else f"above {self.above:,g}"
+            high = f"{self.at_most:,g}" if self.at_most is not None else "" if self.below is None else f"below {self.below:,g}"
+            joint = " to " if self.at_least is not None else ", "
+            expected = f"{low}{joint}{high}" if low and high else f"at least {low}" if self.at_least is not None else low or f"at most {high}"
+            if self.below is not None and not low:
+                expected = high
+        return expected + (f", as {self.example}" if self.example else "")
+
+
+def limited(
+    default: Any = dataclasses.MISSING, *, at_least: float | None = None, above: float | None = None, at_most: float | None = None,
+    below: float | None = None, example: str = "", unit: str = "", zero: bool = False,
+) -> Any:
+    """A field that holds a number within these limits, or a list of such numbers.
+
+    ``unit="tokens"``: config reads it as a length (8k, 1m); with ``zero`` or a default of 0 it may be 0 too.
+    ``example`` ends the message of what was expected.
+    """
+    held = _Limits(at_least=at_least, above=above, at_most=at_most, below=below, example=example)
+    return _field(default, held, unit=unit, zero=zero)
+
+
+def one_of(*choices: Any, default: Any = dataclasses.MISSING, example: str = "") -> Any:
+    """A field that holds one of the choices, or a list of them; the first is the default."""
+    return _field(choices[0] if default is dataclasses.MISSING else default, _Limits(choices=choices, example=example))
+
+
+def free_text(default: Any = dataclasses.MISSING) -> Any:
+    """A field of free text: a command's word for it is taken as typed, commas and braces too, and is never a sweep."""
+    return _field(default, _Limits(is_text=True))
+
+
+def is_free_text(field: dataclasses.Field) -> bool:
+    """Whether it was made by ``free_text``."""
+    held = field.metadata.get(_HELD)
+    return held is not None and held.is_text
+
+
+def check(settings: Any, group: str) -> None:
+    """Raises NiahError with the full key of the first field whose value lies outside its limits; None is no value."""
+    for field in dataclasses.fields(settings):
+        held = field.metadata.get(_HELD)
+        if held is None or held.is_text:
+            continue
+        value = getattr(settings, field.name)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            for number, item in enumerate(value):
+                _check(f"{group}.{field.name}[{number}]", item, held)
+        else:
+            _check(f"{group}.{field.name}", value, held)
+
+
+def _check(key: str, value: Any, held: _Limits) -> None:
+    if value is not None and not held.allows(value):
+        got = f"{value:,g}" if isinstance(value, int | float) and not held.choices else repr(value)
+        raise NiahError(f"{key}: got {got}; expected {held}")
+
+
+def _field(default: Any, held: _Limits, unit: str = "", zero: bool = False) -> Any:
+    metadata: dict[str, Any] = {_HELD: held} | ({"unit": unit} if unit else {}) | ({"zero": True} if zero else {})
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
