@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from niah import planner
 from niah.config import from_resolved
 from niah.engines.vllm.process import is_cpu_build
 from niah.planner import architecture, cpu, estimate, memory
@@ -23,7 +22,7 @@ def main(paths: list[str]) -> None:
         stored = json.loads((path / "run.json").read_text())
         rows = [json.loads(line) for line in (path / "rows.jsonl").read_text().splitlines()]
         model = from_resolved(stored["config"]).model
-        shape = architecture.read(planner.config_of(model), model.name)
+        shape = architecture.of(model)
         for variant, engine in stored["engines"].items():
             own = [row for row in rows if row["variant"] == variant]
             for length in sorted({row["length"] for row in own}):

@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import replace
 
-from niah import planner
 from niah.choices import choices
 from niah.commands import plan
 from niah.config import typed
@@ -31,7 +30,7 @@ def main(words: list[str]) -> None:
         if node.get("architecture"):
             node = {**node, "path": "", "repositories": dict.fromkeys(node.get("repositories", {}), "-")}
             model, _ = typed("model", Model, node)
-            shape = architecture.read(planner.config_of(model), model.name)
+            shape = architecture.of(model)
             groups.setdefault((shape, model.weights, model.limit), []).append(model)
     print("| " + " | ".join(_HEAD) + " |\n|" + "---|" * len(_HEAD))
     rows = 0

@@ -4,13 +4,13 @@ import subprocess
 
 import pytest
 
-from niah.tokens import tokenizer as tokens
+from niah.tokens.tokenizer import Tokenizer
 from tests.helpers.command import command, environment_with
 from tests.helpers.tokenizers import TOKENIZERS, load_tokenizer
 
 
 @pytest.fixture(params=list(TOKENIZERS))
-def tokenizer(request) -> tokens.Tokenizer:
+def tokenizer(request) -> Tokenizer:
     return load_tokenizer(request.param)
 
 

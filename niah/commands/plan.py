@@ -10,6 +10,7 @@ from niah import grid, planner
 from niah.choices import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
+from niah.models.resolve import config_of
 from niah.planner import estimate, fit, machine, memory, nodes, serving, table
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
@@ -91,7 +92,7 @@ def exactly(run: Run) -> Iterator[str]:
     from niah.engines.vllm import exact
 
     hardware = _share(machine.resolve(run.hardware, known_hardware()), run)
-    config = planner.config_of(run.model)
+    config = config_of(run.model)
     wish = _wish(run)
     split, block = wish.tensor_parallel or hardware.num_gpus, wish.block_size or wish.chunk or Setup.block_size
     cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in planner.DTYPES]

@@ -10,7 +10,8 @@ from niah.engines.openai import OpenAI, requests
 from niah.engines.openai.connection import Line
 from niah.engines.openai.http import Broken, Reply
 from niah.errors import NiahError
-from niah.models.resolve import load_tokenizer, resolve
+from niah.models.load_tokenizer import load_tokenizer
+from niah.models.resolve import files_of
 from niah.prompts import template
 from niah.tokens.tokenizer import Tokenizer
 from niah.units import format_length
@@ -28,7 +29,7 @@ def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
     engine = run.engine
     if not isinstance(engine, OpenAI):
         raise NiahError(f"serve-check: got engine={engine.name}; expected engine=openai")
-    tokenizer = load_tokenizer(run.model, lambda: resolve(run.model))
+    tokenizer = load_tokenizer(run.model, lambda: files_of(run.model))
     is_ours = bool({"model", "model.path", "model.tokenizer"} & given)
     with Line(engine) as line:
         server = line.server

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from niah.errors import NiahError
-from niah.models.resolve import ModelFiles
+from niah.models.files import ModelFiles
 from niah.records import Completion, Failure, Prompt
 from niah.tokens.tokenizer import Tokenizer
 

@@ -1,14 +1,10 @@
 """What a run needs before it is loaded: memory, time and money, by arithmetic alone."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from niah.errors import NiahError
 from niah.grid import Ladder
-from niah.models.constructed import files
 from niah.models.settings import Model
 from niah.planner import architecture, backends, estimate, serving
 from niah.planner.estimate import Cell, Sweep
@@ -29,21 +25,6 @@ class Plan:
     refused: dict[str, str]
 
 
-def config_of(model: Model) -> dict[str, Any]:
-    """The model's config.json: niah's own file of its architecture, or the one in its folder."""
-    if model.architecture:
-        file = Path(__file__).resolve().parent.parent / "architectures" / f"{model.architecture}.json"
-        if not file.is_file():
-            names = ", ".join(sorted(one.stem for one in file.parent.glob("*.json")))
-            raise NiahError(f"model.architecture: got {model.architecture!r}; expected one of {names}")
-        return json.loads(file.read_text(encoding="utf-8"))
-    if model.path.startswith(files.SCHEME):
-        return files.config(model)
-    from niah.models import resolve
-
-    return resolve.resolve(model).config
-
-
 def make(
     model: Model, ladder: Ladder, hardware: Hardware, known: Sequence[Hardware], dtypes: Sequence[str] = DTYPES,
     wish: Wish = Wish(), read: Mapping[int, int] | None = None,  # noqa: B008 - frozen
@@ -53,7 +34,7 @@ def make(
 
     Raises NiahError where the architecture is not known, or the split asked for is not possible.
     """
-    shape = architecture.read(config_of(model), f"model.path={model.path}")
+    shape = architecture.of(model)
     machines = [replace(one, num_gpus=count) for one in known for count in _COUNTS]
     machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
     cells, sweeps, refused = [], {}, {}

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.errors import NiahError
+from niah.models.resolve import config_of
+from niah.models.settings import Model
 
 KNOWN = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "phi3", "cohere", "llama4", "gemma3", "gemma4", "qwen3_5",
@@ -77,6 +79,11 @@ class Architecture:
 
 class UnknownArchitectureError(NiahError):
     """The plan cannot count this model; vLLM may still run it."""
+
+
+def of(model: Model) -> Architecture:
+    """The architecture of a run's model. Raises UnknownArchitectureError for one that is not known here."""
+    return read(config_of(model), f"model.path={model.path}")
 
 
 def read(config: Mapping[str, Any], where: str) -> Architecture:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from niah.models.settings import Model
-from niah.planner import architecture, config_of, estimate, memory, serving
+from niah.planner import architecture, estimate, memory, serving
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
@@ -35,7 +35,7 @@ def check(
 ) -> Fit:
     """Raises NiahError for what vLLM would refuse."""
     try:
-        shape = architecture.read(config_of(model), f"model.path={model.path}")
+        shape = architecture.of(model)
     except architecture.UnknownArchitectureError:
         return Fit(serving.unplanned(hardware, wish, cache_dtype), {}, is_known=False)
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from niah.errors import NiahError
 from niah.models.settings import Model
-from niah.planner import architecture, config_of, estimate, memory
+from niah.planner import architecture, estimate, memory
 from niah.planner.architecture import Architecture, Layer
 from niah.planner.fit import CPU_ENGINE_SHARE, Fit
 from niah.planner.hardware import Hardware
@@ -42,7 +42,7 @@ class Holding:
 def check(model: Model, lengths: Sequence[int], holding: Holding, hardware: Hardware) -> Fit:
     """Which lengths have room. Raises NiahError for a cache or an attention that is not there."""
     try:
-        shape = architecture.read(config_of(model), f"model.path={model.path}")
+        shape = architecture.of(model)
     except architecture.UnknownArchitectureError:
         shape = None
     if reason := refusal(shape, holding, hardware.capability, model.name):

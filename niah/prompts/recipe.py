@@ -11,7 +11,9 @@ from niah import grid
 from niah.config import Run
 from niah.errors import NiahError
 from niah.haystacks import corpus
-from niah.models import resolve
+from niah.models.files import ModelFiles
+from niah.models.load_tokenizer import load_tokenizer
+from niah.models.resolve import files_of
 from niah.prompts import context, forced_answer, template
 from niah.readers import Material, Reader
 from niah.readers.retrieval.blocks import Blocks
@@ -49,12 +51,12 @@ class Recipe:
         self._fills = hasattr(run.task, "fill")
 
     @cached_property
-    def files(self) -> resolve.ModelFiles:
-        return resolve.resolve(self.run.model)
+    def files(self) -> ModelFiles:
+        return files_of(self.run.model)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return resolve.load_tokenizer(self.run.model, lambda: self.files)
+        return load_tokenizer(self.run.model, lambda: self.files)
 
     @cached_property
     def corpus(self) -> corpus.Corpus | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -103,6 +103,17 @@ class HuggingFaceTokenizer:
         self.stop_ids = tuple(dict.fromkeys([*stop_ids, *([eos] if eos is not None else [])]))
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
 
+    @classmethod
+    def from_folder(cls, folder: Path, where: str) -> "HuggingFaceTokenizer":
+        """The tokenizer of a model folder in Hugging Face format. Raises NiahError, which names ``where``, without one."""
+        settings, template = tokenizer_settings(folder)
+        definition = folder / "tokenizer.json"
+        text = definition.read_text(encoding="utf-8") if definition.is_file() else _converted(folder, where)
+        generation = {**_read_json(folder / "config.json"), **_read_json(folder / "generation_config.json")}
+        eos = generation.get("eos_token_id")
+        stop_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
+        return cls(text, template, settings, stop_ids)
+
     def encode(self, text: str) -> Encoding:
         self._plain.encode_special_tokens = True
         return _from_backend(self._plain.encode(text, add_special_tokens=False))
@@ -127,18 +138,7 @@ class HuggingFaceTokenizer:
         return self._full.encode(text, add_special_tokens=False).ids
 
 
-def from_folder(folder: Path, where: str) -> HuggingFaceTokenizer:
-    """The tokenizer of a model folder in Hugging Face format. Raises NiahError if it has none."""
-    settings, template = settings_of(folder)
-    definition = folder / "tokenizer.json"
-    text = definition.read_text(encoding="utf-8") if definition.is_file() else _converted(folder, where)
-    generation = {**_read_json(folder / "config.json"), **_read_json(folder / "generation_config.json")}
-    eos = generation.get("eos_token_id")
-    stop_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    return HuggingFaceTokenizer(text, template, settings, stop_ids)
-
-
-def settings_of(folder: Path) -> tuple[dict, str | None]:
+def tokenizer_settings(folder: Path) -> tuple[dict[str, Any], str | None]:
     """tokenizer_config.json and the chat template of a folder in Hugging Face format."""
     settings = _read_json(folder / "tokenizer_config.json")
     template_file = folder / "chat_template.jinja"

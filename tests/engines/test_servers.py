@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from niah.engines.vllm.process import is_cpu_build
-from niah.models import resolve
+from niah.models.resolve import files_of
 from niah.planner import nodes
 from niah.planner.cpu import CHUNK
 from niah.planner.hardware import Hardware
@@ -63,7 +63,7 @@ def test_a_server_over_two_nodes(niah, tmp_path):
         "tensor_parallel_size": 1, "pipeline_parallel_size": 2, "max_model_len": 1024, "dtype": "bfloat16", "kv_cache_memory_bytes": 2**29,
         "max_num_seqs": 1, "block_size": CHUNK, "served_model_name": "smol", "port": port, "master_port": servers.free_port(),
     }
-    lines = nodes.commands(SMALL, str(resolve.resolve(SMOLLM2).folder), arguments, Hardware(num_nodes=2), {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "600"})
+    lines = nodes.commands(SMALL, str(files_of(SMOLLM2).folder), arguments, Hardware(num_nodes=2), {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "600"})
     started = [line.split(": ", 1)[1].replace("HEAD", "127.0.0.1") for line in lines if "vllm serve" in line]
     words = shlex.split(lines[-1].split(": ", 1)[1].replace("HEAD:8000", f"127.0.0.1:{port}"))
     assert niah(*SMALL, "name=here").returncode == 0

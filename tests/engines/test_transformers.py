@@ -14,7 +14,7 @@ from niah.commands import plan
 from niah.engines import Job, Traced
 from niah.engines.transformers import Transformers
 from niah.errors import NiahError
-from niah.models import resolve
+from niah.models.resolve import files_of
 from niah.planner import backends, transformers
 from niah.planner.hardware import Hardware
 from niah.records import Failure, Forced, Prompt
@@ -29,7 +29,7 @@ TEXT = "The special magic number for Lima is 1116562. Grass is green and the sky
 
 
 def opened(kv: str = "bfloat16", model=SMOLLM2, name: str = "smollm2", **settings):
-    files = resolve.resolve(model)
+    files = files_of(model)
     job = Job(files, load_tokenizer(name), "bfloat16", kv, 2048, 0)
     return Transformers(chunk_tokens=64, **settings).open(job)
 
@@ -170,7 +170,7 @@ def test_sliding_windows_are_read_whole_and_graded_from_the_prompt():
 
     values = []
     for chunk in (64, 2048):
-        job = Job(resolve.resolve(GEMMA3), load_tokenizer("gemma3"), "bfloat16", "bfloat16", 4096, 0)
+        job = Job(files_of(GEMMA3), load_tokenizer("gemma3"), "bfloat16", "bfloat16", 4096, 0)
         session = Transformers(chunk_tokens=chunk, dtype="float32").open(job)
         one, again = ask(session, prompt("gemma3", times=30), prompt("gemma3", times=30))
         assert again.num_cached_tokens == 0 and one.steps == again.steps  # windows forget: nothing is reused
@@ -208,9 +208,9 @@ def test_vllm_is_never_asked_for_a_cache_of_transformers():
 def test_memory_counts_every_layer_whole():
     run = built("engine=transformers", "model=smollm2_135m", "ctx.lengths=[8k]")
     holding = run.engine.holding(run.model, "bfloat16", HERE)
-    from niah.planner import architecture, config_of
+    from niah.planner import architecture
 
-    shape = architecture.read(config_of(run.model), "test")
+    shape = architecture.of(run.model)
     assert transformers.need(shape, holding, 8192)["KV cache"] == 30 * 2 * 3 * 64 * 8192 * 2  # layers, keys and values, heads, width
     half = transformers.need(shape, run.engine.holding(run.model, "fp8", HERE), 8192)
     assert half["KV cache"] * 2 == transformers.need(shape, holding, 8192)["KV cache"] and half["weights"] > 2 * 134e6
@@ -222,7 +222,7 @@ def test_a_model_that_transformers_does_not_know_is_one_line(niah, tmp_path):
     import shutil
 
     folder = tmp_path / "odd"
-    shutil.copytree(resolve.resolve(SMOLLM2).folder, folder)
+    shutil.copytree(files_of(SMOLLM2).folder, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "no_such_model"}))
     done = niah("engine=transformers", f"model.path={folder}", "model.max_length=2k", "ctx.lengths=[512]", "ctx.depths=[50]")

@@ -97,10 +97,10 @@ def test_sliding_window_base_model(place):
 
 
 def test_local_folder_needs_no_file(place):
-    from niah.models import resolve
+    from niah.models.resolve import files_of
     from tests.helpers.tokenizers import SMOLLM2
 
-    folder = resolve.resolve(SMOLLM2).folder
+    folder = files_of(SMOLLM2).folder
     done = run_in(
         place, f"model.path={folder}", "model.max_length=2k", "ctx.lengths=[512]", "ctx.depths=[50]",
         "task.answer=uuid", "name=folder",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.engines.vllm.process import is_cpu_build
-from niah.models import resolve
+from niah.models.resolve import files_of
 from niah.planner import architecture, cpu, memory
 from tests.helpers.command import REPOSITORY, command, environment_with
 from tests.helpers.tokenizers import GEMMA3, SMOLLM2
@@ -123,7 +123,7 @@ def tokenizer(name: str) -> str:
     """What model.tokenizer names."""
     own = TOKENIZERS.get(name, "smollm2")
     packaged = {"smollm2": SMOLLM2, "gemma3": GEMMA3}
-    return str(resolve.resolve(packaged[own]).folder) if own in packaged else own
+    return str(files_of(packaged[own]).folder) if own in packaged else own
 
 
 @dataclass(frozen=True)

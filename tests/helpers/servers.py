@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from niah.models import resolve
+from niah.models.resolve import files_of
 from niah.planner.cpu import CHUNK
 from tests.helpers.command import environment_with
 from tests.helpers.tokenizers import SMOLLM2
@@ -42,7 +42,7 @@ def vllm(log: Path, max_length: int, kv_cache_dtype: str = "bfloat16", port: int
     """vLLM's server with the settings that engine=vllm gives a CPU; yields its base URL."""
     port = port or free_port()
     arguments = {
-        "model": resolve.resolve(SMOLLM2).folder, "served-model-name": "smol", "host": "127.0.0.1", "port": port, "dtype": "bfloat16",
+        "model": files_of(SMOLLM2).folder, "served-model-name": "smol", "host": "127.0.0.1", "port": port, "dtype": "bfloat16",
         "max-model-len": max_length, "kv-cache-dtype": kv_cache_dtype, "kv-cache-memory-bytes": 2**29, "block-size": CHUNK,
         "max-num-batched-tokens": CHUNK, "max-num-seqs": 1,
     }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from niah.models import resolve
+from niah.models.resolve import files_of
 from niah.models.settings import Model
 from tests.helpers.tokenizers import SMOLLM2
 
@@ -31,7 +31,7 @@ def small_llama(tmp_path):
 @pytest.mark.engine
 def test_extended_arguments_reach_the_engine(niah, small_llama, tmp_path):
     common = (
-        f"model.path={small_llama}", f"model.tokenizer={resolve.resolve(SMOLLM2).folder}", "model.max_length=2k",
+        f"model.path={small_llama}", f"model.tokenizer={files_of(SMOLLM2).folder}", "model.max_length=2k",
         "model.extended_length=4k", f"model.extended_args={YARN}", "model.extended_environment={VLLM_ALLOW_LONG_MAX_MODEL_LEN: 1}",
         "engine.load_format=dummy", "haystack=noise", "ctx.depths=[0]",
     )

@@ -8,8 +8,8 @@ from functools import cache
 import pytest
 
 from niah.errors import NiahError
-from niah.models import resolve
-from niah.models.resolve import load_tokenizer
+from niah.models.load_tokenizer import load_tokenizer
+from niah.models.resolve import files_of
 from niah.models.settings import Model
 from niah.prompts import template
 from niah.tokens.tokenizer import Tokenizer
@@ -171,9 +171,9 @@ def test_what_a_model_does_not_have_is_refused_in_one_line(overrides, message):
 def test_another_repository_is_what_gets_fetched(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     ours = Model("x", "nowhere", 8192, weights="fp8", repositories={"fp8": str(tmp_path)})
-    assert resolve.resolve(ours).folder == tmp_path
+    assert files_of(ours).folder == tmp_path
     with pytest.raises(NiahError, match="no such folder; got 'nowhere'"):
-        resolve.resolve(Model("x", "nowhere", 8192, repositories={"fp8": str(tmp_path)}))
+        files_of(Model("x", "nowhere", 8192, repositories={"fp8": str(tmp_path)}))
     assert model("deepseek_r1", "model.path=elsewhere/r1").repository == "elsewhere/r1"
 
 

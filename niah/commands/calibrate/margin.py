@@ -20,8 +20,9 @@ from niah.commands.calibrate import expected, verify
 from niah.commands.report import write
 from niah.config import Run
 from niah.errors import NiahError
-from niah.models.constructed import checkpoint, files
+from niah.models.constructed import checkpoint
 from niah.models.constructed.design import design
+from niah.models.constructed.files import tokenizer_and_folder
 from niah.prompts.recipe import Recipe
 from niah.runs import runner
 from niah.runs.console import Console
@@ -192,7 +193,7 @@ class _Exact:
 
 def _measured(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
     """The same by the engine, with a checkpoint of its own that does not outlive it."""
-    own, source = files.tokenizer(base.model)
+    own, source = tokenizer_and_folder(base.model)
     with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
         folder = Path(place) / "model"
         checkpoint.write_to(design(f"margin@nats:{nats}"), own, source, folder)

@@ -10,7 +10,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from niah import planner
 from niah.choices import choices
 from niah.commands import plan
 from niah.commands.calibrate import diagnose, expected
@@ -19,8 +18,10 @@ from niah.commands.report import make
 from niah.config import Run, from_resolved
 from niah.engines import KVCache
 from niah.errors import NiahError
-from niah.models.constructed import checkpoint, files
+from niah.models.constructed import checkpoint
 from niah.models.constructed.design import DESIGNS
+from niah.models.constructed.files import design_of
+from niah.models.resolve import config_of
 from niah.planner.fit import Fit
 from niah.prompts import rebuild
 from niah.prompts.recipe import Recipe
@@ -120,7 +121,7 @@ def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "
     Raises NiahError where a prompt cannot be built again as it was.
     """
     recipe = Recipe(run)
-    circuit = checkpoint.circuit(files.of(run.model), recipe.tokenizer)
+    circuit = checkpoint.circuit(design_of(run.model), recipe.tokenizer)
     wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
     scored = {row.trial: row for row in rows if row.score is not None}
     for trial in [trial for trial in recipe.trials if trial.index in scored]:
@@ -166,7 +167,7 @@ def verify(run: Run, console: Console) -> list[str]:
         )
     if run.engine.wish().decode_context_parallel > 1:
         raise NiahError("calibrate: no calibration model divides its heads for engine.decode_context_parallel_size; take calibrate=false")
-    name = fitting(planner.config_of(run.model))
+    name = fitting(config_of(run.model))
     fits = plan.check(run)
     length = min(_longest(run, fits), DESIGNS[name].max_length)
     heads = max(fit.setup.tensor_parallel for fit in fits.values())

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from niah import planner
 from niah.commands import plan
 from niah.config import typed
 from niah.errors import NiahError
@@ -32,7 +31,7 @@ def price(config: dict[str, Any], hardware: Hardware, longest: int) -> Price:
     model, _ = typed("model", Model, config["model"])
     if not (model.architecture or model.path.startswith("package:") or Path(model.path).expanduser().exists()):
         raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")  # a report fetches no weights
-    shape = architecture.read(planner.config_of(model), f"model.path={model.path}")
+    shape = architecture.of(model)
     dtype = config.get("kv", {}).get("dtype", "bfloat16")
     setup = serving.setup(shape, hardware, Wish(), dtype, model.weights, longest, model.name)
     dollars_a_second = hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600

@@ -93,12 +93,12 @@ class Transformers:
 
     def told(self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware) -> list[str]:
         """What one prompt of each length needs, a line each."""
-        from niah.planner import architecture, config_of
+        from niah.planner import architecture
         from niah.units import format_length
 
         self.fit(model, lengths, cache_dtype, hardware)
         holding: Any = self.holding(model, cache_dtype, hardware)
-        shape = architecture.read(config_of(model), f"model.path={model.path}")
+        shape = architecture.of(model)
         room = transformers.available_bytes(hardware) / 2**30
         lines = [f"engine=transformers, {holding.attention}: each prompt whole, no blocks; {room:.1f} GiB for it on {hardware.label or hardware}"]
         for length in sorted(set(lengths)):

