@@ -4,7 +4,6 @@ import numpy as np
 
 from niah.config import from_resolved
 from niah.errors import NiahError
-from niah.prompts import rebuild
 from niah.prompts.recipe import Recipe
 from niah.records import Row
 from niah.runs import store
@@ -24,7 +23,7 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
         raise NiahError(f"{folder.path}: no finished trial yet; run it first")
     row = _pick(rows, trial, path)
     recipe = Recipe(from_resolved(content["config"]))
-    built = rebuild.built(path, content, recipe, row)
+    built = recipe.rebuild(row, content["sources"], path)
     prompt = built.prompt
     decode = recipe.tokenizer.decode
     lines = [

@@ -1,6 +1,6 @@
-"""From a trial to its prompt: the one path that ``run``, ``build`` and ``show`` take."""
+"""From a trial to its prompt, and again from a stored row: the one path that ``run``, ``build`` and ``show`` take."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,8 +16,9 @@ from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
 from niah.prompts import context, forced_answer, template
 from niah.readers import Material, Reader
+from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
-from niah.records import Context, Problem, Prompt, Stretch, Trial, View
+from niah.records import Context, Problem, Prompt, Row, Stretch, Trial, View
 from niah.tokens.splice import splice
 from niah.tokens.tokenizer import Tokenizer
 from niah.units import format_length
@@ -169,6 +170,22 @@ class Recipe:
         begun = run.model.answer_prefix and not view.instruction
         forced = forced_answer.forced(self.tokenizer, problem, begun=begun, max_tokens=max_tokens)
         return Built(problem, stretch, built, view, replace(made, forced=forced, repeat=trial.repeat))
+
+    def rebuild(self, row: Row, sources: Mapping[str, Any], where: str) -> Built:
+        """The prompt of a stored row, made again; ``sources`` are those of its run.json, ``where`` is its folder.
+
+        Raises NiahError where its sha256 is another than the one that was sent.
+        """
+        built = self.build(self.trials[row.trial], Full() if row.route == "long" else None)
+        if built.prompt.sha256 != row.prompt_sha256:
+            own = self.sources()
+            changed = [name for name in ("haystack", "tokenizer") if sources[f"{name}_sha256"] != own[f"{name}_sha256"]]
+            raise NiahError(
+                f"{where}: trial {row.trial} cannot be rebuilt: "
+                f"{' and '.join(changed) + ' changed since' if changed else 'this version builds another prompt'}; "
+                f"got sha256 {built.prompt.sha256[:16]}, expected {row.prompt_sha256[:16]}"
+            )
+        return built
 
     def num_read(self, trial: Trial) -> int:
         """The most tokens of this trial that the model reads and writes."""

@@ -23,7 +23,6 @@ from niah.models.constructed.design import DESIGNS
 from niah.models.constructed.files import design_of
 from niah.models.resolve import config_of
 from niah.planner.fit import Fit
-from niah.prompts import rebuild
 from niah.prompts.recipe import Recipe
 from niah.records import RETRIED, Row
 from niah.runs import runner
@@ -125,7 +124,7 @@ def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "
     wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
     scored = {row.trial: row for row in rows if row.score is not None}
     for trial in [trial for trial in recipe.trials if trial.index in scored]:
-        built = rebuild.built(path, record, recipe, scored[trial.index])
+        built = recipe.rebuild(scored[trial.index], record["sources"], path)
         one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
         text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
         is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1

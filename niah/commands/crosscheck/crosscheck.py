@@ -18,7 +18,6 @@ from niah.config import Run
 from niah.disk import Lines
 from niah.engines import Session, Traced
 from niah.errors import NiahError
-from niah.prompts import rebuild
 from niah.prompts.recipe import Built, Recipe
 from niah.records import RETRIED, Completion, Failure, Row
 from niah.runs import runner, store
@@ -134,7 +133,7 @@ def _answer(
 
     def prompts():
         for place, group in enumerate(groups):
-            built[place] = rebuild.built(path, content, recipe, group[0])
+            built[place] = recipe.rebuild(group[0], content["sources"], path)
             yield place, built[place].prompt
 
     job = runner.job_of(arm, recipe, fit, longest, folder.path / "crosscheck.log")
