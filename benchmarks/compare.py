@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from niah.grid import DEPTHS
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.runs.store import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -48,7 +48,7 @@ def write(path: Path, num_rows: int, accuracy: float) -> float:
     rng = np.random.default_rng(0)
     cells = [(length, depth) for length in LENGTHS for depth in DEPTHS]
     with RunFolder(path) as folder:
-        folder.write_run({"config": {"ctx": {"lengths": LENGTHS, "depths": DEPTHS}}, "plan": {}, "environment": {}})
+        folder.write_record(RunRecord(config={"ctx": {"lengths": LENGTHS, "depths": DEPTHS}}))
         with folder.rows_path.open("w") as file:
             for trial in range(num_rows):
                 length, depth = cells[trial % len(cells)]

@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from niah.config import from_resolved
 from niah.engines.vllm.process import is_cpu_build
 from niah.planner import architecture, cpu, estimate, memory
+from niah.runs import store
 from niah.units import format_length
 
 
@@ -19,17 +21,17 @@ def main(paths: list[str]) -> None:
     print("| model | KV cache | backend | length | found | tokens the cache holds: engine | plan | tokens read | s | PFLOP | TFLOP/s |")
     print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for path in map(Path, paths):
-        stored = json.loads((path / "run.json").read_text())
+        _, record = store.opened(str(path))
         rows = [json.loads(line) for line in (path / "rows.jsonl").read_text().splitlines()]
-        model = from_resolved(stored["config"]).model
+        model = from_resolved(record.config).model
         shape = architecture.of(model)
-        for variant, engine in stored["engines"].items():
+        for variant, engine in record.engines.items():
             own = [row for row in rows if row["variant"] == variant]
             for length in sorted({row["length"] for row in own}):
-                print(line(model.name, variant, engine, [row for row in own if row["length"] == length], shape))
+                print(line(model.name, variant, engine.facts, [row for row in own if row["length"] == length], shape))
 
 
-def line(name: str, variant: str, engine: dict[str, Any], rows: list[dict[str, Any]], shape: architecture.Architecture) -> str:
+def line(name: str, variant: str, engine: Mapping[str, Any], rows: list[dict[str, Any]], shape: architecture.Architecture) -> str:
     """One length: all trials' outcomes, and the time of the prompt of which most was read."""
     answered = [row for row in rows if row["score"] is not None]
     head = f"| {name} | {variant} | {engine['attention_backend']} | {format_length(rows[0]['length'])} | "
@@ -45,7 +47,7 @@ def line(name: str, variant: str, engine: dict[str, Any], rows: list[dict[str, A
     )
 
 
-def planned(engine: dict[str, Any], shape: architecture.Architecture) -> int:
+def planned(engine: Mapping[str, Any], shape: architecture.Architecture) -> int:
     """Tokens that the plan says fit into as many blocks."""
     base = memory.Setup(cache_dtype=engine["kv_cache_dtype"], prefix_caching=engine["prefix_caching"])
     setup = cpu.served(shape, base, engine["max_model_len"]) if is_cpu_build() else replace(

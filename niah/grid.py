@@ -1,8 +1,7 @@
 """Which trials, with which seeds, in which order."""
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 
@@ -126,9 +125,3 @@ def generator(seed: int, repeat: int, purpose: str) -> np.random.Generator:
     """Random numbers for one purpose of one repeat, whatever else is in the grid."""
     label = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
     return np.random.default_rng([seed, repeat, label])
-
-
-def fingerprint(content: Mapping) -> str:
-    """sha256 of what decides the prompts and the answers, as canonical JSON."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ Positions and lengths are tokens of the model's own tokenizer, ``start``/``stop`
 depths are percent of the context (0 = first, 100 = last), id arrays are int32 of shape (tokens,).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -34,6 +34,8 @@ _ANSWERS = frozenset(
 )
 RETRIED = frozenset((Outcome.OUT_OF_MEMORY, Outcome.ENGINE_ERROR))
 """Outcomes that the next run of the same command tries again."""
+OPTIONAL = {"optional": True}
+"""Marks fields of run.json that are left out where they hold nothing."""
 
 
 @dataclass(frozen=True)
@@ -276,3 +278,213 @@ class Row:
     route: str = ""
     num_needed: int | None = None
     context_sha256: str = ""
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a run's text and tokens came from. ``haystack_sha256`` is None where the task writes the text itself;
+    ``haystack_skipped`` are documents that were left out, each with the reason; ``reader`` names what retrieved."""
+
+    tokenizer_sha256: str = ""
+    haystack_sha256: str | None = None
+    reader: str = field(default="", metadata=OPTIONAL)
+    haystack_tokens: int | None = field(default=None, metadata=OPTIONAL)
+    haystack_documents: int | None = field(default=None, metadata=OPTIONAL)
+    haystack_skipped: Sequence[str] | None = field(default=None, metadata=OPTIONAL)
+    haystack_licence: str | None = field(default=None, metadata=OPTIONAL)
+    model_identity: str = field(default="", metadata=OPTIONAL)
+    model_licence: str | None = field(default=None, metadata=OPTIONAL)
+    model_notices: Sequence[str] | None = field(default=None, metadata=OPTIONAL)
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a run has to answer: ``num_trials`` under each of ``variants``; the key "plan" of run.json.
+
+    ``answer_tokens`` are the most that an answer may have. Without depth nothing is planted, and a length has one cell.
+    """
+
+    num_trials: int = 0
+    answer_tokens: int = 0
+    has_depth: bool = True
+    variants: Sequence[str] = ()
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The software and the machine that a run was begun on. ``gpus`` have name, memory and driver; ``git_commit`` is None
+    where niah was installed."""
+
+    niah: str = ""
+    git_commit: str | None = None
+    python: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    platform: str = ""
+    cpu: str = ""
+    num_cores: int | None = None
+    memory_gib: float = 0.0
+    gpus: Sequence[Mapping[str, str]] = ()
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gpu_names(self) -> list[str]:
+        return [gpu["name"] for gpu in self.gpus]
+
+    @property
+    def hardware(self) -> str:
+        """One line for titles: the GPUs, else the processor."""
+        if names := self.gpu_names:
+            return f"{len(names)} x {names[0]}"
+        return f"{self.cpu}, {self.num_cores} cores"
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine said of itself, ``facts`` by its own names (``Session.facts``); each property is None where it said nothing."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def vllm(self) -> str | None:
+        """Version of vLLM."""
+        return self.facts.get("vllm")
+
+    @property
+    def server(self) -> str | None:
+        """Software and version of a server that answered; its hardware is not known."""
+        return self.facts.get("server")
+
+    @property
+    def server_model(self) -> str | None:
+        return self.facts.get("server_model")
+
+    @property
+    def prompts(self) -> str | None:
+        """What a server was sent: ids, text or chat."""
+        return self.facts.get("prompts")
+
+    @property
+    def is_kv_cache_dtype_assumed(self) -> bool:
+        """The KV cache's type is what the command said, for nobody could be asked."""
+        return self.facts.get("kv_cache_dtype_told_by") == "command"
+
+    @property
+    def max_num_batched_tokens(self) -> int | None:
+        """Tokens that the engine reads in one step."""
+        return self.facts.get("max_num_batched_tokens")
+
+
+@dataclass(frozen=True)
+class RunSession:
+    """One call of the command, from ``started`` to ``finished`` (UTC; empty while it goes on, or where it was killed).
+
+    Seconds and counts of retries, by reason, are by variant; graded seconds are within those of the trials.
+    """
+
+    started: str = ""
+    trials_before: int = 0
+    retried: Mapping[str, Mapping[str, int]] = field(default_factory=dict, metadata=OPTIONAL)
+    trials_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    graded_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    control_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    finished: str = field(default="", metadata=OPTIONAL)
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: what was run, on what, by which engine. ``rest`` has what a newer niah wrote, here and in the parts.
+
+    ``config`` are the resolved settings as plain data, a mapping a group; the properties read what reports need of it.
+    ``engines`` has an engine's facts by variant, ``engine`` those of the first; ``control_due`` are variants whose control
+    sample is not finished.
+    """
+
+    name: str = ""
+    fingerprint: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    sources: Sources = field(default_factory=Sources)
+    scope: Scope = field(default_factory=Scope, metadata={"key": "plan"})
+    environment: Environment = field(default_factory=Environment)
+    engine: EngineFacts = field(default_factory=EngineFacts)
+    engines: Mapping[str, EngineFacts] = field(default_factory=dict)
+    sessions: Sequence[RunSession] = ()
+    control_due: Sequence[str] = ()
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+    def groups(self, *names: str) -> dict[str, Any]:
+        """The settings of these groups alone (model, task, ...), as plain data."""
+        return {name: self.config[name] for name in names}
+
+    def without(self, names: Container[str]) -> dict[str, Any]:
+        """The settings without these groups and keys, as plain data."""
+        return {name: value for name, value in self.config.items() if name not in names}
+
+    @property
+    def lengths(self) -> list[int]:
+        return list(self.config["ctx"]["lengths"])
+
+    @property
+    def depths(self) -> list[float]:
+        """Percent; 0 alone where the task has no depth."""
+        return list(self.config["ctx"]["depths"]) if self.scope.has_depth else [0.0]
+
+    @property
+    def model_title(self) -> str:
+        """What titles call the model: its label, or its path where it has none."""
+        model = self.config["model"]
+        return str(model.get("label") or model["path"])
+
+    @property
+    def model_label(self) -> str:
+        """The model's label; empty where it was given none."""
+        return str(self.config.get("model", {}).get("label") or "")
+
+    @property
+    def model_settings(self) -> dict[str, Any]:
+        return dict(self.config["model"])
+
+    @property
+    def task(self) -> str:
+        return str(self.config["task"]["name"])
+
+    @property
+    def answer_kind(self) -> str:
+        """What the task hides: number, word, ...; empty where it has but one kind."""
+        return str(self.config["task"].get("answer") or "")
+
+    @property
+    def haystack(self) -> str:
+        return str(self.config["haystack"]["name"])
+
+    @property
+    def haystack_details(self) -> list[str]:
+        """Its language and order, where they are not English and coherent."""
+        own = self.config["haystack"]
+        return [own[key] for key in ("language", "order") if own.get(key) not in (None, "en", "coherent")]
+
+    @property
+    def reader(self) -> str:
+        return str(self.config["reader"]["name"])
+
+    @property
+    def reader_settings(self) -> dict[str, Any]:
+        return dict(self.config["reader"])
+
+    @property
+    def scorer(self) -> str:
+        return str(self.config["scorer"]["name"])
+
+    @property
+    def kv_dtype(self) -> str:
+        """That of the first variant."""
+        return str(self.config.get("kv", {}).get("dtype", "bfloat16"))
+
+    @property
+    def engine_name(self) -> str:
+        return str(self.config["engine"]["name"])
+
+    @property
+    def report_settings(self) -> dict[str, Any]:
+        return dict(self.config["report"])

@@ -70,10 +70,6 @@ def test_lengths_above_the_limit_have_a_reason_and_alone_are_refused():
         grid.above_limit(Ladder(lengths=[16384]), 8192, "m")
 
 
-def test_fingerprint_ignores_order_of_keys():
-    assert grid.fingerprint({"a": 1, "b": [2]}) == grid.fingerprint({"b": [2], "a": 1}) != grid.fingerprint({"a": 1, "b": [3]})
-
-
 def test_repeats_of_several_engines_stand_side_by_side():
     ordered = grid.in_running_order(grid.trials(Ladder(lengths=[1024], depths=[0.0, 100.0], repeats=3)))
     assert grid.side_by_side(ordered, 1) == ordered

@@ -10,11 +10,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from niah import __version__, grid
+from niah import __version__
 from niah.errors import NiahError
 from niah.prompts import template
 from niah.prompts.recipe import Built, Recipe
 from niah.records import Trial
+from niah.runs.record import fingerprint, plain
 
 FORMATS = ("ids", "text", "jsonl")
 SCHEMA = 1
@@ -41,16 +42,16 @@ def write(
         raise NiahError(next(iter(recipe.unfit.values())))
     yield from recipe.notes()
     config = {key: recipe.run.content[key] for key in _DECISIVE}
-    content = {"config": config, "sources": recipe.sources()}
-    fingerprint = grid.fingerprint(content)
+    content = {"config": config, "sources": plain(recipe.sources())}
+    known = fingerprint(content)
     folder = Path(out).expanduser()
     if own_folder:
         run = recipe.run
-        folder /= f"{run.model.name}-{run.task.name}-{run.haystack.name}-{fingerprint[:8]}"
+        folder /= f"{run.model.name}-{run.task.name}-{run.haystack.name}-{known[:8]}"
     trials = recipe.trials
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _check_folder(folder, fingerprint)
+        _check_folder(folder, known)
         yield _check_room(folder, trials, formats)
         contexts = []
         with _Lines(folder / "prompts.jsonl", "jsonl" in formats) as lines:
@@ -58,7 +59,7 @@ def write(
                 built = recipe.build(trial)
                 contexts.append(_write_one(folder, trial, built, recipe, formats, lines))
         _replace(folder / "manifest.json", json.dumps({
-            "schema": SCHEMA, "niah": __version__, "fingerprint": fingerprint, **content,
+            "schema": SCHEMA, "niah": __version__, "fingerprint": known, **content,
             "formats": list(formats), "contexts": contexts,
         }, indent=1, ensure_ascii=False).encode())
     except OSError as error:
@@ -68,14 +69,14 @@ def write(
     yield f"{folder}: {len(contexts)} contexts of {min(t.length for t in trials):,} to {max(t.length for t in trials):,} tokens, manifest.json"
 
 
-def _check_folder(folder: Path, fingerprint: str) -> None:
+def _check_folder(folder: Path, known: str) -> None:
     manifest = folder / "manifest.json"
     if manifest.is_file():
         try:
             there = json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
         except ValueError:
             there = None
-        if there != fingerprint:
+        if there != known:
             raise NiahError(f"build out={folder}: holds contexts of other settings; take another out=")
     elif any(folder.iterdir()):
         # an interrupted build left files of its own kind, and nothing else may be mixed with them

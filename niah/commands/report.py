@@ -8,6 +8,7 @@ from typing import Any
 from niah import choices
 from niah import config as configuration
 from niah.errors import NiahError
+from niah.records import Row, RunRecord
 from niah.report.settings import ReportSettings
 from niah.runs import store, sweeps
 
@@ -19,30 +20,30 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     out = next((word[4:] for word in words if word.startswith("out=")), "")
     given, paths = paths, sweeps.runs_below(paths)
     opened = [store.open_for_reading(path) for path in paths]
-    named = sweeps.labels([content["config"] for _, content, _ in opened]) if list(given) != paths else []
+    named = sweeps.labels([record.config for _, record, _ in opened]) if list(given) != paths else []
     if len({*named}) == len(paths):  # a sweep: in the order of what was swept
         ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: one[0])
         named, paths, opened = map(list, zip(*ordered, strict=True))
     else:
         named = [(Path(path).resolve().name,) for path in paths]
     changed = changes(f"report {paths[0]}", [word for word in words if not word.startswith("out=")], ("report",))
-    stored = opened[0][1]["config"]["report"]
+    stored = opened[0][1].report_settings
     settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
     lines, panels = [], []
-    for path, name, (_, content, rows) in zip(paths, named, opened, strict=True):
+    for path, name, (_, record, rows) in zip(paths, named, opened, strict=True):
         if len(paths) > 1:
             lines.append(path)
-        lines.append(table.accuracy_by_length(content, rows, settings.threshold))
-        panels.append((", ".join(name) if len(paths) > 1 else "", content, rows))
+        lines.append(table.accuracy_by_length(record, rows, settings.threshold))
+        panels.append((", ".join(name) if len(paths) > 1 else "", record, rows))
     folder = Path(out) if out else Path(given[0]) if len(given) == 1 else together("report", given)
     return lines + draw(panels, make(folder), settings)
 
 
-def draw(runs: Sequence[tuple[str, dict[str, Any], Sequence]], folder: Path, settings: ReportSettings) -> list[str]:
-    """Heatmap and curve of (label, run.json, rows); a line for each file written."""
+def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, settings: ReportSettings) -> list[str]:
+    """Heatmap and curve of (label, record, rows); a line for each file written."""
     from niah.report import curves, heatmap
 
-    panels = [panel for label, content, rows in runs for panel in heatmap.panels(content, rows, label)]
+    panels = [panel for label, record, rows in runs for panel in heatmap.panels(record, rows, label)]
     lines = [f"heatmap: {file}" for file in heatmap.draw_panels(panels, folder, settings)]
     return lines + [f"curve: {file}" for file in curves.draw(panels, folder, settings)]
 

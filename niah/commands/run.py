@@ -39,8 +39,8 @@ def _measure(config, started: float) -> int:
     from niah.report import table
     from niah.units import format_seconds
 
-    console.say(table.accuracy_by_length(summary.run, summary.rows, settings.report.threshold))
-    for line in draw([("", summary.run, summary.rows)], summary.folder, settings.report):
+    console.say(table.accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
+    for line in draw([("", summary.record, summary.rows)], summary.folder, settings.report):
         console.say(line)
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")

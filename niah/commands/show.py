@@ -18,12 +18,12 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
 
     ``trial`` None takes the first wrong one, else the first. ``whole`` shows all of the prompt.
     """
-    folder, content, rows = store.open_for_reading(path)
+    folder, record, rows = store.open_for_reading(path)
     if not rows:
         raise NiahError(f"{folder.path}: no finished trial yet; run it first")
     row = _pick(rows, trial, path)
-    recipe = Recipe(from_resolved(content["config"]))
-    built = recipe.rebuild(row, content["sources"], path)
+    recipe = Recipe(from_resolved(record.config))
+    built = recipe.rebuild(row, record.sources, path)
     prompt = built.prompt
     decode = recipe.tokenizer.decode
     lines = [

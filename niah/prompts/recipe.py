@@ -1,9 +1,8 @@
 """From a trial to its prompt, and again from a stored row: the one path that ``run``, ``build`` and ``show`` take."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from niah.prompts import context, forced_answer, template
 from niah.readers import Material, Reader
 from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
-from niah.records import Context, Problem, Prompt, Row, Stretch, Trial, View
+from niah.records import Context, Problem, Prompt, Row, Sources, Stretch, Trial, View
 from niah.tokens.splice import splice
 from niah.tokens.tokenizer import Tokenizer
 from niah.units import format_length
@@ -72,18 +71,16 @@ class Recipe:
     def trials(self) -> list[Trial]:
         return grid.trials(self.run.ctx, has_depth=self.run.task.has_depth)
 
-    def sources(self) -> dict[str, Any]:
-        """Where text and tokens come from, for run.json."""
+    def sources(self) -> Sources:
+        """Where text and tokens come from, without what is said of the model."""
+        reader = getattr(self.run.reader, "identity", str)()
         source = self.corpus
-        facts = {"tokenizer_sha256": self.tokenizer.sha256, "haystack_sha256": source.sha256 if source else None}
-        if identity := getattr(self.run.reader, "identity", str)():
-            facts["reader"] = identity
-        if source:
-            facts |= {
-                "haystack_tokens": source.unique_tokens, "haystack_documents": source.num_documents,
-                "haystack_skipped": list(source.skipped), "haystack_licence": source.haystack.licence,
-            }
-        return facts
+        if source is None:
+            return Sources(self.tokenizer.sha256, None, reader)
+        return Sources(
+            self.tokenizer.sha256, source.sha256, reader, source.unique_tokens, source.num_documents, list(source.skipped),
+            source.haystack.licence,
+        )
 
     def notes(self) -> list[str]:
         """What a user should know before anything runs: documents left out, text that repeats."""
@@ -171,15 +168,18 @@ class Recipe:
         forced = forced_answer.forced(self.tokenizer, problem, begun=begun, max_tokens=max_tokens)
         return Built(problem, stretch, built, view, replace(made, forced=forced, repeat=trial.repeat))
 
-    def rebuild(self, row: Row, sources: Mapping[str, Any], where: str) -> Built:
-        """The prompt of a stored row, made again; ``sources`` are those of its run.json, ``where`` is its folder.
+    def rebuild(self, row: Row, sources: Sources, where: str) -> Built:
+        """The prompt of a stored row, made again; ``sources`` are those of its run, ``where`` is its folder.
 
         Raises NiahError where its sha256 is another than the one that was sent.
         """
         built = self.build(self.trials[row.trial], Full() if row.route == "long" else None)
         if built.prompt.sha256 != row.prompt_sha256:
             own = self.sources()
-            changed = [name for name in ("haystack", "tokenizer") if sources[f"{name}_sha256"] != own[f"{name}_sha256"]]
+            changed = [
+                *(["haystack"] if sources.haystack_sha256 != own.haystack_sha256 else []),
+                *(["tokenizer"] if sources.tokenizer_sha256 != own.tokenizer_sha256 else []),
+            ]
             raise NiahError(
                 f"{where}: trial {row.trial} cannot be rebuilt: "
                 f"{' and '.join(changed) + ' changed since' if changed else 'this version builds another prompt'}; "

@@ -24,7 +24,7 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
         return []
     threshold = settings.threshold or effective.RULER
     drawn = [(number, panel, curve) for number, (panel, curve) in enumerate(zip(shown, curves, strict=True)) if curve]
-    configs = [panel.run["config"] for _, panel, _ in drawn]
+    records = [panel.record for _, panel, _ in drawn]
     place = {length: number for number, length in enumerate(lengths)}
     with plt.rc_context({**style.STYLE, "axes.spines.left": True, "axes.spines.bottom": True}):
         figure, axes = plt.subplots(figsize=(2.6 + 0.62 * max(len(lengths), 6), 3.6), layout="constrained")
@@ -37,10 +37,10 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
         axes.set_ylim(-0.03, 1.06)
         axes.set_xlabel("length (tokens, prompt and answer)")
         axes.set_ylabel(f"accuracy, {CONFIDENCE:.0%} interval")
-        models = dict.fromkeys(config["model"].get("label") or config["model"]["path"] for config in configs)
-        tasks = dict.fromkeys(config["task"]["name"] for config in configs)
+        models = dict.fromkeys(record.model_title for record in records)
+        tasks = dict.fromkeys(record.task for record in records)
         axes.set_title(f"{', '.join(models)}\n", loc="left", fontsize=11, fontweight="bold")
-        axes.text(0, 1.03, f"task {', '.join(tasks)}, haystack {configs[0]['haystack']['name']}", transform=axes.transAxes,
+        axes.text(0, 1.03, f"task {', '.join(tasks)}, haystack {records[0].haystack}", transform=axes.transAxes,
                   fontsize=7, color=style.INK)
         axes.legend(frameon=False, fontsize=7.5, loc="lower left")
         return style.save(figure, folder, "curve", settings)

@@ -2,16 +2,14 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib import pyplot as plt
 
-from niah.environment import hardware_label
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.report import grid, style
 from niah.report import lengths as told_lengths
 from niah.report.settings import ReportSettings
@@ -31,35 +29,35 @@ class Panel:
     """One grid of a figure: a run, or a variant of it. ``label`` says which where there are several."""
 
     label: str
-    run: Mapping[str, Any] = field(repr=False)
+    record: RunRecord = field(repr=False)
     rows: Sequence[Row] = field(repr=False)
 
     @property
     def lengths(self) -> set[int]:
-        return set(self.run["config"]["ctx"]["lengths"])
+        return set(self.record.lengths)
 
     @property
     def has_depth(self) -> bool:
-        return self.run["plan"].get("has_depth", True)
+        return self.record.scope.has_depth
 
     @property
     def depths(self) -> set[float]:
-        return set(self.run["config"]["ctx"]["depths"]) if self.has_depth else {0.0}
+        return set(self.record.depths)
 
 
-def panels(run: Mapping[str, Any], rows: Sequence[Row], label: str = "") -> list[Panel]:
+def panels(record: RunRecord, rows: Sequence[Row], label: str = "") -> list[Panel]:
     """One panel a variant, in the order in which they first appear."""
     parts: dict[str, list[Row]] = {}
     for row in rows:
         parts.setdefault(row.variant, []).append(row)
     if len(parts) < 2:
-        return [Panel(label, run, rows)]
-    return [Panel(f"{label}/{name}" if label else name, run, part) for name, part in parts.items()]
+        return [Panel(label, record, rows)]
+    return [Panel(f"{label}/{name}" if label else name, record, part) for name, part in parts.items()]
 
 
-def draw(run: Mapping[str, Any], rows: Sequence[Row], folder: Path, settings: ReportSettings) -> list[Path]:
+def draw(record: RunRecord, rows: Sequence[Row], folder: Path, settings: ReportSettings) -> list[Path]:
     """Writes heatmap.<format> for each format of the settings and returns the files."""
-    return draw_panels(panels(run, rows), folder, settings)
+    return draw_panels(panels(record, rows), folder, settings)
 
 
 def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
@@ -84,7 +82,7 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
                 continue
             hatched |= grid.draw(axes, cells[place], lengths, depths, scale, has_depth=has_depth)
             if len(shown) > 1:
-                axes.set_title(_panel_title(shown[place], len({_engine(panel.run) for panel in shown}) > 1), loc="left", fontsize=8.5)
+                axes.set_title(_panel_title(shown[place], len({_engine(panel.record) for panel in shown}) > 1), loc="left", fontsize=8.5)
         bottom = grids[-1][0]
         bottom.set_xlabel("length (tokens, prompt and answer)")
         bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
@@ -126,24 +124,24 @@ def _answered(panel: Panel) -> str:
 
 
 def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
-    run, config = shown[0].run, shown[0].run["config"]
+    record = shown[0].record
 
     def common(read) -> str:
-        return ", ".join(dict.fromkeys(read(panel.run) for panel in shown))
+        return ", ".join(dict.fromkeys(read(panel.record) for panel in shown))
 
-    model = common(lambda r: r["config"]["model"].get("label") or r["config"]["model"]["path"])
+    model = common(lambda record: record.model_title)
     if len(shown) > 1:
         figure.suptitle(
-            f"{model}\n{common(lambda r: _task(r['config']))}, haystack {common(lambda r: _haystack(r, r['config']))}",
+            f"{model}\n{common(_task)}, haystack {common(_haystack)}",
             x=0.02, ha="left", fontsize=10, fontweight="bold",
         )
         return
-    right = ", right is to say that nothing is there" if config["scorer"]["name"] == "claims_absence" else ""
+    right = ", right is to say that nothing is there" if record.scorer == "claims_absence" else ""
     answered = sum(1 for row in shown[0].rows if row.score is not None)
     details = [
-        f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {run['plan']['num_trials']} trials",
-        f"{_task(config)}, haystack {_haystack(run, config)}, reader {config['reader']['name']}, KV cache {_dtype(config)}{_word(run)}",
-        _engine(run),
+        f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {record.scope.num_trials} trials",
+        f"{_task(record)}, haystack {_haystack(record)}, reader {record.reader}, KV cache {record.kv_dtype}{_word(record)}",
+        _engine(record),
         *filter(None, [told_lengths.note(shown[0].rows)]),
     ]
     axes.set_title("\n".join(details), loc="left", fontsize=7, color=style.INK, pad=6, linespacing=1.4)
@@ -155,36 +153,29 @@ def _panel_title(panel: Panel, with_engine: bool) -> str:
     title = f"{panel.label}  ({', '.join(filter(None, (_answered(panel), inexact)))})"
     if not with_engine or not panel.rows:
         return title
-    engine, caches = panel.run["engine"], ", ".join(dict.fromkeys(row.kv_cache_dtype for row in panel.rows))
-    name = f"{engine['server']}, a server sent {engine['prompts']}" if engine.get("server") else _engine(panel.run)
-    return "\n".join([title, *textwrap.wrap(f"{name}, KV {caches}{_word(panel.run)}", _TITLE_WIDTH)])
+    engine, caches = panel.record.engine, ", ".join(dict.fromkeys(row.kv_cache_dtype for row in panel.rows))
+    name = f"{engine.server}, a server sent {engine.prompts}" if engine.server else _engine(panel.record)
+    return "\n".join([title, *textwrap.wrap(f"{name}, KV {caches}{_word(panel.record)}", _TITLE_WIDTH)])
 
 
-def _engine(run: Mapping[str, Any]) -> str:
+def _engine(record: RunRecord) -> str:
     """A server's hardware is not known here."""
-    if server := run["engine"].get("server"):
-        return f"{Path(run['engine']['server_model']).name} on {server} (a server, sent {run['engine']['prompts']})"
-    return f"{run['engine'].get('vllm') or run['config']['engine']['name']} on {hardware_label(run['environment'])}"
+    engine = record.engine
+    if engine.server:
+        return f"{Path(engine.server_model or '').name} on {engine.server} (a server, sent {engine.prompts})"
+    return f"{engine.vllm or record.engine_name} on {record.environment.hardware}"
 
 
-def _word(run: Mapping[str, Any]) -> str:
+def _word(record: RunRecord) -> str:
     """Who says which KV cache it was, where nobody could ask."""
-    return " (as given, not told)" if run["engine"].get("kv_cache_dtype_told_by") == "command" else ""
+    return " (as given, not told)" if record.engine.is_kv_cache_dtype_assumed else ""
 
 
-def _task(config: Mapping[str, Any]) -> str:
-    name, answer = config["task"]["name"], config["task"].get("answer")
-    return f"task {name}{f' ({answer})' if answer else ''}"
+def _task(record: RunRecord) -> str:
+    return f"task {record.task}" + (f" ({record.answer_kind})" if record.answer_kind else "")
 
 
-def _dtype(config: Mapping[str, Any]) -> str:
-    kinds = config["kv"] if isinstance(config["kv"], list) else [config["kv"]]
-    return ", ".join(str(kind.get("dtype") if isinstance(kind, dict) else kind) for kind in kinds)
-
-
-def _haystack(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    if run["sources"].get("haystack_sha256") is None:
+def _haystack(record: RunRecord) -> str:
+    if record.sources.haystack_sha256 is None:
         return "none: the task writes the text"
-    own = config["haystack"]
-    details = [own[key] for key in ("language", "order") if own.get(key) not in (None, "en", "coherent")]
-    return own["name"] + (f" ({', '.join(details)})" if details else "")
+    return record.haystack + (f" ({', '.join(record.haystack_details)})" if record.haystack_details else "")

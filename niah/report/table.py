@@ -1,9 +1,8 @@
 """Accuracy by length and effective length as plain text."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.report import lengths
 from niah.stats import effective
 from niah.stats.cells import CONFIDENCE, by_length, false_alarms, overall
@@ -11,7 +10,7 @@ from niah.stats.routes import shares
 from niah.units import format_length
 
 
-def accuracy_by_length(run: Mapping[str, Any], rows: Sequence[Row], threshold: float | None = None) -> str:
+def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float | None = None) -> str:
     """One line a length: accuracy, its interval, answers, failures, and what misses were; then effective lengths.
 
     Where nothing is to be found, the rate of false alarms too. Several variants have a table each. ``threshold`` (0 to 1)
@@ -20,7 +19,7 @@ def accuracy_by_length(run: Mapping[str, Any], rows: Sequence[Row], threshold: f
     variants = dict.fromkeys(row.variant for row in rows)
     if len(variants) > 1:
         parts = {name: [row for row in rows if row.variant == name] for name in variants}
-        return "\n".join(f"{name}\n{accuracy_by_length(run, part, threshold)}" for name, part in parts.items())
+        return "\n".join(f"{name}\n{accuracy_by_length(record, part, threshold)}" for name, part in parts.items())
     lines = [f"{'length':>8}  {'accuracy':>8}  {f'{CONFIDENCE:.0%} interval':>14}  {'answers':>7}  outcomes"]
     cells = by_length(rows)
     for cell in [*cells, *([overall(rows)] if len(cells) > 1 else [])]:
@@ -31,12 +30,12 @@ def accuracy_by_length(run: Mapping[str, Any], rows: Sequence[Row], threshold: f
         lines.append(
             f"{name:>8}  {accuracy:>8}  {interval:>14}  {cell.n:>7}  {outcomes}"
         )
-    if run["config"]["scorer"]["name"] == "claims_absence" and (alarms := false_alarms(rows)).n:
+    if record.scorer == "claims_absence" and (alarms := false_alarms(rows)).n:
         lines.append(
             f"false alarms (a value named that is not there): {alarms.mean:.2f} of {alarms.n}, "
             f"{alarms.low:.2f} to {alarms.high:.2f}"
         )
-    if (routes := shares(rows, run.get("plan", {}).get("answer_tokens", 0))).n:
+    if (routes := shares(rows, record.scope.answer_tokens)).n:
         lines.append(
             f"route: {routes.answerable:.0%} of {routes.n} answered from retrieved text, {routes.tokens:.0%} of the tokens "
             "that the whole contexts have"

@@ -1,38 +1,20 @@
-"""What makes two commands the same run: its fingerprint, its name, and the refusal to mix it with another."""
+"""When a command goes on with a stored run: what is answered already, and the refusal to mix one run with another."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from niah import environment, grid
+from niah import environment
 from niah.config import Run, deciding, flat
 from niah.errors import NiahError
-from niah.prompts.recipe import Recipe
-from niah.records import RETRIED, Row
+from niah.records import RETRIED, EngineFacts, Row, RunRecord
+from niah.runs.record import plain
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
 
-
-def content(settings: Run, recipe: Recipe) -> dict[str, Any]:
-    """What run.json holds before the first trial."""
-    sources = {**recipe.sources(), "model_identity": recipe.files.identity}
-    return {
-        "fingerprint": grid.fingerprint({"config": settings.content, "sources": sources}),
-        "config": settings.resolved,
-        "sources": {**sources, "model_licence": settings.model.licence, "model_notices": settings.model.notices},
-        "plan": {
-            "num_trials": len(recipe.trials), "answer_tokens": settings.task.answer_tokens,
-            "has_depth": settings.task.has_depth, "variants": [variant.name for variant in variants(settings)],
-        },
-        "environment": environment.describe(),
-    }
-
-
-def name_of(settings: Run, fingerprint: str) -> str:
-    """The run's folder: its name, or one made of its settings where it was given none."""
-    if settings.name:
-        return settings.name
-    parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, "+".join(kv.name for kv in settings.kv.each()))
-    return "-".join((*parts, fingerprint[:8]))
+_OF_A_SERVER = ("server", "server_model", "prompts", "kv_cache_dtype")
+_OF_AN_ENGINE = ("tensor_parallel_size",)
+"""Facts that must be the same all through a run."""
 
 
 def answered(settings: Run, rows: Sequence[Row]) -> set[tuple[str, int]]:
@@ -41,11 +23,26 @@ def answered(settings: Run, rows: Sequence[Row]) -> set[tuple[str, int]]:
     return {(row.variant or only, row.trial) for row in rows if row.outcome not in RETRIED}
 
 
-def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
-    """Raises NiahError with the keys that differ. Fingerprints of older runs hold more keys: where only those differ it is the same run."""
-    if stored["fingerprint"] == content["fingerprint"]:
+def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -> RunRecord:
+    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had, and what it keeps of a newer niah."""
+    return replace(
+        now,
+        engine=stored.engine if stored.engine.facts else now.engine,
+        engines=stored.engines,
+        sessions=stored.sessions,
+        control_due=sorted(control_due),
+        rest=stored.rest,
+    )
+
+
+def check_same_settings(stored: RunRecord, now: RunRecord, folder: RunFolder) -> None:
+    """Raises NiahError with the keys that differ.
+
+    Fingerprints of older runs hold more keys: where only those differ it is the same run.
+    """
+    if stored.fingerprint == now.fingerprint:
         return
-    old, new = (flat({**deciding(c["config"]), "sources": c["sources"]}) for c in (stored, content))
+    old, new = (flat({**deciding(one.config), "sources": plain(one.sources)}) for one in (stored, now))
     differing = [
         f"{key} (there {old.get(key)!r}, now {new.get(key)!r})"
         for key in sorted(old.keys() | new.keys())
@@ -59,38 +56,38 @@ def check_same_settings(stored: dict[str, Any], content: dict[str, Any], folder:
     )
 
 
-def check_same_software(stored: dict[str, Any], content: dict[str, Any], folder: RunFolder) -> None:
+def check_same_software(stored: RunRecord, now: RunRecord, folder: RunFolder) -> None:
     """Raises NiahError where packages or GPUs that may change an answer differ."""
-    if changed := other_software(stored, content):
+    if changed := other_software(stored, now):
         raise NiahError(
             f"{folder.path}: was begun with other software: {', '.join(changed)}; "
             "expected the same, or its answers would be of two engines; take another name="
         )
 
 
-def other_software(stored: dict[str, Any], content: dict[str, Any]) -> list[str]:
+def other_software(stored: RunRecord, now: RunRecord) -> list[str]:
     """The packages and GPUs that differ and may change an answer, with what they were and are."""
-    old, new = stored["environment"], content["environment"]
+    old, new = stored.environment, now.environment
     changed = [
-        f"{name} (there {old['packages'].get(name)}, now {new['packages'].get(name)})"
+        f"{name} (there {old.packages.get(name)}, now {new.packages.get(name)})"
         for name in environment.DECISIVE
-        if old["packages"].get(name) != new["packages"].get(name)
+        if old.packages.get(name) != new.packages.get(name)
     ]
-    cards = [[gpu["name"] for gpu in described["gpus"]] for described in (old, new)]
-    if cards[0] != cards[1]:
-        changed.append(f"GPUs (there {cards[0]}, now {cards[1]})")
+    if old.gpu_names != new.gpu_names:
+        changed.append(f"GPUs (there {old.gpu_names}, now {new.gpu_names})")
     return changed
 
 
-def check_same_engine(stored: dict[str, Any] | None, served: dict[str, Any], folder: RunFolder) -> None:
+def check_same_engine(stored: EngineFacts | None, served: Mapping[str, Any], folder: RunFolder) -> None:
     """Raises NiahError where a server at the same address is no longer the one that answered before, or the model is split
     over another number of GPUs (which follows from engine.replicas and the machine where it is not given)."""
-    if not stored:
+    if stored is None:
         return
-    keys = ("server", "server_model", "prompts", "kv_cache_dtype") if stored.get("server") else {"tensor_parallel_size"} & stored.keys()
-    changed = [f"{key} (there {stored.get(key)}, now {served.get(key)})" for key in keys if stored.get(key) != served.get(key)]
+    facts, kind = stored.facts, "server" if stored.server else "engine"
+    keys = _OF_A_SERVER if stored.server else [key for key in _OF_AN_ENGINE if key in facts]
+    changed = [f"{key} (there {facts.get(key)}, now {served.get(key)})" for key in keys if facts.get(key) != served.get(key)]
     if changed:
         raise NiahError(
-            f"{folder.path}: was begun with another {'server' if stored.get('server') else 'engine'}: {', '.join(changed)}; expected the "
+            f"{folder.path}: was begun with another {kind}: {', '.join(changed)}; expected the "
             "same, or its answers would be of two engines; take another name="
         )

@@ -3,9 +3,7 @@
 import time
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from niah import grid
 from niah.commands import plan as planning
@@ -15,171 +13,176 @@ from niah.errors import NiahError
 from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
-from niah.records import Outcome, Row, Trial
+from niah.records import Outcome, Row, RunRecord, Trial
 from niah.runs import control as cold
-from niah.runs import resume, rows, trials
+from niah.runs import record, resume, rows, trials
 from niah.runs.console import Console
+from niah.runs.journal import Journal
 from niah.runs.store import RunFolder
-from niah.runs.variants import Variant, variants
+from niah.runs.variants import variants
 from niah.units import format_length
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run left: its folder, all its rows and how many of them are new."""
+    """What a run left: its folder, its record, all its rows and how many of them are new."""
 
     folder: Path
-    run: dict[str, Any]
+    record: RunRecord
     rows: list[Row]
     num_new: int
 
 
 def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
-    arms = variants(settings)
+    asked = variants(settings)
     try:
         fits = planning.check(settings)
     except NiahError:  # the server is off, or this machine too small: what is finished needs neither
         if done := _finished_before(settings):
             return _all_done(*done, console)
         raise
-    for arm in arms:
-        for length, why in fits[arm.name].unfit.items():
-            console.note(f"{f'{arm.name}: ' if len(arms) > 1 else ''}{format_length(length)} does not fit: {why}")
+    for variant in asked:
+        for length, why in fits[variant.name].unfit.items():
+            which = f"{variant.name}: " if len(asked) > 1 else ""
+            console.note(f"{which}{format_length(length)} does not fit: {why}")
     recipe = Recipe(settings)
-    for line in (*(f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices), *recipe.notes()):
+    licences = [f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices]
+    for line in (*licences, *recipe.notes()):
         console.note(line)
     recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
-    content = resume.content(settings, recipe)
-    name = resume.name_of(settings, content["fingerprint"])
-    with RunFolder(Path(settings.outputs) / name) as folder:
-        stored = folder.read_run() or {}
+    fresh = record.of_run(settings, recipe)
+    with RunFolder(Path(settings.outputs) / fresh.name) as folder:
+        stored = folder.record()
         if stored:
-            resume.check_same_settings(stored, content, folder)
-        is_continued = bool(stored) and not resume.other_software(stored, content)
+            resume.check_same_settings(stored, fresh, folder)
+        is_continued = stored is not None and not resume.other_software(stored, fresh)
 
         def fits_now(row: Row) -> bool:
             """What had no room may have it by now, or with fewer replicas."""
-            return is_continued and row.outcome == Outcome.DOES_NOT_FIT and row.length not in fits[row.variant or arms[0].name].unfit
+            unfit = fits[row.variant or asked[0].name].unfit
+            return is_continued and row.outcome == Outcome.DOES_NOT_FIT and row.length not in unfit
 
         finished = resume.answered(settings, folder.drop_retried(fits_now))
         ordered = grid.in_running_order(recipe.trials)
-        todo = {arm.name: [trial for trial in ordered if (arm.name, trial.index) not in finished] for arm in arms}
+        todo = {
+            variant.name: [trial for trial in ordered if (variant.name, trial.index) not in finished]
+            for variant in asked
+        }
         num_new = sum(map(len, todo.values()))
-        due = {*stored.get("control_due", ())} if is_continued else set()
-        if not num_new and not due:  # a finished run keeps the record of the software that measured it
+        due = {*stored.control_due} if stored and is_continued else set()
+        if stored and not num_new and not due:  # a finished run keeps the record of the software that measured it
             return _all_done(folder, stored, console)
-        if finished:
-            resume.check_same_software(stored, content, folder)
-        session = {"started": _now(), "trials_before": len(finished)}
-        sessions = [*stored.get("sessions", ()), session]
-        engine = stored.get("engine") or {"name": settings.engine.name}
-        record = {"name": name, **content, "engine": engine, "engines": stored.get("engines", {}), "sessions": sessions, "control_due": sorted(due)}
-        folder.write_run(record)
+        if stored and finished:
+            resume.check_same_software(stored, fresh, folder)
+        journal = Journal(folder, resume.continued(stored, fresh, due) if stored else fresh)
+        journal.begin(len(finished))
         to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"
         console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
         try:
             with console.log_to(folder.path / "engine.log"):
-                for arm in arms:
-                    if todo[arm.name] or arm.name in due:
-                        _measure(arm.of(settings), arm, recipe, fits[arm.name], folder, todo[arm.name], record, console)
+                for variant in asked:
+                    if todo[variant.name] or variant.name in due:
+                        own = variant.of(settings)
+                        _measure(own, variant.name, recipe, fits[variant.name], folder, todo[variant.name], journal, console)
         finally:
-            session["finished"] = _now()
-            folder.write_run(record)
+            journal.finish()
         if line := cold.told(folder.controls()):
             console.note(line)
-        return Summary(folder.path, record, folder.rows(), num_new)
+        return Summary(folder.path, journal.record, folder.rows(), num_new)
 
 
-def _finished_before(settings: Run) -> tuple[RunFolder, dict[str, Any]] | None:
-    """The folder and run.json of this very run where it has an answer for every trial."""
+def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
+    """The folder and record of this very run where it has an answer for every trial."""
     root = Path(settings.outputs)
-    likely = [root / settings.name] if settings.name else root.glob(resume.name_of(settings, "*"))
+    likely = [root / settings.name] if settings.name else root.glob(record.name_of(settings, "*"))
     if not any((path / "run.json").is_file() for path in likely):
         return None  # nothing is loaded only to find that out
     with suppress(NiahError):
         recipe = Recipe(settings)
-        content = resume.content(settings, recipe)
-        folder = RunFolder(root / resume.name_of(settings, content["fingerprint"]))
-        if stored := folder.read_run():
-            resume.check_same_settings(stored, content, folder)
+        fresh = record.of_run(settings, recipe)
+        folder = RunFolder(root / fresh.name)
+        if stored := folder.record():
+            resume.check_same_settings(stored, fresh, folder)
             if len(resume.answered(settings, folder.rows())) == len(recipe.trials) * len(variants(settings)):
                 return folder, stored
     return None
 
 
-def _all_done(folder: RunFolder, stored: dict[str, Any], console: Console) -> Summary:
+def _all_done(folder: RunFolder, stored: RunRecord, console: Console) -> Summary:
     rows = folder.rows()
     console.note(f"{folder.path}: all {len(rows)} trials were done before; name=... measures them again")
     return Summary(folder.path, stored, rows, 0)
 
 
 def _measure(
-    settings: Run, arm: Variant, recipe: Recipe, fit: Fit, folder: RunFolder, todo: list[Trial], record: dict[str, Any],
+    settings: Run, variant: str, recipe: Recipe, fit: Fit, folder: RunFolder, todo: list[Trial], journal: Journal,
     console: Console,
 ) -> None:
-    """Opens one variant's engine, sends it the trials and writes each row; fills in ``record``."""
+    """Opens the engine of one variant, sends it the trials and writes each row; fills in ``journal``."""
     for trial in [trial for trial in todo if trial.length in fit.unfit]:
-        folder.append(rows.unfit(settings, arm.name, trial, fit.unfit[trial.length]))
+        folder.append(rows.unfit(settings, variant, trial, fit.unfit[trial.length]))
     todo = [trial for trial in todo if trial.length not in fit.unfit]
     fitting = [trial for trial in recipe.trials if trial.length not in fit.unfit]
-    if not fitting or not (todo or arm.name in record["control_due"]):
+    if not fitting or not (todo or variant in journal.record.control_due):
         return
-    sizes = {} if settings.reader.reads_all else {length: recipe.num_read(trial) for length, trial in {trial.length: trial for trial in todo}.items()}
-    work = dict(zip(
-        (trial.index for trial in todo),
-        grid.expected_work(todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.get if sizes else None),
-        strict=True,
-    ))
     longest = recipe.max_read(fitting)
     job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
     share = getattr(settings.engine, "cold_check", 0.0)
     with closing(_open(settings, job, folder)) as session:
-        resume.check_same_engine(record["engines"].get(arm.name), session.served, folder)
-        if share:
-            record["control_due"] = sorted({*record["control_due"], arm.name})
-        _record(record, arm.name, session)
-        if (retried := getattr(session, "retried", None)) is not None:
-            record["sessions"][-1].setdefault("retried", {})[arm.name] = retried  # counts on until the session is closed
-        folder.write_run(record)
-        begun, graded_seconds = time.perf_counter(), 0.0
-        progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
+        resume.check_same_engine(journal.record.engines.get(variant), session.served, folder)
+        journal.opened(variant, session, has_control=bool(share))
         try:
-            for answered in trials.answers(session, recipe, grid.side_by_side(todo, getattr(settings.engine, "replicas", 1))):
-                row = rows.finished(settings, arm.name, answered, session.served)
-                folder.append(row)
-                grade = getattr(answered.result, "grade", None)
-                graded_seconds += grade.seconds if grade else 0.0
-                progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
-        except Exception:
-            with suppress(Exception):  # the first error is the one to tell
-                _record(record, arm.name, session)
-            raise
+            _ask(settings, variant, session, recipe, folder, todo, journal, console)
+            if share and getattr(session, "can_skip_cache", True):
+                begun = time.perf_counter()
+                chosen = cold.chosen(folder.rows(), share, folder.controls(), variant)
+                for control in cold.measure(session, recipe, chosen):
+                    folder.append_control(asdict(control))
+                journal.control_took(variant, time.perf_counter() - begun)
         finally:
-            progress.close()
-            _took(record, "trials", arm.name, time.perf_counter() - begun)
-            _took(record, "graded", arm.name, graded_seconds)
-        _record(record, arm.name, session)
-        if share and getattr(session, "can_skip_cache", True):
-            begun = time.perf_counter()
-            chosen = cold.chosen(folder.rows(), share, folder.controls(), arm.name)
-            for control in cold.measure(session, recipe, chosen):
-                folder.append_control(asdict(control))
-            _took(record, "control", arm.name, time.perf_counter() - begun)
-        record["control_due"] = sorted({*record["control_due"]} - {arm.name})
+            journal.retried(variant, getattr(session, "retried", None))
+        journal.control_done(variant)
 
 
-def _took(record: dict[str, Any], what: str, variant: str, seconds: float) -> None:
-    """Notes what this session spent on a variant; the graded part is within that of the trials."""
-    record["sessions"][-1].setdefault(f"{what}_seconds", {})[variant] = round(seconds, 2)
+def _ask(
+    settings: Run, variant: str, session: Session, recipe: Recipe, folder: RunFolder, todo: list[Trial], journal: Journal,
+    console: Console,
+) -> None:
+    """Sends the trials to an open engine; each row is on disk before the next is waited for."""
+    work = _work(settings, recipe, todo)
+    begun, graded_seconds = time.perf_counter(), 0.0
+    progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
+    ordered = grid.side_by_side(todo, getattr(settings.engine, "replicas", 1))
+    try:
+        for answered in trials.answers(session, recipe, ordered):
+            row = rows.finished(settings, variant, answered, session.served)
+            folder.append(row)
+            grade = getattr(answered.result, "grade", None)
+            graded_seconds += grade.seconds if grade else 0.0
+            progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
+    except Exception:
+        with suppress(Exception):  # the first error is the one to tell
+            journal.facts(variant, session)
+        raise
+    finally:
+        progress.close()
+        journal.took(variant, trials=time.perf_counter() - begun, graded=graded_seconds)
+    journal.facts(variant, session)
 
 
-def _record(record: dict[str, Any], variant: str, session: Session) -> None:
-    """``engine`` is the first variant's, for those who look at one; ``engines`` has all."""
-    record["engines"][variant] = session.facts()
-    record["engine"] = next(iter(record["engines"].values()))
+def _work(settings: Run, recipe: Recipe, todo: list[Trial]) -> dict[int, int]:
+    """Tokens to compute, about, by the trial's index: for the time left."""
+    sizes: dict[int, int] = {}
+    if not settings.reader.reads_all:
+        one_of = {trial.length: trial for trial in todo}
+        sizes = {length: recipe.num_read(trial) for length, trial in one_of.items()}
+    expected = grid.expected_work(
+        todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.__getitem__ if sizes else None
+    )
+    return dict(zip((trial.index for trial in todo), expected, strict=True))
 
 
 def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
@@ -204,7 +207,3 @@ def _open(settings: Run, job: Job, folder: RunFolder) -> Session:
         return settings.engine.open(job)
     except NiahError as error:
         raise NiahError(f"{error}; the engine's log is {folder.path / 'engine.log'}") from error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

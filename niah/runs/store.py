@@ -11,12 +11,9 @@ from filelock import FileLock, Timeout
 
 from niah.disk import Lines
 from niah.errors import NiahError
-from niah.records import RETRIED, Row
-from niah.runs import columns
+from niah.records import RETRIED, Row, RunRecord
+from niah.runs import columns, record
 
-SCHEMA = 2
-READABLE = (1, 2)
-"""Rows of schema 1 lack variant, graded signal and ``served``; they are read as empty."""
 _RETRIED = {outcome.value for outcome in RETRIED}
 
 
@@ -66,7 +63,10 @@ class RunFolder:
             ) from error
 
     def rows(self) -> list[Row]:
-        """All whole rows. A line torn by a crash is left out. Raises NiahError on foreign lines."""
+        """All whole rows; a line torn by a crash is left out, and what rows of schema 1 lack (variant, grade, ``served``) is empty.
+
+        Raises NiahError on foreign lines.
+        """
         return [self._row(number, line) for number, line in enumerate(self._whole_lines(), 1)]
 
     def columns(self) -> columns.Columns:
@@ -111,28 +111,15 @@ class RunFolder:
             raise self._unwritable(error) from error
         return stay
 
-    def read_run(self) -> dict[str, Any] | None:
-        """run.json, or None where this folder holds no run yet."""
-        if not self.run_path.is_file():
-            return None
-        try:
-            content = json.loads(self.run_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise NiahError(f"{self.run_path}: unreadable ({error}); expected what niah wrote") from error
-        if content.get("schema") not in READABLE:
-            raise NiahError(
-                f"{self.run_path}: schema {content.get('schema')}; expected {' or '.join(map(str, READABLE))}; "
-                "read it with the niah that wrote it (its version is in run.json)"
-            )
-        return content
+    def record(self) -> RunRecord | None:
+        """run.json, or None where this folder holds no run yet. Raises NiahError where it is none of ours."""
+        return record.read(self.run_path) if self.run_path.is_file() else None
 
-    def write_run(self, content: dict[str, Any]) -> None:
+    def write_record(self, content: RunRecord) -> None:
         """Replaces run.json in one step."""
         draft = self.path / ".run.json.draft"
         try:
-            draft.write_text(
-                json.dumps({"schema": SCHEMA, **content}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            draft.write_text(record.text(content), encoding="utf-8")
             draft.replace(self.run_path)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -170,16 +157,16 @@ def _lines(rows: Iterable[Row]) -> Iterable[str]:
     return (json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
-def open_for_reading(path: str) -> tuple[RunFolder, dict[str, Any], list[Row]]:
-    """Folder, run.json and rows of a stored run. Raises NiahError where there is none."""
-    folder, content = opened(path)
-    return folder, content, folder.rows()
+def open_for_reading(path: str) -> tuple[RunFolder, RunRecord, list[Row]]:
+    """Folder, record and rows of a stored run. Raises NiahError where there is none."""
+    folder, record = opened(path)
+    return folder, record, folder.rows()
 
 
-def opened(path: str) -> tuple[RunFolder, dict[str, Any]]:
-    """Folder and run.json of a stored run, its rows not read yet. Raises NiahError where there is none."""
+def opened(path: str) -> tuple[RunFolder, RunRecord]:
+    """Folder and record of a stored run, its rows not read yet. Raises NiahError where there is none."""
     folder = RunFolder(Path(path))
-    content = folder.read_run()
-    if content is None:
+    found = folder.record()
+    if found is None:
         raise NiahError(f"{path}: no run here; expected a folder with run.json, as outputs/NAME")
-    return folder, content
+    return folder, found

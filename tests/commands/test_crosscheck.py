@@ -166,10 +166,11 @@ def test_bad_input_is_one_line(niah, tmp_path, monkeypatch, capsys):
 def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_path, monkeypatch):
     words = ("reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed")
     assert niah("engine=fake", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]", *words, "name=a").returncode == 0
-    folder, content, found = store.open_for_reading(str(tmp_path / "outputs" / "a"))
-    content["config"]["engine"] = {"_target_": "niah.engines.transformers.Transformers", "name": "transformers"}
-    (folder.path / "run.json").write_text(json.dumps(content))
-    recipe = Recipe(configuration.from_resolved(content["config"]))
+    folder, record, found = store.open_for_reading(str(tmp_path / "outputs" / "a"))
+    engine = {"_target_": "niah.engines.transformers.Transformers", "name": "transformers"}
+    record = dataclasses.replace(record, config={**record.config, "engine": engine})
+    folder.write_record(record)
+    recipe = Recipe(configuration.from_resolved(record.config))
     long = next(row for row in found if row.route == "long")
     retrieved = recipe.build(next(trial for trial in recipe.trials if trial.index == long.trial)).prompt.sha256
     both = [

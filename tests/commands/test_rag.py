@@ -13,7 +13,7 @@ from niah.commands.rag.measure import measure
 from niah.commands.rag.rag import tell
 from niah.commands.rag.settings import RagSettings
 from niah.errors import NiahError
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.report.rag_pareto import Point, front
 from niah.stats import cells, misses
 from niah.stats.compared import Answers, compared
@@ -216,8 +216,9 @@ def test_bad_settings_are_one_line(tmp_path, word, message):
 
 
 def test_dollars_are_the_plans_seconds_times_the_price():
-    config = {"model": {"name": "s", "path": "x/y", "architecture": "llama4_scout", "max_length": 10485760}, "kv": {"dtype": "bfloat16"}}
-    price = prices.price(config, prices.machine("8xh100"), 2**20)
+    model = {"name": "s", "path": "x/y", "architecture": "llama4_scout", "max_length": 10485760}
+    record = RunRecord(config={"model": model, "kv": {"dtype": "bfloat16"}})
+    price = prices.price(record, prices.machine("8xh100"), 2**20)
     given = [
         dataclasses.replace(ROW, length=65536, num_prompt_tokens=1000, route="rag", retrieval_seconds=0.5, first_token_seconds=1.0, index_seconds=2.0),
         dataclasses.replace(ROW, length=65536, num_prompt_tokens=1000 + 65504, route="long", index_seconds=0.1),
@@ -226,9 +227,10 @@ def test_dollars_are_the_plans_seconds_times_the_price():
     assert found.dollars == pytest.approx((2 * price(1000) + price(65504)) / 2) and price(65504) > 65.5 * price(1000) > 0
     assert found.tokens == (2000 + 65504) / 2 and found.share == pytest.approx((2000 + 65504) / 2 / 65504)
     assert (found.first_token_seconds, found.index_once_seconds, found.index_seconds) == (1.5, 2.0, 1.05)
-    assert price(1000) == pytest.approx(prices.price(config, prices.machine("4xh100"), 2**20)(1000))  # half the GPUs, twice the time
+    assert price(1000) == pytest.approx(prices.price(record, prices.machine("4xh100"), 2**20)(1000))  # half the GPUs, twice the time
     with pytest.raises(NiahError, match=r"model.architecture: not given for s"):
-        prices.price({"model": {"name": "s", "path": "x/y", "max_length": 8192}}, prices.machine("h100"), 8192)
+        unknown = RunRecord(config={"model": {"name": "s", "path": "x/y", "max_length": 8192}})
+        prices.price(unknown, prices.machine("h100"), 8192)
 
 
 def test_the_stairs_join_what_nothing_cheaper_beats():

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from niah.records import Row, Trial
+from niah.records import EngineFacts, Environment, Row, RunRecord, Scope, Sources, Trial
 from niah.runs.store import RunFolder
 
 ROW = Row(
@@ -46,10 +46,10 @@ def run(path: Path, content: list[Row], **config) -> str:
         "engine": {"name": "fake"}, "scorer": {"name": "contains"}, "report": {"formats": ["png"], "dpi": 60}, **config,
     }
     with RunFolder(path) as folder:
-        folder.write_run({
-            "config": settings, "plan": {"num_trials": len(content)}, "sources": {"haystack_sha256": "0"},
-            "engine": {"name": "fake"}, "environment": {"gpus": [], "cpu": "test", "num_cores": 2, "packages": {"vllm": "0"}},
-        })
+        folder.write_record(RunRecord(
+            config=settings, scope=Scope(num_trials=len(content)), sources=Sources(haystack_sha256="0"),
+            engine=EngineFacts({"name": "fake"}), environment=Environment(cpu="test", num_cores=2, packages={"vllm": "0"}),
+        ))
         folder.rows_path.write_text("".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in content))
     return str(path)
 

@@ -60,13 +60,13 @@ def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
     words = ("reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed")
     done = niah(*FAKE, "ctx.lengths=[2k,4k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]", *words, "name=a")
     assert done.returncode == 0, done.stderr
-    _, run, found = open_for_reading(str(tmp_path / "outputs" / "a"))
+    _, record, found = open_for_reading(str(tmp_path / "outputs" / "a"))
     assert {row.route for row in found} == {"rag", "long"} and {row.outcome for row in found} == {"correct"}
     for row in found:
-        whole = row.length - run["plan"]["answer_tokens"]
+        whole = row.length - record.scope.answer_tokens
         assert row.needles_kept == [True] and (row.needles_retrieved == ["whole"]) == (row.route == "rag")
         assert (row.num_prompt_tokens > whole) == (row.route == "long") and row.num_prompt_tokens < whole + 300
-    told = shares(found, run["plan"]["answer_tokens"])
+    told = shares(found, record.scope.answer_tokens)
     assert f"route: {told.answerable:.0%} of 22 answered from retrieved text, {told.tokens:.0%} of the tokens" in done.stdout
     assert told.answerable == sum(row.route == "rag" for row in found) / 22 and told.tokens < 1
     trial = next(row.trial for row in found if row.route == "long")

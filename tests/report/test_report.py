@@ -7,22 +7,23 @@ import pytest
 
 from niah.commands.report import report
 from niah.errors import NiahError
+from niah.records import EngineFacts, Environment, RunRecord, Scope, Sources
 from niah.report import curves, heatmap, style, table
 from niah.report.settings import ReportSettings
 from tests.helpers.runs import grid, made, run
 from tests.helpers.runs import rows as generated
 
 
-def run_json(lengths, depths):
-    return {
-        "config": {
+def record(lengths, depths, *, has_depth=True, **config):
+    return RunRecord(
+        config={
             "model": {"label": "Test Model", "path": "x/y"}, "ctx": {"lengths": lengths, "depths": depths},
             "task": {"name": "single", "answer": "uuid"}, "haystack": {"name": "essays"}, "reader": {"name": "full"},
-            "kv": {"dtype": "fp8_e4m3"}, "engine": {"name": "vllm"}, "scorer": {"name": "contains"},
+            "kv": {"dtype": "fp8_e4m3"}, "engine": {"name": "vllm"}, "scorer": {"name": "contains"}, **config,
         },
-        "plan": {"num_trials": 4}, "sources": {"haystack_sha256": "0" * 64}, "engine": {"vllm": "vllm 0.32.0"},
-        "environment": {"gpus": [{"name": "NVIDIA H100"}] * 2, "cpu": "", "num_cores": 1},
-    }
+        scope=Scope(num_trials=4, has_depth=has_depth), sources=Sources(haystack_sha256="0" * 64),
+        engine=EngineFacts({"vllm": "vllm 0.32.0"}), environment=Environment(gpus=[{"name": "NVIDIA H100"}] * 2, num_cores=1),
+    )
 
 
 ROWS = [
@@ -33,7 +34,7 @@ ROWS = [
 
 @pytest.fixture
 def drawn(tmp_path):
-    heatmap.draw(run_json([8192, 131072], [0.0, 50.0]), ROWS, tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
+    heatmap.draw(record([8192, 131072], [0.0, 50.0]), ROWS, tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
     return tmp_path
 
 
@@ -65,20 +66,18 @@ def test_colours_are_readable_and_fixed():
 
 
 def test_table_has_interval_and_reasons():
-    text = table.accuracy_by_length(run_json([8192], [0.0]), ROWS)
+    text = table.accuracy_by_length(record([8192], [0.0]), ROWS)
     assert re.search(r"8K\s+0\.67\s+0\.21 to 0\.94\s+3\s+2 correct, 1 wrong", text)
     assert re.search(r"128K\s+-\s+-\s+0\s+1 out-of-memory", text)
 
 
 def test_unwritable_place_is_one_line(tmp_path):
     with pytest.raises(NiahError, match=r"heatmap\.png: cannot be written"):
-        heatmap.draw(run_json([8192], [0.0]), ROWS[:1], tmp_path / "gone", ReportSettings())
+        heatmap.draw(record([8192], [0.0]), ROWS[:1], tmp_path / "gone", ReportSettings())
 
 
 def test_false_alarms_are_their_own_figure(tmp_path):
-    run = run_json([8192], [0.0, 50.0])
-    run["plan"]["has_depth"] = False
-    run["config"] |= {"scorer": {"name": "claims_absence"}, "task": {"name": "absent"}}
+    run = record([8192], [0.0, 50.0], has_depth=False, scorer={"name": "claims_absence"}, task={"name": "absent"})
     rows = [made(number, 8192, 0.0, outcome, value) for number, (outcome, value) in enumerate(
         [("correct", 1.0), ("wrong", 0.0), ("wrong", 0.0), ("refused", 0.0)]
     )]
@@ -89,8 +88,7 @@ def test_false_alarms_are_their_own_figure(tmp_path):
 
 
 def test_shuffled_and_foreign_haystacks_are_named(tmp_path):
-    run = run_json([8192], [0.0])
-    run["config"]["haystack"] = {"name": "generated", "language": "zh-Hans", "order": "shuffled"}
+    run = record([8192], [0.0], haystack={"name": "generated", "language": "zh-Hans", "order": "shuffled"})
     heatmap.draw(run, ROWS[:1], tmp_path, ReportSettings(formats=["svg"]))
     assert "haystack generated (zh-Hans, shuffled)" in (tmp_path / "heatmap.svg").read_text()
 
@@ -105,13 +103,13 @@ def shown_in(file):
 ])
 def test_cells_show_what_is_asked(tmp_path, cell, texts):
     rows = [dataclasses.replace(row, logprob=-1.0 - row.trial if row.depth == 0 else None) for row in ROWS]
-    heatmap.draw(run_json([8192, 131072], [0.0, 50.0]), rows, tmp_path, ReportSettings(formats=["svg"], cell=cell))
+    heatmap.draw(record([8192, 131072], [0.0, 50.0]), rows, tmp_path, ReportSettings(formats=["svg"], cell=cell))
     for text in texts:
         assert text in shown_in(tmp_path / "heatmap.svg"), text
 
 
 def test_variants_have_a_panel_a_line_and_a_table_each(tmp_path):
-    run = run_json([8192, 131072], [0.0, 50.0])
+    run = record([8192, 131072], [0.0, 50.0])
     rows = [made(number, length, depth, "correct", 1.0) for number, (length, depth) in enumerate([(8192, 0.0), (8192, 50.0), (131072, 0.0)])]
     rows = [dataclasses.replace(row, variant=variant) for variant in ("bf16", "fp8") for row in rows]
     panels = heatmap.panels(run, rows)
@@ -142,7 +140,7 @@ def test_several_runs_side_by_side(tmp_path):
 
 @pytest.mark.parametrize("rows", [[], [dataclasses.replace(row, outcome="does-not-fit", score=None) for row in ROWS]])
 def test_a_panel_without_answers_has_no_line_and_the_others_keep_their_colours(tmp_path, rows):
-    run = run_json([8192, 131072], [0.0, 50.0])
+    run = record([8192, 131072], [0.0, 50.0])
     full = [made(number, length, 0.0, "correct", 1.0) for number, length in enumerate((8192, 131072))]
     panels = [heatmap.Panel("bf16", run, rows), heatmap.Panel("fp8", run, full)]
     heatmap.draw_panels(panels, tmp_path, ReportSettings(formats=["svg"]))

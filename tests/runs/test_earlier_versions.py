@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from niah import environment
+from niah.runs.record import plain
 from tests.helpers.command import REPOSITORY, comparable, rows
 
 KEPT = REPOSITORY / "tests/runs/f8078f3"
@@ -51,7 +52,7 @@ def test_a_run_that_was_cut_short_is_continued_to_the_same_rows(niah, outputs, n
     whole = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(whole[:20]) + whole[20][:100])
     content = json.loads((outputs / name / "run.json").read_text())
-    content["environment"] = environment.describe()  # as if this machine and its packages had begun it
+    content["environment"] = plain(environment.describe())  # as if this machine and its packages had begun it
     (outputs / name / "run.json").write_text(json.dumps(content))
     done = niah(*GRID, *FOLDERS[name], f"name={name}")
     assert done.returncode == 0 and "28 of 48 trials to run" in done.stderr, done.stderr

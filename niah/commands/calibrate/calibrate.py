@@ -46,11 +46,11 @@ def check(paths: list[str]) -> Iterator[str]:
     """Finished runs of calibration models, trial by trial beside what exact arithmetic says. Raises NiahError where they differ."""
     faults = []
     for path in paths:
-        _, stored, rows = store.open_for_reading(path)
-        run = from_resolved(stored["config"])
+        _, record, rows = store.open_for_reading(path)
+        run = from_resolved(record.config)
         if design_of(run.model) is None:
             raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
-        verdicts = verify.compare(run, rows, stored, path)
+        verdicts = verify.compare(run, rows, record, path)
         plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)
         unanswered = [row for row in rows if row.score is None]
         for verdict in verdicts:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from niah import environment, grid
+from niah import environment
 from niah.commands.calibrate import expected, verify
 from niah.commands.report import write
 from niah.config import Run
@@ -26,6 +26,7 @@ from niah.models.constructed.files import tokenizer_and_folder
 from niah.prompts.recipe import Recipe
 from niah.runs import runner
 from niah.runs.console import Console
+from niah.runs.record import fingerprint, plain
 from niah.scorers.outcome import judge
 from niah.units import format_length
 
@@ -105,8 +106,8 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
     recipe = Recipe(base)
-    identity = grid.fingerprint({
-        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": recipe.sources(),
+    identity = fingerprint({
+        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": plain(recipe.sources()),
         "software": environment.decisive(),
     })
     stored = _stored(place)

@@ -24,7 +24,7 @@ from niah.models.constructed.files import design_of
 from niah.models.resolve import config_of
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
-from niah.records import RETRIED, Row
+from niah.records import RETRIED, EngineFacts, Row, RunRecord
 from niah.runs import runner
 from niah.runs.console import Console
 from niah.scorers.outcome import judge
@@ -98,7 +98,7 @@ def check(run: Run, console: Console) -> list[Verdict]:
     with tempfile.TemporaryDirectory(prefix="niah-calibration-") as folder:
         with keeping_the_log(Path(folder) / "calibration", Path(run.outputs)):
             summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
-        return compare(run, summary.rows, summary.run)
+        return compare(run, summary.rows, summary.record)
 
 
 @contextmanager
@@ -114,8 +114,8 @@ def keeping_the_log(run_folder: Path, place: Path) -> Iterator[None]:
         raise NiahError(str(error).replace(str(log), str(kept))) from error
 
 
-def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "calibration") -> list[Verdict]:
-    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is its run.json.
+def compare(run: Run, rows: Sequence[Row], record: RunRecord, path: str = "calibration") -> list[Verdict]:
+    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is that of the run.
 
     Raises NiahError where a prompt cannot be built again as it was.
     """
@@ -124,7 +124,7 @@ def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "
     wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
     scored = {row.trial: row for row in rows if row.score is not None}
     for trial in [trial for trial in recipe.trials if trial.index in scored]:
-        built = recipe.rebuild(scored[trial.index], record["sources"], path)
+        built = recipe.rebuild(scored[trial.index], record.sources, path)
         one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
         text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
         is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1
@@ -139,7 +139,7 @@ def compare(run: Run, rows: Sequence[Row], record: dict[str, Any], path: str = "
             tuple(_seen(row, recipe.tokenizer, *wanted[row.trial]) for row in good),
             tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
             tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
-            record.get("engines", {}).get(variant, {}).get("max_num_batched_tokens") or 0,
+            record.engines.get(variant, EngineFacts()).max_num_batched_tokens or 0,
         ))
     return verdicts
 

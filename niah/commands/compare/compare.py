@@ -44,7 +44,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     write(folder / "discordant.jsonl", "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in discordant))
     write(folder / "compare.json", json.dumps(_content(settings, matched, results, verdicts, code), indent=2, ensure_ascii=False) + "\n")
     first = found[0]
-    model = first.run["config"].get("model", {}).get("label") or first.columns.model[0]
+    model = first.record.model_label or first.columns.model[0]
     title = f"{model}, {', '.join(dict.fromkeys(first.columns.task.tolist()))}"
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
     files = difference.draw(named, first.label, f"{title}: difference to {first.label}", settings.confidence, folder, look)
@@ -75,8 +75,8 @@ def _changed(pair: Pair) -> list[str]:
     if pair.base.folder == pair.other.folder:
         return []
     told = []
-    flat = [configuration.flat({k: v for k, v in side.run["config"].items() if k not in configuration.PLACE_ONLY}) for side in (pair.base, pair.other)]
-    packages = [{f"version of {k}": v for k, v in side.run.get("environment", {}).get("packages", {}).items()} for side in (pair.base, pair.other)]
+    flat = [configuration.flat(side.record.without(configuration.PLACE_ONLY)) for side in (pair.base, pair.other)]
+    packages = [{f"version of {k}": v for k, v in side.record.environment.packages.items()} for side in (pair.base, pair.other)]
     for old, new in (flat, packages):
         told += [f"{key} {old.get(key)!r} -> {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return told

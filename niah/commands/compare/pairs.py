@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from niah.errors import NiahError
+from niah.records import RunRecord
 from niah.runs import store
 from niah.runs.columns import Columns
 from niah.stats.compared import Answers, Comparison, compared
@@ -46,7 +46,7 @@ class Side:
     label: str
     folder: str
     variant: str
-    run: dict[str, Any] = field(repr=False)
+    record: RunRecord = field(repr=False)
     columns: Columns = field(repr=False)
 
 
@@ -69,7 +69,7 @@ def sides(paths: list[str], settings: CompareSettings, given: Sequence[str] = ()
     """
     found, notes = [], []
     for path in paths:
-        folder, run = store.opened(path)
+        folder, record = store.opened(path)
         if folder.is_torn():
             notes.append(f"{path}: the last line of rows.jsonl is torn and was left out; the run's own command mends it")
         variants = folder.columns().variants()
@@ -86,7 +86,7 @@ def sides(paths: list[str], settings: CompareSettings, given: Sequence[str] = ()
             variants = {settings.variant: variants[settings.variant]}
         for variant, columns in variants.items():
             _check(columns, path, variant)
-            found.append(Side(_label(path, paths, variant, len(variants) > 1), path, variant, run, columns))
+            found.append(Side(_label(path, paths, variant, len(variants) > 1), path, variant, record, columns))
     if len(found) < 2:
         one = f"only one run ({found[0].folder})" if found else f"no run with a finished trial ({', '.join(given)})"
         raise NiahError(f"compare: {one}; expected two folders, or one with several variants, as compare A B")

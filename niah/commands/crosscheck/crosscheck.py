@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,10 @@ from niah.disk import Lines
 from niah.engines import Session, Traced
 from niah.errors import NiahError
 from niah.prompts.recipe import Built, Recipe
-from niah.records import RETRIED, Completion, Failure, Row
+from niah.records import RETRIED, Completion, Failure, Row, RunRecord
 from niah.runs import runner, store
 from niah.runs.console import Console
+from niah.runs.record import fingerprint
 from niah.runs.store import RunFolder
 from niah.scorers.outcome import judge
 from niah.stats.agreement import verdict
@@ -49,30 +50,30 @@ class CrosscheckSettings:
 
 def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
     """What to print. Finished answers stay in crosscheck.jsonl; the same command goes on where it was stopped."""
-    folder, content = store.opened(path)
+    folder, record = store.opened(path)
     settings, overrides = _settings(words)
-    arms = seconds(content, overrides)
+    arms = seconds(record, overrides)
     with folder:
         rows = folder.rows()
-        _check(path, content, rows)
+        _check(path, record, rows)
         chosen = choose(rows, settings.trials)
-        recipe = Recipe(configuration.from_resolved(content["config"]))
+        recipe = Recipe(configuration.from_resolved(record.config))
         lines = Lines(folder.path / "crosscheck.jsonl")
         facts: dict[str, Any] = {}
-        packages = environment.describe()["packages"]
+        packages = environment.describe().packages
         done = _done(lines)
         with console.log_to(folder.path / "crosscheck.log"):
             for arm, own in _by_cache(arms, [row for _, group in chosen for row in group]):
-                mark = _mark(content, arm, packages)
+                mark = _mark(record, arm, packages)
                 todo = [row for row in own if (mark, *_row_key(row)) not in done]
                 console.note(f"{path}: {len(todo)} of {len(own)} answers to ask {_name(arm)} for; its log is in crosscheck.log")
                 if todo:
-                    facts[arm.kv.name] = _answer(path, content, recipe, arm, todo, mark, folder, lines, chosen, console)
-        marks = {_mark(content, arm, packages) for arm in arms.values()}
+                    facts[arm.kv.name] = _answer(path, record, recipe, arm, todo, mark, folder, lines, chosen, console)
+        marks = {_mark(record, arm, packages) for arm in arms.values()}
         wanted = {_row_key(row) for _, group in chosen for row in group}
         found = [line for line in lines.read() if line["mark"] in marks and _line_key(line) in wanted]
         latest = {_line_key(line): line for line in found}  # a failed one may have been answered later
-        order = {name: place for place, name in enumerate(content["plan"].get("variants", ()))}
+        order = {name: place for place, name in enumerate(record.scope.variants)}
         latest = dict(sorted(latest.items(), key=lambda item: order.get(item[0][0], -1)))
         told = summary.tell(list(latest.values()), settings, path, _all_named(arms), len({row.trial for row in rows}))
         write(folder.path / "crosscheck.json", json.dumps({
@@ -94,8 +95,8 @@ def _settings(words: Sequence[str]) -> tuple[CrosscheckSettings, list[str]]:
     return configuration.typed("crosscheck", CrosscheckSettings, changed.get("crosscheck", {}))[0], [word for word in words if word not in own]
 
 
-def _check(path: str, content: dict[str, Any], rows: Sequence[Row]) -> None:
-    name = content["config"]["engine"]["name"]
+def _check(path: str, record: RunRecord, rows: Sequence[Row]) -> None:
+    name = record.engine_name
     if name not in HOLDS_A_MODEL:
         raise NiahError(f"{path}: was answered by engine={name}, which holds no model; expected a run of {' or '.join(HOLDS_A_MODEL)}")
     if not any(row.score is not None for row in rows):
@@ -112,7 +113,7 @@ def _by_cache(arms: dict[str, Run], rows: Sequence[Row]) -> Iterator[tuple[Run, 
 
 
 def _answer(
-    path: str, content: dict[str, Any], recipe: Recipe, arm: Run, todo: list[Row], mark: str, folder: RunFolder, lines: Lines,
+    path: str, record: RunRecord, recipe: Recipe, arm: Run, todo: list[Row], mark: str, folder: RunFolder, lines: Lines,
     chosen: Sequence[tuple[str, list[Row]]], console: Console,
 ) -> dict[str, Any]:
     """Asks one open engine for all of ``todo``; returns what it says of itself."""
@@ -133,7 +134,7 @@ def _answer(
 
     def prompts():
         for place, group in enumerate(groups):
-            built[place] = recipe.rebuild(group[0], content["sources"], path)
+            built[place] = recipe.rebuild(group[0], record.sources, path)
             yield place, built[place].prompt
 
     job = runner.job_of(arm, recipe, fit, longest, folder.path / "crosscheck.log")
@@ -182,10 +183,10 @@ def _line(
     return {**common, "second": second, **found}
 
 
-def _mark(content: dict[str, Any], arm: Run, packages: dict[str, str]) -> str:
+def _mark(record: RunRecord, arm: Run, packages: Mapping[str, str]) -> str:
     """Identifies the run, the second engine with all its settings, and its software."""
-    told = {"run": content["fingerprint"], "engine": arm.resolved["engine"], "kv": arm.kv.dtype, "packages": packages}
-    return grid.fingerprint(told)[:16]
+    told = {"run": record.fingerprint, "engine": arm.resolved["engine"], "kv": arm.kv.dtype, "packages": packages}
+    return fingerprint(told)[:16]
 
 
 def _name(arm: Run) -> str:

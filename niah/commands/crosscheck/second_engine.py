@@ -9,13 +9,13 @@ from niah import config as configuration
 from niah.commands import plan
 from niah.config import Run
 from niah.errors import NiahError
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.runs.variants import variants
 
 HOLDS_A_MODEL = ("transformers", "vllm")
 
 
-def seconds(content: dict[str, Any], words: Sequence[str]) -> dict[str, Run]:
+def seconds(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
     """The run as the second engine has it, by the KV dtype of the run's rows; ``words`` pick engine and kv.
 
     Without kv= each row's own dtype is asked for. Raises NiahError for what the engine does not have.
@@ -34,10 +34,10 @@ def seconds(content: dict[str, Any], words: Sequence[str]) -> dict[str, Run]:
         raise NiahError(f"crosscheck engine={chosen['engine']}: holds no model; expected {' or '.join(HOLDS_A_MODEL)}")
     for group, changed in choices.plain(fields).items():
         nodes[group] = {**nodes.get(group, {}), **changed}
-    first = configuration.from_resolved(content["config"])
+    first = configuration.from_resolved(record.config)
     arms = {}
     for kv in first.kv.each():
-        changed = {**content["config"], **nodes, "kv": nodes.get("kv", {"name": kv.name, "dtype": kv.dtype})}
+        changed = {**record.config, **nodes, "kv": nodes.get("kv", {"name": kv.name, "dtype": kv.dtype})}
         second = configuration.from_resolved(changed)
         if len(several := variants(second)) > 1:
             raise NiahError(f"crosscheck: got several variants ({', '.join(one.name for one in several)}); expected one engine, as engine.attention=sdpa")

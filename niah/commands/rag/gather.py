@@ -8,7 +8,7 @@ from typing import Any
 
 from niah.config import PLACE_ONLY, flat
 from niah.errors import NiahError
-from niah.records import Outcome, Row
+from niah.records import Outcome, Row, RunRecord
 from niah.runs import store
 from niah.units import format_length
 
@@ -23,20 +23,20 @@ class Arm:
 
     label: str
     folder: str
-    run: dict[str, Any] = field(repr=False)
+    record: RunRecord = field(repr=False)
     rows: list[Row] = field(repr=False)
 
     @property
     def reader(self) -> str:
-        return self.run["config"]["reader"]["name"]
+        return self.record.reader
 
     @property
     def retrieves(self) -> bool:
-        return _RETRIEVING in self.run["config"]["reader"]
+        return _RETRIEVING in self.record.reader_settings
 
     @property
     def answer_tokens(self) -> int:
-        return self.run["plan"].get("answer_tokens", 0)
+        return self.record.scope.answer_tokens
 
     def answered(self) -> dict[Key, Row]:
         return {key(row): row for row in self.rows if Outcome(row.outcome).is_answer}
@@ -67,15 +67,14 @@ def gather(paths: Sequence[str]) -> tuple[list[Group], list[str]]:
     folders = [folder for path in paths for folder in _runs_below(path)]
     notes, by_task = [], {}
     for path in dict.fromkeys(folders):
-        folder, run = store.opened(path)
+        folder, record = store.opened(path)
         rows = folder.rows()
         if folder.is_torn():
             notes.append(f"{path}: the last line of rows.jsonl is torn and was left out; the run's own command mends it")
         if len({row.variant for row in rows}) > 1:
             raise NiahError(f"{path}: has several variants; expected one KV dtype and backend a run; run each by itself with -m kv=...")
-        config = run["config"]
-        identity = {name: config[name] for name in ("model", "task", "haystack")}
-        by_task.setdefault(json.dumps(identity, sort_keys=True), []).append(Arm("", path, run, rows))
+        identity = record.groups("model", "task", "haystack")
+        by_task.setdefault(json.dumps(identity, sort_keys=True), []).append(Arm("", path, record, rows))
     groups = []
     for label, arms in zip(_labels([json.loads(one) for one in by_task]), by_task.values(), strict=True):
         if len(arms) > 1:
@@ -126,7 +125,7 @@ def _labels(identities: list[dict[str, Any]]) -> list[str]:
 def _checked(arms: list[Arm]) -> tuple[Arm, ...]:
     """The arms with labels, in order. Raises NiahError where they did not see the same instances."""
     first = arms[0]
-    configs = [{k: v for k, v in arm.run["config"].items() if k not in _MAY_DIFFER} for arm in arms]
+    configs = [arm.record.without(_MAY_DIFFER) for arm in arms]
     for arm, config in zip(arms, configs, strict=True):
         old, new = flat(configs[0]), flat(config)
         if other := [f"{k} ({old.get(k)!r} and {new.get(k)!r})" for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]:
@@ -158,19 +157,19 @@ def _checked(arms: list[Arm]) -> tuple[Arm, ...]:
 def _labelled(arms: list[Arm]) -> tuple[Arm, ...]:
     names = []
     for arm in arms:
-        settings = arm.run["config"]["reader"]
+        settings = arm.record.reader_settings
         size = f" {format_length(settings['budget'])}" if settings.get("budget") else f" top {settings['top_k']}" if "top_k" in settings else ""
         names.append(arm.reader + size)
-    flats = [flat(arm.run["config"]["reader"]) for arm in arms]
+    flats = [flat(arm.record.reader_settings) for arm in arms]
     for number, name in enumerate(list(names)):
         twins = [other for other, one in enumerate(names) if one == name and other != number]
         told = [f"{k} {v}" for k, v in flats[number].items() if any(flats[t].get(k) != v for t in twins)]
         if twins and not told:
             raise NiahError(f"rag: {arms[number].folder} and {arms[twins[0]].folder} have the same reader and settings; expected one run of each")
         flats[number] |= {"": " ".join(told)}
-    made = [Arm(f"{name} {one['']}".strip(), arm.folder, arm.run, arm.rows) for name, one, arm in zip(names, flats, arms, strict=True)]
+    made = [Arm(f"{name} {one['']}".strip(), arm.folder, arm.record, arm.rows) for name, one, arm in zip(names, flats, arms, strict=True)]
     order = {"full": 0, "oracle": 1, "none": 2}
-    budget = [arm.run["config"]["reader"].get("budget") or 0 for arm in made]
+    budget = [arm.record.reader_settings.get("budget") or 0 for arm in made]
     return tuple(arm for _, _, _, arm in sorted(
         ((order.get(arm.reader, 3), arm.reader, size, arm) for arm, size in zip(made, budget, strict=True)), key=lambda one: one[:3]
     ))

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from niah.commands import plan
 from niah.config import typed
@@ -11,6 +10,7 @@ from niah.models.settings import Model
 from niah.planner import architecture, estimate, serving
 from niah.planner.hardware import Hardware, counted
 from niah.planner.serving import Wish
+from niah.records import RunRecord
 from niah.stats.costs import Price
 
 
@@ -23,17 +23,16 @@ def machine(word: str) -> Hardware:
     return replace(known[name], num_gpus=gpus, num_nodes=nodes)
 
 
-def price(config: dict[str, Any], hardware: Hardware, longest: int) -> Price:
+def price(record: RunRecord, hardware: Hardware, longest: int) -> Price:
     """Raises NiahError where the plan does not know the model, or cannot split it over this machine.
 
     Cold prompts one at a time, answers not counted; the same efficiencies as ``plan``.
     """
-    model, _ = typed("model", Model, config["model"])
+    model, _ = typed("model", Model, record.model_settings)
     if not (model.architecture or model.path.startswith("package:") or Path(model.path).expanduser().exists()):
         raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")  # a report fetches no weights
     shape = architecture.of(model)
-    dtype = config.get("kv", {}).get("dtype", "bfloat16")
-    setup = serving.setup(shape, hardware, Wish(), dtype, model.weights, longest, model.name)
+    setup = serving.setup(shape, hardware, Wish(), record.kv_dtype, model.weights, longest, model.name)
     dollars_a_second = hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600
 
     def dollars(num_tokens: int) -> float:

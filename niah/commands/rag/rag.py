@@ -55,7 +55,7 @@ def _price(group: Group, machine) -> tuple[Price | None, str]:
     if machine is None:
         return None, ""
     try:
-        return prices.price(group.arms[0].run["config"], machine, max(group.lengths)), ""
+        return prices.price(group.arms[0].record, machine, max(group.lengths)), ""
     except NiahError as error:
         return None, str(error)
 
@@ -125,8 +125,8 @@ def _pooled(one: Found):
 def _pictures(found: Measured, settings: RagSettings, folder: Path, look: ReportSettings, suffix: str) -> list[str]:
     from niah.report import rag_curve, rag_pareto
 
-    config = found.group.arms[0].run["config"]
-    title = f"{config['model'].get('label') or config['model']['path']}, {found.group.label}, haystack {config['haystack']['name']}"
+    record = found.group.arms[0].record
+    title = f"{record.model_title}, {found.group.label}, haystack {record.haystack}"
     full = found.of("full")
     lines = []
     for one in found.found:
@@ -160,7 +160,7 @@ def _content(found: Measured, sentences: list[str]) -> dict[str, Any]:
         "known": [{"repeat": repeat, "length": length, "depth": depth} for repeat, length, depth in found.known],
         "readers": [
             {
-                "label": one.label, "folder": one.arm.folder, "reader": one.arm.run["config"]["reader"], "does_not_fit": list(one.unfit),
+                "label": one.label, "folder": one.arm.folder, "reader": one.arm.record.reader_settings, "does_not_fit": list(one.unfit),
                 **{
                     name: {("shared" if length == 0 and name != "misses" else "all" if length == 0 else str(length)): dataclasses.asdict(value) for length, value in getattr(one, name).items()}
                     for name in ("cells", "cost", "misses")
