@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from niah.cli import VERBS
 from tests.helpers.command import REPOSITORY, environment_with
 
 PACKAGE = REPOSITORY / "niah"
@@ -112,6 +113,26 @@ def circles() -> list[set[Path]]:
 def test_the_root_holds_a_fixed_list_of_names():
     assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__", "architectures"} <= LEVEL.keys()
+
+
+def test_each_verb_is_one_file_or_one_folder_of_commands():
+    shared = {"__init__", "words", "hydra", "help"}
+    there = {path.stem for path in (PACKAGE / "commands").iterdir()} - {"__pycache__"} - shared
+    assert {module.partition(".")[0] for module in VERBS.values()} == there
+    for module in VERBS.values():
+        path = MODULES[f"niah.commands.{module}"]
+        assert "main" in {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_only_commands_print():
+    allowed = {"cli.py", "engines/vllm/exact.py"}  # --version; a process of its own, which answers on its stdout
+    for path in FILES:
+        printed = [
+            node for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            and "file" not in {keyword.arg for keyword in node.keywords}  # else a note to stderr, or to the console
+        ]
+        assert not printed or room_of(path) == "commands" or name_of(path) in allowed, name_of(path)
 
 
 def test_imports_point_down():

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any, TextIO
 import numpy as np
 
 from niah import __version__
+from niah import config as configuration
+from niah.commands import hydra
+from niah.commands.words import own_words
 from niah.errors import NiahError
 from niah.prompts import template
 from niah.prompts.recipe import Built, Recipe
@@ -23,6 +27,25 @@ _DECISIVE = ("seed", "model", "ctx", "task", "haystack", "reader")
 """Settings that a prompt depends on; engine, KV cache and scorer do not change it."""
 _TEXT_BYTES = 5
 """Bytes of text a token takes, about: to see whether the disk has room."""
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``build out=DIR WORDS [format=[ids,text,jsonl]]``."""
+    own, rest = own_words({"out": "", "format": "ids"}, words)
+    if not own["out"]:
+        raise NiahError("build: where to? expected out=DIR, as build model=scout ctx.lengths=[1m] out=contexts")
+    formats = own["format"].strip("[]").replace(" ", "").split(",")
+    adapted = hydra.adapted(rest)
+    is_sweep = bool({"-m", "--multirun"} & {*adapted})
+
+    def build(config: Any) -> int:
+        started = time.time()
+        for line in write(Recipe(configuration.build(config)), own["out"], formats, own_folder=is_sweep):
+            print(line, flush=True)
+        print(f"in {time.time() - started:.1f} s")
+        return 0
+
+    return hydra.run(adapted, build)
 
 
 def write(

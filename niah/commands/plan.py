@@ -8,7 +8,9 @@ from typing import Any
 
 from niah import grid, planner
 from niah.choices import choices
-from niah.config import Run, typed
+from niah.commands import hydra
+from niah.commands.words import own_words
+from niah.config import Run, build, typed
 from niah.errors import NiahError
 from niah.models.resolve import config_of
 from niah.planner import estimate, fit, machine, memory, nodes, serving, table
@@ -21,6 +23,22 @@ from niah.units import format_length
 
 _NEEDLES, _QUESTION = 1024, 1024
 """Tokens of needles and question, about: for the memory a reader needs that leaves text out."""
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``plan WORDS [format=json] [out=DIR] [exact=true]``."""
+    own, rest = own_words({"out": "", "format": "text", "exact": "false"}, words)
+    if own["format"] not in ("text", "json"):
+        raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
+
+    def show(config: Any) -> int:
+        run = build(config)
+        is_exact = own["exact"].casefold() == "true"
+        for line in exactly(run) if is_exact else describe(run, rest, own["format"], own["out"]):
+            print(line)
+        return 0
+
+    return hydra.run(hydra.adapted(rest), show)
 
 
 def known_hardware() -> list[Hardware]:

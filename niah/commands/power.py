@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from niah import config as configuration
+from niah.commands import hydra
 from niah.commands.compare.pairs import CompareSettings, answers, pairs, sides
-from niah.commands.report import changes
+from niah.commands.words import changes
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.stats import clusters
@@ -15,6 +17,18 @@ from niah.stats.compared import MIN_REPEATS
 from niah.stats.power import MAX_REPEATS, Assumed, detectable, latent_correlation, power, repeats_for
 
 _LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``power WORDS [power.key=...]``."""
+    own = [word for word in words if word.startswith("power.")]
+
+    def show(config: Any) -> int:
+        run = configuration.build(config)
+        print(*lines(run.ctx, own, run.task.has_depth), sep="\n")
+        return 0
+
+    return hydra.run(hydra.adapted([word for word in words if word not in own]), show)
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ def power_of(settings: PowerSettings) -> tuple[Assumed, str]:
     )
 
 
-def tell(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[str]:
+def lines(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[str]:
     """What to print for this grid and these ``power.key=value`` words."""
     changed = changes("power", [word.replace("power.from=", "power.source=", 1) for word in words], ("power",))
     settings, _ = configuration.typed("power", PowerSettings, changed.get("power", {}))
@@ -83,26 +97,26 @@ def tell(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[str
     cases = [("all lengths together", lengths * depths, settings.alpha)]
     if lengths > 1:
         cases.append((f"one length, Holm over {lengths}", depths, settings.alpha / lengths))
-    lines = [
+    made = [
         f"grid: {lengths} lengths x {depths} depths x {repeats} repeats = {lengths * depths * repeats} pairs; compare's test at "
         f"{settings.alpha:g}, two-sided",
         origin,
     ]
     if repeats == 1:
-        lines.append("note: with 1 repeat compare speaks about one needle in one text, and takes its trials as independent")
+        made.append("note: with 1 repeat compare speaks about one needle in one text, and takes its trials as independent")
     elif repeats < MIN_REPEATS:
-        lines.append(f"note: below {MIN_REPEATS} repeats compare's test is a conservative one; ctx.repeats={MIN_REPEATS} or more finds far more")
+        made.append(f"note: below {MIN_REPEATS} repeats compare's test is a conservative one; ctx.repeats={MIN_REPEATS} or more finds far more")
     losses = sorted({*_LOSSES, *([settings.difference] if settings.difference else [])})
     losses = [loss for loss in losses if loss + assumed.discordant / 2 <= settings.baseline]
-    lines.append(f"{'a loss of, points':>30}" + "".join(f"{100 * loss:>8.1f}" for loss in losses) + f"{f'found at {settings.power:.0%}':>16}")
+    made.append(f"{'a loss of, points':>30}" + "".join(f"{100 * loss:>8.1f}" for loss in losses) + f"{f'found at {settings.power:.0%}':>16}")
     for name, trials, alpha in cases:
         cells = [f"{power(loss, repeats, trials, assumed, alpha):>8.0%}" for loss in losses]
         smallest = detectable(repeats, trials, assumed, alpha, settings.power)
         found = "nothing" if smallest is None or smallest > settings.baseline else f"{100 * smallest:.1f} points"
-        lines.append(f"{name:>30}{''.join(cells)}{found:>16}")
+        made.append(f"{name:>30}{''.join(cells)}{found:>16}")
     if settings.difference:
         for name, trials, alpha in cases:
             needed = repeats_for(settings.difference, trials, assumed, alpha, settings.power)
             told = f"ctx.repeats={needed}" if needed else f"more than {MAX_REPEATS} repeats"
-            lines.append(f"to find a loss of {100 * settings.difference:.1f} points with {settings.power:.0%}, {name}: {told}")
-    return lines
+            made.append(f"to find a loss of {100 * settings.difference:.1f} points with {settings.power:.0%}, {name}: {told}")
+    return made

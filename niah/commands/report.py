@@ -5,12 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from niah import choices
 from niah import config as configuration
+from niah.commands.words import changes, folder_arguments, together
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
 from niah.report.settings import ReportSettings
 from niah.runs import store, sweeps
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``report DIR [DIR ...] [out=DIR] [report.key=...]``."""
+    paths, rest = folder_arguments("report", words)
+    print(*report(paths, rest), sep="\n")
+    return 0
 
 
 def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
@@ -46,22 +53,6 @@ def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, set
     panels = [panel for label, record, rows in runs for panel in heatmap.panels(record, rows, label)]
     lines = [f"heatmap: {file}" for file in heatmap.draw_panels(panels, folder, settings)]
     return lines + [f"curve: {file}" for file in curves.draw(panels, folder, settings)]
-
-
-def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
-    """``group.key=value`` words as nested data. Raises NiahError for another group or another form of word."""
-    for word in words:
-        key, separator, _ = word.partition("=")
-        if not separator or key.split(".")[0] not in groups or "." not in key:
-            expected = " or ".join(f"{group}.key=value" for group in groups)
-            raise NiahError(f"{where}: got {word}; expected {expected}")
-    return choices.plain(words)
-
-
-def together(verb: str, paths: Sequence[str]) -> Path:
-    """Beside the first run: a folder named by the verb and all runs."""
-    names = "-".join(Path(path).resolve().name for path in paths)
-    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
 
 
 def make(folder: Path) -> Path:

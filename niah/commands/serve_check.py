@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from niah.config import Run
+from niah.commands import hydra
+from niah.commands.words import own_words
+from niah.config import Run, build
 from niah.engines.openai import OpenAI, requests
 from niah.engines.openai.connection import Line
 from niah.engines.openai.http import Broken, Reply
@@ -14,11 +16,25 @@ from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
 from niah.prompts import template
 from niah.tokens.tokenizer import Tokenizer
-from niah.units import format_length
+from niah.units import format_length, parse_length
 
 _SENTENCE = "The lamp was lit at seven. Nobody came. "
 _REPEATED = 120
 """Sentences of the prompt that is sent twice: about 1,200 tokens, more than one block of any prefix cache."""
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``serve-check engine.base_url=URL WORDS [probe=32k]``."""
+    own, rest = own_words({"probe": ""}, words)
+    probed = [parse_length(word, "probe") for word in own["probe"].strip("[]").split(",") if word]
+    given = {word.split("=")[0] for word in rest}
+
+    def check(config: Any) -> int:
+        for line in lines(build(config), given, probed):
+            print(line, flush=True)
+        return 0
+
+    return hydra.run(hydra.adapted([*([] if "engine" in given else ["engine=openai"]), *rest]), check)
 
 
 def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
@@ -33,17 +49,17 @@ def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
     is_ours = bool({"model", "model.path", "model.tokenizer"} & given)
     with Line(engine) as line:
         server = line.server
-        yield _told("server", f"{line.http.base_url}: {server.label}")
-        yield _told("model", server.model + (f" (also {', '.join(m for m in server.models if m != server.model)})" if len(server.models) > 1 else ""))
+        yield _row("server", f"{line.http.base_url}: {server.label}")
+        yield _row("model", server.model + (f" (also {', '.join(m for m in server.models if m != server.model)})" if len(server.models) > 1 else ""))
         limit = f"{server.max_length:,} tokens, prompt and answer, by its own word" if server.max_length else "not told; probe=8k,32k finds out, at the price of those prompts"
-        yield _told("limit", limit)
+        yield _row("limit", limit)
         if server.max_length and server.max_length < run.model.limit and is_ours:
-            yield _told("", f"{run.model.name} itself reads {run.model.limit:,}")
-        yield _told("KV cache", f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it")
+            yield _row("", f"{run.model.name} itself reads {run.model.limit:,}")
+        yield _row("KV cache", f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it")
         yield from _ways(line, tokenizer, run, is_ours, probed)
-        yield _told("metrics", "/metrics is there" if server.has_metrics else _metrics_missing(server.kind))
+        yield _row("metrics", "/metrics is there" if server.has_metrics else _metrics_missing(server.kind))
         for name, value in server.details.items():
-            yield _told(name, str(value))
+            yield _row(name, str(value))
 
 
 def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Sequence[int]) -> Iterator[str]:
@@ -57,7 +73,7 @@ def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Seq
         request = _request(way, ids, text, line, tokenizer, engine)
         reply, reason = _tried(line, *request, engine.timeout_seconds)
         other = requests.other_tokenizer(len(ids), reply) if way == "text" else other
-        yield _told(f"{way} to {path}", _counted(reply, reason, way, own[way], is_ours))
+        yield _row(f"{way} to {path}", _counted(reply, reason, way, own[way], is_ours))
         if best is None and reply and (way != "ids" or reply.num_prompt_tokens in (None, len(ids))) and way != "text":
             best = way
     if best is None:
@@ -65,22 +81,22 @@ def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Seq
     path, body = _request(best, ids, text, line, tokenizer, engine)
     logprobs = {"logprobs": 1} if best == "ids" else {"logprobs": True, "top_logprobs": 1}
     reply, reason = _tried(line, path, {**body, **logprobs}, engine.timeout_seconds)
-    yield _told("logprobs", ("told" if reply.has_logprobs else "asked for, not told") if reply else f"refused: {reason}")
+    yield _row("logprobs", ("told" if reply.has_logprobs else "asked for, not told") if reply else f"refused: {reason}")
     first = reply.first_token_seconds if reply else None
-    yield _told("streaming", f"works, first token after {first:.3f} s" if first is not None else "no" if engine.stream else "not asked (engine.stream=false)")
+    yield _row("streaming", f"works, first token after {first:.3f} s" if first is not None else "no" if engine.stream else "not asked (engine.stream=false)")
     many = tokenizer.encode(_SENTENCE * _REPEATED).ids.tolist()
     if server.max_length:
         many = many[: server.max_length - 1]
     path, body = _request(best, many, tokenizer.decode(many), line, tokenizer, engine)
     _tried(line, path, body, engine.timeout_seconds)
     reply, reason = _tried(line, path, body, engine.timeout_seconds)
-    yield _told("cached tokens", _cached(reply, reason, server.kind))
+    yield _row("cached tokens", _cached(reply, reason, server.kind))
     for length in probed:
         ids = np.resize(many, length - 1).tolist()
         reply, reason = _tried(line, *_request(best, ids, tokenizer.decode(ids), line, tokenizer, engine), engine.timeout(length))
-        yield _told(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
+        yield _row(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
     sends = {"ids": f"does not run: it {other}" if other else "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}
-    yield _told("engine=openai", sends[best])
+    yield _row("engine=openai", sends[best])
 
 
 def _tried(line: Line, path: str, body: dict[str, Any], timeout_seconds: float) -> tuple[Reply | None, str]:
@@ -138,5 +154,5 @@ def _metrics_missing(kind: str) -> str:
     return {"llamacpp": "none; start llama-server with --metrics", "sglang": "none; start SGLang with --enable-metrics"}.get(kind, "none")
 
 
-def _told(name: str, value: str) -> str:
+def _row(name: str, value: str) -> str:
     return f"{name:<26}{value}"

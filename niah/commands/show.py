@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from niah.commands.words import folder_arguments
 from niah.config import from_resolved
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
@@ -11,6 +12,26 @@ from niah.units import format_length
 
 _AROUND = 60
 """Tokens shown before and after a needle."""
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``show DIR [--trial N] [--whole]``."""
+    is_whole = "--whole" in words
+    words = [word for word in words if word != "--whole"]
+    trial = None
+    for place, word in enumerate(words):
+        if word.startswith("--trial"):
+            value = word.partition("=")[2] or (words[place + 1] if place + 1 < len(words) else "")
+            if not value.isdigit():
+                raise NiahError(f"show --trial: got {value!r}; expected the number of a trial, as --trial 17")
+            trial = int(value)
+            del words[place : place + (1 if "=" in word else 2)]
+            break
+    paths, rest = folder_arguments("show", words)
+    if rest or len(paths) > 1:
+        raise NiahError(f"show: got {[*paths[1:], *rest][0]!r}; expected DIR [--trial N] [--whole]")
+    print(describe(paths[0], trial, whole=is_whole))
+    return 0
 
 
 def describe(path: str, trial: int | None, *, whole: bool = False) -> str:

@@ -1,16 +1,20 @@
-"""What verbs do with the words of a command, and the environment they need."""
+"""What verbs do with the words of a command: their own, their folders, changed settings; and the restart that vLLM needs."""
 
 import itertools
 import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from niah import choices
+from niah.engines.vllm.process import environment
 from niah.errors import NiahError
 
 
 def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """A verb's own key=value words, and the rest, which are Hydra's."""
+    """The verb's own key=value words by name, ``defaults`` where they are not given; and the other words, in order."""
     own, rest = dict(defaults), []
     for word in words:
         key, separator, value = word.partition("=")
@@ -22,10 +26,27 @@ def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str
 
 
 def folder_arguments(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The run folders that a command begins with, and the words behind them. Raises NiahError where there is none."""
     paths = list(itertools.takewhile(lambda word: os.path.isdir(word) or not (word.startswith("-") or "=" in word), arguments))
     if not paths:
         raise NiahError(f"{verb}: which run? expected its folder, as {verb} outputs/NAME")
     return paths, arguments[len(paths) :]
+
+
+def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    """``group.key=value`` words as nested data. Raises NiahError for another group or another form of word."""
+    for word in words:
+        key, separator, _ = word.partition("=")
+        if not separator or key.split(".")[0] not in groups or "." not in key:
+            expected = " or ".join(f"{group}.key=value" for group in groups)
+            raise NiahError(f"{where}: got {word}; expected {expected}")
+    return choices.plain(words)
+
+
+def together(verb: str, paths: Sequence[str]) -> Path:
+    """Beside the first run: a folder named by the verb and all runs."""
+    names = "-".join(Path(path).resolve().name for path in paths)
+    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
 
 
 def restart_with_environment(overrides: Sequence[str]) -> None:
@@ -33,8 +54,6 @@ def restart_with_environment(overrides: Sequence[str]) -> None:
     engine = next((word.split("=", 1)[1] for word in reversed(overrides) if word.startswith("engine=")), "vllm")
     if "vllm" not in engine.split(",") or os.environ.get("NIAH_RESTARTED"):
         return
-    from niah.engines.vllm.process import environment
-
     missing = environment()
     if "LD_PRELOAD" not in missing:
         os.environ.update(missing)

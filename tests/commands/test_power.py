@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from niah.commands.power import tell
+from niah.commands.power import lines
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.stats import power, simulate
@@ -49,8 +49,7 @@ def test_a_pilot_gives_its_correlation_back(correlation):
 
 
 def test_text_names_what_is_assumed():
-    lines = tell(Ladder(lengths=[8192, 16384], repeats=10), ["power.difference=0.1"])
-    text = "\n".join(lines)
+    text = "\n".join(lines(Ladder(lengths=[8192, 16384], repeats=10), ["power.difference=0.1"]))
     assert "2 lengths x 11 depths x 10 repeats = 220 pairs" in text and "2.0% of pairs differ by chance" in text
     assert "to find a loss of 10.0 points with 80%, all lengths together: ctx.repeats=" in text and "Holm over 2" in text
 
@@ -59,7 +58,7 @@ def test_from_a_pilot(tmp_path):
     trials = grid(12)
     a = run(tmp_path / "a", rows(trials, lambda t: True))
     b = run(tmp_path / "b", rows(trials, lambda t: t.repeat not in (1, 5, 8) or t.length < 30000))
-    text = "\n".join(tell(Ladder(repeats=10), [f"power.from={a},{b}"]))
+    text = "\n".join(lines(Ladder(repeats=10), [f"power.from={a},{b}"]))
     assert "108 pairs, 8.3% lost and 0.0% gained" in text and "correlation 0." in text
 
 
@@ -69,7 +68,7 @@ def test_from_a_pilot(tmp_path):
 ])
 def test_bad_settings_are_one_line(word, message):
     with pytest.raises(NiahError, match=message):
-        tell(Ladder(), [word])
+        lines(Ladder(), [word])
 
 
 def test_on_the_command_line(niah):

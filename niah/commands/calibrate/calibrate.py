@@ -1,14 +1,17 @@
 """The verb ``calibrate``: writes the checkpoints, looks at finished runs of them, or tells the noise margin."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from niah.choices import choices
+from niah.commands import hydra
 from niah.commands.calibrate import margin as sweeping
 from niah.commands.calibrate import verify
 from niah.commands.calibrate.diagnose import UNQUANTIZED, Seen, diagnose
 from niah.commands.report import make
+from niah.commands.words import folder_arguments, own_words, restart_with_environment
 from niah.config import build, from_resolved, typed
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint
@@ -19,6 +22,28 @@ from niah.models.settings import Model
 from niah.runs import store
 from niah.runs.console import Console
 from niah.units import format_length
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``calibrate`` with run folders, with settings of a run, or with the names of checkpoints to write."""
+    own, rest = own_words({"out": "", "models": "", "tokenizer": ""}, words)
+    if rest and os.path.isdir(rest[0]):
+        paths, _ = folder_arguments("calibrate", rest)
+        for line in check(paths):
+            print(line, flush=True)
+        return 0
+    if rest:
+        if given := [name for name in ("models", "tokenizer") if own[name]]:
+            raise NiahError(
+                f"calibrate {given[0]}=: is for writing checkpoints, without settings of a run; got {rest[0]} too; "
+                "leave one out"
+            )
+        restart_with_environment(rest)
+        return hydra.run(hydra.adapted(sweeping.words(rest)), lambda config: margin(config, own["out"]))
+    names = [name for name in own["models"].strip("[]").replace(" ", "").split(",") if name]
+    for line in write(names, own["out"], own["tokenizer"]):
+        print(line, flush=True)
+    return 0
 
 
 def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:

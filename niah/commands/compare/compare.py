@@ -10,13 +10,22 @@ import numpy as np
 
 from niah import config as configuration
 from niah.commands.compare.pairs import CompareSettings, Pair, answers, is_regression, measure, pairs, sides
-from niah.commands.report import changes, make, together, without_nan, write
+from niah.commands.report import make, without_nan, write
+from niah.commands.words import changes, folder_arguments, together
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
 from niah.stats.compared import Comparison, pooled
 
 _SHOWN = 5
 """Discordant trials printed; all are in discordant.jsonl."""
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``compare A B [C ...] [compare.key=...]``: 2 for a regression."""
+    paths, rest = folder_arguments("compare", words)
+    lines, code = compare(paths, rest)
+    print(*lines, sep="\n")
+    return code
 
 
 def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]:

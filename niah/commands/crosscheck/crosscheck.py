@@ -13,7 +13,8 @@ from niah.commands import plan as planning
 from niah.commands.crosscheck import summary
 from niah.commands.crosscheck.first_difference import first_difference, stored
 from niah.commands.crosscheck.second_engine import HOLDS_A_MODEL, choose, seconds
-from niah.commands.report import changes, write
+from niah.commands.report import write
+from niah.commands.words import changes, folder_arguments, restart_with_environment
 from niah.config import Run
 from niah.disk import Lines
 from niah.engines import Session, Traced
@@ -46,6 +47,18 @@ class CrosscheckSettings:
             raise NiahError(f"crosscheck.near_tie: got {self.near_tie:g}; expected nats, 0 or more")
         if not 0.5 <= self.confidence < 1:
             raise NiahError(f"crosscheck.confidence: got {self.confidence:g}; expected 0.5 to below 1, as 0.95")
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``crosscheck DIR [engine=NAME] [crosscheck.key=...]``."""
+    restart_with_environment(["engine=transformers", *words])
+    paths, rest = folder_arguments("crosscheck", words)
+    if len(paths) > 1:
+        raise NiahError(
+            f"crosscheck: got {paths[1]!r} beside {paths[0]!r}; expected one run, as crosscheck outputs/NAME"
+        )
+    print(*crosscheck(paths[0], rest, Console()), sep="\n")
+    return 0
 
 
 def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:

@@ -12,12 +12,20 @@ from niah.commands.rag import prices
 from niah.commands.rag.gather import Group, gather
 from niah.commands.rag.measure import Found, Measured, measure
 from niah.commands.rag.settings import RagSettings
-from niah.commands.report import changes, make, together, without_nan, write
+from niah.commands.report import make, without_nan, write
+from niah.commands.words import changes, folder_arguments, together
 from niah.errors import NiahError
 from niah.report.settings import ReportSettings
 from niah.stats.compared import pooled
 from niah.stats.costs import Price
 from niah.units import format_length
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``rag DIR [DIR ...] [rag.key=...]``."""
+    paths, rest = folder_arguments("rag", words)
+    print(*tell(paths, rest), sep="\n")
+    return 0
 
 
 def tell(paths: Sequence[str], words: Sequence[str]) -> list[str]:

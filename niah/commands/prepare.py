@@ -1,0 +1,23 @@
+"""The verb ``prepare``: fetches and converts the model, tokenises the haystack; starts no engine."""
+
+from typing import Any
+
+from niah import config as configuration
+from niah.commands import hydra
+from niah.prompts.recipe import Recipe
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``prepare WORDS``. Raises NiahError where a prompt cannot be made as asked for."""
+    return hydra.run(hydra.adapted(words), _prepare)
+
+
+def _prepare(config: Any) -> int:
+    recipe = Recipe(configuration.build(config))
+    for line in recipe.notes():
+        print(line)
+    recipe.check(without=recipe.unfit)
+    print(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
+    if source := recipe.corpus:
+        print(f"haystack: {source.haystack.name}, {source.num_tokens:,} tokens, sha256 {source.sha256}")
+    return 0
