@@ -22,6 +22,7 @@ from niah.engines import Engine, KVCache
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.haystacks import Haystack
+from niah.limits import decides
 from niah.models.settings import Model
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
@@ -36,10 +37,6 @@ _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettin
 _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
 PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
 """Keys that decide where results go and how they look, never what they are."""
-HOW_ASKED = (
-    "replicas", "timeout_seconds", "timeout_seconds_per_1k", "max_retries", "max_wait_seconds", "wait_seconds", "api_key_env",
-)
-"""Keys of an engine that decide how many answer, and how patiently they are asked, never what they answer: a run goes on with others."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def build(config: DictConfig) -> Run:
             continue
         node = dict(node)
         path = node.pop("_target_", None)
-        cls = _target(key, path)
+        cls = plug_in(key, path)
         if key == "reader" and not issubclass(cls, Retrieving):
             node = _without_retrieval(cls, node)
         parts[key], plain_node = typed(key, cls, node)
@@ -117,9 +114,19 @@ def build(config: DictConfig) -> Run:
 
 
 def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
-    """Resolved settings without ``PLACE_ONLY`` and ``HOW_ASKED``."""
+    """Resolved settings without ``PLACE_ONLY`` and those of the engine that decide no answer (``limits.decides``)."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
-    return kept | {"engine": {name: value for name, value in kept["engine"].items() if name not in HOW_ASKED}}
+    how_asked = _how_asked(kept["engine"].get("_target_"))
+    return kept | {"engine": {name: value for name, value in kept["engine"].items() if name not in how_asked}}
+
+
+def _how_asked(path: str | None) -> set[str]:
+    """Settings of an engine that decide how it is asked, never what it answers; none of one that cannot be imported any more."""
+    try:
+        cls = plug_in("engine", path)
+    except NiahError:
+        return set()
+    return {field.name for field in dataclasses.fields(cls) if not decides(field)}
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -143,11 +150,12 @@ def _without_retrieval(cls: type, node: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name in own or name not in Retrieving.__dataclass_fields__}
 
 
-def _target(key: str, path: str | None) -> type:
+def plug_in(key: str, path: str | None) -> type[Any]:
+    """The class that a ``_target_`` names. Raises NiahError where there is no such dataclass."""
     try:
-        module, _, name = path.rpartition(".")
+        module, _, name = (path or "").rpartition(".")
         cls = getattr(import_module(module), name)
-        if not dataclasses.is_dataclass(cls):
+        if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
             raise TypeError(f"{path} is not a dataclass")
     except Exception as error:
         raise NiahError(
@@ -186,7 +194,7 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
 def _scorer_path(cls: type) -> str:
     """The path that conf/scorer gives for a scorer that a task names; for one of a user's own the path it is imported by."""
     paths = (str(node["_target_"]) for node in choices("scorer"))
-    return next((path for path in paths if _target("scorer", path) is cls), f"{cls.__module__}.{cls.__qualname__}")
+    return next((path for path in paths if plug_in("scorer", path) is cls), f"{cls.__module__}.{cls.__qualname__}")
 
 
 def _lengths(value: Any, where: str) -> Any:

@@ -26,6 +26,7 @@ class _Limits:
     choices: tuple[Any, ...] = ()
     example: str = ""
     is_text: bool = False
+    decides: bool = True
 
     def allows(self, value: Any) -> bool:
         if self.choices:
@@ -37,7 +38,7 @@ class _Limits:
 
     def __str__(self) -> str:
         if self.choices:
-            said = [str(choice) for choice in self.choices]
+            said = [str(choice) for choice in self.choices if choice != ""]
             expected = " or ".join(said) if len(said) < 3 else f"one of {', '.join(said)}"
         else:
             low = f"{self.at_least:,g}" if self.at_least is not None else "" if self.above is None else f"above {self.above:,g}"
@@ -51,14 +52,14 @@ class _Limits:
 
 def limited(
     default: Any = dataclasses.MISSING, *, at_least: float | None = None, above: float | None = None, at_most: float | None = None,
-    below: float | None = None, example: str = "", unit: str = "", zero: bool = False,
+    below: float | None = None, example: str = "", unit: str = "", zero: bool = False, decides: bool = True,
 ) -> Any:
     """A field that holds a number within these limits, or a list of such numbers.
 
     ``unit="tokens"``: config reads it as a length (8k, 1m); with ``zero`` or a default of 0 it may be 0 too.
-    ``example`` ends the message of what was expected.
+    ``example`` ends the message of what was expected. ``decides`` as in ``decides``.
     """
-    held = _Limits(at_least=at_least, above=above, at_most=at_most, below=below, example=example)
+    held = _Limits(at_least=at_least, above=above, at_most=at_most, below=below, example=example, decides=decides)
     return _field(default, held, unit=unit, zero=zero)
 
 
@@ -67,12 +68,19 @@ def one_of(*choices: Any, default: Any = dataclasses.MISSING, example: str = "")
     return _field(choices[0] if default is dataclasses.MISSING else default, _Limits(choices=choices, example=example))
 
 
-def free_text(default: Any = dataclasses.MISSING) -> Any:
+def free_text(default: Any = dataclasses.MISSING, *, decides: bool = True) -> Any:
     """A field of free text: a command's word for it is taken as typed, commas and braces too, and is never a sweep."""
-    return _field(default, _Limits(is_text=True))
+    return _field(default, _Limits(is_text=True, decides=decides))
 
 
-def is_free_text(field: dataclasses.Field) -> bool:
+def decides(field: dataclasses.Field[Any]) -> bool:
+    """Whether the field decides what is measured. One made with ``decides=False`` says how many answer and how patiently they
+    are asked, never what they answer: it is no part of a run's identity, and a run goes on with another value."""
+    held = field.metadata.get(_HELD)
+    return held is None or held.decides
+
+
+def is_free_text(field: dataclasses.Field[Any]) -> bool:
     """Whether it was made by ``free_text``."""
     held = field.metadata.get(_HELD)
     return held is not None and held.is_text
@@ -87,7 +95,8 @@ def check(settings: Any, group: str) -> None:
         value = getattr(settings, field.name)
         if isinstance(value, Sequence) and not isinstance(value, str):
             for number, item in enumerate(value):
-                _check(f"{group}.{field.name}[{number}]", item, held)
+                place = f"[{number}]" if len(value) > 1 else ""  # key=VALUE of a command makes a list of one
+                _check(f"{group}.{field.name}{place}", item, held)
         else:
             _check(f"{group}.{field.name}", value, held)
 

@@ -37,6 +37,7 @@ def test_defaults_are_within_their_limits_and_no_two_share_a_list():
     ({"margin": float("nan")}, "group.margin: got nan; expected above 0, below 1, as 0.02"),
     ({"top": 10}, "group.top: got 10; expected at most 9"),
     ({"depths": [0.0, 101.0]}, "group.depths[1]: got 101; expected 0 to 100"),
+    ({"depths": [101.0]}, "group.depths: got 101; expected 0 to 100"),
     ({"order": "x"}, "group.order: got 'x'; expected coherent or shuffled"),
     ({"kind": "x"}, "group.kind: got 'x'; expected one of a, b, c"),
 ])

@@ -13,7 +13,7 @@ from niah.commands.words import own_words
 from niah.config import Run, build, typed
 from niah.errors import NiahError
 from niah.models.resolve import config_of
-from niah.planner import estimate, fit, machine, memory, nodes, serving, table
+from niah.planner import estimate, machine, memory, nodes, serving, table
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
@@ -54,38 +54,21 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     """
     arms = variants(run)
     above = grid.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
-    if hasattr(run.engine, "ask"):
-        return {arms[0].name: Fit(Setup(), above | _above_limit_of_server(run, above), is_known=False)}
-    if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
-        return {arm.name: Fit(Setup(), above, is_known=False) for arm in arms}
-    known = known_hardware()
-    here = _share(here or _here(run, known), run)
+    if run.kv.also and not run.engine.sets_kv_dtype:
+        raise NiahError(
+            "kv: a server has one KV cache; got several; start one with each type and run once for each, as kv=fp8 engine.base_url=..."
+        )
+    known = known_hardware() if run.engine.holds_a_model else []
+    here = _share(here or _here(run, known), run) if run.engine.holds_a_model else run.hardware
     read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
     fits = {}
     for arm in arms:
-        if hasattr(arm.engine, "fit"):  # an engine that plans its memory itself
-            found = arm.engine.fit(run.model, list(read.values()), arm.kv.dtype, here)
-        else:
-            found = fit.check(run.model, list(read.values()), arm.kv.dtype, here, known, arm.engine.wish())
+        found = arm.engine.fit(run.model, list(read.values()), arm.kv.dtype, here, known)
         unfit = {length: found.unfit[num] for length, num in read.items() if num in found.unfit}
         fits[arm.name] = replace(found, unfit=above | unfit)
     if all(one.refusal for one in fits.values()):
         raise NiahError(next(iter(fits.values())).refusal)
     return fits
-
-
-def _above_limit_of_server(run: Run, above: dict[int, str]) -> dict[int, str]:
-    """Lengths that the server does not read, by its own word. Raises NiahError where that is all of them."""
-    if run.kv.also:
-        raise NiahError(
-            "kv: a server has one KV cache; got several; start one with each type and run once for each, as kv=fp8 engine.base_url=..."
-        )
-    server = run.engine.ask()
-    server.check_cache(run.kv.dtype)
-    unfit = {n: server.limit for n in run.ctx.lengths if n not in above and server.max_length and num_read(run, n) > server.max_length}
-    if unfit and len(above | unfit) == len(set(run.ctx.lengths)):
-        raise NiahError(f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it with a larger limit")
-    return unfit
 
 
 def num_read(run: Run, length: int) -> int:
@@ -97,7 +80,8 @@ def num_read(run: Run, length: int) -> int:
 
 def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:
     """The engine arguments that follow from the plan; none for an engine that has none."""
-    return serving.arguments(fit.setup, longest, _wish(run)) if hasattr(run.engine, "wish") else {}
+    wish = run.engine.wish()
+    return {} if wish is None else serving.arguments(fit.setup, longest, wish)
 
 
 def environment(longest: int) -> dict[str, str]:
@@ -134,10 +118,10 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     given = {word.split("=")[0] for word in words}
     known = known_hardware()
     hardware = _share(machine.resolve(run.hardware, known), run)
-    if hasattr(run.engine, "told"):
+    if lines := run.engine.memory_lines(run.model, run.ctx.lengths, run.kv.dtype, hardware):
         if form == "json" or out:
             raise NiahError(f"plan engine={run.engine.name}: tells memory alone, as text; got {'out=' if out else 'format=json'}; leave it out")
-        yield from run.engine.told(run.model, run.ctx.lengths, run.kv.dtype, hardware)
+        yield from lines
         return
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
     if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
@@ -154,9 +138,9 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         longest = max(read.values()) if read else max(run.ctx.lengths)
         if read:
             yield f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; index and retrieval are not counted"
-        if hasattr(run.engine, "wish"):
+        if (wish := run.engine.wish()) is not None:
             setup = next((cell.setup for cell in made.cells if cell.cache_dtype == run.kv.dtype), made.cells[0].setup)
-            own = serving.arguments(setup, longest, _wish(run))
+            own = serving.arguments(setup, longest, wish)
             arguments = {**own, **run.model.arguments_at(longest), **run.engine.args}
             yield f"engine arguments: {serving.told(arguments)}"
             if hardware.num_nodes > 1:
@@ -176,7 +160,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
 
 
 def _wish(run: Run) -> Wish:
-    return run.engine.wish() if hasattr(run.engine, "wish") else Wish()
+    return run.engine.wish() or Wish()
 
 
 def _here(run: Run, known: list[Hardware]) -> Hardware:
@@ -189,13 +173,13 @@ def _share(hardware: Hardware, run: Run) -> Hardware:
     """What one of ``engine.replicas`` has of a machine. Where GPUs are asked for by number it has just those: the
     others may be on other machines.
     """
-    num = getattr(run.engine, "replicas", 1)
+    num = run.engine.replicas
     if num > 1 and hardware.num_nodes > 1:
         raise NiahError(
             f"engine.replicas: got {num} with hardware of {hardware.num_nodes} nodes; a replica lives on one machine: expected the nodes "
             "of one engine (engine.replicas=1), or one node's hardware and a Ray cluster (RAY_ADDRESS)"
         )
-    if num == 1 or (hardware.capability and getattr(run.engine, "tensor_parallel_size", 0)):
+    if num == 1 or (hardware.capability and run.engine.tensor_parallel_size):
         return hardware
     if not hardware.capability:
         return replace(hardware, memory_gib=round(hardware.memory_gib / num, 1), label=f"1/{num} of {hardware.label}")

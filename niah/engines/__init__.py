@@ -1,12 +1,24 @@
-"""What answers prompts. An engine's settings are its dataclass; an open engine is a session."""
+"""What answers prompts: the whole contract of an engine, its settings, and of a session, an open engine.
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+An engine of one's own is a frozen dataclass that inherits ``Engine`` and has ``name`` and ``open``; all else has a default here.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar
 
+from niah import limits
 from niah.errors import NiahError
 from niah.models.files import ModelFiles
+from niah.models.settings import Model
+from niah.planner.fit import Fit
+from niah.planner.hardware import Hardware
+from niah.planner.memory import Setup
+from niah.planner.serving import Wish
 from niah.records import Completion, Failure, Prompt
 from niah.tokens.tokenizer import Tokenizer
 
@@ -68,43 +80,85 @@ class Traced(Completion):
     steps: tuple[dict[int, float], ...] = ()
 
 
-class Session(Protocol):
-    """An open engine. ``generate`` takes (key, prompt) pairs lazily and yields each result with its
-    key as soon as it is there, in any order; answers are greedy. One that tokenises text itself has
-    ``counts_exactly`` false: its count of a prompt may differ from ours. One that cannot be asked to read a prompt
-    anew has ``can_skip_cache`` false; one that tries again counts that in ``retried``."""
-
-    def generate(
-        self, prompts: Iterable[tuple[int, Prompt]]
-    ) -> Iterator[tuple[int, Completion | Failure]]: ...
+class Session(ABC):
+    """An open engine: prompts in, completions out, until it is closed."""
 
     served: dict[str, Any]
-    """What decided the answers, kept in each row."""
+    """What decided the answers (software, backend, KV cache); kept in each row."""
+    counts_exactly: bool = True
+    """Whether it reads the ids that were sent and no others. One that tokenises text itself may count a prompt otherwise than we do."""
+    can_skip_cache: bool = True
+    """Whether a prompt with a ``salt`` of its own is read without prefix cache."""
+    retried: Counter[str] | None = None
+    """How often a request was sent again, by its reason; counts on until the session is closed. None: it never tries again."""
 
+    @abstractmethod
+    def generate(self, prompts: Iterable[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
+        """Takes (key, prompt) lazily and yields each result with its key as soon as it is there, in any order; answers are greedy."""
+
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What decided the numbers: versions, backend, cache size; kept in run.json."""
-        ...
+        """What decided the numbers: versions, backend, cache size, counts; kept in run.json."""
 
-    def close(self) -> None: ...
-
-
-def check_cold_check(share: float) -> None:
-    """Raises NiahError for what is no share of the trials to ask again without prefix cache."""
-    if not 0 <= share <= 1:
-        raise NiahError(f"engine.cold_check: got {share:g}; expected a share from 0 to 1")
+    def close(self) -> None:
+        """Frees what it holds, so that another engine can start in this process."""
 
 
-class Engine(Protocol):
-    """``name`` labels rows; ``prefix_caching`` says whether shared beginnings are read once."""
+class Engine(ABC):
+    """The settings of an engine. A subclass is a frozen dataclass: its fields are its settings, and run.json holds those alone.
+
+    What follows is what the rest of niah asks of any engine; a subclass makes a field of what its user may set.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     name: str
-    prefix_caching: bool
+    """Labels rows and picks the engine in a command (engine=NAME)."""
+    prefix_caching: bool = True
+    """Whether a beginning that prompts share is computed once."""
+    cold_check: float = 0.0
+    """Share of the trials, 0 to 1, that are asked again without prefix cache when all are answered; one at least where it is not 0."""
+    replicas: int = 1
+    """So many engines share the trials of a run."""
+    tensor_parallel_size: int = 0
+    """GPUs that one engine splits the model over; 0 takes all there are."""
+    max_num_seqs: int = 1
+    """Prompts that it reads at the same time."""
+    attention: Sequence[str] = ()
+    """Names of attention backends. Several are variants of the run, one after the other; none leaves it to the engine."""
+    flash_attn_version: Sequence[int] = ()
+    """Versions of FlashAttention; several are variants of the run."""
+    args: Mapping[str, Any] = MappingProxyType({})
+    """Arguments of the engine by its own names, which win over all that the plan gives it."""
+    holds_a_model: bool = False
+    """Whether it loads the weights of ``model.path`` here, so that memory is planned and another engine may check its answers."""
+    sets_kv_dtype: bool = True
+    """Whether its KV cache has the dtype that the command asks for; a server's had its own before."""
 
+    def __post_init__(self) -> None:
+        """Raises NiahError for a field outside its limits."""
+        limits.check(self, "engine")
+
+    @abstractmethod
     def open(self, job: Job) -> Session:
         """Raises NiahError where the engine is missing or does not start."""
-        ...
 
+    def fit(
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
+    ) -> Fit:
+        """Which of these lengths (prompt and answer, tokens) have room on ``hardware``, before anything is loaded.
 
-def check_replicas(number: int) -> None:
-    if number < 1:
-        raise NiahError(f"engine.replicas: got {number}; expected at least 1")
+        ``known`` are the machines to name where none has. Raises NiahError for what this engine would refuse. An engine
+        that holds no model needs no room.
+        """
+        return Fit(Setup(), {}, is_known=False)
+
+    def wish(self) -> Wish | None:
+        """What its user left to the plan and what not; None for an engine that takes no arguments from the plan."""
+        return None
+
+    def memory_lines(
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware
+    ) -> list[str]:
+        """What one prompt of each length needs, a line each, for the verb ``plan``; empty where vLLM's plan holds for it."""
+        return []

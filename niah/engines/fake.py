@@ -9,33 +9,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah import __version__
-from niah.engines import Job, Session, check_replicas
+from niah.engines import Engine, Job, Session
+from niah.limits import limited
 from niah.records import Completion, Failure, Outcome, Prompt
 
 
 @dataclass(frozen=True)
-class Fake:
+class Fake(Engine):
     """``fail_at`` numbers the requests of a session that fail; ``seconds`` is how long each takes."""
 
     name: str = "fake"
-    window: int = field(default=2048, metadata={"unit": "tokens"})
+    window: int = limited(2048, at_least=0, unit="tokens")
     seconds: float = 0.0
     fail_at: list[int] = field(default_factory=list)
     prefix_caching: bool = True
-    replicas: int = 1
-
-    def __post_init__(self) -> None:
-        check_replicas(self.replicas)
+    replicas: int = limited(1, at_least=1, decides=False)
 
     def open(self, job: Job) -> Session:
         if self.replicas > 1:
-            from niah.engines.replicas import start as replicas
+            from niah.engines.replicas import start
 
-            return replicas.opened(self, job)
+            return start.opened(self, job)
         return FakeSession(self)
 
 
-class FakeSession:
+class FakeSession(Session):
     def __init__(self, settings: Fake):
         self.served = {"engine": "fake", "niah": __version__}
         self._settings = settings
@@ -63,6 +61,3 @@ class FakeSession:
 
     def facts(self) -> dict[str, Any]:
         return {"engine": "fake", "niah": __version__, "window": self._settings.window}
-
-    def close(self) -> None:
-        pass

@@ -41,7 +41,7 @@ class Journal:
         """What the engine says of itself by now, and what it tried again; ``engine`` is the first variant's, for who looks at one."""
         engines = {**self.record.engines, variant: EngineFacts(session.facts())}
         self.record = replace(self.record, engines=engines, engine=next(iter(engines.values())))
-        self.retried(variant, getattr(session, "retried", None))
+        self.retried(variant, session.retried)
 
     def retried(self, variant: str, counts: Mapping[str, int] | None) -> None:
         """Requests that were sent again, by reason; None for an engine that does not count them."""

@@ -13,7 +13,7 @@ from niah.errors import NiahError
 from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
-from niah.records import Outcome, Row, RunRecord, Trial
+from niah.records import Completion, Outcome, Row, RunRecord, Trial
 from niah.runs import control as cold
 from niah.runs import record, resume, rows, trials
 from niah.runs.console import Console
@@ -130,20 +130,20 @@ def _measure(
     job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
         console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
-    share = getattr(settings.engine, "cold_check", 0.0)
+    share = settings.engine.cold_check
     with closing(_open(settings, job, folder)) as session:
         resume.check_same_engine(journal.record.engines.get(variant), session.served, folder)
         journal.opened(variant, session, has_control=bool(share))
         try:
             _ask(settings, variant, session, recipe, folder, todo, journal, console)
-            if share and getattr(session, "can_skip_cache", True):
+            if share and session.can_skip_cache:
                 begun = time.perf_counter()
                 chosen = cold.chosen(folder.rows(), share, folder.controls(), variant)
                 for control in cold.measure(session, recipe, chosen):
                     folder.append_control(asdict(control))
                 journal.control_took(variant, time.perf_counter() - begun)
         finally:
-            journal.retried(variant, getattr(session, "retried", None))
+            journal.retried(variant, session.retried)
         journal.control_done(variant)
 
 
@@ -155,12 +155,12 @@ def _ask(
     work = _work(settings, recipe, todo)
     begun, graded_seconds = time.perf_counter(), 0.0
     progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
-    ordered = grid.side_by_side(todo, getattr(settings.engine, "replicas", 1))
+    ordered = grid.side_by_side(todo, settings.engine.replicas)
     try:
         for answered in trials.answers(session, recipe, ordered):
             row = rows.finished(settings, variant, answered, session.served)
             folder.append(row)
-            grade = getattr(answered.result, "grade", None)
+            grade = answered.result.grade if isinstance(answered.result, Completion) else None
             graded_seconds += grade.seconds if grade else 0.0
             progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
     except Exception:

@@ -63,8 +63,7 @@ def _sent(
 
     for index, result in session.generate(prompts()):
         trial, built = in_flight.pop(index)
-        is_exact = getattr(session, "counts_exactly", True)
-        if is_exact and isinstance(result, Completion) and result.num_prompt_tokens != len(built.prompt.ids):
+        if session.counts_exactly and isinstance(result, Completion) and result.num_prompt_tokens != len(built.prompt.ids):
             raise NiahError(
                 f"trial {index}: the engine read {result.num_prompt_tokens} tokens of the "
                 f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"

@@ -1,7 +1,9 @@
 """The engine settings that one run compares: the same prompts under each KV dtype, attention backend and version."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from niah.config import Run
 from niah.engines import Engine, KVCache
@@ -22,11 +24,11 @@ class Variant:
 
 def variants(run: Run) -> list[Variant]:
     """In the order in which they run: the first is what the others are compared with."""
-    backends = getattr(run.engine, "attention", None) or [None]
-    versions = getattr(run.engine, "flash_attn_version", None) or [None]
+    backends: Sequence[str | None] = run.engine.attention or [None]
+    versions: Sequence[int | None] = run.engine.flash_attn_version or [None]
     found = []
     for kv, backend, version in product(run.kv.each(), backends, versions):
-        changed = {}
+        changed: dict[str, list[Any]] = {}
         parts = [kv.name]
         if backend:
             changed["attention"] = [backend]

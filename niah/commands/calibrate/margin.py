@@ -133,10 +133,10 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
 
 def _check(run: Run) -> None:
     """Raises NiahError where what is measured would not be one engine with our weights."""
-    if not hasattr(run.engine, "wish") and not hasattr(run.engine, "fit"):
+    if not run.engine.holds_a_model:
         raise NiahError(f"calibrate: engine={run.engine.name} loads no checkpoint of ours; expected engine=vllm or transformers")
-    for name in ("attention", "flash_attn_version"):
-        if len(getattr(run.engine, name, ())) > 1:
+    for name, given in (("attention", run.engine.attention), ("flash_attn_version", run.engine.flash_attn_version)):
+        if len(given) > 1:
             raise NiahError(f"engine.{name}: got several; a margin is of one: expected one of them, with an out= of its own each")
 
 

@@ -159,12 +159,13 @@ def _seen(row: Row, tokenizer: Tokenizer, one: expected.Expected, text: str, is_
 
 def verify(run: Run, console: Console) -> list[str]:
     """One line for each variant of the engine. Raises NiahError with what failed and what kind of fault it is."""
-    if not hasattr(run.engine, "wish"):
+    wish = run.engine.wish()
+    if wish is None:
         raise NiahError(
             f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another that loads "
             "them run model=calibration/full, then calibrate its folder"
         )
-    if run.engine.wish().decode_context_parallel > 1:
+    if wish.decode_context_parallel > 1:
         raise NiahError("calibrate: no calibration model divides its heads for engine.decode_context_parallel_size; take calibrate=false")
     name = fitting(config_of(run.model))
     fits = plan.check(run)

@@ -12,7 +12,7 @@ from niah import environment, grid
 from niah.commands import plan as planning
 from niah.commands.crosscheck import summary
 from niah.commands.crosscheck.first_difference import first_difference, stored
-from niah.commands.crosscheck.second_engine import HOLDS_A_MODEL, choose, seconds
+from niah.commands.crosscheck.second_engine import choose, holding_a_model, seconds
 from niah.commands.report import write
 from niah.commands.words import changes, folder_arguments, restart_with_environment
 from niah.config import Run
@@ -109,9 +109,11 @@ def _settings(words: Sequence[str]) -> tuple[CrosscheckSettings, list[str]]:
 
 
 def _check(path: str, record: RunRecord, rows: Sequence[Row]) -> None:
-    name = record.engine_name
-    if name not in HOLDS_A_MODEL:
-        raise NiahError(f"{path}: was answered by engine={name}, which holds no model; expected a run of {' or '.join(HOLDS_A_MODEL)}")
+    engine = configuration.from_resolved(record.config).engine
+    if not engine.holds_a_model:
+        raise NiahError(
+            f"{path}: was answered by engine={engine.name}, which holds no model; expected a run of {' or '.join(holding_a_model())}"
+        )
     if not any(row.score is not None for row in rows):
         raise NiahError(f"{path}: no trial has an answer yet; run it first")
 
@@ -203,8 +205,8 @@ def _mark(record: RunRecord, arm: Run, packages: Mapping[str, str]) -> str:
 
 
 def _name(arm: Run) -> str:
-    attention = getattr(arm.engine, "attention", None)
-    return f"{arm.engine.name}{f' {attention[0]}' if attention else ''} (kv={arm.kv.name})"
+    attention = f" {arm.engine.attention[0]}" if arm.engine.attention else ""
+    return f"{arm.engine.name}{attention} (kv={arm.kv.name})"
 
 
 def _all_named(arms: dict[str, Run]) -> str:

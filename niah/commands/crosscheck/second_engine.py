@@ -12,8 +12,6 @@ from niah.errors import NiahError
 from niah.records import Row, RunRecord
 from niah.runs.variants import variants
 
-HOLDS_A_MODEL = ("transformers", "vllm")
-
 
 def seconds(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
     """The run as the second engine has it, by the KV dtype of the run's rows; ``words`` pick engine and kv.
@@ -30,8 +28,8 @@ def seconds(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
         else:
             chosen[key] = value
     nodes = {key: _choice(key, name) for key, name in chosen.items()}
-    if nodes["engine"]["name"] not in HOLDS_A_MODEL:
-        raise NiahError(f"crosscheck engine={chosen['engine']}: holds no model; expected {' or '.join(HOLDS_A_MODEL)}")
+    if chosen["engine"] not in (able := holding_a_model()):
+        raise NiahError(f"crosscheck engine={chosen['engine']}: holds no model; expected {' or '.join(able)}")
     for group, changed in choices.plain(fields).items():
         nodes[group] = {**nodes.get(group, {}), **changed}
     first = configuration.from_resolved(record.config)
@@ -49,6 +47,12 @@ def seconds(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
                 raise
             raise NiahError(f"{error}; crosscheck kv=bf16 asks for all answers without quantization") from error
     return arms
+
+
+def holding_a_model() -> list[str]:
+    """Names of the engines that load a model's weights, so that one may check another."""
+    engines = {node["name"]: configuration.plug_in("engine", node["_target_"]) for node in choices.choices("engine")}
+    return [name for name, engine in engines.items() if engine.holds_a_model]
 
 
 def _choice(group: str, name: str) -> dict[str, Any]:

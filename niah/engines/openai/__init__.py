@@ -4,22 +4,27 @@ What such a server runs, with which weights and KV cache, is its own affair: it 
 where it contradicts the command.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from niah.engines import Job, check_cold_check
+from niah.engines import Engine, Job
 from niah.engines.openai import key as openai_key
 from niah.engines.openai.connection import Line
 from niah.engines.openai.server import KINDS, Server
 from niah.engines.openai.session import OpenAISession
 from niah.errors import NiahError
-
-PROMPTS = ("auto", "ids", "text", "chat")
+from niah.limits import free_text, limited, one_of
+from niah.models.settings import Model
+from niah.planner.fit import Fit
+from niah.planner.hardware import Hardware
+from niah.planner.memory import Setup
+from niah.units import format_length
 
 
 @dataclass(frozen=True)
-class OpenAI:
+class OpenAI(Engine):
     """``base_url`` as http://host:8000/v1. ``kind`` is vllm, llamacpp, sglang or other; auto asks the server. ``model`` is
     its name there, null where the server has but one.
 
@@ -39,21 +44,22 @@ class OpenAI:
 
     base_url: str
     name: str = "openai"
-    kind: str = "auto"
+    kind: str = one_of("auto", *KINDS)
     model: str | None = None
-    prompts: str = "auto"
-    api_key_env: str | None = None
-    concurrency: int = 1
+    prompts: str = one_of("auto", "ids", "text", "chat")
+    api_key_env: str | None = free_text(None, decides=False)
+    concurrency: int = limited(1, at_least=1)
     stream: bool = True
     prefix_caching: bool = True
     min_counted: float = 0.9
-    timeout_seconds: float = 120.0
-    timeout_seconds_per_1k: float = 2.0
-    max_retries: int = 5
-    max_wait_seconds: float = 120.0
-    wait_seconds: float = 10.0
-    cold_check: float = 0.02
+    timeout_seconds: float = limited(120.0, above=0, decides=False)
+    timeout_seconds_per_1k: float = limited(2.0, at_least=0, decides=False)
+    max_retries: int = limited(5, at_least=0, decides=False)
+    max_wait_seconds: float = limited(120.0, at_least=0, decides=False)
+    wait_seconds: float = limited(10.0, at_least=0, decides=False)
+    cold_check: float = limited(0.02, at_least=0, at_most=1)
     body: dict[str, Any] = field(default_factory=dict)
+    sets_kv_dtype = False
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -62,15 +68,7 @@ class OpenAI:
         if parts.username or parts.password:
             raise NiahError("engine.base_url: holds a name or password; expected none; put the key into a variable and name it in engine.api_key_env")
         openai_key.check_name(self.api_key_env)
-        for key, allowed in (("kind", ("auto", *KINDS)), ("prompts", PROMPTS)):
-            if getattr(self, key) not in allowed:
-                raise NiahError(f"engine.{key}: got {getattr(self, key)!r}; expected one of {', '.join(allowed)}")
-        for key, least in (("concurrency", 1), ("max_retries", 0), ("max_wait_seconds", 0), ("wait_seconds", 0), ("timeout_seconds_per_1k", 0)):
-            if getattr(self, key) < least:
-                raise NiahError(f"engine.{key}: got {getattr(self, key):g}; expected at least {least}")
-        if self.timeout_seconds <= 0:
-            raise NiahError(f"engine.timeout_seconds: got {self.timeout_seconds:g}; expected more than 0")
-        check_cold_check(self.cold_check)
+        super().__post_init__()
         if secret := {"authorization", "api_key", "api-key"} & {name.casefold() for name in self.body}:
             raise NiahError(f"engine.body.{secret.pop()}: settings are written to run.json; put the key into a variable and name it in engine.api_key_env")
 
@@ -78,6 +76,21 @@ class OpenAI:
         """What the server says of itself. Raises NiahError where it does not answer."""
         with Line(self) as line:
             return line.server
+
+    def fit(
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
+    ) -> Fit:
+        """By the limit that the server tells. Raises NiahError where it does not answer, or keeps another KV cache than asked for."""
+        server = self.ask()
+        server.check_cache(cache_dtype)
+        unfit = {length: server.limit for length in lengths if server.max_length and length > server.max_length}
+        refusal = ""
+        if unfit and len(unfit) == len({*lengths}):
+            refusal = (
+                f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it "
+                "with a larger limit"
+            )
+        return Fit(Setup(), unfit, is_known=False, refusal=refusal)
 
     def open(self, job: Job) -> OpenAISession:
         line = Line(self)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Any
 
-from niah.engines import Job
+from niah.engines import Job, Session
 from niah.engines.failures import MAX_IN_A_ROW, failure
 from niah.engines.openai import requests
 from niah.engines.openai.connection import Line
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from niah.engines.openai import OpenAI
 
 
-class OpenAISession:
+class OpenAISession(Session):
     """``served`` is what decided the answers. ``counts_exactly``: the server reads the ids that were sent and no others;
     else its own count of a prompt may differ from ours and stands in the row. ``retried`` counts on, by reason."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from niah.engines import Engine, Session
 from niah.engines.failures import reason
 from niah.engines.replicas.dealer import Dealer, Dealt
 from niah.errors import NiahError
@@ -36,18 +37,17 @@ class Running:
     num_deaths: int = 0
 
 
-class ReplicatedSession:
+class ReplicatedSession(Session):
     """``served`` is that of every replica: other machines or versions among them are refused."""
 
-    def __init__(self, ray: Any, replicas: list[Running], engine: Any, has_started: bool):
+    def __init__(self, ray: Any, replicas: list[Running], engine: Engine, has_started: bool):
         self._ray = ray
         self._head: str = ray.get_runtime_context().gcs_address
         self._head_asked, self._head_misses = time.monotonic(), 0
         self._replicas = replicas
         self._has_started = has_started
         # an engine that reads several prompts at once needs more of them at hand than it reads
-        seqs = getattr(engine, "max_num_seqs", 1)
-        self._batch = 1 if seqs == 1 else 4 * seqs
+        self._batch = 1 if engine.max_num_seqs == 1 else 4 * engine.max_num_seqs
         self._owners: dict[int, int] = {}
         self._deaths: Counter[int] = Counter()
         self._start_seconds = 0.0

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from niah.engines import Job, check_cold_check
+from niah.engines import Engine, Job
 from niah.engines.failures import reason
 from niah.errors import NiahError
+from niah.limits import limited, one_of
 from niah.models.settings import Model
 from niah.planner import cpu, transformers
 from niah.planner.fit import Fit
@@ -20,7 +21,7 @@ _GPU_CHUNK = 2048
 
 
 @dataclass(frozen=True)
-class Transformers:
+class Transformers(Engine):
     """``attention`` is transformers' attn_implementation: sdpa, eager or flash_attention_2; several are run one
     after the other.
 
@@ -35,30 +36,24 @@ class Transformers:
 
     name: str = "transformers"
     prefix_caching: bool = True
-    attention: list[str] = field(default_factory=lambda: ["sdpa"])
-    dtype: str = ""
-    chunk_tokens: int = 0
-    device: str = "auto"
-    rounding: str = "nearest"
+    attention: list[str] = one_of(*transformers.ATTENTION, default=["sdpa"])
+    dtype: str = one_of("", *transformers.DTYPES)
+    chunk_tokens: int = limited(0, at_least=0)
+    device: str = one_of("auto", "cpu", "cuda")
+    rounding: str = one_of("nearest", "truncate")
     graded: bool = True
-    cold_check: float = 0.02
+    cold_check: float = limited(0.02, at_least=0, at_most=1)
+    holds_a_model = True
 
     def __post_init__(self) -> None:
-        expected = {
-            "attention": (self.attention, transformers.ATTENTION), "dtype": ([self.dtype], ("", *transformers.DTYPES)),
-            "device": ([self.device], ("auto", "cpu", "cuda")), "rounding": ([self.rounding], ("nearest", "truncate")),
-        }
-        for name, (given, known) in expected.items():
-            if unknown := [one for one in given if one not in known]:
-                raise NiahError(f"engine.{name}: got {unknown[0]!r}; expected one of {', '.join(filter(None, known))}")
+        super().__post_init__()
         if not self.attention:
             raise NiahError(f"engine.attention: empty; expected one of {', '.join(transformers.ATTENTION)}")
-        if self.chunk_tokens < 0:
-            raise NiahError(f"engine.chunk_tokens: got {self.chunk_tokens}; expected a number of tokens, 0 for the default")
-        check_cold_check(self.cold_check)
 
-    def fit(self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware) -> Fit:
-        """Which lengths have room here. Raises NiahError for a cache or an attention that is not there."""
+    def fit(
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware] = ()
+    ) -> Fit:
+        """Raises NiahError for a cache or an attention that transformers does not have here."""
         return transformers.check(model, lengths, self.holding(model, cache_dtype, hardware), hardware)
 
     def holding(self, model: Model, cache_dtype: str, hardware: Hardware) -> transformers.Holding:
@@ -91,8 +86,9 @@ class Transformers:
             raise NiahError(f"engine=transformers: the model did not load; {reason(error)}") from error
         return session.TransformersSession(network, job, self, self.chunk(on_gpu), time.perf_counter() - started)
 
-    def told(self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware) -> list[str]:
-        """What one prompt of each length needs, a line each."""
+    def memory_lines(
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware
+    ) -> list[str]:
         from niah.planner import architecture
         from niah.units import format_length
 

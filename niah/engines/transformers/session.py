@@ -13,7 +13,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from niah import environment
-from niah.engines import Job, Traced
+from niah.engines import Job, Session, Traced
 from niah.engines.failures import MAX_IN_A_ROW, failure, reason
 from niah.engines.transformers import cache as caches
 from niah.errors import NiahError
@@ -56,7 +56,7 @@ def _override(config: Any, changes: dict[str, Any]) -> None:
             setattr(config, name, value)
 
 
-class TransformersSession:
+class TransformersSession(Session):
     """``served`` is what decided the answers, for each row."""
 
     def __init__(self, network: Any, job: Job, settings: "Transformers", chunk: int, start_seconds: float):

@@ -4,21 +4,26 @@ import dataclasses
 import difflib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from niah.engines import Job, Session, check_cold_check, check_replicas
+from niah.engines import Engine, Job, Session
 from niah.engines.failures import reason
 from niah.engines.vllm import exact, grading, served
 from niah.engines.vllm.process import is_cpu_build
 from niah.engines.vllm.session import VLLMSession
 from niah.errors import NiahError
-from niah.planner import backends, cpu
+from niah.limits import limited, one_of
+from niah.models.settings import Model
+from niah.planner import backends, cpu, fit
+from niah.planner.fit import Fit
+from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
 
 
 @dataclass(frozen=True)
-class VLLM:
+class VLLM(Engine):
     """Settings by vLLM's own names; ``args`` passes any other engine argument through.
 
     ``chunk_tokens`` sets both max_num_batched_tokens and block_size, so that a prefix-cache hit ends
@@ -44,20 +49,24 @@ class VLLM:
     pipeline_parallel_size: int = 0
     decode_context_parallel_size: int = 1
     attention: list[str] = field(default_factory=list)
-    flash_attn_version: list[int] = field(default_factory=list)
+    flash_attn_version: list[int] = one_of(2, 3, 4, default=[])
     enforce_eager: bool | None = None
     load_format: str = "auto"
     graded: bool | None = None
-    cold_check: float = 0.02
+    cold_check: float = limited(0.02, at_least=0, at_most=1)
     args: dict[str, Any] = field(default_factory=dict)
-    replicas: int = 1
+    replicas: int = limited(1, at_least=1, decides=False)
+    holds_a_model = True
 
     def __post_init__(self) -> None:
-        check_replicas(self.replicas)
+        super().__post_init__()
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
-        if unknown := [number for number in self.flash_attn_version if number not in (2, 3, 4)]:
-            raise NiahError(f"engine.flash_attn_version: got {unknown[0]}; expected 2, 3 or 4")
-        check_cold_check(self.cold_check)
+
+    def fit(
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
+    ) -> Fit:
+        """By vLLM's own accounting of weights and blocks."""
+        return fit.check(model, lengths, cache_dtype, hardware, known, self.wish())
 
     def open(self, job: Job) -> Session:
         if self.replicas > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from niah.engines import Job
+from niah.engines import Job, Session
 from niah.engines.failures import MAX_IN_A_ROW, failure, reason
 from niah.engines.vllm import grading
 from niah.errors import EngineStoppedError, NiahError
@@ -24,7 +24,7 @@ class _Request:
     answered: Completion | None = None
 
 
-class VLLMSession:
+class VLLMSession(Session):
     """``graded``: whether the right answer is forced after each prompt that has been answered. ``served`` is what
     decided the answers, for each row."""
 
