@@ -1,17 +1,17 @@
 """Exact contexts as files, for any other engine: ids, text or JSON lines, and a manifest of them all."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from niah import __version__
+from niah import __version__, disk
 from niah import config as configuration
 from niah.commands import hydra
 from niah.commands.words import own_words
@@ -23,6 +23,7 @@ from niah.runs.record import fingerprint, plain
 
 FORMATS = ("ids", "text", "jsonl")
 SCHEMA = 1
+_LINES, _MANIFEST = "prompts.jsonl", "manifest.json"
 _DECISIVE = ("seed", "model", "ctx", "task", "haystack", "reader")
 """Settings that a prompt depends on; engine, KV cache and scorer do not change it."""
 _TEXT_BYTES = 5
@@ -76,15 +77,12 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         _check_folder(folder, known)
         yield _check_room(folder, trials, formats)
-        contexts = []
-        with _Lines(folder / "prompts.jsonl", "jsonl" in formats) as lines:
-            for trial in trials:
-                built = recipe.build(trial)
-                contexts.append(_write_one(folder, trial, built, recipe, formats, lines))
-        _replace(folder / "manifest.json", json.dumps({
+        with disk.replacement(folder / _LINES) if "jsonl" in formats else nullcontext() as lines:
+            contexts = [_write_one(folder, trial, recipe.build(trial), recipe, formats, lines) for trial in trials]
+        disk.replace(folder / _MANIFEST, json.dumps({
             "schema": SCHEMA, "niah": __version__, "fingerprint": known, **content,
             "formats": list(formats), "contexts": contexts,
-        }, indent=1, ensure_ascii=False).encode())
+        }, indent=1, ensure_ascii=False))
     except OSError as error:
         raise NiahError(
             f"build out={folder}: cannot be written ({error.strerror or error}); expected a writable folder with free space"
@@ -93,7 +91,7 @@ def write(
 
 
 def _check_folder(folder: Path, known: str) -> None:
-    manifest = folder / "manifest.json"
+    manifest = folder / _MANIFEST
     if manifest.is_file():
         try:
             there = json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
@@ -103,9 +101,14 @@ def _check_folder(folder: Path, known: str) -> None:
             raise NiahError(f"build out={folder}: holds contexts of other settings; take another out=")
     elif any(folder.iterdir()):
         # an interrupted build left files of its own kind, and nothing else may be mixed with them
-        foreign = [file.name for file in folder.iterdir() if not file.name.removeprefix(".")[:5].isdigit() and file.name != "prompts.jsonl"]
-        if foreign:
+        if foreign := [file.name for file in folder.iterdir() if not _is_ours(file.name)]:
             raise NiahError(f"build out={folder}: holds other files ({sorted(foreign)[0]}); expected a new or empty folder")
+
+
+def _is_ours(name: str) -> bool:
+    """A file that ``build`` writes, or what a killed one left of it."""
+    whole = name.removeprefix(".").removesuffix(".draft")
+    return whole[:5].isdigit() or whole in (_LINES, _MANIFEST)
 
 
 def _check_room(folder: Path, trials: Sequence[Trial], formats: Sequence[str]) -> str:
@@ -121,7 +124,7 @@ def _check_room(folder: Path, trials: Sequence[Trial], formats: Sequence[str]) -
 
 
 def _write_one(
-    folder: Path, trial: Trial, built: Built, recipe: Recipe, formats: Sequence[str], lines: "_Lines"
+    folder: Path, trial: Trial, built: Built, recipe: Recipe, formats: Sequence[str], lines: BinaryIO | None
 ) -> dict[str, Any]:
     """Writes one context and returns its entry of the manifest."""
     name, made = f"{trial.index:05d}", built.prompt
@@ -133,17 +136,16 @@ def _write_one(
         "needles_kept": list(built.view.kept), "repeated_share": round(built.stretch.repeated_share, 6),
     }
     if "ids" in formats:
-        draft = folder / f".{name}.npy"
-        with draft.open("wb") as file:
+        with disk.replacement(folder / f"{name}.npy") as file:
             np.save(file, made.ids)
-        draft.replace(folder / f"{name}.npy")
         entry["ids"] = f"{name}.npy"
     if "text" in formats or "jsonl" in formats:
         text = recipe.tokenizer.decode(made.ids)
         if "text" in formats:
-            _replace(folder / f"{name}.txt", text.encode())
+            disk.replace(folder / f"{name}.txt", text)
             entry["text"] = f"{name}.txt"
-        lines.add({**entry, "prompt": text, "messages": _messages(built, recipe)})
+        if lines:
+            lines.write(disk.encoded({**entry, "prompt": text, "messages": _messages(built, recipe)}))
     return entry
 
 
@@ -156,35 +158,3 @@ def _messages(built: Built, recipe: Recipe) -> list[dict[str, str]]:
     system = recipe.run.model.system
     first = [{"role": "system", "content": system}] if system else []
     return [*first, {"role": "user", "content": opening + shown + closing}]
-
-
-class _Lines:
-    """A file of JSON lines that appears when it is whole; writes nothing where it is not wanted."""
-
-    def __init__(self, path: Path, wanted: bool):
-        self._path, self._draft = path, path.with_name(f".{path.name}")
-        self._wanted = wanted
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> "_Lines":
-        if self._wanted:
-            self._file = self._draft.open("w", encoding="utf-8")
-        return self
-
-    def add(self, entry: dict[str, Any]) -> None:
-        if self._file:
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-    def __exit__(self, kind, *_: object) -> None:
-        if self._file:
-            self._file.close()
-            if kind is None:
-                self._draft.replace(self._path)
-            else:
-                self._draft.unlink()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}")
-    draft.write_bytes(data)
-    os.replace(draft, path)

@@ -9,6 +9,7 @@ from typing import Any
 from niah import grid, planner
 from niah.choices import choices
 from niah.commands import hydra
+from niah.commands.report import make, write
 from niah.commands.words import own_words
 from niah.config import Run, build, typed
 from niah.errors import NiahError
@@ -151,9 +152,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     if out:
         from niah.report import memory as chart
 
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        folder = make(Path(out))
+        write(folder / "plan.json", json.dumps(content, indent=1))
         picture = chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
         if form != "json":
             yield f"picture: {picture}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import config as configuration
+from niah import disk
 from niah.commands.words import changes, folder_arguments, together
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
@@ -75,9 +76,7 @@ def without_nan(value: Any) -> Any:
 
 def write(file: Path, text: str) -> None:
     """Replaces the file in one step. Raises NiahError where the disk takes no more."""
-    draft = file.with_name(f".{file.name}.draft")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(file)
+        disk.replace(file, text)
     except OSError as error:
         raise NiahError(f"{file}: cannot be written ({error.strerror}); free some space or name another folder (out)") from error

@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from niah.disk import Lines
+from niah.disk import Lines, replace
 from niah.errors import NiahError
 from niah.records import RETRIED, Row, RunRecord
 from niah.runs import columns, record
@@ -24,9 +24,10 @@ class RunFolder:
         self.path = path
         self.rows_path = path / "rows.jsonl"
         self.run_path = path / "run.json"
+        self._rows = Lines(self.rows_path, "row")
+        self._failures = Lines(path / "failures.jsonl", "row")
         self._controls = Lines(path / "controls.jsonl")
         self._lock = FileLock(str(path / ".lock"))
-        self._file: int | None = None
 
     def __enter__(self) -> "RunFolder":
         try:
@@ -41,37 +42,22 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
         self._lock.release()
 
     def append(self, row: Row) -> None:
         """Writes one row through to the disk. Raises NiahError when the disk takes no more."""
-        line = json.dumps(dataclasses.asdict(row), ensure_ascii=False, allow_nan=False) + "\n"
-        try:
-            if self._file is None:
-                self._file = os.open(self.rows_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            data = line.encode()
-            while data:
-                data = data[os.write(self._file, data) :]
-            os.fsync(self._file)
-        except OSError as error:
-            raise NiahError(
-                f"{self.rows_path}: a row could not be written ({error.strerror}); the rows before it are safe; "
-                "free some space, then the same command continues"
-            ) from error
+        self._rows.append(dataclasses.asdict(row))
 
     def rows(self) -> list[Row]:
         """All whole rows; a line torn by a crash is left out, and what rows of schema 1 lack (variant, grade, ``served``) is empty.
 
         Raises NiahError on foreign lines.
         """
-        return [self._row(number, line) for number, line in enumerate(self._whole_lines(), 1)]
+        return [self._row(number, line) for number, line in enumerate(self._rows.whole(), 1)]
 
     def columns(self) -> columns.Columns:
         """The same rows as arrays, read some times faster."""
-        lines = self._whole_lines()
+        lines = self._rows.whole()
         try:
             return columns.of_dicts(map(json.loads, lines))
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -92,24 +78,16 @@ class RunFolder:
         """
         if not self.rows_path.exists():
             return []
-        rows = self.rows()
-        stay, failed = [], []
-        for row in rows:
-            (failed if row.outcome in _RETRIED or is_stale(row) else stay).append(row)
-        try:
-            if failed:
-                with (self.path / "failures.jsonl").open("a", encoding="utf-8") as file:
-                    file.writelines(_lines(failed))
-            if failed or self.is_torn():
-                draft = self.path / ".rows.jsonl.draft"
-                with draft.open("w", encoding="utf-8") as file:
-                    file.writelines(_lines(stay))
-                    file.flush()
-                    os.fsync(file.fileno())
-                draft.replace(self.rows_path)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return stay
+        lines, rows = self._rows.whole(), self.rows()
+        is_failed = [row.outcome in _RETRIED or is_stale(row) for row in rows]
+        if failed := list(compress(rows, is_failed)):
+            self._failures.append(*map(dataclasses.asdict, failed))
+        if failed or self.is_torn():
+            try:
+                self._rows.replace(line for line, is_out in zip(lines, is_failed, strict=True) if not is_out)
+            except OSError as error:
+                raise self._unwritable(error) from error
+        return [row for row, is_out in zip(rows, is_failed, strict=True) if not is_out]
 
     def record(self) -> RunRecord | None:
         """run.json, or None where this folder holds no run yet. Raises NiahError where it is none of ours."""
@@ -117,25 +95,14 @@ class RunFolder:
 
     def write_record(self, content: RunRecord) -> None:
         """Replaces run.json in one step."""
-        draft = self.path / ".run.json.draft"
         try:
-            draft.write_text(record.text(content), encoding="utf-8")
-            draft.replace(self.run_path)
+            replace(self.run_path, record.text(content))
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _whole_lines(self) -> list[bytes]:
-        if not self.rows_path.is_file():
-            return []
-        return [line for line in self.rows_path.read_bytes().split(b"\n")[:-1] if line.strip()]
-
     def is_torn(self) -> bool:
         """A crash cut the last line of rows.jsonl; it is left out wherever rows are read."""
-        if not self.rows_path.is_file() or not self.rows_path.stat().st_size:
-            return False
-        with self.rows_path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
+        return self._rows.is_torn()
 
     def _row(self, number: int, line: bytes) -> Row:
         try:
@@ -151,10 +118,6 @@ class RunFolder:
             f"{self.path}: cannot be written ({error.strerror}); expected a writable folder with free space; "
             "set outputs=..."
         )
-
-
-def _lines(rows: Iterable[Row]) -> Iterable[str]:
-    return (json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
 def open_for_reading(path: str) -> tuple[RunFolder, RunRecord, list[Row]]:

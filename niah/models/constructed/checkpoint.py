@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from niah import disk
 from niah.errors import NiahError
 from niah.models.constructed import tensors, vocabulary
 from niah.models.constructed.circuit import Circuit
@@ -117,19 +117,9 @@ def write_to(design: Design, tokenizer: Tokenizer, source: Path | None, place: P
         else:
             raise NiahError(f"calibrate out={place}: holds {what}; expected a new folder; name another or delete this one")
     vocabulary.of(tokenizer, "model.tokenizer")  # refused before there is a folder
-    draft = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-        write(design, tokenizer, source, draft)
-        draft.chmod(0o755)
-        draft.rename(place)
-    except BaseException as error:
-        if draft:
-            shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise NiahError(
-                f"calibrate out={place}: cannot be written; got {error.strerror or error}; expected free space and write permission"
-            ) from error
-        raise
-    return True
+        return disk.fill(place, lambda draft: write(design, tokenizer, source, draft))
+    except OSError as error:
+        raise NiahError(
+            f"calibrate out={place}: cannot be written; got {error.strerror or error}; expected free space and write permission"
+        ) from error

@@ -1,0 +1,129 @@
+"""What is on the disk after a kill, a full disk or a second writer."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from niah import disk
+from niah.errors import NiahError
+from tests.helpers.command import environment_with
+
+
+def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A process of its own in ``folder``, with what the pieces of code below need."""
+    head = "import os, resource, signal, sys\nfrom pathlib import Path\nfrom niah import disk\ndie = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+    return subprocess.run([sys.executable, "-c", head + code], cwd=folder, env=environment_with(), capture_output=True, text=True)
+
+
+def test_a_kill_before_the_rename_leaves_the_old_file_whole(tmp_path):
+    file = tmp_path / "run.json"
+    disk.replace(file, "old")
+    done = run('with disk.replacement(Path("run.json")) as draft:\n    draft.write(b"new" * 9999)\n    draft.flush()\n    die()', tmp_path)
+    assert done.returncode == -signal.SIGKILL and file.read_text() == "old"
+    assert disk.draft_of(file).read_bytes() == b"new" * 9999  # it died there and no sooner
+    disk.replace(file, "newer")
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("run.json", "newer")]
+
+
+def test_a_full_disk_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path):
+    file = tmp_path / "run.json"
+    disk.replace(file, "old")
+    done = run(  # a limit on file size stands in for a full disk: the write fails half-way
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        'try:\n    disk.replace(Path("run.json"), "new" * 9999)\nexcept OSError as error:\n    print(error.strerror)', tmp_path,
+    )
+    assert done.stdout == "File too large\n", done.stderr
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("run.json", "old")]
+
+
+def test_an_error_of_ours_while_writing_leaves_the_old_file_whole(tmp_path):
+    disk.replace(tmp_path / "a", "old")
+    with pytest.raises(KeyError), disk.replacement(tmp_path / "a") as draft:
+        draft.write(b"new")
+        raise KeyError
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        disk.replace(tmp_path / "file" / "a", "x")
+
+
+KILLED = '''
+def make(folder):
+    (folder / "weights").write_bytes(b"0" * 2**20)
+    die()
+'''
+
+
+@pytest.mark.parametrize("call", ['disk.fill(Path("models/key"), make)', 'disk.folder("models", "key", make)'])
+def test_what_a_killed_conversion_left_goes_with_the_next(tmp_path, monkeypatch, call):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path))
+    for _ in range(3):
+        assert run(KILLED + call, tmp_path).returncode == -signal.SIGKILL
+        left = [path for path in tmp_path.rglob("weights")]
+        assert len(left) == 1 and not (tmp_path / "models" / "key").exists()  # one draft, however often it was killed
+    done = run(f'make = lambda folder: (folder / "weights").write_text("whole")\n{call}', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.read_text() for path in tmp_path.rglob("weights")] == ["whole"]
+    assert [path.name for path in (tmp_path / "models").iterdir() if path.is_dir()] == ["key"]
+
+
+def test_a_folder_of_the_users_own_is_filled_once_and_nothing_lies_beside_it(tmp_path):
+    def make(folder: Path) -> None:
+        (folder / "weights").write_text("whole")
+
+    assert disk.fill(tmp_path / "below" / "here", make) and not disk.fill(tmp_path / "below" / "here", make)
+    assert [path.name for path in (tmp_path / "below").iterdir()] == ["here"]
+    with pytest.raises(KeyError):
+        disk.fill(tmp_path / "below" / "there", lambda folder: {}["missing"])
+    assert [path.name for path in (tmp_path / "below").iterdir()] == ["here"]
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(NiahError, match="cannot be written; got Not a directory; .* set NIAH_CACHE to another folder"):
+        disk.folder("models", "key", lambda folder: None)
+
+
+@pytest.mark.parametrize("size", [10, 2**16 - 1, 2**16, 3 * 2**16])
+def test_a_torn_line_of_any_size_is_cut_by_the_next(tmp_path, size):
+    lines = disk.Lines(tmp_path / "a.jsonl")
+    lines.append({"n": 1}, {"n": "é"})
+    whole = lines.path.read_bytes()
+    lines.path.write_bytes(whole + b'{"' + b"x" * size)
+    again = disk.Lines(lines.path)
+    assert again.is_torn() and again.read() == [{"n": 1}, {"n": "é"}]
+    again.append({"n": 3})
+    assert not again.is_torn() and lines.path.read_bytes() == whole + b'{"n": 3}\n'
+    lines.path.write_bytes(b"x" * size)
+    disk.Lines(lines.path).append({"n": 4})
+    assert lines.path.read_bytes() == b'{"n": 4}\n'
+
+
+def test_a_full_disk_keeps_the_lines_before_and_the_next_append_mends(tmp_path):
+    done = run(
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 1000))\n"
+        'lines = disk.Lines(Path("a.jsonl"), "row")\nlines.append({"n": 1})\n'
+        'try:\n    lines.append({"n": "x" * 200})\nexcept disk.NiahError as error:\n    print(error)\n'
+        'print(lines.is_torn())\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\nlines.append({"n": 2})', tmp_path,
+    )
+    said, is_torn = done.stdout.splitlines()
+    assert said == (
+        "a.jsonl: a row could not be written (File too large); the rows before it are safe; free some space, then the same "
+        "command continues"
+    )
+    assert is_torn == "True" and [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [{"n": 1}, {"n": 2}]
+
+
+def test_no_line_holds_what_json_has_not(tmp_path):
+    lines = disk.Lines(tmp_path / "a.jsonl")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        lines.append({"n": float("nan")})
+    assert not lines.path.exists()
