@@ -1,6 +1,9 @@
 """``build``: the exact contexts as files, equal to what a run would send."""
 
 import json
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from niah.commands import build
 from niah.errors import NiahError
 from niah.prompts import template
 from niah.prompts.recipe import Recipe
+from tests.helpers.command import command, environment_with
 from tests.helpers.configs import built as configured
 from tests.helpers.tokenizers import load_tokenizer
 
@@ -87,6 +91,22 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
     with pytest.raises(NiahError, match=r"not enough room; got .* GB free, expected 27,?\d*\.\d GB"):
         list(build.write(Recipe(configured(*words)), str(tmp_path / "out")))
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_a_killed_build_left_is_gone_on_with(niah, tmp_path):
+    words = ("build", "model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.repeats=40", "out=made", "format=[ids,jsonl]")
+    begun = subprocess.Popen(command(*words), cwd=tmp_path, env=environment_with(), stdout=subprocess.DEVNULL)
+    while not (tmp_path / "made" / "00003.npy").exists():
+        assert begun.poll() is None
+        time.sleep(0.01)
+    begun.kill()
+    assert begun.wait() == -signal.SIGKILL
+    left = {file.name for file in (tmp_path / "made").iterdir()}
+    assert ".prompts.jsonl.draft" in left and not left & {"prompts.jsonl", "manifest.json"}
+    done = niah(*words)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "made" / "prompts.jsonl").read_text().splitlines()) == 440
+    assert not [file for file in (tmp_path / "made").iterdir() if file.name.startswith(".")]
 
 
 def test_where_to_is_asked_for(niah):
