@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from scipy import stats
 
-from niah.stats import clusters, effective, paired, simulate, unpaired
-from niah.stats.compared import MIN_REPEATS
+from niah.stats import clusters, effective_length, matched_pairs, simulation, two_samples
+from niah.stats.comparison import MIN_REPEATS
 from niah.stats.power import p_values
 
 LENGTHS = 2 ** np.arange(13, 17)
@@ -76,7 +76,7 @@ def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Foun
         totals = gained.sum(-1), lost.sum(-1), np.full(runs, float(DEPTHS * repeats))
         yield "difference: Tango, effective trials", name, holds(interval(lost, gained, DEPTHS), truth)
         yield "difference: cluster bootstrap", name, holds(clusters.bootstrap(gained - lost, size, 0.95, 400), truth)
-        yield "difference: Tango, pairs as independent", name, holds(paired.tango(*totals, 0.95), truth)
+        yield "difference: Tango, pairs as independent", name, holds(matched_pairs.tango(*totals, 0.95), truth)
     for skewed in (False, True):
         shift = signal(rng, runs, repeats, DEPTHS, correlation, skewed)
         size = np.full(shift.shape[:2], float(DEPTHS))
@@ -90,24 +90,24 @@ def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Foun
         size = np.full(sides[0].shape, float(DEPTHS))
         ends = [clusters.wilson(side, size, side.sum(-1), 0.95) for side in sides]
         means = [side.sum(-1) / size.sum(-1) for side in sides]
-        yield "unpaired difference: square and add", f"{base} {other}", holds(unpaired.mover(means[0], ends[0], means[1], ends[1]), other - base)
+        yield "unpaired difference: square and add", f"{base} {other}", holds(two_samples.mover(means[0], ends[0], means[1], ends[1]), other - base)
 
 
 def _curve(rng: np.random.Generator, runs: int, repeats: int, curve: np.ndarray, correlation: float) -> Found:
     right = answers(rng, runs, repeats, np.repeat(curve, DEPTHS), correlation)
     sums = right.reshape(runs, repeats, len(LENGTHS), DEPTHS).sum(-1).transpose(0, 2, 1).astype(float)
     sizes, squares, name = np.full(sums.shape, float(DEPTHS)), sums.sum(-1), str(curve.tolist())
-    short = effective.base_lengths(LENGTHS)
-    truths = effective.leading(curve >= effective.RULER), effective.leading((curve >= effective.NOLIMA * curve[0]) | short)
-    _, low, high = effective.thresholds(sums, sizes, squares, effective.RULER, 0.95)
-    _, (_, nolima_low, nolima_high) = effective.nolima(sums, sizes, squares, LENGTHS, 0.95)
-    if repeats >= effective.MIN_BOOTSTRAP:
+    short = effective_length.base_lengths(LENGTHS)
+    truths = effective_length.leading(curve >= effective_length.RULER), effective_length.leading((curve >= effective_length.NOLIMA * curve[0]) | short)
+    _, low, high = effective_length.thresholds(sums, sizes, squares, effective_length.RULER, 0.95)
+    _, (_, nolima_low, nolima_high) = effective_length.nolima(sums, sizes, squares, LENGTHS, 0.95)
+    if repeats >= effective_length.MIN_BOOTSTRAP:
         some = slice(0, min(runs, 1000))
-        low, high = effective.bootstrap(sums[some], sizes[some], effective.RULER, short, 0.95, 300)
-        nolima_low, nolima_high = effective.bootstrap(sums[some], sizes[some], None, short, 0.95, 300)
+        low, high = effective_length.bootstrap(sums[some], sizes[some], effective_length.RULER, short, 0.95, 300)
+        nolima_low, nolima_high = effective_length.bootstrap(sums[some], sizes[some], None, short, 0.95, 300)
     yield "effective length: RULER", name, holds((low, high), truths[0])
     yield "effective length: NoLiMa", name, holds((nolima_low, nolima_high), truths[1])
-    _, low, high = effective.area(sums, sizes, LENGTHS, 0.95)
+    _, low, high = effective_length.area(sums, sizes, LENGTHS, 0.95)
     yield "area under the curve", name, holds((low, high), np.trapezoid(curve, np.arange(len(curve))) / (len(curve) - 1))
 
 
@@ -120,9 +120,9 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
         lost, gained = (shift < 0).sum(-1), (shift > 0).sum(-1)
         name = f"{discordant} discordant"
         worse, better = lost.sum(1), gained.sum(1)  # (runs, lengths, repeats) to (runs, repeats)
-        p, exact = p_values(worse, better, num_lengths * DEPTHS), paired.mcnemar_ps(worse.sum(-1), better.sum(-1))
+        p, exact = p_values(worse, better, num_lengths * DEPTHS), matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
         lengths = np.stack([p_values(lost[:, k], gained[:, k], DEPTHS) for k in range(num_lengths)], -1)
-        cells = paired.mcnemar_ps((shift < 0).sum(2), (shift > 0).sum(2)).reshape(runs, -1)
+        cells = matched_pairs.mcnemar_ps((shift < 0).sum(2), (shift > 0).sum(2)).reshape(runs, -1)
         test = "sign flips by repeat" if repeats >= MIN_REPEATS else "McNemar, effective trials (2 to 5 repeats)"
         yield f"overall: {test}, decides", name, share(p <= 0.05)
         yield f"any length, Holm: {test}, decides", name, share(lengths.min(-1) <= 0.05 / num_lengths)
@@ -139,7 +139,7 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
             means = signal(rng, runs, repeats, DEPTHS, correlation, skewed).mean(-1)[:2000]
             name = f"log-probability: Wilcoxon of repeats{', skewed (median is not 0)' if skewed else ''}"
             yield name, "", share(stats.wilcoxon(means, axis=-1).pvalue <= 0.05)
-    if repeats >= unpaired.MIN_REPEATS:
+    if repeats >= two_samples.MIN_REPEATS:
         some = min(runs, 500)
         sides = [answers(rng, some, repeats, np.full(DEPTHS, 0.9), correlation).mean(-1) for _ in range(2)]
         yield "unpaired: repeats exchanged, decides", "", share(np.array([_quick_exchange(a, b) for a, b in zip(*sides, strict=True)]) <= 0.05)
@@ -155,14 +155,14 @@ def _quick_exchange(a: np.ndarray, b: np.ndarray, draws: int = 999) -> float:
 def interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
     """The verdict's interval of the difference for counts (runs, repeats)."""
     totals = gained.sum(-1), lost.sum(-1)
-    return paired.interval(
+    return matched_pairs.interval(
         (gained - lost).astype(float), np.full(lost.shape, float(trials)), *totals, totals[0] + totals[1], (lost + gained > 0).sum(-1), 0.95
     )
 
 
 def answers(rng: np.random.Generator, runs: int, repeats: int, accuracies: np.ndarray, correlation: float) -> np.ndarray:
     return np.concatenate([
-        simulate.answers(rng, size, repeats, accuracies, correlation) for size in simulate.batches(runs, repeats * len(accuracies))
+        simulation.answers(rng, size, repeats, accuracies, correlation) for size in simulation.batches(runs, repeats * len(accuracies))
     ])
 
 
@@ -170,15 +170,15 @@ def counts(
     rng: np.random.Generator, runs: int, repeats: int, trials: int, discordant: float, truth: float, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
     lost, gained = (discordant - truth) / 2, max((discordant + truth) / 2, 1e-12)
-    return simulate.counts(rng, runs, repeats, trials, lost=lost, gained=gained, correlation=correlation)
+    return simulation.counts(rng, runs, repeats, trials, lost=lost, gained=gained, correlation=correlation)
 
 
 def differences(rng: np.random.Generator, runs: int, repeats: int, discordant: float, correlation: float) -> np.ndarray:
     """Score differences without a true one, int8 (runs, lengths, repeats, depths)."""
     num_trials = len(LENGTHS) * DEPTHS
     drawn = [
-        simulate.differences(rng, size, repeats, num_trials, lost=discordant / 2, gained=discordant / 2, correlation=correlation)
-        for size in simulate.batches(runs, repeats * num_trials)
+        simulation.differences(rng, size, repeats, num_trials, lost=discordant / 2, gained=discordant / 2, correlation=correlation)
+        for size in simulation.batches(runs, repeats * num_trials)
     ]
     return np.concatenate(drawn).reshape(runs, repeats, len(LENGTHS), DEPTHS).transpose(0, 2, 1, 3)
 
@@ -186,7 +186,7 @@ def differences(rng: np.random.Generator, runs: int, repeats: int, discordant: f
 def signal(rng: np.random.Generator, runs: int, repeats: int, trials: int, correlation: float, skewed: bool) -> np.ndarray:
     """Differences in log-probability of mean 0, (runs, repeats, trials); skewed: 1 - exponential, few large losses."""
     parts = []
-    for size in simulate.batches(runs, repeats * trials):
+    for size in simulation.batches(runs, repeats * trials):
         shared, own = rng.standard_normal((size, repeats, 1)), rng.standard_normal((size, repeats, trials))
         if skewed:
             shared, own = 1 - rng.exponential(size=shared.shape), 1 - rng.exponential(size=own.shape)

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from niah.stats import paired, simulate
+from niah.stats import matched_pairs, simulation
 from niah.stats.crossing import bootstrap, first_passing, from_intervals
 
 SCENARIOS = [
@@ -20,10 +20,10 @@ def covered(full: list[float], other: float, repeats: int, correlation: float, l
     """Coverage and width of the bootstrap, then of the lengths' own intervals."""
     rng = np.random.default_rng(0)
     accuracies = np.repeat(np.array([full, [other] * len(full)]).T[:, :, None], DEPTHS, axis=2)
-    right = simulate.answers(rng, runs, repeats, accuracies.ravel(), correlation).reshape(runs, repeats, *accuracies.shape).astype(float)
+    right = simulation.answers(rng, runs, repeats, accuracies.ravel(), correlation).reshape(runs, repeats, *accuracies.shape).astype(float)
     shift = right[..., 1, :] - right[..., 0, :]
     sums = shift.sum(-1).transpose(0, 2, 1)
-    ends = paired.interval(
+    ends = matched_pairs.interval(
         sums, np.full(sums.shape, float(DEPTHS)), np.maximum(shift, 0).sum((1, 3)), np.maximum(-shift, 0).sum((1, 3)), (shift**2).sum((1, 3)),
         (shift != 0).any(-1).sum(1), 0.95,
     )

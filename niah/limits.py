@@ -24,7 +24,9 @@ class _Limits:
     at_most: float | None = None
     below: float | None = None
     choices: tuple[Any, ...] = ()
+    is_optional: bool = False
     example: str = ""
+    expected: str = ""
     is_text: bool = False
     decides: bool = True
 
@@ -37,9 +39,12 @@ class _Limits:
         )
 
     def __str__(self) -> str:
-        if self.choices:
+        if self.expected:
+            expected = self.expected
+        elif self.choices:
             said = [str(choice) for choice in self.choices if choice != ""]
             expected = " or ".join(said) if len(said) < 3 else f"one of {', '.join(said)}"
+            expected += ", or null" if self.is_optional else ""
         else:
             low = f"{self.at_least:,g}" if self.at_least is not None else "" if self.above is None else f"above {self.above:,g}"
             high = f"{self.at_most:,g}" if self.at_most is not None else "" if self.below is None else f"below {self.below:,g}"
@@ -52,20 +57,24 @@ class _Limits:
 
 def limited(
     default: Any = dataclasses.MISSING, *, at_least: float | None = None, above: float | None = None, at_most: float | None = None,
-    below: float | None = None, example: str = "", unit: str = "", zero: bool = False, decides: bool = True,
+    below: float | None = None, example: str = "", expected: str = "", unit: str = "", zero: bool = False, decides: bool = True,
 ) -> Any:
     """A field that holds a number within these limits, or a list of such numbers.
 
     ``unit="tokens"``: config reads it as a length (8k, 1m); with ``zero`` or a default of 0 it may be 0 too.
-    ``example`` ends the message of what was expected. ``decides`` as in ``decides``.
+    ``expected`` says in the message what was expected, where the bare limits would not (a share of what); ``example`` ends it.
+    ``decides`` as in ``decides``.
     """
-    held = _Limits(at_least=at_least, above=above, at_most=at_most, below=below, example=example, decides=decides)
+    held = _Limits(
+        at_least=at_least, above=above, at_most=at_most, below=below, example=example, expected=expected, decides=decides
+    )
     return _field(default, held, unit=unit, zero=zero)
 
 
 def one_of(*choices: Any, default: Any = dataclasses.MISSING, example: str = "") -> Any:
-    """A field that holds one of the choices, or a list of them; the first is the default."""
-    return _field(choices[0] if default is dataclasses.MISSING else default, _Limits(choices=choices, example=example))
+    """A field that holds one of the choices, or a list of them; the first is the default. ``default=None``: it may be null too."""
+    held = _Limits(choices=choices, is_optional=default is None, example=example)
+    return _field(choices[0] if default is dataclasses.MISSING else default, held)
 
 
 def free_text(default: Any = dataclasses.MISSING, *, decides: bool = True) -> Any:

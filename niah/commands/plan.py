@@ -150,11 +150,11 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
                     {**environment(longest), **run.model.environment_at(longest)},
                 )
     if out:
-        from niah.report import memory as chart
+        from niah.report import memory_chart
 
         folder = make(Path(out))
         write(folder / "plan.json", json.dumps(content, indent=1))
-        picture = chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
+        picture = memory_chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
         if form != "json":
             yield f"picture: {picture}"
 

@@ -13,8 +13,8 @@ from niah.commands.words import changes
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.stats import clusters
-from niah.stats.compared import MIN_REPEATS
-from niah.stats.power import MAX_REPEATS, Assumed, detectable, latent_correlation, power, repeats_for
+from niah.stats.comparison import MIN_REPEATS
+from niah.stats.power import MAX_REPEATS, Assumptions, detectable, latent_correlation, power, repeats_for
 
 _LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -60,14 +60,14 @@ class PowerSettings:
             raise NiahError(f"power.difference: got {self.difference:g}; expected less than the baseline of {self.baseline:g} can lose")
 
 
-def power_of(settings: PowerSettings) -> tuple[Assumed, str]:
+def power_of(settings: PowerSettings) -> tuple[Assumptions, str]:
     """What is assumed, and where it comes from in words."""
     if settings.source is None:
         text = (
             f"assumed: {settings.discordant:.1%} of pairs differ by chance (power.discordant), correlation {settings.correlation:.2f} "
             "within a repeat (power.correlation); power.from=outputs/NAME takes both from a pilot"
         )
-        return Assumed(settings.discordant, settings.correlation), text
+        return Assumptions(settings.discordant, settings.correlation), text
     found, _ = sides(settings.source.split(","), CompareSettings())
     pair = pairs(found, CompareSettings(across="model"))[0]
     a, b = answers(pair.a), answers(pair.b)
@@ -83,7 +83,7 @@ def power_of(settings: PowerSettings) -> tuple[Assumed, str]:
     else:
         correlation, origin = settings.correlation, f"correlation {settings.correlation:.2f} within a repeat assumed, as it shows none"
     discordant = max(2 * min(lost, gained), 1 / len(shift))
-    return Assumed(discordant, correlation), (
+    return Assumptions(discordant, correlation), (
         f"from {settings.source}: {len(shift)} pairs, {lost:.1%} lost and {gained:.1%} gained, so {discordant:.1%} taken to differ by chance; {origin}"
     )
 

@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
 
 def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     """What to print. One run's figures go into its folder, those of several into ``out=DIR`` or a folder beside the first."""
-    from niah.report import table
+    from niah.report.accuracy import accuracy_by_length
 
     out = next((word[4:] for word in words if word.startswith("out=")), "")
     given, paths = paths, sweeps.runs_below(paths)
@@ -41,7 +41,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     for path, name, (_, record, rows) in zip(paths, named, opened, strict=True):
         if len(paths) > 1:
             lines.append(path)
-        lines.append(table.accuracy_by_length(record, rows, settings.threshold))
+        lines.append(accuracy_by_length(record, rows, settings.threshold))
         panels.append((", ".join(name) if len(paths) > 1 else "", record, rows))
     folder = Path(out) if out else Path(given[0]) if len(given) == 1 else together("report", given)
     return lines + draw(panels, make(folder), settings)
@@ -49,11 +49,11 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, settings: ReportSettings) -> list[str]:
     """Heatmap and curve of (label, record, rows); a line for each file written."""
-    from niah.report import curves, heatmap
+    from niah.report import curve, heatmap
 
     panels = [panel for label, record, rows in runs for panel in heatmap.panels(record, rows, label)]
-    lines = [f"heatmap: {file}" for file in heatmap.draw_panels(panels, folder, settings)]
-    return lines + [f"curve: {file}" for file in curves.draw(panels, folder, settings)]
+    lines = [f"heatmap: {file}" for file in heatmap.draw(panels, folder, settings)]
+    return lines + [f"curve: {file}" for file in curve.draw(panels, folder, settings)]
 
 
 def make(folder: Path) -> Path:

@@ -36,9 +36,9 @@ def _measure(config: Any, started: float) -> int:
             console.say(line)
     summary = runner.run(settings, console)
     from niah.commands.report import draw  # matplotlib and scipy: seconds that nobody waits for who is refused above
-    from niah.report import table
+    from niah.report.accuracy import accuracy_by_length
 
-    console.say(table.accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
+    console.say(accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
     for line in draw([("", summary.record, summary.rows)], summary.folder, settings.report):
         console.say(line)
     failed = [row for row in summary.rows if row.outcome in RETRIED]

@@ -7,9 +7,9 @@ from pathlib import Path
 import matplotlib
 from matplotlib import pyplot as plt
 
-from niah.report import grid, style
+from niah.report import cell_grid, style
 from niah.report.settings import ReportSettings
-from niah.stats.compared import Comparison
+from niah.stats.comparison import Comparison
 
 
 def draw(
@@ -24,9 +24,9 @@ def draw(
     has_depth = len(depths) > 1
     widest = max(0.25, *(abs(d.difference) for d in cells))
     scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(-widest, widest), style.diverging())
-    columns = grid.columns_of(len(found), lengths)
+    columns = cell_grid.columns_of(len(found), lengths)
     lines = math.ceil(len(found) / columns)
-    width, height = grid.size(lengths, depths, has_depth)
+    width, height = cell_grid.size(lengths, depths, has_depth)
     with plt.rc_context(style.STYLE):
         figure, grids = plt.subplots(
             lines, columns, figsize=(2.2 + columns * (width + 0.9), 1.5 + lines * (height + 1.3)), layout="constrained", squeeze=False
@@ -37,7 +37,7 @@ def draw(
                 axes.set_visible(False)
                 continue
             name, one = found[place]
-            hatched |= grid.draw(axes, _shown(one, confidence), lengths, depths, scale, has_depth=has_depth)
+            hatched |= cell_grid.draw(axes, _shown(one, confidence), lengths, depths, scale, has_depth=has_depth)
             o = one.overall
             axes.set_title(
                 f"{name}, all cells: {100 * o.difference:+.1f} [{100 * o.low:+.1f}, {100 * o.high:+.1f}] points, p = {o.p:.2g}",
@@ -52,17 +52,17 @@ def draw(
         bar.set_label(f"points against {base}")
         bar.outline.set_visible(False)
         if hatched:
-            grid.legend(figure, "no pair of answers")
+            cell_grid.legend(figure, "no pair of answers")
         figure.suptitle(title, x=0.02, ha="left", fontsize=10, fontweight="bold")
         return style.save(figure, folder, "difference", settings)
 
 
-def _shown(one: Comparison, confidence: float) -> dict[tuple[int, float], grid.Shown]:
+def _shown(one: Comparison, confidence: float) -> dict[tuple[int, float], cell_grid.Square]:
     shown = {}
     for d in one.cells:
         # lost and gained apart: 5 and 5 is not the same as 0 and 0
         detail = f"-{d.num_lost} +{d.num_gained} of {d.num_pairs}" if d.num_lost + d.num_gained else f"n={d.num_pairs}"
         is_marked = d.is_significant(confidence)
         text = f"{100 * d.difference:+.0f}" if abs(d.difference) >= 0.005 else "0"
-        shown[d.lengths[0], d.depth] = grid.Shown(d.difference, f"{text} *" if is_marked else text, detail, is_marked)
+        shown[d.lengths[0], d.depth] = cell_grid.Square(d.difference, f"{text} *" if is_marked else text, detail, is_marked)
     return shown

@@ -10,8 +10,8 @@ import matplotlib
 from matplotlib import pyplot as plt
 
 from niah.records import Row, RunRecord
-from niah.report import grid, style
-from niah.report import lengths as told_lengths
+from niah.report import cell_grid, style
+from niah.report.length_note import length_note
 from niah.report.settings import ReportSettings
 from niah.stats.cells import CellStats, by_cell, mean_logprob
 
@@ -55,21 +55,17 @@ def panels(record: RunRecord, rows: Sequence[Row], label: str = "") -> list[Pane
     return [Panel(f"{label}/{name}" if label else name, record, part) for name, part in parts.items()]
 
 
-def draw(record: RunRecord, rows: Sequence[Row], folder: Path, settings: ReportSettings) -> list[Path]:
-    """Writes heatmap.<format> for each format of the settings and returns the files."""
-    return draw_panels(panels(record, rows), folder, settings)
-
-
-def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
-    """The same for one or many panels, all with the same lengths, depths and colours."""
+def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
+    """Writes heatmap.<format> for each format of the settings: one panel or many, all with the same lengths, depths and
+    colours."""
     lengths = sorted(set().union(*(panel.lengths for panel in shown)))
     has_depth = any(panel.has_depth for panel in shown)
     depths = sorted(set().union(*(panel.depths for panel in shown)))
     cells = [_shown(panel.rows, settings.cell) for panel in shown]
     scale = _scale(settings.cell, [cell.value for part in cells for cell in part.values() if cell.value is not None])
-    columns = grid.columns_of(len(shown), lengths)
+    columns = cell_grid.columns_of(len(shown), lengths)
     lines = math.ceil(len(shown) / columns)
-    width, height = grid.size(lengths, depths, has_depth)
+    width, height = cell_grid.size(lengths, depths, has_depth)
     with plt.rc_context(style.STYLE):
         figure, grids = plt.subplots(
             lines, columns, figsize=(2.0 + columns * (width + 0.9), (1.2 if len(shown) > 1 else 0.9) + lines * (height + 1.2)),
@@ -80,7 +76,7 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
             if place >= len(shown):
                 axes.set_visible(False)
                 continue
-            hatched |= grid.draw(axes, cells[place], lengths, depths, scale, has_depth=has_depth)
+            hatched |= cell_grid.draw(axes, cells[place], lengths, depths, scale, has_depth=has_depth)
             if len(shown) > 1:
                 axes.set_title(_panel_title(shown[place], len({_engine(panel.record) for panel in shown}) > 1), loc="left", fontsize=8.5)
         bottom = grids[-1][0]
@@ -91,25 +87,25 @@ def draw_panels(shown: Sequence[Panel], folder: Path, settings: ReportSettings) 
         bar.outline.set_visible(False)
         _titles(figure, grids[0][0], shown, settings.cell)
         if hatched:
-            grid.legend(figure)
+            cell_grid.legend(figure)
         return style.save(figure, folder, "heatmap", settings)
 
 
-def _shown(rows: Sequence[Row], kind: str) -> dict[tuple[int, float], grid.Shown]:
+def _shown(rows: Sequence[Row], kind: str) -> dict[tuple[int, float], cell_grid.Square]:
     logprobs = mean_logprob(rows) if kind == "logprob" else {}
     return {key: _cell(cell, kind, logprobs.get(key)) for key, cell in by_cell(rows).items()}
 
 
-def _cell(cell: CellStats, kind: str, logprob: float | None) -> grid.Shown:
+def _cell(cell: CellStats, kind: str, logprob: float | None) -> cell_grid.Square:
     if cell.n == 0 or (kind == "logprob" and logprob is None):
-        return grid.Shown(None, ", ".join(name.replace("-", " ") for name in sorted(cell.outcomes)) if not cell.n else "not measured")
+        return cell_grid.Square(None, ", ".join(name.replace("-", " ") for name in sorted(cell.outcomes)) if not cell.n else "not measured")
     errors = f", {cell.errors} failed" if cell.errors else ""
     if kind == "n":
-        return grid.Shown(cell.n, f"{cell.n}", f"{cell.errors} failed" if cell.errors else "")
+        return cell_grid.Square(cell.n, f"{cell.n}", f"{cell.errors} failed" if cell.errors else "")
     if kind == "logprob":
-        return grid.Shown(logprob, f"{logprob:.2f}", f"n={cell.n}{errors}")
+        return cell_grid.Square(logprob, f"{logprob:.2f}", f"n={cell.n}{errors}")
     detail = f"{cell.low:.2f} to {cell.high:.2f}" if kind == "interval" else f"n={cell.n}{errors}"
-    return grid.Shown(cell.mean, f"{cell.mean:.2f}", detail)
+    return cell_grid.Square(cell.mean, f"{cell.mean:.2f}", detail)
 
 
 def _scale(kind: str, values: Sequence[float]) -> matplotlib.cm.ScalarMappable:
@@ -142,14 +138,14 @@ def _titles(figure, axes, shown: Sequence[Panel], kind: str) -> None:
         f"{_LABELS[kind]} by {'depth and ' if shown[0].has_depth else ''}length{right}, {answered} of {record.scope.num_trials} trials",
         f"{_task(record)}, haystack {_haystack(record)}, reader {record.reader}, KV cache {record.kv_dtype}{_word(record)}",
         _engine(record),
-        *filter(None, [told_lengths.note(shown[0].rows)]),
+        *filter(None, [length_note(shown[0].rows)]),
     ]
     axes.set_title("\n".join(details), loc="left", fontsize=7, color=style.INK, pad=6, linespacing=1.4)
     figure.suptitle(model, x=0.02, ha="left", fontsize=11, fontweight="bold")
 
 
 def _panel_title(panel: Panel, with_engine: bool) -> str:
-    inexact = told_lengths.note(panel.rows).partition(":")[0]
+    inexact = length_note(panel.rows).partition(":")[0]
     title = f"{panel.label}  ({', '.join(filter(None, (_answered(panel), inexact)))})"
     if not with_engine or not panel.rows:
         return title

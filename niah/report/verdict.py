@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from niah.stats.compared import MIN_REPEATS, Comparison, Difference
+from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.signal import Signal
 from niah.stats.signflip import smallest_p
 from niah.units import format_length

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.stats import clusters
-from niah.stats.compared import Answers, Difference
-from niah.stats.effective import leading
+from niah.stats.comparison import Answers, Difference
+from niah.stats.effective_length import leading
 
 MIN_BOOTSTRAP = 30
 """Repeats from which the bootstrap covers what it promises for "better"; for "not worse" it never does (docs/statistics.md)."""

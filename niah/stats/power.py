@@ -5,19 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from niah.stats import paired, signflip, simulate
-from niah.stats.compared import MIN_REPEATS
+from niah.stats import matched_pairs, signflip, simulation
+from niah.stats.comparison import MIN_REPEATS
 
 MAX_REPEATS = 2000
 _RUNS = 2000
 
 
 @dataclass(frozen=True)
-class Assumed:
+class Assumptions:
     """How two runs differ when nothing is wrong, and how alike the trials of a repeat are.
 
     ``discordant``: share of pairs that differ by chance, half of them each way. ``correlation``: of the normal variables
-    behind the trials of a repeat (``simulate.differences``).
+    behind the trials of a repeat (``simulation.differences``).
     """
 
     discordant: float
@@ -25,7 +25,7 @@ class Assumed:
 
 
 def power(
-    difference: float, repeats: int, trials: int, assumed: Assumed, alpha: float, runs: int = _RUNS, seed: int = 0
+    difference: float, repeats: int, trials: int, assumed: Assumptions, alpha: float, runs: int = _RUNS, seed: int = 0
 ) -> float:
     """Probability that the verdict's test calls a loss of ``difference`` (0 to 1) significant at ``alpha``, two-sided.
 
@@ -34,8 +34,8 @@ def power(
     lost, gained = assumed.discordant / 2 + difference, assumed.discordant / 2
     rng = np.random.default_rng(seed)
     found = 0
-    for size in simulate.batches(runs, repeats):
-        worse, better = simulate.counts(rng, size, repeats, trials, lost=lost, gained=gained, correlation=assumed.correlation)
+    for size in simulation.batches(runs, repeats):
+        worse, better = simulation.counts(rng, size, repeats, trials, lost=lost, gained=gained, correlation=assumed.correlation)
         found += int((rejected(worse, better, trials, alpha) & (worse.sum(-1) > better.sum(-1))).sum())
     return found / runs
 
@@ -49,14 +49,14 @@ def p_values(worse: np.ndarray, better: np.ndarray, trials: int) -> np.ndarray:
     """The p that decides (``stats.compared``), for many simulated comparisons."""
     repeats, sums = worse.shape[-1], (better - worse).astype(float)
     if repeats == 1 or trials == 1:
-        return paired.mcnemar_ps(worse.sum(-1), better.sum(-1))
+        return matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
     if repeats >= MIN_REPEATS:
         return signflip.p_values(sums)
     sizes = np.full(sums.shape, float(trials))
-    return paired.clustered_mcnemar_p(sums, sizes, (worse + better).sum(-1), (worse + better > 0).sum(-1))
+    return matched_pairs.clustered_mcnemar_p(sums, sizes, (worse + better).sum(-1), (worse + better > 0).sum(-1))
 
 
-def detectable(repeats: int, trials: int, assumed: Assumed, alpha: float, wanted: float) -> float | None:
+def detectable(repeats: int, trials: int, assumed: Assumptions, alpha: float, wanted: float) -> float | None:
     """The smallest loss (0 to 1, to 0.1 points) found with power ``wanted``; None where not even the largest is."""
     low, high = 0.0, 1 - assumed.discordant
     if power(high, repeats, trials, assumed, alpha) < wanted:
@@ -70,7 +70,7 @@ def detectable(repeats: int, trials: int, assumed: Assumed, alpha: float, wanted
     return high
 
 
-def repeats_for(difference: float, trials: int, assumed: Assumed, alpha: float, wanted: float) -> int | None:
+def repeats_for(difference: float, trials: int, assumed: Assumptions, alpha: float, wanted: float) -> int | None:
     """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above 2,000."""
 
     def enough(repeats: int) -> bool:

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from niah.commands.calibrate import diagnose
-from niah.commands.calibrate.margin import Share, thresholds
 from niah.engines.vllm.process import is_cpu_build
+from niah.stats.noise_margin import Share, thresholds
 from tests.helpers.command import command, environment_with, rows
 
 pytestmark = pytest.mark.engine

@@ -10,7 +10,7 @@ import pytest
 from niah.commands.compare.compare import compare
 from niah.commands.compare.pairs import CompareSettings, measure, pairs, sides
 from niah.errors import NiahError
-from niah.stats.power import Assumed, power
+from niah.stats.power import Assumptions, power
 from tests.helpers.command import is_one_line
 from tests.helpers.runs import DEPTHS, LENGTHS, grid, rows, run
 
@@ -38,7 +38,7 @@ def test_equal_runs_do_not_differ_and_broken_ones_are_caught(niah, tmp_path):
     done = niah("compare", "outputs/a", "outputs/b", "compare.fail_on=worse")
     assert done.returncode == 0, done.stdout
     assert "No significant difference: b is +0.0 [" in done.stdout and "no discordant trials" in done.stdout
-    assert power(0.1, 20, 9, Assumed(0.0, 0.0), 0.05) > 0.97  # known before: 20 repeats of 9 pairs
+    assert power(0.1, 20, 9, Assumptions(0.0, 0.0), 0.05) > 0.97  # known before: 20 repeats of 9 pairs
     broken(folder / "a", folder / "c", 0.1)
     done = niah("compare", "outputs/a", "outputs/c", "compare.fail_on=worse", "report.formats=[png]")
     assert done.returncode == 2 and "regression (compare.fail_on=worse): exit code 2" in done.stdout
@@ -53,7 +53,7 @@ def test_equal_runs_do_not_differ_and_broken_ones_are_caught(niah, tmp_path):
 def test_breakages_are_caught_as_often_as_predicted(tmp_path):
     trials, runs = grid(10), 40
     base = run(tmp_path / "a", rows(trials, lambda t: True))
-    predicted = power(0.1, 10, 9, Assumed(0.0, 0.0), 0.05)
+    predicted = power(0.1, 10, 9, Assumptions(0.0, 0.0), 0.05)
     caught = 0
     for seed in range(runs):
         rng = random.Random(seed)

@@ -11,10 +11,11 @@ import pytest
 
 from niah import cli
 from niah import config as configuration
-from niah.commands.crosscheck import crosscheck, summary
-from niah.commands.crosscheck.crosscheck import CrosscheckSettings
-from niah.commands.crosscheck.first_difference import STOP, first_difference, stored
-from niah.commands.crosscheck.second_engine import choose
+from niah.commands.crosscheck import crosscheck
+from niah.commands.crosscheck.first_difference import STOP, first_difference, stored_answer
+from niah.commands.crosscheck.sample import sample
+from niah.commands.crosscheck.settings import CrosscheckSettings
+from niah.commands.crosscheck.summary import summary
 from niah.disk import Lines
 from niah.engines.fake import Fake
 from niah.errors import NiahError
@@ -54,22 +55,22 @@ def test_the_first_token_that_differs_and_how_close_it_was():
     stop = tokenizer.stop_ids[0]
     first, second = ids_of(" 12345."), [*ids_of(" 12945."), stop]
     steps = steps_of(second, {first[3]: -0.35})
-    answer = stored(tokenizer, " 12345.", len(first) + 1, True, second)
+    answer = stored_answer(tokenizer, " 12345.", len(first) + 1, True, second)
     assert answer.ids == (*first, STOP) and answer.is_counted
     found = first_difference(tokenizer, answer, second, steps)
     assert (found.place, found.first, found.second) == (3, "3", "9")
     assert found.gap == pytest.approx(0.25) and not found.is_at_least
-    assert first_difference(tokenizer, stored(tokenizer, " 12945.", len(second), True, second), second, steps) is None
+    assert first_difference(tokenizer, stored_answer(tokenizer, " 12945.", len(second), True, second), second, steps) is None
 
 
 def test_an_end_is_a_difference_too():
     tokenizer = load_tokenizer("smollm2")
     stop = tokenizer.stop_ids[0]
     second = [*ids_of(" 12"), stop]
-    longer = stored(tokenizer, " 12.", len(ids_of(" 12.")) + 1, True, second)
+    longer = stored_answer(tokenizer, " 12.", len(ids_of(" 12.")) + 1, True, second)
     found = first_difference(tokenizer, longer, second, steps_of(second, {ids_of(" 12.")[-1]: -0.2}))
     assert (found.place, found.first, found.second) == (len(second) - 1, ".", "") and found.gap == pytest.approx(0.1)
-    shorter = stored(tokenizer, " 1", len(ids_of(" 1")) + 1, True, second)
+    shorter = stored_answer(tokenizer, " 1", len(ids_of(" 1")) + 1, True, second)
     found = first_difference(tokenizer, shorter, second, steps_of(second, {stop: -0.4}))
     assert found.first == "" and found.gap == pytest.approx(0.3)
     unknown = first_difference(tokenizer, shorter, second, steps_of(second, {0: -3.0}))
@@ -82,21 +83,21 @@ def test_another_splitting_of_the_same_text_is_no_difference():
     pieces = [token for letter in " the number" for token in ids_of(letter)]
     assert len(pieces) > len(plain) and tokenizer.decode(pieces) == " the number"
     for ids in (plain, pieces):
-        answer = stored(tokenizer, " the number", len(ids), False, ids)
+        answer = stored_answer(tokenizer, " the number", len(ids), False, ids)
         assert answer.ids == tuple(ids) and answer.is_counted
-    assert not stored(tokenizer, " the number", 3, False, []).is_counted  # no way to split it into three
+    assert not stored_answer(tokenizer, " the number", 3, False, []).is_counted  # no way to split it into three
 
 
 def test_discordant_trials_first_then_wrong_and_right_in_turn():
     trials = runs.grid(4)
     plain = runs.rows(trials, lambda trial: trial.repeat != 0, variant="bf16")
     other = runs.rows(trials, lambda trial: trial.repeat not in (0, 1), variant="fp8")
-    chosen = choose([*plain, *other], 0)
+    chosen = sample([*plain, *other], 0)
     assert len(chosen) == len(trials) and all(len(group) == 2 for _, group in chosen)
     kinds = [kind for kind, _ in chosen]
     assert kinds[:9] == ["discordant"] * 9 and {group[0].repeat for _, group in chosen[:9]} == {1}
     assert kinds[9:15] == ["wrong", "right"] * 3 and kinds[27:] == ["right"] * 9
-    picked = [group[0].trial for _, group in choose([*other[::-1], *plain[::-1]], 12)]
+    picked = [group[0].trial for _, group in sample([*other[::-1], *plain[::-1]], 12)]
     assert picked == [group[0].trial for _, group in chosen[:12]]  # whatever the order of the rows
 
 
@@ -112,13 +113,13 @@ def line(variant: str, trial: int, first: float, second: float, gap: float | Non
 
 def test_the_sentences_name_model_dtype_and_engine():
     lines = [line("bf16", 0, 1, 1), line("bf16", 1, 0, 0), line("bf16", 2, 1, 1), line("fp8", 0, 0, 0, 2.0, True), line("fp8", 1, 0, 0, 0.3), line("fp8", 2, 0, 1, 1.5)]
-    told = summary.tell(lines, CrosscheckSettings(), "outputs/a", "transformers sdpa", 9)
-    text = "\n".join(told.lines)
+    found = summary(lines, CrosscheckSettings(), "outputs/a", "transformers sdpa", 9)
+    text = "\n".join(found.lines)
     assert "bf16: of 1 failures of vllm, 1 fail on transformers too (the model) and 0 do not" in text
     assert "fp8: of 3 failures of vllm, 2 fail on transformers too (the model, or for 1 of them, right under the first variant on both, this KV dtype) and 1 do not (the engine or its numerics)" in text
     assert "first differences: 3; 1 are near-ties" in text and ">= 2.000" in text and "6 answers to 3 of 9 trials" in text
     assert "3/6 = 50%" in text and "mean shift -0.250" in text and "crosscheck.trials=0 asks for all" in text
-    assert told.content["near_ties"] == 1 and told.content["overall"]["same"] == 3
+    assert found.content["near_ties"] == 1 and found.content["overall"]["same"] == 3
 
 
 def test_a_torn_line_is_cut_by_the_next(tmp_path):
@@ -178,8 +179,8 @@ def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_
         dataclasses.replace(long, variant="rag", route="rag", prompt_sha256=retrieved, response="I do not know.", score=0.0, outcome="wrong"),
     ]
     folder.rows_path.write_text("".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in both))
-    real = crosscheck.seconds
-    monkeypatch.setattr(crosscheck, "seconds", lambda *given: {k: dataclasses.replace(arm, engine=Fake()) for k, arm in real(*given).items()})
+    real = crosscheck.second_runs
+    monkeypatch.setattr(crosscheck, "second_runs", lambda *given: {k: dataclasses.replace(second, engine=Fake()) for k, second in real(*given).items()})
     crosscheck.crosscheck(str(folder.path), [], Console())
     asked = {line["variant"]: line for line in Lines(folder.path / "crosscheck.jsonl").read()}
     assert {name: line["second"]["response"] for name, line in asked.items()} == {"long": long.response, "rag": "I do not know."}

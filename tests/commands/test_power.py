@@ -6,17 +6,17 @@ import pytest
 from niah.commands.power import lines
 from niah.errors import NiahError
 from niah.grid import Ladder
-from niah.stats import power, simulate
-from niah.stats.compared import Answers, compared
+from niah.stats import power, simulation
+from niah.stats.comparison import Answers, comparisons
 from tests.helpers.runs import grid, rows, run
 
 
 @pytest.mark.parametrize(("repeats", "loss", "correlation"), [(4, 0.4, 0.3), (8, 0.15, 0.3), (20, 0.06, 0.0), (30, 0.06, 0.6)])
 def test_predicted_power_is_that_of_the_verdict(repeats, loss, correlation):
-    assumed = power.Assumed(discordant=0.04, correlation=correlation)
+    assumed = power.Assumptions(discordant=0.04, correlation=correlation)
     trials, runs = 12, 150
     predicted = power.power(loss, repeats, trials, assumed, 0.05)
-    shift = simulate.differences(
+    shift = simulation.differences(
         np.random.default_rng(7), runs, repeats, trials, lost=0.02 + loss, gained=0.02, correlation=correlation
     )
     depth, repeat = np.tile(np.arange(12.0), repeats), np.repeat(np.arange(repeats), 12)
@@ -24,13 +24,13 @@ def test_predicted_power_is_that_of_the_verdict(repeats, loss, correlation):
     found = 0
     for one in shift.reshape(runs, -1):
         base, other = (Answers(length, depth, repeat, score, nothing) for score in ((one <= 0) * 1.0, (one >= 0) * 1.0 * (one != 0) + (one == 0)))
-        (result,) = compared([(base, other, True)], 0.95)
+        (result,) = comparisons([(base, other, True)], 0.95)
         found += result.overall.p <= 0.05 and result.overall.difference < 0
     assert found / runs == pytest.approx(predicted, abs=3.5 * (0.25 / runs) ** 0.5)
 
 
 def test_smallest_loss_and_repeats_agree_with_power():
-    assumed = power.Assumed(0.02, 0.3)
+    assumed = power.Assumptions(0.02, 0.3)
     loss = power.detectable(20, 33, assumed, 0.05, 0.8)
     assert power.power(loss, 20, 33, assumed, 0.05) >= 0.8 > power.power(loss - 0.01, 20, 33, assumed, 0.05)
     repeats = power.repeats_for(loss, 33, assumed, 0.05, 0.8)
@@ -38,12 +38,12 @@ def test_smallest_loss_and_repeats_agree_with_power():
 
 
 def test_without_a_difference_power_is_the_level():
-    assert power.power(0.0, 30, 44, power.Assumed(0.1, 0.3), 0.05) < 0.035  # one side of 5%
+    assert power.power(0.0, 30, 44, power.Assumptions(0.1, 0.3), 0.05) < 0.035  # one side of 5%
 
 
 @pytest.mark.parametrize("correlation", [0.1, 0.3, 0.7])
 def test_a_pilot_gives_its_correlation_back(correlation):
-    shift = simulate.differences(np.random.default_rng(1), 1, 6000, 11, lost=0.12, gained=0.04, correlation=correlation)[0]
+    shift = simulation.differences(np.random.default_rng(1), 1, 6000, 11, lost=0.12, gained=0.04, correlation=correlation)[0]
     pairs = (shift.sum(-1) ** 2 - (shift**2).sum(-1)).mean() / 110 - shift.mean() ** 2
     assert power.latent_correlation(0.12, 0.04, pairs / shift.var()) == pytest.approx(correlation, abs=0.06)
 

@@ -10,13 +10,13 @@ import pytest
 from niah.commands.rag import prices
 from niah.commands.rag.gather import gather
 from niah.commands.rag.measure import measure
-from niah.commands.rag.rag import tell
+from niah.commands.rag.rag import rag
 from niah.commands.rag.settings import RagSettings
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
 from niah.report.rag_pareto import Point, front
 from niah.stats import cells, misses
-from niah.stats.compared import Answers, compared
+from niah.stats.comparison import Answers, comparisons
 from niah.stats.costs import cost
 from niah.stats.crossing import crossings
 from tests.helpers.command import is_one_line
@@ -26,7 +26,7 @@ LENGTHS = (1024, 4096, 8192)
 BM25 = {"name": "bm25", "chunk_tokens": 128, "budget": 512, "top_k": 8}
 
 
-def arm(path: Path, reader: dict | str, right, *, repeats=8, lengths=LENGTHS, salt="", change=lambda row: {}, **config) -> str:
+def reader_run(path: Path, reader: dict | str, right, *, repeats=8, lengths=LENGTHS, salt="", change=lambda row: {}, **config) -> str:
     """A finished run of one reader; ``change`` gives further fields of each row."""
     reader = {"name": reader} if isinstance(reader, str) else reader
     made = rows(grid(repeats, lengths, (25.0, 75.0)), right, reader=reader["name"])
@@ -44,9 +44,9 @@ def unfit(row: Row) -> dict:
     return {"outcome": "does-not-fit", "score": None, "num_prompt_tokens": 0, "targets": [], "context_sha256": ""}
 
 
-def told(*paths: str, words=()) -> tuple[str, dict]:
+def reported(*paths: str, words=()) -> tuple[str, dict]:
     out = Path(paths[0]).parent / "out"
-    lines = tell(paths, [f"rag.out={out}", "rag.hardware=null", "report.formats=[svg]", *words])
+    lines = rag(paths, [f"rag.out={out}", "rag.hardware=null", "report.formats=[svg]", *words])
     return "\n".join(lines), json.loads((out / "rag.json").read_text())
 
 
@@ -94,7 +94,7 @@ def sides(full: list[float], other: list[float], repeats: int) -> tuple[Answers,
 @pytest.mark.parametrize("repeats", [4, 30])
 def test_crossing_length_where_it_is_known(full, other, better, not_worse, repeats):
     pair = sides(full, other, repeats)
-    found = crossings(*pair, compared([(*pair, True)], 0.95)[0].lengths, 0.02, 0.95)
+    found = crossings(*pair, comparisons([(*pair, True)], 0.95)[0].lengths, 0.02, 0.95)
     assert [(one.condition, one.length) for one in found] == [("better", better), ("not worse", not_worse)]
     for one in found:
         is_drawn = repeats == 30 and one.condition == "better"  # all repeats alike: every sample is the same
@@ -108,17 +108,17 @@ def test_crossing_interval_is_as_wide_as_repeats_differ():
     full, other = sides([1, 1, 1, 0], [0.5, 0.5, 0.5, 0.5], 30)
     score = np.where((full.length == 4096) & (full.repeat % 2 == 0), 0.0, full.score)  # even repeats lose at 4K
     full = dataclasses.replace(full, score=score)
-    better = crossings(full, other, compared([(full, other, True)], 0.95)[0].lengths, 0.02, 0.95)[0]
+    better = crossings(full, other, comparisons([(full, other, True)], 0.95)[0].lengths, 0.02, 0.95)[0]
     assert (better.low, better.high) == (4096, 8192)
 
 
 def test_from_rows_to_sentences(tmp_path):
-    full = arm(tmp_path / "full", "full", lambda t: t.length < 4096 or t.repeat < 1, change=lambda row: unfit(row) if row.length == 8192 else {})
-    bm25 = arm(tmp_path / "bm25", BM25, lambda t: t.repeat > 0, change=lambda row: {
+    full = reader_run(tmp_path / "full", "full", lambda t: t.length < 4096 or t.repeat < 1, change=lambda row: unfit(row) if row.length == 8192 else {})
+    bm25 = reader_run(tmp_path / "bm25", BM25, lambda t: t.repeat > 0, change=lambda row: {
         "num_prompt_tokens": 500, "needles_kept": [row.score == 1], "needles_retrieved": ["whole" if row.score == 1 else "split"],
     })
-    none = arm(tmp_path / "none", "none", lambda t: t.repeat == 0)
-    text, content = told(full, bm25, none)
+    none = reader_run(tmp_path / "none", "none", lambda t: t.repeat == 0)
+    text, content = reported(full, bm25, none)
     assert "does not fit" in next(line for line in text.splitlines() if line.startswith("full  "))
     (task,) = content["tasks"]
     by_name = {one["label"]: one for one in task["readers"]}
@@ -142,30 +142,30 @@ def test_from_rows_to_sentences(tmp_path):
 
 
 def test_known_questions_are_dropped_from_all_readers(tmp_path):
-    paths = [arm(tmp_path / name, reader, lambda t: True) for name, reader in (("full", "full"), ("bm25", BM25))]
-    none = arm(tmp_path / "none", "none", lambda t: t.repeat < 3, lengths=(1024,))  # asked at one length alone
-    text, content = told(*paths, none, words=["rag.drop_known=true"])
+    paths = [reader_run(tmp_path / name, reader, lambda t: True) for name, reader in (("full", "full"), ("bm25", BM25))]
+    none = reader_run(tmp_path / "none", "none", lambda t: t.repeat < 3, lengths=(1024,))  # asked at one length alone
+    text, content = reported(*paths, none, words=["rag.drop_known=true"])
     readers = {one["label"]: one for one in content["tasks"][0]["readers"]}
     assert readers["full"]["cells"]["8192"]["n"] == readers["bm25 512"]["cells"]["8192"]["n"] == 10
     assert readers["none"]["cells"]["shared"]["mean"] == 0 and "3 left out of everything" in text
-    everything = arm(tmp_path / "all", "none", lambda t: True)
+    everything = reader_run(tmp_path / "all", "none", lambda t: True)
     with pytest.raises(NiahError, match=r"rag.drop_known: all 8 questions of t are answered right without the context"):
-        told(*paths, everything, words=["rag.drop_known=true"])
+        reported(*paths, everything, words=["rag.drop_known=true"])
 
 
 def test_not_worse_at_any_length_is_said(tmp_path):
-    paths = [arm(tmp_path / name, reader, lambda t: True, repeats=40) for name, reader in (("full", "full"), ("bm25", BM25))]
-    text, _ = told(*paths, words=["rag.margin=0.1"])
+    paths = [reader_run(tmp_path / name, reader, lambda t: True, repeats=40) for name, reader in (("full", "full"), ("bm25", BM25))]
+    text, _ = reported(*paths, words=["rag.margin=0.1"])
     assert "for t: bm25 512 is not worse than the full context by 10 points at any length (+0.0 [" in text
-    text, _ = told(*paths, words=["rag.margin=0.001"])
+    text, _ = reported(*paths, words=["rag.margin=0.001"])
     assert "bm25 512 is +0.0 [" in text and "a loss of 0.1 points cannot be ruled out" in text
-    text, _ = told(*(arm(tmp_path / f"{name}2", reader, lambda t: True, repeats=2) for name, reader in (("full", "full"), ("bm25", BM25))))
+    text, _ = reported(*(reader_run(tmp_path / f"{name}2", reader, lambda t: True, repeats=2) for name, reader in (("full", "full"), ("bm25", BM25))))
     assert "2 repeats cannot say more" in text
 
 
 def test_a_loss_is_said(tmp_path):
-    full = arm(tmp_path / "full", "full", lambda t: True)
-    text, _ = told(full, arm(tmp_path / "bm25", BM25, lambda t: t.repeat < 1))
+    full = reader_run(tmp_path / "full", "full", lambda t: True)
+    text, _ = reported(full, reader_run(tmp_path / "bm25", BM25, lambda t: t.repeat < 1))
     assert "for t: against the full context bm25 512 loses 87.5 points [" in text and "better nowhere up to 8K [none, none]" in text
 
 
@@ -174,9 +174,9 @@ def test_tasks_and_budgets_stand_side_by_side(tmp_path):
     for task in ("single", "aggregate"):
         config = {"task": {"name": task}}
         for name, reader in (("full", "full"), ("b1", BM25), ("b4", {**BM25, "budget": 4096}), ("top", {**BM25, "budget": 0})):
-            arm(folder / f"{task}-{name}", reader, lambda t: True, change=lambda row, task=task: {"task": task}, **config)
-    arm(folder / "alone", "full", lambda t: True, task={"name": "qa"})
-    lines = tell([str(folder)], ["rag.hardware=null", "report.formats=[svg]"])
+            reader_run(folder / f"{task}-{name}", reader, lambda t: True, change=lambda row, task=task: {"task": task}, **config)
+    reader_run(folder / "alone", "full", lambda t: True, task={"name": "qa"})
+    lines = rag([str(folder)], ["rag.hardware=null", "report.formats=[svg]"])
     assert f"note: {folder}/alone: left out, no other reader of qa" in lines
     content = json.loads((folder / "rag" / "rag.json").read_text())
     assert [[one["label"] for one in task["readers"]] for task in content["tasks"]] == [["full", "bm25 top 8", "bm25 512", "bm25 4K"]] * 2
@@ -185,7 +185,7 @@ def test_tasks_and_budgets_stand_side_by_side(tmp_path):
 
 
 def test_runs_of_other_instances_are_refused(tmp_path):
-    full = arm(tmp_path / "full", "full", lambda t: True)
+    full = reader_run(tmp_path / "full", "full", lambda t: True)
     cases = {
         "salt": ({"salt": "x"}, r"saw other contexts at 1K, depth 25%, repeat 0; expected the same"),
         "lengths": ({"lengths": (2048,)}, r"no answered trial in common: .*full has 1K, 4K, 8K; .*lengths has 2K"),
@@ -196,11 +196,11 @@ def test_runs_of_other_instances_are_refused(tmp_path):
     }
     for name, (changes, message) in cases.items():
         with pytest.raises(NiahError, match=message):
-            gather([full, arm(tmp_path / name, BM25, lambda t: True, **changes)])
+            gather([full, reader_run(tmp_path / name, BM25, lambda t: True, **changes)])
     with pytest.raises(NiahError, match=r"only one reader \(full\); expected two or more, as python -m niah -m reader=full,bm25"):
         gather([full])
     with pytest.raises(NiahError, match="have the same reader and settings"):
-        gather([full, arm(tmp_path / "again", "full", lambda t: True)])
+        gather([full, reader_run(tmp_path / "again", "full", lambda t: True)])
     with pytest.raises(NiahError, match=r"no run here; expected a folder with run.json, or a folder of such folders"):
         gather([str(tmp_path / "nothing")])
 
@@ -212,7 +212,7 @@ def test_runs_of_other_instances_are_refused(tmp_path):
 ])
 def test_bad_settings_are_one_line(tmp_path, word, message):
     with pytest.raises(NiahError, match=message):
-        tell([str(tmp_path)], [word])
+        rag([str(tmp_path)], [word])
 
 
 def test_dollars_are_the_plans_seconds_times_the_price():

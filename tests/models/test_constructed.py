@@ -8,14 +8,14 @@ import subprocess
 import numpy as np
 import pytest
 
-from niah.commands.calibrate import diagnose, margin, verify
-from niah.commands.calibrate.diagnose import Seen
-from niah.commands.calibrate.expected import expected, trace
-from niah.commands.calibrate.margin import Share
+from niah.commands.calibrate import diagnose, verify
+from niah.commands.calibrate.diagnose import TrialCheck
+from niah.commands.calibrate.expected import expected_answer, trace
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint, vocabulary
 from niah.models.constructed.circuit import Circuit
 from niah.models.constructed.design import DESIGNS, Design, design, position_scores
+from niah.stats.noise_margin import Share, thresholds
 from tests.helpers.command import command, environment_with, is_one_line
 from tests.helpers.configs import built
 from tests.helpers.exact_forward import forward
@@ -105,21 +105,21 @@ def test_an_answer_across_the_border_of_a_chunk_is_lost_and_others_are_found():
 
 def test_an_ngram_that_the_text_holds_twice_is_a_bad_trial_not_a_miss():
     ids = text(500, 100)
-    assert expected(small(), ids, 8).ambiguous == "" and expected(small(), ids, 8).source == 106
+    assert expected_answer(small(), ids, 8).ambiguous == "" and expected_answer(small(), ids, 8).source == 106
     ids[300:307] = [*NEEDLE[:6], 5]
-    assert "6 tokens before answer token 0 stand 2 times in the text (before 106, 306)" in expected(small(), ids, 8).ambiguous
+    assert "6 tokens before answer token 0 stand 2 times in the text (before 106, 306)" in expected_answer(small(), ids, 8).ambiguous
     ids[306] = 7  # the same continuation is no ambiguity, until the two part
-    assert "answer token 1" in expected(small(), ids, 8).ambiguous
+    assert "answer token 1" in expected_answer(small(), ids, 8).ambiguous
     assert trace(ids[:0], [], 6) == (None, "")
 
 
 # diagnose
 
 
-def cells(lost, *, begun: bool = False) -> list[Seen]:
+def cells(lost, *, begun: bool = False) -> list[TrialCheck]:
     return [
-        Seen(4096, depth, 400 * depth, int(begun), False) if lost(400 * depth)
-        else Seen(4096, depth, 400 * depth, 8, True)
+        TrialCheck(4096, depth, 400 * depth, int(begun), False) if lost(400 * depth)
+        else TrialCheck(4096, depth, 400 * depth, 8, True)
         for depth in range(11)
     ]
 
@@ -151,9 +151,9 @@ def test_the_fitting_model_has_the_same_kind_of_attention():
 
 def test_thresholds_are_the_last_crossing_and_the_first_level_from_which_all_are_found():
     shares = [Share("bf16", 1024, 8 + step / 2, found, 4) for step, found in enumerate((0, 2, 1, 3, 4, 4))]
-    (one,) = margin.thresholds(shares)
+    (one,) = thresholds(shares)
     assert (one.half, one.all) == (9.25, 10.0)
-    (none,) = margin.thresholds(shares[:3])
+    (none,) = thresholds(shares[:3])
     assert (none.half, none.all) == (None, None)
 
 

@@ -1,4 +1,4 @@
-"""The verb ``calibrate``: writes the checkpoints, looks at finished runs of them, or tells the noise margin."""
+"""The verb ``calibrate``: writes the checkpoints, looks at finished runs of them, or measures the noise margin."""
 
 import os
 import time
@@ -7,20 +7,22 @@ from pathlib import Path
 
 from niah.choices import choices
 from niah.commands import hydra
-from niah.commands.calibrate import margin as sweeping
-from niah.commands.calibrate import verify
-from niah.commands.calibrate.diagnose import UNQUANTIZED, Seen, diagnose
+from niah.commands.calibrate import margin, verify
+from niah.commands.calibrate.diagnose import UNQUANTIZED, TrialCheck, diagnose
 from niah.commands.report import make
 from niah.commands.words import folder_arguments, own_words, restart_with_environment
-from niah.config import build, from_resolved, typed
+from niah.config import Run, build, from_resolved, typed
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint
 from niah.models.constructed.design import DESIGNS, design
 from niah.models.constructed.files import SCHEME, design_of, tokenizer_and_folder
 from niah.models.resolve import files_of
 from niah.models.settings import Model
+from niah.report import margin_chart
+from niah.report.text_table import aligned
 from niah.runs import store
 from niah.runs.console import Console
+from niah.stats.noise_margin import EXACT, Threshold, thresholds
 from niah.units import format_length
 
 
@@ -39,7 +41,8 @@ def main(words: list[str]) -> int:
                 "leave one out"
             )
         restart_with_environment(rest)
-        return hydra.run(hydra.adapted(sweeping.words(rest)), lambda config: margin(config, own["out"]))
+        adapted = hydra.adapted(margin.words(rest))
+        return hydra.run(adapted, lambda config: measure_margin(build(config), own["out"]))
     names = [name for name in own["models"].strip("[]").replace(" ", "").split(",") if name]
     for line in write(names, own["out"], own["tokenizer"]):
         print(line, flush=True)
@@ -63,23 +66,30 @@ def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:
             place = Path(files_of(model).engine_path)
             is_new = None
         size = sum(file.stat().st_size for file in place.iterdir()) / 2**20
-        told = "was there" if is_new is False else f"{time.perf_counter() - begun:.1f} s"
-        yield f"calibration/{name}: {place} ({size:.0f} MiB, {told})"
+        how_long = "was there" if is_new is False else f"{time.perf_counter() - begun:.1f} s"
+        yield f"calibration/{name}: {place} ({size:.0f} MiB, {how_long})"
 
 
 def check(paths: list[str]) -> Iterator[str]:
-    """Finished runs of calibration models, trial by trial beside what exact arithmetic says. Raises NiahError where they differ."""
+    """Finished runs of calibration models, trial by trial beside what exact arithmetic says.
+
+    Raises NiahError where they differ.
+    """
     faults = []
     for path in paths:
         _, record, rows = store.open_for_reading(path)
         run = from_resolved(record.config)
         if design_of(run.model) is None:
-            raise NiahError(f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., whose answers are known")
-        verdicts = verify.compare(run, rows, record, path)
+            raise NiahError(
+                f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., "
+                "whose answers are known"
+            )
+        verdicts = verify.verdicts(run, rows, record, path)
         plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)
         unanswered = [row for row in rows if row.score is None]
         for verdict in verdicts:
-            yield f"{path}, {verdict.variant}, {verdict.backend}: {verdict.num_right} of {len(verdict.trials)} trials as predicted"
+            right = f"{verdict.num_right} of {len(verdict.trials)} trials as predicted"
+            yield f"{path}, {verdict.variant}, {verdict.backend}: {right}"
             yield from _grid(verdict.trials)
             yield from (f"  bad trial left out: {reason}" for reason in verdict.bad)
             dtype = verify.kv_of(run, verdict.variant).dtype
@@ -89,20 +99,23 @@ def check(paths: list[str]) -> Iterator[str]:
                 faults.append(f"calibrate {path}: {verdict.variant}: no trial could tell")
         if unanswered:
             lengths = ", ".join(format_length(length) for length in sorted({row.length for row in unanswered}))
-            faults.append(f"calibrate {path}: {len(unanswered)} trials have no answer ({unanswered[0].outcome}, at {lengths})")
+            why = f"({unanswered[0].outcome}, at {lengths})"
+            faults.append(f"calibrate {path}: {len(unanswered)} trials have no answer {why}")
     if faults:
         raise NiahError("; ".join(faults))
 
 
-def _control(verdict: verify.Verdict, plain: verify.Verdict | None) -> list[Seen]:
+def _control(verdict: verify.Verdict, plain: verify.Verdict | None) -> list[TrialCheck]:
     """Under a quantized cache the trials without one; else the shortest, where there are longer ones."""
     if plain is not None and plain is not verdict:
         return list(plain.trials)
     lengths = {trial.length for trial in verdict.trials}
-    return [trial for trial in verdict.trials if trial.length == min(lengths)] if plain is verdict and len(lengths) > 1 else []
+    if plain is not verdict or len(lengths) < 2:
+        return []
+    return [trial for trial in verdict.trials if trial.length == min(lengths)]
 
 
-def _grid(trials: tuple[Seen, ...]) -> Iterator[str]:
+def _grid(trials: tuple[TrialCheck, ...]) -> Iterator[str]:
     """A line a length: predicted and seen from the first depth to the last, # found, . lost."""
     for length in sorted({trial.length for trial in trials}):
         own = sorted((trial for trial in trials if trial.length == length), key=lambda trial: trial.depth)
@@ -111,35 +124,33 @@ def _grid(trials: tuple[Seen, ...]) -> Iterator[str]:
         yield f"  {format_length(length):>8}  predicted {predicted}  seen {seen}"
 
 
-def margin(config, out: str) -> int:
-    """Measures, prints the table and draws it; margin.json and margin.png in ``out``."""
-    from niah.report import margin as chart
-
-    run, console = build(config), Console()
+def measure_margin(run: Run, out: str) -> int:
+    """Measures the noise margin, prints the table and draws it; margin.json and margin.png in ``out``."""
+    console = Console()
     folder = make(Path(out or "outputs/margin"))
-    found = sweeping.thresholds(sweeping.measure(run, console, folder / "margin.json"))
+    found = thresholds(margin.measure(run, console, folder / "margin.json"))
     for line in _table(found):
         console.say(line)
-    for path in chart.draw(found, run.engine.name, folder, run.report):
+    for path in margin_chart.draw(found, run.engine.name, folder, run.report):
         console.say(f"picture: {path}")
     return 0
 
 
-def _table(found: Sequence[sweeping.Threshold]) -> Iterator[str]:
+def _table(found: Sequence[Threshold]) -> list[str]:
     """Nats at which half of the trials are found, and in brackets all; a row a length, the engine's noise behind."""
     names = list(dict.fromkeys(one.dtype for one in found))
     place = {(one.dtype, one.length): one for one in found}
-    yield "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic"
-    yield f"{'length':>8}  " + "  ".join(f"{name:>22}" for name in names)
-    for length in sorted({one.length for one in found}):
-        exact = place[sweeping.EXACT, length].all
-        cells = []
-        for name in names:
-            one = place[name, length]
-            above = "" if name == sweeping.EXACT or None in (one.all, exact) else f" {one.all - exact:+.2f}"
-            cells.append(f"{_nats(one.half)} [{_nats(one.all)}]{above}")
-        yield f"{format_length(length):>8}  " + "  ".join(f"{cell:>22}" for cell in cells)
+    rows = [
+        [format_length(length), *(_nats(place[name, length], place[EXACT, length]) for name in names)]
+        for length in sorted({one.length for one in found})
+    ]
+    return [
+        "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic",
+        *aligned([["length", *names], *rows], [8, *[22] * len(names)]),
+    ]
 
 
-def _nats(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+def _nats(one: Threshold, exact: Threshold) -> str:
+    half, whole = ("none" if value is None else f"{value:.2f}" for value in (one.half, one.all))
+    noise = None if one is exact else one.above(exact)
+    return f"{half} [{whole}]{'' if noise is None else f' {noise:+.2f}'}"

@@ -12,9 +12,9 @@ UNQUANTIZED = ("bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One trial. ``source`` and ``stop`` are where its answer stands in the prompt, in tokens; the response begins with
-    ``num_begun`` tokens of what it had to be.
+class TrialCheck:
+    """One trial beside what had to come out. ``source`` and ``stop`` are where its answer stands in the prompt, in
+    tokens; the response begins with ``num_begun`` tokens of what it had to be.
 
     ``is_predicted``: exact arithmetic finds the needle. ``is_expected``: the engine found what it had to find, or missed
     what it had to miss.
@@ -45,15 +45,19 @@ class Fault:
 
 
 def diagnose(
-    trials: Sequence[Seen], control: Sequence[Seen] = (), kv_cache_dtype: str = "bfloat16", chunk: int = 0, ngram: int = 6
+    trials: Sequence[TrialCheck], control: Sequence[TrialCheck] = (), kv_cache_dtype: str = "bfloat16", chunk: int = 0,
+    ngram: int = 6,
 ) -> Fault | None:
     """The fault that explains the trials; None where all are as expected.
 
-    ``control`` are trials of the same length under an unquantized KV cache where ``kv_cache_dtype`` is quantized, else short ones.
-    Patterns: found where exact arithmetic loses it, a window or chunk that does not hold; begun right and then lost everywhere,
-    prefill and decode disagree about positions; lost everywhere from the first token on under a quantized cache alone, its scale,
-    or even where short, positions; lost across the borders of the engine's steps of ``chunk`` tokens alone, positions again; lost in
-    one range of tokens, at whatever length or depth, and found on both sides of it, the memory of that range.
+    ``control`` are trials of the same length under an unquantized KV cache where ``kv_cache_dtype`` is quantized, else
+    short ones. The patterns, and the faults they are signs of:
+
+    - needles found where exact arithmetic loses them: a window or chunk that does not hold;
+    - all answers begun right and then lost: prefill and decode disagree about positions;
+    - all lost from the first token on, under a quantized cache alone: its scale; short ones too: positions;
+    - lost only across the borders of the engine's steps of ``chunk`` tokens: positions again;
+    - lost in one range of tokens, at whatever length or depth, and found on both sides of it: the memory of that range.
     """
     wrong = [trial for trial in trials if not trial.is_expected]
     if not wrong:
@@ -63,25 +67,35 @@ def diagnose(
         places = ", ".join(f"{trial.source:,}" for trial in beyond[:4] if trial.source is not None)
         return Fault(REACH, f"{len(beyond)} needles beyond the model's window or chunk are found ({share}, answers at {places})")
     if len(wrong) == len(trials):
-        if all(trial.num_begun for trial in wrong):
-            return Fault(POSITIONS, f"every answer begins right and then strays ({share}, down to {min(t.length for t in wrong):,} tokens)")
-        if control and all(trial.is_expected for trial in control) and kv_cache_dtype in UNQUANTIZED:
-            return Fault(UNKNOWN, f"{share}, none of {len(control)} at {min(trial.length for trial in control):,} tokens")
-        if control and all(trial.is_expected for trial in control):
-            return Fault(SCALE, f"{share} under {kv_cache_dtype} from their first token on, none of {len(control)} without it")
-        if control:
-            return Fault(POSITIONS, f"{share}, without a quantized cache too, at every length and depth: no token finds the one before it")
-        return Fault(UNKNOWN, f"{share}, at every length and depth")
+        return _all_wrong(wrong, control, kv_cache_dtype, share)
     if chunk and all(trial.crosses(chunk, ngram) for trial in wrong):
         places = ", ".join(f"{trial.source:,}" for trial in wrong[:4])
-        return Fault(POSITIONS, f"all that is lost lies across the border of two steps of {chunk} tokens ({share}, answers at {places})")
+        borders = f"all that is lost lies across the border of two steps of {chunk} tokens"
+        return Fault(POSITIONS, f"{borders} ({share}, answers at {places})")
     if (found := _block(trials, wrong)) is not None:
         return found
-    lengths = sorted({trial.length for trial in wrong})
-    return Fault(UNKNOWN, f"{share}, at lengths {', '.join(f'{length:,}' for length in lengths)}, in no range of tokens of their own")
+    lengths = ", ".join(f"{length:,}" for length in sorted({trial.length for trial in wrong}))
+    return Fault(UNKNOWN, f"{share}, at lengths {lengths}, in no range of tokens of their own")
 
 
-def _block(trials: Sequence[Seen], wrong: Sequence[Seen]) -> Fault | None:
+def _all_wrong(wrong: Sequence[TrialCheck], control: Sequence[TrialCheck], kv_cache_dtype: str, share: str) -> Fault:
+    """The fault where no trial is as expected; the control trials decide."""
+    if all(trial.num_begun for trial in wrong):
+        shortest = min(trial.length for trial in wrong)
+        return Fault(POSITIONS, f"every answer begins right and then strays ({share}, down to {shortest:,} tokens)")
+    if not control:
+        return Fault(UNKNOWN, f"{share}, at every length and depth")
+    if not all(trial.is_expected for trial in control):
+        where = "without a quantized cache too, at every length and depth"
+        return Fault(POSITIONS, f"{share}, {where}: no token finds the one before it")
+    if kv_cache_dtype in UNQUANTIZED:
+        shortest = min(trial.length for trial in control)
+        return Fault(UNKNOWN, f"{share}, none of {len(control)} at {shortest:,} tokens")
+    evidence = f"{share} under {kv_cache_dtype} from their first token on, none of {len(control)} without it"
+    return Fault(SCALE, evidence)
+
+
+def _block(trials: Sequence[TrialCheck], wrong: Sequence[TrialCheck]) -> Fault | None:
     """The range of tokens that holds all lost needles and no found one."""
     lost = [trial.source for trial in wrong if trial.source is not None]
     if len(lost) < len(wrong):

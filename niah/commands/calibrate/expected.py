@@ -1,4 +1,5 @@
-"""What a calibration model must answer in each trial, and which trials cannot tell: pure functions of ids."""
+"""What a calibration model must answer in each trial, and in which trials more than one answer is right: pure functions
+of ids."""
 
 from dataclasses import dataclass
 
@@ -8,9 +9,10 @@ from niah.models.constructed.circuit import Circuit
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedAnswer:
     """``ids`` is the exact answer, its stop token included. ``source`` is where the first token of the answer stands
-    in the prompt, in tokens, None where nothing there continues the question. ``ambiguous`` says why the trial is bad: empty for a good one.
+    in the prompt, in tokens, None where nothing there continues the question. ``ambiguous`` says why more than one
+    answer is right, so that the trial proves nothing; it is empty for a good trial.
     """
 
     ids: tuple[int, ...]
@@ -18,12 +20,12 @@ class Expected:
     ambiguous: str = ""
 
 
-def expected(circuit: Circuit, ids: np.ndarray, max_tokens: int) -> Expected:
+def expected_answer(circuit: Circuit, ids: np.ndarray, max_tokens: int) -> ExpectedAnswer:
     """The exact answer to a prompt (int ids, (tokens,)), and whether its n-grams name one place each."""
     ids = np.asarray(ids, dtype=np.int64)
     answer = circuit.answer(ids, max_tokens)
     source, ambiguous = trace(ids, answer, circuit.design.ngram, circuit.ends)
-    return Expected(tuple(answer), source, ambiguous)
+    return ExpectedAnswer(tuple(answer), source, ambiguous)
 
 
 def trace(ids: np.ndarray, answer: list[int], ngram: int, ends: frozenset[int] = frozenset()) -> tuple[int | None, str]:
@@ -43,7 +45,10 @@ def trace(ids: np.ndarray, answer: list[int], ngram: int, ends: frozenset[int] =
         following = whole[places[places < stop]]
         if len(set(following.tolist())) > 1:
             shown = ", ".join(f"{place:,}" for place in places[:3])
-            return source, f"the {ngram} tokens before answer token {stop - len(ids)} stand {len(places)} times in the text (before {shown}), followed by different ones"
+            return source, (
+                f"the {ngram} tokens before answer token {stop - len(ids)} stand {len(places)} times in the text "
+                f"(before {shown}), followed by different ones"
+            )
     return source, ""
 
 

@@ -9,14 +9,15 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from niah import environment
-from niah.commands.calibrate import expected, verify
+from niah.commands.calibrate import verify
+from niah.commands.calibrate.expected import expected_answer
 from niah.commands.report import write
 from niah.config import Run
 from niah.errors import NiahError
@@ -25,9 +26,10 @@ from niah.models.constructed.design import design
 from niah.models.constructed.files import tokenizer_and_folder
 from niah.prompts.recipe import Recipe
 from niah.runs import runner
-from niah.runs.console import Console
+from niah.runs.console import Console, Progress
 from niah.runs.record import fingerprint, plain
 from niah.scorers.outcome import judge
+from niah.stats.noise_margin import EXACT, Share
 from niah.units import format_length
 
 STEP_NATS = 0.5
@@ -35,32 +37,10 @@ _FIRST_NATS, _LAST_NATS = 3.0, 24.0
 _REPEATS = 2
 _MAX_TOKENS = 12
 _ALIASES = {"fp8_e4m3": "fp8", "bfloat16": "bf16"}
-EXACT = "exact"
 Counts = dict[int, tuple[int, int]]
 """(found, tried) by length."""
-_At = Callable[[float, Sequence[int]], Counts]
+_Counting = Callable[[float, Sequence[int]], Counts]
 """Counts of a needle of so many nats at these lengths."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """``found`` of ``trials`` at one strength and length, under ``dtype`` or in exact arithmetic."""
-
-    dtype: str
-    length: int
-    nats: float
-    found: int
-    trials: int
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Nats at which half of the trials are found (interpolated between steps), and at which all are; None beyond the sweep."""
-
-    dtype: str
-    length: int
-    half: float | None
-    all: float | None
 
 
 def words(overrides: Sequence[str]) -> list[str]:
@@ -75,48 +55,31 @@ def words(overrides: Sequence[str]) -> list[str]:
     return made
 
 
-def thresholds(shares: Sequence[Share]) -> list[Threshold]:
-    """One for each dtype and length, in the order of the shares."""
-    made = []
-    for dtype, length in dict.fromkeys((share.dtype, share.length) for share in shares):
-        own = sorted((s for s in shares if (s.dtype, s.length) == (dtype, length)), key=lambda share: share.nats)
-        levels, parts = [s.nats for s in own], [s.found / s.trials for s in own]
-        last_short = max((place for place, part in enumerate(parts) if part < 1), default=-1)
-        whole = levels[last_short + 1] if last_short + 1 < len(levels) else None
-        # the last crossing: shares need not rise at every step
-        crossing = max((place for place, part in enumerate(parts) if part < 0.5), default=-1)
-        if crossing + 1 == len(parts):
-            half = None
-        elif crossing < 0:
-            half = levels[0]
-        else:
-            low, high = parts[crossing], parts[crossing + 1]
-            half = levels[crossing] + (0.5 - low) / (high - low) * (levels[crossing + 1] - levels[crossing])
-        made.append(Threshold(dtype, length, half, whole))
-    return made
-
-
 def measure(run: Run, console: Console, place: Path) -> list[Share]:
-    """Strengths rise, for each length until every trial is found twice in a row, under each KV dtype of ``run`` and in exact arithmetic.
+    """Counts at rising strengths, in exact arithmetic and under each KV dtype of ``run``: for each length until every
+    trial is found twice in a row.
 
     Each level is on disk before the next: the same command continues from ``place``.
     """
     _check(run)
     lengths = sorted(set(run.ctx.lengths))
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
-    base = verify.settings(run, "margin", lengths, depths=run.ctx.depths, repeats=max(_REPEATS, run.ctx.repeats), task=task)
+    repeats = max(_REPEATS, run.ctx.repeats)
+    base = verify.calibration_run(run, "margin", lengths, depths=run.ctx.depths, repeats=repeats, task=task)
     recipe = Recipe(base)
     identity = fingerprint({
-        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT, "sources": plain(recipe.sources()),
-        "software": environment.decisive(),
+        "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT,
+        "sources": plain(recipe.sources()), "software": environment.decisive(),
     })
     stored = _stored(place)
     if stored and stored.get("identity") != identity:
-        raise NiahError(f"{place}: holds margins of other settings, software or GPUs; expected the same; take another out=")
+        raise NiahError(
+            f"{place}: holds margins of other settings, software or GPUs; expected the same; take another out="
+        )
     shares = [Share(**one) for one in stored.get("shares", ())]
 
-    def rising(at: _At, name: str, first: Mapping[int, float]) -> None:
-        for new in _rising(at, name, console, first, [share for share in shares if share.dtype == name]):
+    def rising(counts_at: _Counting, name: str, first: Mapping[int, float]) -> None:
+        for new in _rising(counts_at, name, console, first, [share for share in shares if share.dtype == name]):
             shares.extend(new)
             content = {"identity": identity, "shares": [dataclasses.asdict(share) for share in shares]}
             write(place, json.dumps(content, indent=1))
@@ -124,48 +87,60 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     rising(_Exact(recipe), EXACT, dict.fromkeys(lengths, _FIRST_NATS))
     # no engine beats exact arithmetic by more than chance
     found = [share for share in shares if share.dtype == EXACT and share.found]
-    lowest = {length: min((s.nats for s in found if s.length == length), default=_LAST_NATS) - STEP_NATS for length in lengths}
+    lowest = {
+        length: min((share.nats for share in found if share.length == length), default=_LAST_NATS) - STEP_NATS
+        for length in lengths
+    }
     for kv in run.kv.each():
-        one = dataclasses.replace(base, kv=kv)
-        rising(lambda nats, of, one=one: _measured(one, nats, of), kv.name, lowest)
+        rising(partial(_engine_counts, dataclasses.replace(base, kv=kv)), kv.name, lowest)
     return shares
 
 
 def _check(run: Run) -> None:
     """Raises NiahError where what is measured would not be one engine with our weights."""
     if not run.engine.holds_a_model:
-        raise NiahError(f"calibrate: engine={run.engine.name} loads no checkpoint of ours; expected engine=vllm or transformers")
-    for name, given in (("attention", run.engine.attention), ("flash_attn_version", run.engine.flash_attn_version)):
+        raise NiahError(
+            f"calibrate: engine={run.engine.name} loads no checkpoint of ours; expected engine=vllm or transformers"
+        )
+    several = {"attention": run.engine.attention, "flash_attn_version": run.engine.flash_attn_version}
+    for name, given in several.items():
         if len(given) > 1:
-            raise NiahError(f"engine.{name}: got several; a margin is of one: expected one of them, with an out= of its own each")
+            raise NiahError(
+                f"engine.{name}: got several; a margin is of one: expected one of them, with an out= of its own each"
+            )
 
 
 def _stored(place: Path) -> dict[str, Any]:
     """margin.json as it was left. Raises NiahError for a torn or foreign file."""
+    expected = "expected the margins of an earlier call; take another out= or delete it"
     try:
         stored = json.loads(place.read_text()) if place.is_file() else {}
     except ValueError as error:
-        raise NiahError(f"{place}: not JSON ({error}); expected the margins of an earlier call; take another out= or delete it") from error
+        raise NiahError(f"{place}: not JSON ({error}); {expected}") from error
     if not isinstance(stored, dict):
-        raise NiahError(f"{place}: got a {type(stored).__name__}; expected the margins of an earlier call; take another out= or delete it")
+        raise NiahError(f"{place}: got a {type(stored).__name__}; {expected}")
     return stored
 
 
-def _rising(at: _At, name: str, console: Console, first: Mapping[int, float], known: Sequence[Share]) -> Iterator[list[Share]]:
-    """The shares of each level that are not known yet, of lengths that are not done; ``first`` is each length's lowest level."""
+def _rising(
+    counts_at: _Counting, name: str, console: Console, first: Mapping[int, float], known: Sequence[Share]
+) -> Iterator[list[Share]]:
+    """The shares of each level that are not known yet, of lengths that are not done; ``first`` is each length's lowest
+    level."""
     complete = dict.fromkeys(first, 0)
     for nats in np.arange(min(first.values()), _LAST_NATS + STEP_NATS, STEP_NATS):
         wanted = [length for length in first if nats >= first[length] and complete[length] < 2]
         level = [share for share in known if share.nats == nats and share.length in wanted]
         if missing := [length for length in wanted if length not in {share.length for share in level}]:
-            new = [Share(name, length, float(nats), *counts) for length, counts in at(float(nats), missing).items()]
+            counts = counts_at(float(nats), missing)
+            new = [Share(name, length, float(nats), found, tried) for length, (found, tried) in counts.items()]
             yield new
             level += new
         for share in level:
             complete[share.length] = complete[share.length] + 1 if share.found == share.trials else 0
         if level:
-            told = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
-            console.note(f"{name}, needle of {nats:g} nats: {told}")
+            shares = ", ".join(f"{format_length(share.length)} {share.found}/{share.trials}" for share in level)
+            console.note(f"{name}, needle of {nats:g} nats: {shares}")
         if min(complete.values()) == 2:
             return
 
@@ -184,7 +159,7 @@ class _Exact:
         for trial, built in self._built.items():
             if trial.length not in lengths:
                 continue
-            ids = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens).ids
+            ids = expected_answer(circuit, built.prompt.ids, built.prompt.max_tokens).ids
             text = tokenizer.decode([token for token in ids if token != circuit.stop])
             hit = judge(text, built.problem, self._recipe.run.scorer, "stop")[0].value == 1
             found, total = counts.get(trial.length, (0, 0))
@@ -192,7 +167,7 @@ class _Exact:
         return counts
 
 
-def _measured(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
+def _engine_counts(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
     """The same by the engine, with a checkpoint of its own that does not outlive it."""
     own, source = tokenizer_and_folder(base.model)
     with tempfile.TemporaryDirectory(prefix="niah-margin-") as place:
@@ -208,25 +183,28 @@ def _measured(base: Run, nats: float, lengths: Sequence[int]) -> Counts:
         with verify.keeping_the_log(Path(place) / "margin", Path(base.outputs)):
             rows = runner.run(run, _Quiet()).rows
     if broken := [row for row in rows if row.score is None]:
-        raise NiahError(f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}")
-    return {
-        length: (sum(row.score == 1 for row in rows if row.length == length), sum(row.length == length for row in rows))
-        for length in lengths
-    }
+        raise NiahError(
+            f"calibrate: {base.kv.name} got no answer at {format_length(broken[0].length)}: {broken[0].error}"
+        )
+    scores = {length: [row.score for row in rows if row.length == length] for length in lengths}
+    return {length: (sum(score == 1 for score in own), len(own)) for length, own in scores.items()}
 
 
 class _Quiet(Console):
-    """Progress of the many short runs of a sweep is the sweep's to tell."""
+    """Says nothing of each of the many short runs: ``_rising`` says how far all of them are."""
 
     def note(self, text: str) -> None:
         pass
 
-    def progress(self, num_trials: int, num_done: int, total_work: int):
+    def progress(self, num_trials: int, num_done: int, total_work: int) -> Progress:
         return _NoProgress()
 
 
-class _NoProgress:
-    def advance(self, work: int, tokens: int) -> None:
+class _NoProgress(Progress):
+    def __init__(self) -> None:
+        pass
+
+    def advance(self, work: int, computed_tokens: int) -> None:
         pass
 
     def close(self) -> None:

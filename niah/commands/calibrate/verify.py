@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -12,8 +12,9 @@ from typing import Any
 
 from niah.choices import choices
 from niah.commands import plan
-from niah.commands.calibrate import diagnose, expected
-from niah.commands.calibrate.diagnose import Fault, Seen
+from niah.commands.calibrate import diagnose
+from niah.commands.calibrate.diagnose import Fault, TrialCheck
+from niah.commands.calibrate.expected import ExpectedAnswer, expected_answer
 from niah.commands.report import make
 from niah.config import Run, from_resolved
 from niah.engines import KVCache
@@ -33,7 +34,7 @@ from niah.units import format_length
 
 _CONTROL_LENGTH = 1024
 _CONTROL_DEPTHS = (0, 25, 50, 75, 100)
-"""Of the trials that tell a wrong scale from a wrong position, and a wrong position from what begins at some length."""
+"""Of the trials that set a wrong scale apart from a wrong position, and a wrong position from what begins at some length."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Verdict:
 
     variant: str
     backend: str
-    trials: tuple[Seen, ...]
+    trials: tuple[TrialCheck, ...]
     bad: tuple[str, ...]
     failed: tuple[str, ...]
     chunk: int = 0
@@ -52,7 +53,8 @@ class Verdict:
     def num_right(self) -> int:
         return sum(trial.is_expected for trial in self.trials)
 
-    def told(self) -> str:
+    def sentence(self) -> str:
+        """For a person, where the verdict is a good one."""
         lengths = "/".join(format_length(length) for length in sorted({trial.length for trial in self.trials}))
         line = f"engine verified at {lengths}, {self.variant}, {self.backend}: {self.num_right}/{len(self.trials)}"
         return line + (f"; {len(self.bad)} bad left out ({self.bad[0]})" if self.bad else "")
@@ -67,25 +69,34 @@ def fitting(config: dict[str, Any]) -> str:
 
 
 def depths_at(length: int) -> list[float]:
-    """Depths of one needle, in percent: as many ranges of tokens as possible are looked at, at 8K and below every block of 128.
+    """Depths of one needle, in percent: as many ranges of tokens as possible are looked at, at 8K and below every block
+    of 128.
 
     Every second lies at a border of the engine's steps (and of scout's chunks) in usual lengths, the others away from them.
     """
     num = 65 if length <= 8192 else 33
-    return [round(100 * (number / (num - 1) if number % 2 == 0 else (number + 0.5) / num), 3) for number in range(num)]
+    shares = (number / (num - 1) if number % 2 == 0 else (number + 0.5) / num for number in range(num))
+    return [round(100 * share, 3) for share in shares]
 
 
-def settings(
-    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = (), repeats: int = 1, heads: int = 1, **changes: Any
+def calibration_run(
+    run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = (), repeats: int = 1, heads: int = 1,
+    **changes: Any,
 ) -> Run:
-    """A calibration run under the engine and KV cache of ``run``: a single number, in text that never repeats."""
-    resolved = {key: value for key, value in run.resolved.items() if key not in ("reader", "scorer", "task", "haystack", "model")}
+    """A run of the calibration model ``name`` under the engine and KV cache of ``run``: a single number to find, in text
+    that never repeats. ``changes`` are further settings, as plain data."""
+    replaced = ("reader", "scorer", "task", "haystack", "model")
+    resolved = {key: value for key, value in run.resolved.items() if key not in replaced}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
     model = {**model, "dtype": run.model.dtype}
     if heads > 1:  # as many as GPUs share the model
         model = {**model, "path": f"{model['path']}@heads:{heads}"}
     plain = {
-        "model": model, "ctx": {"name": "calibration", "lengths": list(lengths), "depths": list(depths or depths_at(max(lengths))), "repeats": repeats},
+        "model": model,
+        "ctx": {
+            "name": "calibration", "lengths": list(lengths), "depths": list(depths or depths_at(max(lengths))),
+            "repeats": repeats,
+        },
         "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
         "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
         "name": "calibration", "calibrate": False,
@@ -98,7 +109,7 @@ def check(run: Run, console: Console) -> list[Verdict]:
     with tempfile.TemporaryDirectory(prefix="niah-calibration-") as folder:
         with keeping_the_log(Path(folder) / "calibration", Path(run.outputs)):
             summary = runner.run(dataclasses.replace(run, outputs=folder, name="calibration"), console)
-        return compare(run, summary.rows, summary.record)
+        return verdicts(run, summary.rows, summary.record)
 
 
 @contextmanager
@@ -114,34 +125,59 @@ def keeping_the_log(run_folder: Path, place: Path) -> Iterator[None]:
         raise NiahError(str(error).replace(str(log), str(kept))) from error
 
 
-def compare(run: Run, rows: Sequence[Row], record: RunRecord, path: str = "calibration") -> list[Verdict]:
+def verdicts(
+    run: Run, rows: Sequence[Row], record: RunRecord, path: str = "calibration"
+) -> list[Verdict]:
     """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is that of the run.
 
     Raises NiahError where a prompt cannot be built again as it was.
     """
     recipe = Recipe(run)
-    circuit = checkpoint.circuit(design_of(run.model), recipe.tokenizer)
-    wanted: dict[int, tuple[expected.Expected, str, bool]] = {}
-    scored = {row.trial: row for row in rows if row.score is not None}
+    wanted = _wanted(run, recipe, {row.trial: row for row in rows if row.score is not None}, record, path)
+    return [
+        _verdict(variant, [row for row in rows if row.variant == variant], wanted, recipe, record)
+        for variant in dict.fromkeys(row.variant for row in rows)
+    ]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What had to come out of a trial: the answer as ids and as text, and whether it holds the needle."""
+
+    answer: ExpectedAnswer
+    text: str
+    is_found: bool
+
+
+def _wanted(
+    run: Run, recipe: Recipe, scored: Mapping[int, Row], record: RunRecord, path: str
+) -> dict[int, _Wanted]:
+    """By trial, of those that have a row with an answer."""
+    design = design_of(run.model)
+    assert design is not None, f"{run.model.name} is no calibration model"
+    circuit = checkpoint.circuit(design, recipe.tokenizer)
+    wanted = {}
     for trial in [trial for trial in recipe.trials if trial.index in scored]:
         built = recipe.rebuild(scored[trial.index], record.sources, path)
-        one = expected.expected(circuit, built.prompt.ids, built.prompt.max_tokens)
-        text = recipe.tokenizer.decode([token for token in one.ids if token != circuit.stop])
+        answer = expected_answer(circuit, built.prompt.ids, built.prompt.max_tokens)
+        text = recipe.tokenizer.decode([token for token in answer.ids if token != circuit.stop])
         is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1
-        wanted[trial.index] = one, text, is_found
-    verdicts = []
-    for variant in dict.fromkeys(row.variant for row in rows):
-        own = [row for row in rows if row.variant == variant]
-        answered = [row for row in own if row.trial in wanted and row.score is not None]
-        good = [row for row in answered if not wanted[row.trial][0].ambiguous]
-        verdicts.append(Verdict(
-            variant, next((_backend(row.served) for row in answered), "no engine"),
-            tuple(_seen(row, recipe.tokenizer, *wanted[row.trial]) for row in good),
-            tuple(f"trial {row.trial}: {wanted[row.trial][0].ambiguous}" for row in answered if wanted[row.trial][0].ambiguous),
-            tuple(f"trial {row.trial}: {row.error}" for row in own if row.outcome in RETRIED),
-            record.engines.get(variant, EngineFacts()).max_num_batched_tokens or 0,
-        ))
-    return verdicts
+        wanted[trial.index] = _Wanted(answer, text, is_found)
+    return wanted
+
+
+def _verdict(
+    variant: str, rows: Sequence[Row], wanted: Mapping[int, _Wanted], recipe: Recipe, record: RunRecord
+) -> Verdict:
+    answered = [row for row in rows if row.trial in wanted and row.score is not None]
+    reasons = {row.trial: wanted[row.trial].answer.ambiguous for row in answered}
+    return Verdict(
+        variant, next((_backend(row.served) for row in answered), "no engine"),
+        tuple(_check(row, recipe.tokenizer, wanted[row.trial]) for row in answered if not reasons[row.trial]),
+        tuple(f"trial {trial}: {reason}" for trial, reason in reasons.items() if reason),
+        tuple(f"trial {row.trial}: {row.error}" for row in rows if row.outcome in RETRIED),
+        record.engines.get(variant, EngineFacts()).max_num_batched_tokens or 0,
+    )
 
 
 def _backend(served: dict[str, Any]) -> str:
@@ -149,11 +185,13 @@ def _backend(served: dict[str, Any]) -> str:
     return f"{served.get('attention_backend')}{f' {version}' if version else ''}"
 
 
-def _seen(row: Row, tokenizer: Tokenizer, one: expected.Expected, text: str, is_found: bool) -> Seen:
-    right, given = tokenizer.encode_ids([text, row.response])
+def _check(row: Row, tokenizer: Tokenizer, wanted: _Wanted) -> TrialCheck:
+    right, given = tokenizer.encode_ids([wanted.text, row.response])
     num_begun = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(right, given, strict=False)))
-    return Seen(
-        row.length, row.depth, one.source, num_begun, (row.score == 1) == is_found, is_found, (one.source or 0) + len(one.ids) - 1
+    source = wanted.answer.source
+    return TrialCheck(
+        row.length, row.depth, source, num_begun, (row.score == 1) == wanted.is_found, wanted.is_found,
+        (source or 0) + len(wanted.answer.ids) - 1,
     )
 
 
@@ -166,15 +204,21 @@ def verify(run: Run, console: Console) -> list[str]:
             "them run model=calibration/full, then calibrate its folder"
         )
     if wish.decode_context_parallel > 1:
-        raise NiahError("calibrate: no calibration model divides its heads for engine.decode_context_parallel_size; take calibrate=false")
+        raise NiahError(
+            "calibrate: no calibration model divides its heads for engine.decode_context_parallel_size; "
+            "take calibrate=false"
+        )
     name = fitting(config_of(run.model))
     fits = plan.check(run)
     length = min(_longest(run, fits), DESIGNS[name].max_length)
     heads = max(fit.setup.tensor_parallel for fit in fits.values())
     lines = []
-    for verdict in check(settings(run, name, [length], heads=heads), console):
+    for verdict in check(calibration_run(run, name, [length], heads=heads), console):
         if verdict.failed:
-            raise NiahError(f"calibrate: calibration/{name} got no answer, {verdict.variant}; {verdict.failed[0]}; nothing was measured")
+            raise NiahError(
+                f"calibrate: calibration/{name} got no answer, {verdict.variant}; {verdict.failed[0]}; "
+                "nothing was measured"
+            )
         if not verdict.trials:
             raise NiahError(f"calibrate: no trial of calibration/{name} could tell; {(*verdict.bad, 'none ran')[0]}")
         if fault := diagnosed(run, name, verdict, length, heads, console):
@@ -182,19 +226,21 @@ def verify(run: Run, console: Console) -> list[str]:
                 f"calibrate: engine fails calibration/{name} at {format_length(length)}, {verdict.variant}, {verdict.backend}: "
                 f"{verdict.num_right}/{len(verdict.trials)}; {fault}; a red cell would be the engine's; nothing was measured"
             )
-        lines.append(verdict.told())
+        lines.append(verdict.sentence())
     return lines
 
 
 def diagnosed(run: Run, name: str, verdict: Verdict, length: int, heads: int, console: Console) -> Fault | None:
-    """The fault behind a verdict. Where all is lost a control run comes first: without a quantized cache, or short if there is none."""
+    """The fault behind a verdict. Where all is lost a control run comes first: without a quantized cache, or short if there
+    is none."""
     found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
     if found is None or found.name != diagnose.UNKNOWN or any(trial.is_expected for trial in verdict.trials):
         return found
     kv = kv_of(run, verdict.variant)
     is_plain = kv.dtype in diagnose.UNQUANTIZED
     cache = {"name": kv.name, "dtype": kv.dtype} if is_plain else {"name": "bf16", "dtype": "bfloat16"}
-    plain = settings(run, name, [min(length, _CONTROL_LENGTH) if is_plain else length], depths=_CONTROL_DEPTHS, heads=heads, kv=cache)
+    control_length = min(length, _CONTROL_LENGTH) if is_plain else length
+    plain = calibration_run(run, name, [control_length], depths=_CONTROL_DEPTHS, heads=heads, kv=cache)
     control = [trial for one in check(plain, console) for trial in one.trials]
     return diagnose.diagnose(verdict.trials, control, kv.dtype, verdict.chunk)
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from niah import config as configuration
-from niah.commands.compare.pairs import CompareSettings, Pair, answers, is_regression, measure, pairs, sides
+from niah import config
+from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
 from niah.commands.report import make, without_nan, write
 from niah.commands.words import changes, folder_arguments, together
+from niah.report import difference, verdict
+from niah.report.labels import apart
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
-from niah.stats.compared import Comparison, pooled
+from niah.runs.columns import Columns
+from niah.stats.comparison import Comparison, Difference, pooled
 
 _SHOWN = 5
 """Discordant trials printed; all are in discordant.jsonl."""
@@ -30,65 +33,92 @@ def main(words: list[str]) -> int:
 
 def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]:
     """What to print and the exit code: 2 for the regression that ``compare.fail_on`` asks about, else 0."""
-    from niah.report import difference
-
     changed = changes("compare", words, ("compare", "report"))
-    settings, _ = configuration.typed("compare", CompareSettings, changed.get("compare", {}))
-    look, _ = configuration.typed("report", ReportSettings, {"formats": ["png", "svg", "pdf"], **changed.get("report", {})})
-    given, paths = paths, sweeps.runs_below(paths)
-    found, notes = sides(paths, settings, given)
+    settings: CompareSettings = config.typed("compare", CompareSettings, changed.get("compare", {}))[0]
+    formats = {"formats": ["png", "svg", "pdf"], **changed.get("report", {})}
+    look: ReportSettings = config.typed("report", ReportSettings, formats)[0]
+    runs = sweeps.runs_below(paths)
+    found, notes = sides(runs, settings, paths)
     matched = pairs(found, settings)
     results = measure(matched, settings)
     lines, verdicts = [f"note: {note}" for note in notes], []
     for pair, one in zip(matched, results, strict=True):
-        told, verdict = _told(pair, one, settings)
-        lines += [*told, verdict]
-        verdicts.append(verdict)
+        verdicts.append(_verdict(pair, one, settings))
+        lines += [*_table(pair, one, settings), verdicts[-1]]
     code = 2 if is_regression(results, settings) else 0
     if code:
         lines.append(f"regression (compare.fail_on={settings.fail_on}): exit code 2")
-    folder = make(Path(settings.out) if settings.out else (Path(given[0]) if list(given) != paths and len(given) == 1 else together("compare", given)))
+    folder = make(_folder(paths, runs, settings))
     discordant = [trial for pair in matched if pair.is_paired for trial in _discordant(pair)]
     lines += _listed(discordant, folder)
-    write(folder / "discordant.jsonl", "".join(json.dumps(trial, ensure_ascii=False) + "\n" for trial in discordant))
-    write(folder / "compare.json", json.dumps(_content(settings, matched, results, verdicts, code), indent=2, ensure_ascii=False) + "\n")
-    first = found[0]
-    model = first.record.model_label or first.columns.model[0]
-    title = f"{model}, {', '.join(dict.fromkeys(first.columns.task.tolist()))}"
+    write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in discordant))
+    content = _content(settings, matched, results, verdicts, code)
+    write(folder / "compare.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
-    files = difference.draw(named, first.label, f"{title}: difference to {first.label}", settings.confidence, folder, look)
+    base = found[0]
+    title = f"{_title(base)}: difference to {base.label}"
+    files = difference.draw(named, base.label, title, settings.confidence, folder, look)
     return lines + [f"difference: {file}" for file in files], code
 
 
-def _told(pair: Pair, one: Comparison, settings: CompareSettings) -> tuple[list[str], str]:
-    from niah.report import verdict
+def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings) -> Path:
+    """Where results go: the folder of a sweep, else one beside the first run."""
+    if settings.out:
+        return Path(settings.out)
+    is_sweep = len(paths) == 1 and list(paths) != list(runs)
+    return Path(paths[0]) if is_sweep else together("compare", paths)
 
+
+def _title(base: Side) -> str:
+    model = base.record.model_label or base.columns.model[0]
+    return f"{model}, {', '.join(dict.fromkeys(base.columns.task.tolist()))}"
+
+
+def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
+    """Which runs, what differs between them, the numbers, and what limits them."""
     base, other = pair.base.label, pair.other.label
     how = "of the same length, depth and repeat" if settings.across == "model" else "of the same prompt"
-    counts = f"{one.overall.num_pairs} pairs {how}, {one.overall.num_repeats} repeats" if one.is_paired else "not paired"
-    lines = [f"{other} against {base} (baseline): {counts}", *(f"note: {note}" for note in pair.notes)]
-    if changed := _changed(pair):
-        lines.append(f"what differs: {'; '.join(changed)}")
-    lines += verdict.table(one, base, other, settings.confidence)
-    lines += verdict.signal_table(one, settings.confidence)
-    lines += [f"note: {note}" for note in verdict.caveats(one, settings.confidence)]
+    overall = one.overall
+    counts = f"{overall.num_pairs} pairs {how}, {overall.num_repeats} repeats" if one.is_paired else "not paired"
+    changed = _changed(pair)
+    return [
+        f"{other} against {base} (baseline): {counts}",
+        *(f"note: {note}" for note in pair.notes),
+        *([f"what differs: {'; '.join(changed)}"] if changed else []),
+        *verdict.table(one, base, other, settings.confidence),
+        *verdict.signal_table(one, settings.confidence),
+        *(f"note: {note}" for note in verdict.caveats(one, settings.confidence)),
+    ]
+
+
+def _verdict(pair: Pair, one: Comparison, settings: CompareSettings) -> str:
     a, b = answers(pair.a), answers(pair.b)
-    text = verdict.sentence(
-        one, base, other, lambda lengths, level: pooled(a, b, one.is_paired, lengths, level), settings.confidence, settings.margin
-    )
-    return lines, text
+
+    def over(lengths: tuple[int, ...], confidence: float) -> Difference:
+        return pooled(a, b, one.is_paired, lengths, confidence)
+
+    return verdict.sentence(one, pair.base.label, pair.other.label, over, settings.confidence, settings.margin)
 
 
 def _changed(pair: Pair) -> list[str]:
     """Settings and versions that differ between two folders; for variants of one folder their names say it."""
     if pair.base.folder == pair.other.folder:
         return []
-    told = []
-    flat = [configuration.flat(side.record.without(configuration.PLACE_ONLY)) for side in (pair.base, pair.other)]
-    packages = [{f"version of {k}": v for k, v in side.record.environment.packages.items()} for side in (pair.base, pair.other)]
-    for old, new in (flat, packages):
-        told += [f"{key} {old.get(key)!r} -> {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return told
+    changed = []
+    for read in (_settings, _versions):
+        old, new = read(pair.base), read(pair.other)
+        changed += [
+            f"{key} {old.get(key)!r} -> {new.get(key)!r}" for key in apart(sorted(old.keys() | new.keys()), old, [new])
+        ]
+    return changed
+
+
+def _settings(side: Side) -> dict[str, Any]:
+    return config.flat(side.record.without(config.PLACE_ONLY))
+
+
+def _versions(side: Side) -> dict[str, Any]:
+    return {f"version of {name}": version for name, version in side.record.environment.packages.items()}
 
 
 def _discordant(pair: Pair) -> list[dict[str, Any]]:
@@ -100,20 +130,20 @@ def _discordant(pair: Pair) -> list[dict[str, Any]]:
     return [
         {
             "change": "lost" if shift[k] < 0 else "gained", "length": int(a.length[k]), "depth": float(a.depth[k]),
-            "repeat": int(a.repeat[k]),
-            **{
-                name: {
-                    "run": side.label, "trial": int(rows.trial[k]), "score": float(rows.score[k]), "answer": rows.answer[k],
-                    "show": f"python -m niah show {side.folder} --trial {rows.trial[k]}",
-                }
-                for name, side, rows in (("base", pair.base, a), ("other", pair.other, b))
-            },
+            "repeat": int(a.repeat[k]), "base": _trial(pair.base, a, k), "other": _trial(pair.other, b, k),
         }
         for k in places
     ]
 
 
-def _listed(discordant: list[dict[str, Any]], folder: Path) -> list[str]:
+def _trial(side: Side, rows: Columns, k: int) -> dict[str, Any]:
+    return {
+        "run": side.label, "trial": int(rows.trial[k]), "score": float(rows.score[k]), "answer": rows.answer[k],
+        "show": f"python -m niah show {side.folder} --trial {rows.trial[k]}",
+    }
+
+
+def _listed(discordant: Sequence[dict[str, Any]], folder: Path) -> list[str]:
     if not discordant:
         return ["no discordant trials"]
     lines = [f"discordant trials: {len(discordant)}, all in {folder / 'discordant.jsonl'}; the first:"]
@@ -132,7 +162,7 @@ def _short(answer: str) -> str:
 
 
 def _content(
-    settings: CompareSettings, matched: list[Pair], results: list[Comparison], verdicts: list[str], code: int
+    settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str], code: int
 ) -> dict[str, Any]:
     """Everything printed, as data: accuracies and differences as shares, signals in nats."""
     return {

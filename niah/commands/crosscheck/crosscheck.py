@@ -7,20 +7,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from niah import config as configuration
-from niah import environment, grid
-from niah.commands import plan as planning
-from niah.commands.crosscheck import summary
-from niah.commands.crosscheck.first_difference import first_difference, stored
-from niah.commands.crosscheck.second_engine import choose, holding_a_model, seconds
+from niah import config, environment, grid
+from niah.commands import plan
+from niah.commands.crosscheck.first_difference import first_difference, stored_answer
+from niah.commands.crosscheck.sample import sample
+from niah.commands.crosscheck.second_engine import holding_a_model, second_runs
+from niah.commands.crosscheck.settings import CrosscheckSettings
+from niah.commands.crosscheck.summary import summary
 from niah.commands.report import write
 from niah.commands.words import changes, folder_arguments, restart_with_environment
 from niah.config import Run
 from niah.disk import Lines
 from niah.engines import Session, Traced
 from niah.errors import NiahError
+from niah.planner.fit import Fit
 from niah.prompts.recipe import Built, Recipe
-from niah.records import RETRIED, Completion, Failure, Row, RunRecord
+from niah.records import RETRIED, Completion, Failure, Prompt, Row, RunRecord, Trial
 from niah.runs import runner, store
 from niah.runs.console import Console
 from niah.runs.record import fingerprint
@@ -29,24 +31,20 @@ from niah.scorers.outcome import judge
 from niah.stats.agreement import verdict
 
 _RETRIED = {outcome.value for outcome in RETRIED}
+Key = tuple[str, int, str, str]
+"""What names an answer of the first engine: variant, trial, sha256 of the prompt, response."""
 
 
 @dataclass(frozen=True)
-class CrosscheckSettings:
-    """``trials`` of the run are asked again (0: all), under every variant; a first difference of at most ``near_tie``
-    nats is a close call that rounding may decide."""
+class _Check:
+    """A finished run and what is asked of it again: ``why`` each trial, by its number; ``lines`` keep the answers."""
 
-    trials: int = 40
-    near_tie: float = 0.5
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.trials < 0:
-            raise NiahError(f"crosscheck.trials: got {self.trials}; expected a number of trials, 0 for all")
-        if self.near_tie < 0:
-            raise NiahError(f"crosscheck.near_tie: got {self.near_tie:g}; expected nats, 0 or more")
-        if not 0.5 <= self.confidence < 1:
-            raise NiahError(f"crosscheck.confidence: got {self.confidence:g}; expected 0.5 to below 1, as 0.95")
+    path: str
+    folder: RunFolder
+    record: RunRecord
+    recipe: Recipe
+    why: dict[int, str]
+    lines: Lines
 
 
 def main(words: list[str]) -> int:
@@ -65,176 +63,201 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
     """What to print. Finished answers stay in crosscheck.jsonl; the same command goes on where it was stopped."""
     folder, record = store.opened(path)
     settings, overrides = _settings(words)
-    arms = seconds(record, overrides)
+    seconds = second_runs(record, overrides)
     with folder:
         rows = folder.rows()
-        _check(path, record, rows)
-        chosen = choose(rows, settings.trials)
-        recipe = Recipe(configuration.from_resolved(record.config))
+        _refuse(path, record, rows)
+        chosen = sample(rows, settings.trials)
+        asked = [row for _, group in chosen for row in group]
+        why = {group[0].trial: kind for kind, group in chosen}
         lines = Lines(folder.path / "crosscheck.jsonl")
-        facts: dict[str, Any] = {}
+        check = _Check(path, folder, record, Recipe(config.from_resolved(record.config)), why, lines)
         packages = environment.describe().packages
-        done = _done(lines)
+        facts: dict[str, Any] = {}
+        done = {(line["mark"], *_line_key(line)) for line in lines.read() if line["second"]["outcome"] not in _RETRIED}
         with console.log_to(folder.path / "crosscheck.log"):
-            for arm, own in _by_cache(arms, [row for _, group in chosen for row in group]):
-                mark = _mark(record, arm, packages)
+            for second, own in _by_cache(seconds, asked):
+                mark = _mark(record, second, packages)
                 todo = [row for row in own if (mark, *_row_key(row)) not in done]
-                console.note(f"{path}: {len(todo)} of {len(own)} answers to ask {_name(arm)} for; its log is in crosscheck.log")
+                console.note(
+                    f"{path}: {len(todo)} of {len(own)} answers to ask {_name(second)} for; its log is in crosscheck.log"
+                )
                 if todo:
-                    facts[arm.kv.name] = _answer(path, record, recipe, arm, todo, mark, folder, lines, chosen, console)
-        marks = {_mark(record, arm, packages) for arm in arms.values()}
-        wanted = {_row_key(row) for _, group in chosen for row in group}
-        found = [line for line in lines.read() if line["mark"] in marks and _line_key(line) in wanted]
-        latest = {_line_key(line): line for line in found}  # a failed one may have been answered later
-        order = {name: place for place, name in enumerate(record.scope.variants)}
-        latest = dict(sorted(latest.items(), key=lambda item: order.get(item[0][0], -1)))
-        told = summary.tell(list(latest.values()), settings, path, _all_named(arms), len({row.trial for row in rows}))
-        write(folder.path / "crosscheck.json", json.dumps({
-            "schema": 1, "settings": dataclasses.asdict(settings), "second": _plain(arms),
-            "facts": {**_known_facts(folder, arms), **facts}, **told.content,
-        }, indent=2, ensure_ascii=False) + "\n")
-        if failed := [line for line in latest.values() if line["second"]["outcome"] in _RETRIED]:
-            print(*told.lines, sep="\n", file=console.out, flush=True)
+                    facts[second.kv.name] = _ask(check, second, todo, mark, console)
+        marks = {_mark(record, second, packages) for second in seconds.values()}
+        latest = _latest(lines, marks, {_row_key(row) for row in asked}, record.scope.variants)
+        found = summary(latest, settings, path, _all_named(seconds), len({row.trial for row in rows}))
+        content = {
+            "schema": 1, "settings": dataclasses.asdict(settings), "second": _plain(seconds),
+            "facts": {**_known_facts(folder, seconds), **facts}, **found.content,
+        }
+        write(folder.path / "crosscheck.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        if failed := [line for line in latest if line["second"]["outcome"] in _RETRIED]:
+            print(*found.lines, sep="\n", file=console.out, flush=True)
             raise NiahError(
                 f"{path}: {len(failed)} answers failed on the second engine (trial {failed[0]['trial']}: "
                 f"{failed[0]['second']['error']}); the same command asks again"
             )
-    return [*told.lines, f"all of them: {lines.path}, {folder.path / 'crosscheck.json'}"]
+    return [*found.lines, f"all of them: {lines.path}, {folder.path / 'crosscheck.json'}"]
 
 
 def _settings(words: Sequence[str]) -> tuple[CrosscheckSettings, list[str]]:
     own = [word for word in words if word.startswith("crosscheck.")]
-    changed = changes("crosscheck", own, ("crosscheck",))
-    return configuration.typed("crosscheck", CrosscheckSettings, changed.get("crosscheck", {}))[0], [word for word in words if word not in own]
+    changed = changes("crosscheck", own, ("crosscheck",)).get("crosscheck", {})
+    settings: CrosscheckSettings = config.typed("crosscheck", CrosscheckSettings, changed)[0]
+    return settings, [word for word in words if word not in own]
 
 
-def _check(path: str, record: RunRecord, rows: Sequence[Row]) -> None:
-    engine = configuration.from_resolved(record.config).engine
+def _refuse(path: str, record: RunRecord, rows: Sequence[Row]) -> None:
+    """Raises NiahError for a run that no model answered, or that has no answer yet."""
+    engine = config.from_resolved(record.config).engine
     if not engine.holds_a_model:
         raise NiahError(
-            f"{path}: was answered by engine={engine.name}, which holds no model; expected a run of {' or '.join(holding_a_model())}"
+            f"{path}: was answered by engine={engine.name}, which holds no model; "
+            f"expected a run of {' or '.join(holding_a_model())}"
         )
     if not any(row.score is not None for row in rows):
         raise NiahError(f"{path}: no trial has an answer yet; run it first")
 
 
-def _by_cache(arms: dict[str, Run], rows: Sequence[Row]) -> Iterator[tuple[Run, list[Row]]]:
+def _by_cache(seconds: dict[str, Run], rows: Sequence[Row]) -> Iterator[tuple[Run, list[Row]]]:
     """Each way the second engine is opened, once, with the rows it has to answer."""
-    names = dict.fromkeys(arm.kv.dtype for arm in arms.values())
-    for name in names:
-        firsts = [dtype for dtype, arm in arms.items() if arm.kv.dtype == name]
+    for name in dict.fromkeys(second.kv.dtype for second in seconds.values()):
+        firsts = [dtype for dtype, second in seconds.items() if second.kv.dtype == name]
         if own := [row for row in rows if row.kv_cache_dtype in firsts]:
-            yield arms[firsts[0]], own
+            yield seconds[firsts[0]], own
 
 
-def _answer(
-    path: str, record: RunRecord, recipe: Recipe, arm: Run, todo: list[Row], mark: str, folder: RunFolder, lines: Lines,
-    chosen: Sequence[tuple[str, list[Row]]], console: Console,
-) -> dict[str, Any]:
-    """Asks one open engine for all of ``todo``; returns what it says of itself."""
-    fit = next(iter(planning.check(arm).values()))
-    why = {group[0].trial: kind for kind, group in chosen}
-    trials = {trial.index: trial for trial in recipe.trials}
-    asked: dict[tuple[int, str], list[Row]] = {}  # variants of one trial may have read different prompts
-    for row in todo:
-        if row.length in fit.unfit:
-            raise NiahError(f"{path}: trial {row.trial} does not fit the second engine: {fit.unfit[row.length]}; take engine.chunk_tokens smaller or another engine")
-        asked.setdefault((row.trial, row.prompt_sha256), []).append(row)
-    blocks = [[trials[n] for n in dict.fromkeys(n for n, _ in asked) if (why[n] == "discordant") is is_first] for is_first in (True, False)]
-    ordered = [trial for block in blocks for trial in grid.in_running_order(block)]
-    at = {trial.index: place for place, trial in enumerate(ordered)}
-    groups = [asked[key] for key in sorted(asked, key=lambda key: at[key[0]])]
-    longest = recipe.max_read(ordered)
+def _ask(check: _Check, second: Run, todo: Sequence[Row], mark: str, console: Console) -> dict[str, Any]:
+    """Asks one open engine for all of ``todo`` and keeps each answer; returns what the engine says of itself."""
+    fit = next(iter(plan.check(second).values()))
+    groups, ordered = _in_order(check, todo, fit)
     built: dict[int, Built] = {}
 
-    def prompts():
+    def prompts() -> Iterator[tuple[int, Prompt]]:
         for place, group in enumerate(groups):
-            built[place] = recipe.rebuild(group[0], record.sources, path)
+            built[place] = check.recipe.rebuild(group[0], check.record.sources, check.path)
             yield place, built[place].prompt
 
-    job = runner.job_of(arm, recipe, fit, longest, folder.path / "crosscheck.log")
+    longest = check.recipe.max_read(ordered)
+    job = runner.job_of(second, check.recipe, fit, longest, check.folder.path / "crosscheck.log")
     progress = console.progress(len(groups), 0, sum(group[0].length for group in groups))
-    with closing(arm.engine.open(job)) as session:
+    with closing(second.engine.open(job)) as session:
         try:
             for place, result in session.generate(prompts()):
                 made = built.pop(place)
                 for row in groups[place]:
-                    lines.append(_line(recipe, made, row, result, why[row.trial], arm, mark, session))
-                progress.advance(row.length, len(made.prompt.ids))
+                    check.lines.append(_line(check, made, row, result, second, mark, session))
+                progress.advance(groups[place][0].length, len(made.prompt.ids))
         finally:
             progress.close()
         return session.facts()
 
 
+def _in_order(check: _Check, todo: Sequence[Row], fit: Fit) -> tuple[list[list[Row]], list[Trial]]:
+    """Rows that share a prompt, in the order in which they are asked: discordant trials first; and their trials.
+
+    Raises NiahError where one does not fit the second engine.
+    """
+    asked: dict[tuple[int, str], list[Row]] = {}  # variants of one trial may have read different prompts
+    for row in todo:
+        if row.length in fit.unfit:
+            raise NiahError(
+                f"{check.path}: trial {row.trial} does not fit the second engine: {fit.unfit[row.length]}; "
+                "take engine.chunk_tokens smaller or another engine"
+            )
+        asked.setdefault((row.trial, row.prompt_sha256), []).append(row)
+    trials = {trial.index: trial for trial in check.recipe.trials}
+    numbers = list(dict.fromkeys(number for number, _ in asked))
+    ordered = [
+        trial
+        for is_first in (True, False)
+        for trial in grid.in_running_order(
+            [trials[number] for number in numbers if (check.why[number] == "discordant") is is_first]
+        )
+    ]
+    place = {trial.index: number for number, trial in enumerate(ordered)}
+    return [asked[key] for key in sorted(asked, key=lambda key: place[key[0]])], ordered
+
+
 def _line(
-    recipe: Recipe, made: Built, row: Row, result: Completion | Failure, why: str, arm: Run, mark: str, session: Session
+    check: _Check, made: Built, row: Row, result: Completion | Failure, second: Run, mark: str, session: Session
 ) -> dict[str, Any]:
-    """One answer beside its row, as plain data."""
+    """One answer beside its row: a line of crosscheck.jsonl."""
     common = {
-        "mark": mark, "trial": row.trial, "variant": row.variant, "why": why, "length": row.length, "depth": row.depth,
-        "repeat": row.repeat, "prompt_sha256": row.prompt_sha256, "targets": row.targets,
+        "mark": mark, "trial": row.trial, "variant": row.variant, "why": check.why[row.trial], "length": row.length,
+        "depth": row.depth, "repeat": row.repeat, "prompt_sha256": row.prompt_sha256, "targets": row.targets,
         "first": {
             "engine": row.engine, "response": row.response, "score": row.score, "outcome": row.outcome,
             "num_tokens": row.num_completion_tokens, "finish_reason": row.finish_reason, "logprob": row.logprob,
         },
     }
-    second = {"engine": arm.engine.name, "served": session.served, "seconds": round(result.seconds, 4)}
+    answer = {"engine": second.engine.name, "served": session.served, "seconds": round(result.seconds, 4)}
     if isinstance(result, Failure):
-        return {**common, "second": {**second, "outcome": result.outcome.value, "error": result.message, "score": None}}
-    score, outcome = judge(result.text, made.problem, recipe.run.scorer, result.finish_reason)
+        failure = {**answer, "outcome": result.outcome.value, "error": result.message, "score": None}
+        return {**common, "second": failure}
+    tokenizer = check.recipe.tokenizer
+    score, outcome = judge(result.text, made.problem, check.recipe.run.scorer, result.finish_reason)
     steps = result.steps if isinstance(result, Traced) else ()
     ids = [next(iter(step)) for step in steps]
-    second |= {
+    answer |= {
         "response": result.text, "score": score.value, "outcome": outcome.value, "num_tokens": result.num_tokens,
         "finish_reason": result.finish_reason, "logprob": result.grade and round(result.grade.logprob, 6), "ids": ids,
     }
+    assert row.score is not None  # the sample holds answered rows alone
     same = (row.response, row.finish_reason) == (result.text, result.finish_reason)
-    found = {"verdict": verdict(row.score, score.value), "is_same": same, "difference": None, "ids_counted": None}
+    compared: dict[str, Any] = {
+        "verdict": verdict(row.score, score.value), "is_same": same, "difference": None, "ids_counted": None,
+    }
     if steps:
-        answer = stored(recipe.tokenizer, row.response, row.num_completion_tokens, row.finish_reason == "stop", ids)
-        found["ids_counted"] = answer.is_counted
-        if not same and (place := first_difference(recipe.tokenizer, answer, ids, steps)):
-            found["difference"] = dataclasses.asdict(place)
-    return {**common, "second": second, **found}
+        first = stored_answer(tokenizer, row.response, row.num_completion_tokens, row.finish_reason == "stop", ids)
+        compared["ids_counted"] = first.is_counted
+        if not same and (place := first_difference(tokenizer, first, ids, steps)):
+            compared["difference"] = dataclasses.asdict(place)
+    return {**common, "second": answer, **compared}
 
 
-def _mark(record: RunRecord, arm: Run, packages: Mapping[str, str]) -> str:
+def _latest(lines: Lines, marks: set[str], wanted: set[Key], variants: Sequence[str]) -> list[dict[str, Any]]:
+    """The last line of each wanted answer (a failed one may have been answered later), in the order of the variants."""
+    latest = {_line_key(line): line for line in lines.read() if line["mark"] in marks and _line_key(line) in wanted}
+    order = {name: place for place, name in enumerate(variants)}
+    return sorted(latest.values(), key=lambda line: order.get(line["variant"], -1))
+
+
+def _mark(record: RunRecord, second: Run, packages: Mapping[str, str]) -> str:
     """Identifies the run, the second engine with all its settings, and its software."""
-    told = {"run": record.fingerprint, "engine": arm.resolved["engine"], "kv": arm.kv.dtype, "packages": packages}
-    return fingerprint(told)[:16]
+    return fingerprint({
+        "run": record.fingerprint, "engine": second.resolved["engine"], "kv": second.kv.dtype, "packages": packages,
+    })[:16]
 
 
-def _name(arm: Run) -> str:
-    attention = f" {arm.engine.attention[0]}" if arm.engine.attention else ""
-    return f"{arm.engine.name}{attention} (kv={arm.kv.name})"
+def _name(second: Run) -> str:
+    attention = f" {second.engine.attention[0]}" if second.engine.attention else ""
+    return f"{second.engine.name}{attention} (kv={second.kv.name})"
 
 
-def _all_named(arms: dict[str, Run]) -> str:
-    names = dict.fromkeys(_name(arm) for arm in arms.values())
-    return next(iter(names)) if len(names) == 1 else f"{_name(next(iter(arms.values()))).partition(' (')[0]} (each under its own KV dtype)"
+def _all_named(seconds: dict[str, Run]) -> str:
+    names = list(dict.fromkeys(_name(second) for second in seconds.values()))
+    return names[0] if len(names) == 1 else f"{names[0].partition(' (')[0]} (each under its own KV dtype)"
 
 
-def _plain(arms: dict[str, Run]) -> dict[str, Any]:
-    return {dtype: {"engine": arm.resolved["engine"], "kv": arm.kv.dtype} for dtype, arm in arms.items()}
+def _plain(seconds: dict[str, Run]) -> dict[str, Any]:
+    return {dtype: {"engine": one.resolved["engine"], "kv": one.kv.dtype} for dtype, one in seconds.items()}
 
 
-def _known_facts(folder: RunFolder, arms: dict[str, Run]) -> dict[str, Any]:
+def _known_facts(folder: RunFolder, seconds: dict[str, Run]) -> dict[str, Any]:
     """What the same second engine said of itself in the check before."""
     file = folder.path / "crosscheck.json"
     try:
-        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError:
         return {}
-    return known["facts"] if known.get("second") == json.loads(json.dumps(_plain(arms))) else {}
+    return dict(known["facts"]) if known.get("second") == json.loads(json.dumps(_plain(seconds))) else {}
 
 
-def _row_key(row: Row) -> tuple:
+def _row_key(row: Row) -> Key:
     return row.variant, row.trial, row.prompt_sha256, row.response
 
 
-def _line_key(line: dict[str, Any]) -> tuple:
+def _line_key(line: dict[str, Any]) -> Key:
     return line["variant"], line["trial"], line["prompt_sha256"], line["first"]["response"]
-
-
-def _done(lines: Lines) -> set[tuple]:
-    return {(line["mark"], *_line_key(line)) for line in lines.read() if line["second"]["outcome"] not in _RETRIED}

@@ -1,1 +1,1 @@
-"""The verb ``rag``: readers of the same instances side by side, and the long context among them."""
+"""The verb ``rag``: RAG or the long context, from runs of several readers over the same instances."""

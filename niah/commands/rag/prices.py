@@ -19,7 +19,9 @@ def machine(word: str) -> Hardware:
     name, gpus, nodes = counted(word) or (word, 1, 1)
     known = {one.name: one for one in plan.known_hardware()}
     if name not in known:
-        raise NiahError(f"rag.hardware: got {word!r}; expected one of {', '.join(known)}, as h100 or 8xh100, or null")
+        raise NiahError(
+            f"rag.hardware: got {word!r}; expected one of {', '.join(known)}, as h100 or 8xh100, or null"
+        )
     return replace(known[name], num_gpus=gpus, num_nodes=nodes)
 
 
@@ -28,14 +30,16 @@ def price(record: RunRecord, hardware: Hardware, longest: int) -> Price:
 
     Cold prompts one at a time, answers not counted; the same efficiencies as ``plan``.
     """
-    model, _ = typed("model", Model, record.model_settings)
-    if not (model.architecture or model.path.startswith("package:") or Path(model.path).expanduser().exists()):
-        raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")  # a report fetches no weights
+    model: Model = typed("model", Model, record.model_settings)[0]
+    is_here = model.path.startswith("package:") or Path(model.path).expanduser().exists()
+    if not (model.architecture or is_here):  # a report fetches no weights
+        raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")
     shape = architecture.of(model)
     setup = serving.setup(shape, hardware, Wish(), record.kv_dtype, model.weights, longest, model.name)
     dollars_a_second = hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600
 
     def dollars(num_tokens: int) -> float:
-        return estimate.seconds_of(estimate.operations(shape, num_tokens, 0), hardware, setup) * dollars_a_second
+        operations = estimate.operations(shape, num_tokens, 0)
+        return float(estimate.seconds_of(operations, hardware, setup) * dollars_a_second)
 
     return dollars

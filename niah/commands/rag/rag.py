@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from niah import config as configuration
+from niah import config
 from niah.commands.rag import prices
 from niah.commands.rag.gather import Group, gather
-from niah.commands.rag.measure import Found, Measured, measure
+from niah.commands.rag.measure import GroupResult, ReaderResult, measure
 from niah.commands.rag.settings import RagSettings
 from niah.commands.report import make, without_nan, write
 from niah.commands.words import changes, folder_arguments, together
 from niah.errors import NiahError
+from niah.planner.hardware import Hardware
+from niah.report import rag_curve, rag_pareto, rag_text, verdict
+from niah.report.rag_curve import Line
+from niah.report.rag_pareto import Point
 from niah.report.settings import ReportSettings
-from niah.stats.compared import pooled
+from niah.stats.comparison import Comparison, Difference, pooled
 from niah.stats.costs import Price
 from niah.units import format_length
 
@@ -24,15 +28,16 @@ from niah.units import format_length
 def main(words: list[str]) -> int:
     """Exit code of ``rag DIR [DIR ...] [rag.key=...]``."""
     paths, rest = folder_arguments("rag", words)
-    print(*tell(paths, rest), sep="\n")
+    print(*rag(paths, rest), sep="\n")
     return 0
 
 
-def tell(paths: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Lines to print; pictures and rag.json are in ``rag.out``, else in the folder of runs or beside the first run."""
+def rag(paths: Sequence[str], words: Sequence[str]) -> list[str]:
+    """What to print; pictures and rag.json are in ``rag.out``, else in the folder of runs or beside the first run."""
     changed = changes("rag", words, ("rag", "report"))
-    settings, _ = configuration.typed("rag", RagSettings, changed.get("rag", {}))
-    look, _ = configuration.typed("report", ReportSettings, {"formats": ["png", "svg"], **changed.get("report", {})})
+    settings: RagSettings = config.typed("rag", RagSettings, changed.get("rag", {}))[0]
+    formats = {"formats": ["png", "svg"], **changed.get("report", {})}
+    look: ReportSettings = config.typed("report", ReportSettings, formats)[0]
     machine = prices.machine(settings.hardware) if settings.hardware else None
     groups, notes = gather(paths)
     folder = make(_folder(paths, settings))
@@ -40,11 +45,12 @@ def tell(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     for group in groups:
         price, why_not = _price(group, machine)
         lines += ([""] if lines else []) + ([f"note: no dollars: {why_not}"] if why_not else [])
-        found = measure(group, settings, price)
-        told = _sentences(found, settings)
-        lines += [*_lines(found, settings, bool(price)), *_pictures(found, settings, folder, look, "" if len(groups) == 1 else f"-{_slug(group.label)}")]
-        contents.append(_content(found, told))
-        sentences += told
+        result = measure(group, settings, price)
+        suffix = "" if len(groups) == 1 else f"-{_slug(group.label)}"
+        own = _sentences(result, settings)
+        lines += [*_lines(result, settings, bool(price)), *_pictures(result, settings, folder, look, suffix)]
+        contents.append(_content(result, own))
+        sentences += own
     content = {"schema": 1, "settings": dataclasses.asdict(settings), "notes": notes, "tasks": contents}
     write(folder / "rag.json", json.dumps(without_nan(content), indent=2, ensure_ascii=False) + "\n")
     return [*lines, f"all figures: {folder / 'rag.json'}", *([""] if sentences else []), *sentences]
@@ -58,128 +64,177 @@ def _folder(paths: Sequence[str], settings: RagSettings) -> Path:
     return together("rag", paths)
 
 
-def _price(group: Group, machine) -> tuple[Price | None, str]:
+def _price(group: Group, machine: Hardware | None) -> tuple[Price | None, str]:
     """A price for each prompt, or the reason why there is none."""
     if machine is None:
         return None, ""
     try:
-        return prices.price(group.arms[0].record, machine, max(group.lengths)), ""
+        return prices.price(group.readers[0].record, machine, max(group.lengths)), ""
     except NiahError as error:
         return None, str(error)
 
 
-def _lines(found: Measured, settings: RagSettings, is_priced: bool) -> list[str]:
-    from niah.report import rag_words, verdict
+def _lines(result: GroupResult, settings: RagSettings, is_priced: bool) -> list[str]:
+    names, readers = [one.label for one in result.readers], result.readers
+    repeats = f"{result.num_repeats} repeat{'s' if result.num_repeats > 1 else ''}"
+    return [
+        f"task {result.group.label}: {len(names)} readers on the same instances, {repeats}",
+        *_known(result, settings),
+        *rag_text.accuracy(
+            names, [one.cells for one in readers], [one.unfit for one in readers], result.lengths, result.shared
+        ),
+        *rag_text.misses([(one.label, one.misses) for one in result.retrieving], result.lengths),
+        *rag_text.costs(
+            [(one.label, one.cost) for one in readers], result.lengths, result.shared,
+            settings.hardware if is_priced else None,
+        ),
+        *_comparisons(result, settings),
+    ]
 
-    names, own = [one.label for one in found.found], found.found
-    lines = [f"task {found.group.label}: {len(names)} readers on the same instances, {found.num_repeats} repeat{'s' if found.num_repeats > 1 else ''}"]
-    lines += _known(found, settings)
-    lines += rag_words.accuracy(names, [one.cells for one in own], [one.unfit for one in own], found.lengths, found.shared)
-    lines += rag_words.misses([(one.label, one.misses) for one in found.retrieving], found.lengths)
-    lines += rag_words.costs([(one.label, one.cost) for one in own], found.lengths, found.shared, settings.hardware if is_priced else None)
-    unfit = found.of("full").unfit if found.of("full") else ()
-    for one in found.retrieving:
+
+def _known(result: GroupResult, settings: RagSettings) -> list[str]:
+    """The floor and the ceiling, and how many questions need no context."""
+    ends = [("guessing floor (none)", result.of("none")), ("reading ceiling (oracle)", result.of("oracle"))]
+    accuracies = [f"{name} {rag_text.interval(one.cells[0])}" for name, one in ends if one]
+    lines = [", ".join(accuracies)] if accuracies else []
+    if result.num_known is None:
+        return [*lines, "note: no run with reader=none, so questions that need no context are not known"]
+    if not result.num_known:
+        return [*lines, f"answerable without the context: none of {result.num_questions} questions"]
+    end = (
+        f"{result.num_dropped} left out of everything (rag.drop_known)" if settings.drop_known
+        else "rag.drop_known=true leaves them out"
+    )
+    known = f"{result.num_known} of {result.num_questions} questions"
+    return [*lines, f"answerable without the context: {known}; {end}"]
+
+
+def _comparisons(result: GroupResult, settings: RagSettings) -> list[str]:
+    """Each retrieving reader against ``full``, and where the intervals of crossing lengths come from."""
+    full = result.of("full")
+    lines, against = [], []
+    for one in result.retrieving:
         if one.against:
-            lines.append(f"{one.label} against full: {one.against.overall.num_pairs} pairs of the same instance, {one.against.overall.num_repeats} repeats")
-            lines += verdict.table(one.against, "full", one.label, settings.confidence)
-            lines += [rag_words.crossing(one.label, crossed, unfit) for crossed in one.crossings]
-    if tested := [one.against for one in own if one.against]:
-        methods = {c.condition: c.method for one in own for c in one.crossings}
-        same = len({*methods.values()}) == 1
-        method = next(iter(methods.values())) if same else "; ".join(f"{name}: {how}" for name, how in methods.items())
-        lines.append(f"intervals of crossing lengths: {method}; none: not within the ladder")
-        lines += [f"note: {note}" for note in dict.fromkeys(note for one in tested for note in verdict.caveats(one, settings.confidence))]
-    elif not found.group.full:
+            against.append(one.against)
+            lines += _comparison(one, one.against, full.unfit if full else (), settings)
+    if against:
+        lines.append(f"intervals of crossing lengths: {_methods(result)}; none: not within the ladder")
+        caveats = [note for one in against for note in verdict.caveats(one, settings.confidence)]
+        lines += [f"note: {note}" for note in dict.fromkeys(caveats)]
+    elif not full:
         lines.append("note: no run with reader=full, so nothing is compared with the long context")
     return lines
 
 
-def _known(found: Measured, settings: RagSettings) -> list[str]:
-    from niah.report import rag_words
-
-    ends = [(name, found.of(reader)) for name, reader in (("guessing floor (none)", "none"), ("reading ceiling (oracle)", "oracle"))]
-    lines = [", ".join(f"{name} {rag_words.interval(one.cells[0])}" for name, one in ends if one)]
-    if found.num_known is None:
-        lines.append("note: no run with reader=none, so questions that need no context are not known")
-    elif not found.num_known:
-        lines.append(f"answerable without the context: none of {found.num_questions} questions")
-    else:
-        end = f"; {found.num_dropped} left out of everything (rag.drop_known)" if settings.drop_known else "; rag.drop_known=true leaves them out"
-        lines.append(f"answerable without the context: {found.num_known} of {found.num_questions} questions{end}")
-    return [line for line in lines if line]
-
-
-def _sentences(found: Measured, settings: RagSettings) -> list[str]:
-    from niah.report import rag_words
-
-    full = found.of("full")
-    if not full:
-        return []
+def _comparison(one: ReaderResult, against: Comparison, unfit: Sequence[int], settings: RagSettings) -> list[str]:
+    overall = against.overall
     return [
-        rag_words.sentence(
-            found.group.label, one.label, one.against, _pooled(one), one.crossings, one.misses[0], one.cost, one.cells, full.unfit,
-            settings.confidence, settings.margin,
-        )
-        for one in found.retrieving
+        f"{one.label} against full: {overall.num_pairs} pairs of the same instance, {overall.num_repeats} repeats",
+        *verdict.table(against, "full", one.label, settings.confidence),
+        *(rag_text.crossing(one.label, crossed, unfit) for crossed in one.crossings),
     ]
 
 
-def _pooled(one: Found):
+def _methods(result: GroupResult) -> str:
+    methods = {crossed.condition: crossed.method for one in result.readers for crossed in one.crossings}
+    if len({*methods.values()}) == 1:
+        return next(iter(methods.values()))
+    return "; ".join(f"{condition}: {method}" for condition, method in methods.items())
+
+
+def _sentences(result: GroupResult, settings: RagSettings) -> list[str]:
+    full = result.of("full")
+    if not full:
+        return []
+    return [
+        rag_text.sentence(
+            result.group.label, one.label, one.against, _pooled(one), one.crossings, one.misses[0], one.cost, one.cells,
+            full.unfit, settings.confidence, settings.margin,
+        )
+        for one in result.retrieving
+    ]
+
+
+def _pooled(one: ReaderResult) -> verdict.Pooled | None:
     if one.pair is None:
         return None
-    return lambda lengths, level: pooled(*one.pair, True, lengths, level)
+    full, other = one.pair
+
+    def over(lengths: tuple[int, ...], confidence: float) -> Difference:
+        return pooled(full, other, True, lengths, confidence)
+
+    return over
 
 
-def _pictures(found: Measured, settings: RagSettings, folder: Path, look: ReportSettings, suffix: str) -> list[str]:
-    from niah.report import rag_curve, rag_pareto
-
-    record = found.group.arms[0].record
-    title = f"{record.model_title}, {found.group.label}, haystack {record.haystack}"
-    full = found.of("full")
-    lines = []
-    for one in found.found:
-        better = next((c.length for c in one.crossings if c.condition == "better"), None)
-        lines.append(rag_curve.Line(one.label, one.arm.reader, [cell for length, cell in one.cells.items() if length], better))
-    files = rag_curve.draw(title, lines, found.lengths, full.unfit if full else (), f"curve{suffix}", folder, look)
-    panels = []
-    if found.shared:
-        span = " to ".join(dict.fromkeys(map(format_length, (found.shared[0], found.shared[-1]))))
-        panels.append((f"{span}, which all readers answer" if found.lengths[-1] not in found.shared or len(found.shared) > 1 else span, 0))
-    if found.lengths[-1:] != found.shared[-1:]:
-        panels.append((f"{format_length(found.lengths[-1])}{', where full does not fit' if full and found.lengths[-1] in full.unfit else ''}", found.lengths[-1]))
-    points = [(heading, [_point(one, length, settings) for one in found.found if length in one.cells]) for heading, length in panels]
-    drawn = rag_pareto.draw(title, points, settings.cost, f"pareto{suffix}", folder, look)
-    return [f"curve: {file}" for file in files] + [f"accuracy against cost: {file}" for file in drawn]
+def _pictures(
+    result: GroupResult, settings: RagSettings, folder: Path, look: ReportSettings, suffix: str
+) -> list[str]:
+    record = result.group.readers[0].record
+    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}"
+    full = result.of("full")
+    curves = rag_curve.draw(
+        title, [_curve(one) for one in result.readers], result.lengths, full.unfit if full else (), f"curve{suffix}",
+        folder, look,
+    )
+    panels = [
+        (heading, [_point(one, length, settings) for one in result.readers if length in one.cells])
+        for heading, length in _headings(result)
+    ]
+    stairs = rag_pareto.draw(title, panels, settings.cost, f"pareto{suffix}", folder, look)
+    return [f"curve: {file}" for file in curves] + [f"accuracy against cost: {file}" for file in stairs]
 
 
-def _point(one: Found, length: int, settings: RagSettings):
-    from niah.report.rag_pareto import Point
+def _curve(one: ReaderResult) -> Line:
+    better = next((crossed.length for crossed in one.crossings if crossed.condition == "better"), None)
+    return Line(one.label, one.run.reader, [cell for length, cell in one.cells.items() if length], better)
 
+
+def _headings(result: GroupResult) -> list[tuple[str, int]]:
+    """Heading and length (0: those that all readers answer) of each panel of accuracy against cost."""
+    panels, longest = [], result.lengths[-1]
+    if shared := result.shared:
+        span = " to ".join(dict.fromkeys(map(format_length, (shared[0], shared[-1]))))
+        is_longest_alone = longest in shared and len(shared) == 1
+        panels.append((span if is_longest_alone else f"{span}, which all readers answer", 0))
+    if result.shared[-1:] != (longest,):
+        full = result.of("full")
+        why = ", where full does not fit" if full and longest in full.unfit else ""
+        panels.append((f"{format_length(longest)}{why}", longest))
+    return panels
+
+
+def _point(one: ReaderResult, length: int, settings: RagSettings) -> Point:
     cost = one.cost[length]
-    value = {"tokens": cost.tokens, "seconds": cost.first_token_seconds, "dollars": 1000 * cost.dollars}[settings.cost]
-    return Point(one.label, one.arm.reader, value, one.cells[length])
+    costs = {"tokens": cost.tokens, "seconds": cost.first_token_seconds, "dollars": 1000 * cost.dollars}
+    return Point(one.label, one.run.reader, costs[settings.cost], one.cells[length])
 
 
-def _content(found: Measured, sentences: list[str]) -> dict[str, Any]:
+def _content(result: GroupResult, sentences: list[str]) -> dict[str, Any]:
     """Everything as data: accuracies, differences and shares from 0 to 1."""
     return {
-        "task": found.group.label, "lengths": list(found.lengths), "shared_lengths": list(found.shared), "num_repeats": found.num_repeats,
-        "num_questions": found.num_questions, "num_known": found.num_known, "num_dropped": found.num_dropped,
-        "known": [{"repeat": repeat, "length": length, "depth": depth} for repeat, length, depth in found.known],
-        "readers": [
-            {
-                "label": one.label, "folder": one.arm.folder, "reader": one.arm.record.reader_settings, "does_not_fit": list(one.unfit),
-                **{
-                    name: {("shared" if length == 0 and name != "misses" else "all" if length == 0 else str(length)): dataclasses.asdict(value) for length, value in getattr(one, name).items()}
-                    for name in ("cells", "cost", "misses")
-                },
-                "against_full": dataclasses.asdict(one.against) if one.against else None,
-                "crossings": [dataclasses.asdict(crossed) for crossed in one.crossings],
-            }
-            for one in found.found
+        "task": result.group.label, "lengths": list(result.lengths), "shared_lengths": list(result.shared),
+        "num_repeats": result.num_repeats, "num_questions": result.num_questions, "num_known": result.num_known,
+        "num_dropped": result.num_dropped,
+        "known": [
+            {"repeat": repeat, "length": length, "depth": depth} for repeat, length, depth in result.known
         ],
+        "readers": [_reader_content(one) for one in result.readers],
         "sentences": sentences,
     }
+
+
+def _reader_content(one: ReaderResult) -> dict[str, Any]:
+    return {
+        "label": one.label, "folder": one.run.folder, "reader": one.run.settings, "does_not_fit": list(one.unfit),
+        "cells": _by_length(one.cells, "shared"), "cost": _by_length(one.cost, "shared"),
+        "misses": _by_length(one.misses, "all"),
+        "against_full": dataclasses.asdict(one.against) if one.against else None,
+        "crossings": [dataclasses.asdict(crossed) for crossed in one.crossings],
+    }
+
+
+def _by_length(values: dict[int, Any], name_of_0: str) -> dict[str, Any]:
+    return {str(length) if length else name_of_0: dataclasses.asdict(value) for length, value in values.items()}
 
 
 def _slug(label: str) -> str:

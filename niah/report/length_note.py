@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from niah.records import Row
 
 
-def note(rows: Sequence[Row]) -> str:
+def length_note(rows: Sequence[Row]) -> str:
     """One sentence where lengths are not exact; empty where they are.
 
     Rows say so in ``served``: num_sent_tokens where a server counted other tokens than we did, counted where it counts none.

@@ -14,7 +14,7 @@ MAX_LABELLED = 20
 
 
 @dataclass(frozen=True)
-class Shown:
+class Square:
     """A cell: ``value`` picks its colour (None: hatched), ``is_marked`` frames it, as significant."""
 
     value: float | None
@@ -24,14 +24,14 @@ class Shown:
 
 
 def draw(
-    axes, shown: Mapping[tuple[int, float], Shown], lengths: Sequence[int], depths: Sequence[float], scale, *,
+    axes, shown: Mapping[tuple[int, float], Square], lengths: Sequence[int], depths: Sequence[float], scale, *,
     has_depth: bool = True,
 ) -> bool:
     """Draws all cells with the colours of ``scale`` (a ScalarMappable). True where one is hatched."""
     hatched = False
     for column, length in enumerate(lengths):
         for line, depth in enumerate(depths):
-            cell = shown.get((length, depth), Shown(None))
+            cell = shown.get((length, depth), Square(None))
             hatched |= cell.value is None
             _cell(axes, cell, column, line, scale, len(lengths) > MAX_LABELLED)
     axes.set_xlim(-0.5, len(lengths) - 0.5)
@@ -58,7 +58,7 @@ def size(lengths: Sequence[int], depths: Sequence[float], has_depth: bool) -> tu
     return 0.62 * max(len(lengths), 4), 0.36 * (max(len(depths), 4) if has_depth else 1.2)
 
 
-def _cell(axes, cell: Shown, column: int, line: int, scale, small: bool) -> None:
+def _cell(axes, cell: Square, column: int, line: int, scale, small: bool) -> None:
     box = {"xy": (column - 0.5, line - 0.5), "width": 1, "height": 1, "linewidth": 0.8}
     if cell.value is None:
         axes.add_patch(Rectangle(**box, facecolor=GREY, edgecolor="white", hatch="////"))

@@ -2,29 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from matplotlib import pyplot as plt
 
 from niah.report import style
 from niah.report.settings import ReportSettings
+from niah.stats.noise_margin import EXACT, Threshold
 from niah.units import format_length
-
-
-class Threshold(Protocol):
-    """Nats at which half of the trials, and all of them, are found."""
-
-    dtype: str
-    length: int
-    half: float | None
-    all: float | None
 
 
 def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: ReportSettings) -> list[Path]:
     """Writes margin.<format>: left the score needed, from half of the trials to all, right what is above exact arithmetic."""
     lengths = sorted({one.length for one in found})
     names = list(dict.fromkeys(one.dtype for one in found))
-    exact = {one.length: one.all for one in found if one.dtype == "exact"}
+    exact = {one.length: one.all for one in found if one.dtype == EXACT}
     with plt.rc_context({**style.STYLE, "axes.spines.left": True, "axes.spines.bottom": True}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(3.2 + 1.0 * max(len(lengths), 5), 3.8), layout="constrained")
         for number, name in enumerate(names):
@@ -32,18 +23,18 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
             shift = 0.07 * (number - (len(names) - 1) / 2)
             x = [lengths.index(length) + shift for length in own]
             half = [one.half for one in own.values()]
-            colour = style.INK if name == "exact" else style.LINES[(number - 1) % len(style.LINES)]
+            colour = style.INK if name == EXACT else style.LINES[(number - 1) % len(style.LINES)]
             look = {"color": colour, "marker": style.MARKS[number % len(style.MARKS)], "markersize": 4.5, "linewidth": 1.6}
-            if name == "exact":
+            if name == EXACT:
                 look |= {"linestyle": "--", "marker": "x"}
-            label = "exact arithmetic (float64)" if name == "exact" else f"KV {name}"
+            label = "exact arithmetic (float64)" if name == EXACT else f"KV {name}"
             left.plot(x, half, label=label, **look)
             up = [max(0.0, (one.all if one.all is not None else one.half) - one.half) for one in own.values()]
             left.errorbar(x, half, yerr=[[0] * len(x), up], fmt="none", ecolor=colour, elinewidth=0.9, capsize=2.5)
             for place, one in zip(x, own.values(), strict=True):
                 if one.all is None:
                     left.annotate("never all", (place, one.half), (0, 7), textcoords="offset points", color=colour, fontsize=7, ha="center")
-            if name != "exact":
+            if name != EXACT:
                 known = {length: one.all - exact[length] for length, one in own.items() if None not in (one.all, exact.get(length))}
                 right.plot([lengths.index(length) + shift for length in known], [*known.values()], label=label, **look)
         right.axhline(0, color=style.INK, linewidth=1.2, linestyle="--")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from niah.report import table
-from niah.stats import effective
+from niah.report.accuracy import effective_lengths
+from niah.stats import effective_length
 from tests.helpers.runs import DEPTHS, grid, rows
 
 LADDER = (1024, 2048, 4096, 8192, 16384)
@@ -14,7 +14,7 @@ def summary(accuracies, repeats=8, threshold=None, lengths=LADDER):
     """At each length that share of repeats is right at all depths."""
     wanted = dict(zip(lengths, accuracies, strict=True))
     content = rows(grid(repeats, lengths, DEPTHS), lambda t: t.repeat < round(wanted[t.length] * repeats))
-    return effective.summary(content, threshold, 0.95), content
+    return effective_length.summary(content, threshold, 0.95), content
 
 
 def lengths_of(found):
@@ -42,7 +42,7 @@ def test_the_first_failure_ends_it():
 def test_the_end_of_the_ladder_is_at_least():
     found, content = summary((1.0,) * 5, repeats=20)
     assert all(e.is_open and e.high_is_open and e.length == e.low == 16384 for e in found.effective)
-    text = "\n".join(table.effective_length(content, 0.9))
+    text = "\n".join(effective_lengths(content, 0.9))
     assert "effective length (RULER, 85.6%): at least 16K [16K, at least 16K]" in text and "your 90.0%" in text
 
 
@@ -50,12 +50,12 @@ def test_few_repeats_promise_little():
     found, content = summary((1.0, 1.0, 1.0, 0.5, 0.0), repeats=4)
     ruler = found.effective[0]
     assert (ruler.length, ruler.low, ruler.high) == (4096, 0, 4096)
-    assert "below 1K" in "\n".join(table.effective_length(content, None))
+    assert "below 1K" in "\n".join(effective_lengths(content, None))
 
 
 def test_one_repeat_says_so():
     _, content = summary((1.0,) * 5, repeats=1)
-    assert "1 repeat: all intervals are about this one needle" in table.effective_length(content, None)[-1]
+    assert "1 repeat: all intervals are about this one needle" in effective_lengths(content, None)[-1]
 
 
 def test_area_counts_doublings_the_same():
@@ -67,4 +67,4 @@ def test_area_counts_doublings_the_same():
 
 
 def test_nothing_answered_is_nothing():
-    assert effective.summary(rows(grid(2), lambda t: None), None, 0.95) is None
+    assert effective_length.summary(rows(grid(2), lambda t: None), None, 0.95) is None

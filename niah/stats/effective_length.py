@@ -7,7 +7,7 @@ import numpy as np
 
 from niah.records import Outcome, Row
 from niah.stats import clusters
-from niah.stats.unpaired import mover
+from niah.stats.two_samples import mover
 
 RULER = 0.856
 """Hsieh et al. (2024), RULER, arXiv:2404.06654, section 4: Llama2-7B's score at 4K."""
@@ -20,7 +20,7 @@ MIN_BOOTSTRAP = 10
 
 
 @dataclass(frozen=True)
-class Effective:
+class EffectiveLength:
     """An effective length in tokens; 0 means shorter than the ladder's first length.
 
     ``threshold`` is the accuracy needed. ``is_open``: the ladder's last length passes, so the value is a lower bound; the
@@ -45,7 +45,7 @@ class Summary:
     num_repeats: int
     base: float
     base_lengths: tuple[int, ...]
-    effective: tuple[Effective, ...]
+    effective: tuple[EffectiveLength, ...]
     area: float
     area_low: float
     area_high: float
@@ -82,10 +82,10 @@ def summary(rows: Iterable[Row], threshold: float | None, confidence: float) -> 
     )
 
 
-def _effective(name: str, threshold: float, lengths: np.ndarray, counts: Sequence[np.ndarray]) -> Effective:
+def _effective(name: str, threshold: float, lengths: np.ndarray, counts: Sequence[np.ndarray]) -> EffectiveLength:
     length, low, high = (0 if count == 0 else int(lengths[count - 1]) for count in map(int, counts))
     last = int(lengths[-1])
-    return Effective(name, float(threshold), length, low, high, length == last, high == last)
+    return EffectiveLength(name, float(threshold), length, low, high, length == last, high == last)
 
 
 def leading(passes: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def nolima(
     """The base score and the same three numbers for 85% of it; the base's own uncertainty is in the interval.
 
     The base pools the short lengths, where NoLiMa takes the best of three: the best of noisy scores is too high. Interval of
-    ``score - 0.85 base``: square and add (``unpaired.mover``), which takes the two as independent; they share repeats, so
+    ``score - 0.85 base``: square and add (``two_samples.mover``), which takes the two as independent; they share repeats, so
     it errs to the wide side.
     """
     short = base_lengths(lengths)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from niah.stats import paired, signflip, unpaired
+from niah.stats import matched_pairs, signflip, two_samples
 from niah.stats.signal import Signal, signals
 
 MIN_REPEATS = 6
@@ -66,7 +66,7 @@ class Comparison:
     signal_lengths: list[Signal]
 
 
-def compared(
+def comparisons(
     sides: list[tuple[Answers, Answers, bool]], confidence: float
 ) -> list[Comparison]:
     """Each (baseline, other, is_paired); paired answers are in the same order.
@@ -161,7 +161,7 @@ def _groups(a: Answers, b: Answers, is_paired: bool, by: str, confidence: float)
         return _paired(tables, a, b.score - a.score, sums, confidence)
     sizes = tables.sums(0), tables.sums(1)
     return [
-        Difference(*name, *unpaired.difference(sums[0][k], sizes[0][k], sums[1][k], sizes[1][k], confidence))
+        Difference(*name, *two_samples.difference(sums[0][k], sizes[0][k], sums[1][k], sizes[1][k], confidence))
         for k, name in enumerate(tables.names(a))
     ]
 
@@ -173,15 +173,15 @@ def _paired(
     lost, gained = tables.sums(0, shift < -1e-9), tables.sums(0, shift > 1e-9)
     differing = (lost + gained > 0).sum(-1)
     n, num_repeats = sizes.sum(-1), (sizes > 0).sum(-1)
-    low, high = paired.interval(
+    low, high = matched_pairs.interval(
         sums, sizes, tables.sums(0, np.maximum(shift, 0)).sum(-1), tables.sums(0, np.maximum(-shift, 0)).sum(-1),
         squares, differing, confidence,
     )
-    clustered = paired.clustered_mcnemar_p(sums, sizes, squares, differing)
+    clustered = matched_pairs.clustered_mcnemar_p(sums, sizes, squares, differing)
     found = []
     for k, name in enumerate(tables.names(a)):
         num_lost, num_gained = int(lost[k].sum()), int(gained[k].sum())
-        exact = paired.mcnemar_p(num_lost, num_gained)
+        exact = matched_pairs.mcnemar_p(num_lost, num_gained)
         if num_repeats[k] == 1 or n[k] <= num_repeats[k]:
             p, test = exact, "McNemar"
         elif num_repeats[k] < MIN_REPEATS:

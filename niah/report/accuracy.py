@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from niah.records import Row, RunRecord
-from niah.report import lengths
-from niah.stats import effective
+from niah.report.length_note import length_note
+from niah.stats import effective_length
 from niah.stats.cells import CONFIDENCE, by_length, false_alarms, overall
 from niah.stats.routes import shares
 from niah.units import format_length
@@ -40,15 +40,15 @@ def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float 
             f"route: {routes.answerable:.0%} of {routes.n} answered from retrieved text, {routes.tokens:.0%} of the tokens "
             "that the whole contexts have"
         )
-    if told := lengths.note(rows):
+    if told := length_note(rows):
         lines.append(told)
-    lines += effective_length(rows, threshold)
+    lines += effective_lengths(rows, threshold)
     return "\n".join(lines)
 
 
-def effective_length(rows: Sequence[Row], threshold: float | None) -> list[str]:
+def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]:
     """One line a definition, where the ladder has at least two lengths; then the area under the curve."""
-    found = effective.summary(rows, threshold, CONFIDENCE)
+    found = effective_length.summary(rows, threshold, CONFIDENCE)
     if found is None or len(found.lengths) < 2:
         return []
     lines = [

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from niah.report import style
 from niah.report.heatmap import Panel
 from niah.report.settings import ReportSettings
-from niah.stats import effective
+from niah.stats import effective_length
 from niah.stats.cells import CONFIDENCE, by_length
 from niah.units import format_length
 
@@ -22,7 +22,7 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
     lengths = sorted({cell.length for curve in curves for cell in curve})
     if len(lengths) < 2:
         return []
-    threshold = settings.threshold or effective.RULER
+    threshold = settings.threshold or effective_length.RULER
     drawn = [(number, panel, curve) for number, (panel, curve) in enumerate(zip(shown, curves, strict=True)) if curve]
     records = [panel.record for _, panel, _ in drawn]
     place = {length: number for number, length in enumerate(lengths)}
@@ -50,7 +50,7 @@ def _line(axes, panel: Panel, curve, place: dict[int, int], number: int, total: 
     colour, mark = style.LINES[number % len(style.LINES)], style.MARKS[number % len(style.MARKS)]
     shift = 0.09 * (number - (total - 1) / 2)  # lines that coincide stay apart
     x = [place[cell.length] + shift for cell in curve]
-    found = effective.summary(panel.rows, threshold, CONFIDENCE)
+    found = effective_length.summary(panel.rows, threshold, CONFIDENCE)
     own = found.effective[-1]
     reached = f"{'at least ' if own.is_open else ''}{format_length(own.length)}" if own.length else f"below {format_length(found.first)}"
     name = f"{panel.label}: " if panel.label else ""

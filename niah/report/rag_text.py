@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from niah.report import verdict
 from niah.stats.cells import CellStats
-from niah.stats.compared import MIN_REPEATS, Comparison
+from niah.stats.comparison import MIN_REPEATS, Comparison
 from niah.stats.costs import Cost
 from niah.stats.crossing import Crossing
 from niah.stats.misses import Misses

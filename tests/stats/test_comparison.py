@@ -6,30 +6,30 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from niah.stats import clusters, paired, signflip, simulate, unpaired
-from niah.stats.compared import holm
+from niah.stats import clusters, matched_pairs, signflip, simulation, two_samples
+from niah.stats.comparison import holm
 
 
 def test_tango_is_the_published_interval():
     # Fagerland, Lydersen and Laake (2014), Statistics in Medicine 33, airway hyper-responsiveness: 1 and 7 of 21
-    low, high = paired.tango(1, 7, 21, 0.95)
+    low, high = matched_pairs.tango(1, 7, 21, 0.95)
     assert (round(float(low), 3), round(float(high), 3)) == (-0.517, -0.026)
 
 
 def test_no_discordant_pair_is_no_point():
-    low, high = paired.tango(0, 0, 100, 0.95)
+    low, high = matched_pairs.tango(0, 0, 100, 0.95)
     limit = stats.norm.ppf(0.975) ** 2
     assert float(high) == pytest.approx(limit / (100 + limit), abs=1e-9) and float(low) == -float(high)
 
 
 def test_mcnemar_is_statsmodels_and_a_binomial_test():
     lost, gained = np.array([0, 7, 150, 3]), np.array([0, 1, 86, 3])
-    ours = paired.mcnemar_ps(lost, gained)
+    ours = matched_pairs.mcnemar_ps(lost, gained)
     for one, b, c in zip(ours, lost.tolist(), gained.tolist(), strict=True):
-        assert paired.mcnemar_p(b, c) == pytest.approx(one, abs=1e-12)
+        assert matched_pairs.mcnemar_p(b, c) == pytest.approx(one, abs=1e-12)
         if b + c:
             assert stats.binomtest(b, b + c).pvalue == pytest.approx(one, abs=1e-12)
-    assert paired.mcnemar_p(1, 7) == pytest.approx(0.0703, abs=5e-5)  # Fagerland et al. (2013), the same data
+    assert matched_pairs.mcnemar_p(1, 7) == pytest.approx(0.0703, abs=5e-5)  # Fagerland et al. (2013), the same data
 
 
 @pytest.mark.parametrize("sums", [[1, 2, 3, -1, 2], [0.5, 0.25, 1, 1, 1, -2], [1] * 6, [1 / 3, 2 / 3, 1, 1], [4, -4], [0.1234567, 1.0, -2.0, 3.0]])
@@ -50,7 +50,7 @@ def test_holm_is_statsmodels():
 
 def test_sign_flips_of_one_pair_a_repeat_are_mcnemar():
     shift = np.array([-1] * 12 + [1] * 3 + [0] * 20, float)
-    assert signflip.p_value(shift) == pytest.approx(paired.mcnemar_p(12, 3), abs=1e-12)
+    assert signflip.p_value(shift) == pytest.approx(matched_pairs.mcnemar_p(12, 3), abs=1e-12)
 
 
 def test_many_repeats_are_exact_and_quick():
@@ -96,18 +96,18 @@ def test_student_is_scipys():
 
 def test_unpaired_interval_is_newcombes():
     ends = [proportion_confint(count, 80, method="wilson") for count in (56, 48)]
-    ours = unpaired.mover(56 / 80, ends[0], 48 / 80, ends[1])
+    ours = two_samples.mover(56 / 80, ends[0], 48 / 80, ends[1])
     assert np.allclose(ours, confint_proportions_2indep(48, 80, 56, 80, method="newcomb", compare="diff"))
     # Newcombe (1998), 56/70 against 48/80: 0.0524 to 0.3339
     ends = [proportion_confint(48, 80, method="wilson"), proportion_confint(56, 70, method="wilson")]
-    assert np.allclose(unpaired.mover(48 / 80, ends[0], 56 / 70, ends[1]), (0.0524, 0.3339), atol=5e-5)
+    assert np.allclose(two_samples.mover(48 / 80, ends[0], 56 / 70, ends[1]), (0.0524, 0.3339), atol=5e-5)
 
 
 def test_simulated_counts_are_the_simulated_pairs():
     rng = np.random.default_rng(0)
     wanted = {"lost": 0.15, "gained": 0.05, "correlation": 0.4}
-    shift = simulate.differences(rng, 4000, 5, 11, **wanted)
-    lost, gained = simulate.counts(rng, 4000, 5, 11, **wanted)
+    shift = simulation.differences(rng, 4000, 5, 11, **wanted)
+    lost, gained = simulation.counts(rng, 4000, 5, 11, **wanted)
     for pairs, counts in (((shift < 0).sum(-1), lost), ((shift > 0).sum(-1), gained)):
         assert pairs.mean() == pytest.approx(counts.mean(), rel=0.04) and pairs.std() == pytest.approx(counts.std(), rel=0.04)
 
@@ -115,6 +115,6 @@ def test_simulated_counts_are_the_simulated_pairs():
 def test_differences_of_shares_keep_their_variance():
     shift = np.random.default_rng(0).choice([-0.25, 0, 0.25], (200, 9), p=[0.3, 0.5, 0.2])
     size, lost, gained = np.full(200, 9.0), np.maximum(-shift, 0).sum(), np.maximum(shift, 0).sum()
-    low, high = paired.interval(shift.sum(-1), size, gained, lost, (shift**2).sum(), np.int64(200), 0.95)
+    low, high = matched_pairs.interval(shift.sum(-1), size, gained, lost, (shift**2).sum(), np.int64(200), 0.95)
     exact = clusters.student(shift.sum(-1), size, 0.95)
     assert np.allclose((low, high), exact, atol=0.003)
