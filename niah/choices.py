@@ -1,6 +1,7 @@
 """``conf/``: where it is, and its files as plain data. Light enough for ``--help``."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ def choices(group: str) -> list[dict[str, Any]]:
 
     files = sorted((conf_folder() / group).glob("*.yaml"))
     return [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
+
+
+def named(path: str) -> Any:
+    """What a dotted path names, as a ``_target_`` does. Raises ImportError or AttributeError where there is no such."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
 
 
 def plain(words: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import difflib
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from typing import Any, get_origin
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +16,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from niah.choices import choices
+from niah.choices import choices, named
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError
 from niah.grid import Ladder
@@ -26,7 +25,6 @@ from niah.limits import decides
 from niah.models.settings import Model
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
-from niah.readers.retrieval.retrieving import Retrieving
 from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
 from niah.scorers.auto import Auto
@@ -35,6 +33,7 @@ from niah.units import parse_length
 
 _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
 _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
+_BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer}
 PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
 """Keys that decide where results go and how they look, never what they are."""
 
@@ -90,8 +89,8 @@ def build(config: DictConfig) -> Run:
         node = dict(node)
         path = node.pop("_target_", None)
         cls = plug_in(key, path)
-        if key == "reader" and not issubclass(cls, Retrieving):
-            node = _without_retrieval(cls, node)
+        if issubclass(cls, Reader):
+            node = cls.own(node)
         parts[key], plain_node = typed(key, cls, node)
         resolved[key] = {"_target_": path, **plain_node}  # as conf/ gives it: where a class lives is no setting
     if isinstance(parts["scorer"], Auto):
@@ -144,19 +143,14 @@ def from_resolved(resolved: dict[str, Any]) -> Run:
     return build(OmegaConf.create(resolved))
 
 
-def _without_retrieval(cls: type, node: dict[str, Any]) -> dict[str, Any]:
-    """A sweep gives all readers one budget and one size of chunks; a reader that does not retrieve has none."""
-    own = {f.name for f in dataclasses.fields(cls)}
-    return {name: value for name, value in node.items() if name in own or name not in Retrieving.__dataclass_fields__}
-
-
 def plug_in(key: str, path: str | None) -> type[Any]:
     """The class that a ``_target_`` names. Raises NiahError where there is no such dataclass."""
     try:
-        module, _, name = (path or "").rpartition(".")
-        cls = getattr(import_module(module), name)
+        cls = named(path or "")
         if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
             raise TypeError(f"{path} is not a dataclass")
+        if key in _BASES and not issubclass(cls, _BASES[key]):
+            raise TypeError(f"it is no subclass of {_BASES[key].__module__}.{_BASES[key].__name__}")
     except Exception as error:
         raise NiahError(
             f"{key}._target_: got {path!r} ({_first_line(error)}); expected the dotted path of a dataclass"

@@ -52,7 +52,6 @@ ONLY_IN = {
 }
 STILL_UP = {("runs/runner.py", "commands/plan.py")}
 STILL_IN_CIRCLES = {
-    "readers/retrieval/rerank.py", "readers/retrieval/retrieving.py",
     "engines/openai/__init__.py", "engines/openai/connection.py", "engines/openai/requests.py", "engines/openai/session.py",
     "engines/transformers/__init__.py", "engines/transformers/session.py",
 }

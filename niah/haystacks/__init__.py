@@ -2,72 +2,73 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 from niah.errors import NiahError
+from niah.limits import check, free_text, one_of
 
 Skip = Callable[[str], None]
 """Called with one line about a document that was left out, and why."""
 
 
-class Haystack(Protocol):
-    """A source of text. ``name`` labels rows and figures; ``licence`` is kept in run.json.
+@dataclass(frozen=True, kw_only=True)
+class Haystack:
+    """The base of all haystacks. To add one, subclass it as a frozen dataclass, in any module that Python can import.
 
-    ``language`` is what needles follow; ``endless`` sources make as much text as is asked for;
-    ``by_line`` ones take needles as lines of their own; ``repetitive`` ones are one document again and again.
+    Give ``name`` and ``licence`` a default and write ``documents``; write ``identity`` too where the texts depend on
+    anything but the settings, as files do. Then a file ``haystack/mine.yaml`` in a conf folder, with
+    ``_target_: my_module.Mine`` and ``name: mine``, makes it ``haystack=mine``.
+
+    Every field is a setting (``haystack.seed=3``) and stands in run.json; niah/limits.py says how a field's limits, or
+    that it is free text, stand on its own line. What holds for the source whatever its settings is a class attribute
+    without annotation (``endless = True``), so that it is no setting; the ones there are stand below.
+
+    ``name`` labels rows and figures, ``licence`` is kept in run.json. ``language`` is what tasks follow that have none
+    of their own. ``order`` is coherent or shuffled (sentences, within blocks of text). ``separator`` stands between
+    documents. ``repeat`` says what happens where unique text runs out: allow (the text goes round, and rows record the
+    share) or forbid (refused before anything runs).
     """
 
     name: str
-    licence: str
-    language: str
-    order: str
-    separator: str
-    repeat: str
-    endless: bool
-    by_line: bool
-    repetitive: bool
+    licence: str = free_text()
+    language: str = "en"
+    order: str = one_of("coherent", "shuffled")
+    separator: str = free_text("\n\n")
+    repeat: str = one_of("allow", "forbid")
+
+    repetitive: ClassVar[bool] = False
+    """Whether it is one document again and again: rows record the repeats, but nobody has to be warned of them."""
+
+    can_be_part: ClassVar[bool] = True
+    """Whether haystack=mixed may have it as a part, with its default settings."""
+
+    def __post_init__(self) -> None:
+        """Checks the settings; a subclass that checks more of its own calls this first."""
+        check(self, "haystack")
+
+    @property
+    def endless(self) -> bool:
+        """Whether ``documents`` never ends; then as much text is made as the longest context needs."""
+        return False
+
+    @property
+    def by_line(self) -> bool:
+        """Whether needles stand as lines of their own, as in code or a log, not between sentences."""
+        return False
 
     def identity(self) -> str:
-        """Changes whenever ``documents`` would give other texts; cheap, reads no text."""
-        ...
+        """A text that changes whenever ``documents`` would give other texts; cheap, it reads none of them.
+
+        The tokenised text is kept on disk under it. Raises NiahError where the source is missing.
+        """
+        return repr(self)
 
     def documents(self, skip: Skip) -> Iterator[str]:
         """The texts, in order. Raises NiahError where the source is missing or unreadable."""
-        ...
+        raise NiahError(
+            f"haystack={self.name}: {type(self).__name__} has no method documents; expected documents(skip)"
+        )
 
     def planted(self, needle: str) -> str:
         """The needle as it stands in such a text: a comment in code, a field in a log."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What all sources share. ``order`` is coherent or shuffled (sentences, within blocks of text).
-
-    ``separator`` stands between documents. ``repeat`` says what happens where unique text runs out:
-    allow (the text goes round, and rows record the share) or forbid (refused before anything runs).
-    """
-
-    name: str
-    licence: str
-    language: str = "en"
-    order: str = "coherent"
-    separator: str = "\n\n"
-    repeat: str = "allow"
-
-    endless = False
-    by_line = False
-    repetitive = False
-
-    def __post_init__(self) -> None:
-        for key, value, choices in (
-            ("order", self.order, ("coherent", "shuffled")), ("repeat", self.repeat, ("allow", "forbid")),
-        ):
-            if value not in choices:
-                raise NiahError(f"haystack.{key}: got {value!r}; expected {' or '.join(choices)}")
-
-    def identity(self) -> str:
-        return repr(self)
-
-    def planted(self, needle: str) -> str:
         return needle

@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
+from niah.limits import free_text, limited, one_of
 
 ALL = "**/*"
 _LARGEST_BYTES = 1_000_000  # larger ones are generated tables, not code
@@ -24,7 +25,7 @@ _COMMENTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code(Source):
+class Code(Haystack):
     """Every installed Python package, or the source files that ``path`` (a folder or glob) names.
 
     Whole files in the order of their names, each below a comment with its name, until
@@ -33,19 +34,14 @@ class Code(Source):
     """
 
     name: str = "code"
-    licence: str = "each package's own; read from the installed packages, never shipped"
-    path: str = ""
+    licence: str = free_text("each package's own; read from the installed packages, never shipped")
+    path: str = free_text("")
     pattern: str = "**/*.py"
-    max_characters: int = 100_000_000
-    needle_form: str = "comment"
-    comment: str = ""
+    max_characters: int = limited(100_000_000, at_least=0)
+    needle_form: str = one_of("comment", "constant")
+    comment: str = free_text("")
 
     by_line = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.needle_form not in ("comment", "constant"):
-            raise NiahError(f"haystack.needle_form: got {self.needle_form!r}; expected comment or constant")
 
     def identity(self) -> str:
         _, files, _ = self._files(lambda _: None)

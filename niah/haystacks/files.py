@@ -12,8 +12,9 @@ from typing import Any
 import regex
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
 from niah.haystacks.code import ALL, matching, shown, stamp
+from niah.limits import free_text, limited
 
 _SUFFIXES = frozenset((
     ".txt", ".md", ".rst", ".html", ".htm", ".pdf", ".py", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs",
@@ -42,7 +43,7 @@ class _Unusable(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files(Source):
+class Files(Haystack):
     """Text, Markdown, HTML, PDF and code that ``path`` and ``paths`` name: files, folders, globs.
 
     ``path`` may hold several, with commas between. Of a folder, files of known text suffixes are read;
@@ -51,12 +52,14 @@ class Files(Source):
     """
 
     name: str = "files"
-    licence: str = "the user's own text"
-    path: str = ""
+    licence: str = free_text("the user's own text")
+    path: str = free_text("")
     paths: list[str] = field(default_factory=list)
     pattern: str = ALL
     encoding: str = "utf-8"
-    max_file_mb: int = 2048
+    max_file_mb: int = limited(2048, at_least=0)
+
+    can_be_part = False  # it has no default files
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
 from niah.haystacks.prose import LANGUAGES, PERSONS, Beat, Prose, Scene, Template, capital, load, source
+from niah.limits import free_text, one_of
 
 VERSION = 1
 """Of the texts that code makes out of the files of ``prose``: raise it when a change makes other ones."""
@@ -28,20 +28,15 @@ Facts = dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generated(Source):
+class Generated(Haystack):
     """Stories in ``language``, without end; another ``seed`` tells other ones."""
 
     name: str = "generated"
-    licence: str = "none: made by niah"
-    language: str = "en"
+    licence: str = free_text("none: made by niah")
+    language: str = one_of(*LANGUAGES, default="en")
     seed: int = 0
 
     endless = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.language not in LANGUAGES:
-            raise NiahError(f"haystack.language: got {self.language!r}; expected one of {', '.join(LANGUAGES)}")
 
     def identity(self) -> str:
         return f"{self!r} version {VERSION} prose {hashlib.sha256(source(self.language)).hexdigest()}"

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
 from niah.haystacks.code import ALL, matching, stamp
 from niah.haystacks.files import parts
+from niah.limits import free_text, limited
 
 _FORMATS = ("arrow", "csv", "json", "parquet", "text", "xml")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hub(Source):
+class Hub(Haystack):
     """The column ``column`` of ``dataset``, row by row, until ``max_characters`` (0 for all of it).
 
     ``dataset`` is an id on the Hub, a local folder, or a format (json, parquet, csv, text) with
@@ -25,14 +26,16 @@ class Hub(Source):
     """
 
     name: str = "hub"
-    licence: str = "the data set's own; see its page"
+    licence: str = free_text("the data set's own; see its page")
     dataset: str = ""
     config: str = ""
     split: str = "train"
     column: str = "text"
     revision: str = ""
     data_files: list[str] = field(default_factory=list)
-    max_characters: int = 100_000_000
+    max_characters: int = limited(100_000_000, at_least=0)
+
+    can_be_part = False  # it has no default data set
 
     def identity(self) -> str:
         return f"{self!r} {stamp(self._local_files())}"

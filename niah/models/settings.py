@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah.errors import NiahError
+from niah.limits import free_text
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Model:
     """
 
     name: str
-    path: str
+    path: str = free_text()
     max_length: int = field(metadata={"unit": "tokens"})
     label: str = ""
     revision: str | None = None
@@ -41,7 +42,7 @@ class Model:
     chat_template_arguments: dict[str, Any] = field(default_factory=dict)
     thinking: bool | None = None
     thinking_arguments: dict[str, Any] = field(default_factory=dict)
-    system: str | None = None
+    system: str | None = free_text(None)
     answer_prefix: bool = False
     licence: str = "see the model's own page"
     notices: list[str] = field(default_factory=list)

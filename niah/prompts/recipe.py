@@ -48,7 +48,6 @@ class Recipe:
     def __init__(self, run: Run):
         self.run = run
         self.unfit = grid.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
-        self._fills = hasattr(run.task, "fill")
 
     @cached_property
     def files(self) -> ModelFiles:
@@ -61,7 +60,7 @@ class Recipe:
     @cached_property
     def corpus(self) -> corpus.Corpus | None:
         """The haystack, or None for a task that writes the whole context."""
-        return None if self._fills else corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
+        return None if self.run.task.writes_context else corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
 
     @cached_property
     def _blocks(self) -> Blocks | None:
@@ -73,7 +72,7 @@ class Recipe:
 
     def sources(self) -> Sources:
         """Where text and tokens come from, without what is said of the model."""
-        reader = getattr(self.run.reader, "identity", str)()
+        reader = self.run.reader.identity()
         source = self.corpus
         if source is None:
             return Sources(self.tokenizer.sha256, None, reader)
@@ -207,14 +206,16 @@ class Recipe:
         """Builds a trial of every length but those: what is wrong with texts and sizes shows before an engine starts."""
         for trial in {trial.length: trial for trial in self.trials if trial.length not in without}.values():
             if (num := self.num_read(trial)) > self.run.model.limit:
+                reader, model = self.run.reader, self.run.model
+                where = f"reader.{reader.size_key}" if reader.size_key else f"reader={reader.name}"
                 raise NiahError(
-                    f"reader.{'budget' if getattr(self.run.reader, 'budget', 0) else 'top_k'}: with question and answer up to "
-                    f"{num:,} tokens; expected at most {self.run.model.limit:,}, the limit of {self.run.model.name}; take less"
+                    f"{where}: with question and answer up to {num:,} tokens; expected at most {model.limit:,}, "
+                    f"the limit of {model.name}; take less"
                 )
             self.build(trial)
 
     def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
-        return self.of_length(trial.repeat, trial.length) if self._fills else self.of_repeat(trial.repeat)
+        return self.of_length(trial.repeat, trial.length) if self.run.task.writes_context else self.of_repeat(trial.repeat)
 
     def _frame(self, problem: Problem) -> template.Frame:
         model, tokenizer = self.run.model, self.tokenizer

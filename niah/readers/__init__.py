@@ -1,12 +1,16 @@
 """Which part of a context the model gets to see: one rule, one file, one frozen dataclass."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
+from niah.errors import NiahError
+from niah.limits import check
 from niah.readers.retrieval.blocks import Blocks
+from niah.readers.retrieval.settings import RetrievalSettings
 from niah.records import Context, Problem, Stretch, View
 from niah.tokens.splice import Spliced
 from niah.tokens.tokenizer import Tokenizer
@@ -60,17 +64,65 @@ class Material:
         return tuple(found)
 
 
-class Reader(Protocol):
-    """``name`` labels rows and figures. ``reads_all``: it may send the whole context, so that has to fit the model.
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """The base of all readers. To add one, subclass it as a frozen dataclass, in any module that Python can import.
 
-    A reader that may read a second time has a method ``then`` (see readers/route.py).
+    Give ``name`` a default and write ``read``; one that shows less than the context says how much in ``max_tokens``
+    and sets ``reads_all`` to False. Then a file ``reader/mine.yaml`` in a conf folder, with
+    ``_target_: my_module.Mine`` and ``name: mine``, makes it ``reader=mine``. One that searches the context subclasses
+    ``Retriever`` instead, of readers/retrieval/retriever.py, and writes ``index``.
+
+    Every field is a setting (``reader.top_k=3``) and stands in run.json; niah/limits.py says how a field's limits, or
+    that it is free text, stand on its own line. What holds for the reader whatever its settings is a class attribute
+    without annotation (``reads_all = False``), so that it is no setting; the ones there are stand below.
+
+    ``name`` labels rows and figures.
     """
 
     name: str
-    reads_all: bool
+
+    reads_all: ClassVar[bool] = True
+    """Whether it may send the whole context, which then has to fit the model; else ``max_tokens`` has to."""
+
+    may_read_twice: ClassVar[bool] = False
+    """Whether ``then`` may ask for a second prompt; rows say then which one was answered, rag or long."""
+
+    def __post_init__(self) -> None:
+        """Checks the settings; a subclass that checks more of its own calls this first."""
+        check(self, "reader")
+
+    def read(self, context: Context, problem: Problem, material: Material) -> View:
+        """The part of the context that the model gets to see, in at most ``max_tokens`` tokens."""
+        raise NiahError(
+            f"reader={self.name}: {type(self).__name__} has no method read; expected read(context, problem, material)"
+        )
 
     def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
-        """The most tokens it shows of a context of ``num_tokens``, needles included."""
-        ...
+        """The most tokens it shows of a context of ``num_tokens``, ``num_needle_tokens`` of them needles."""
+        return num_tokens
 
-    def read(self, context: Context, problem: Problem, material: Material) -> View: ...
+    @property
+    def size_key(self) -> str:
+        """The setting that makes it show less, as messages name it."""
+        return ""
+
+    def identity(self) -> str:
+        """Names the models that it asks, with what their versions can be known by, for run.json; empty without any."""
+        return ""
+
+    def then(self, response: str) -> "Reader | None":
+        """The reader that makes a second prompt of the trial after this response to the first, or None."""
+        return None
+
+    @classmethod
+    def own(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a command's settings that concern it, before they are checked.
+
+        A sweep gives all its readers one budget and one size of chunks: one that has no such settings leaves them out.
+        """
+        names = {field.name for field in fields(cls)}
+        return {name: value for name, value in settings.items() if name in names or name not in _SWEPT}
+
+
+_SWEPT = {field.name for field in fields(RetrievalSettings)}

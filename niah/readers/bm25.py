@@ -6,18 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
+from niah.limits import one_of
 from niah.readers import Material
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.postings import count, look_up, numbers_of
-from niah.readers.retrieval.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.retrieval.ranking import Ask, Ranking, ranked
+from niah.readers.retrieval.retriever import Retriever
 from niah.readers.retrieval.words import words_of
 
 METHODS = ("lucene", "robertson", "atire")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BM25(Retrieving):
+class BM25(Retriever):
     """Robertson & Zaragoza 2009; variants as in Kamphuis et al. 2020, computed by bm25s' own functions.
 
     bm25s scores all words of a collection when it is made. Here only how often a word stands in a chunk is kept:
@@ -26,15 +28,10 @@ class BM25(Retrieving):
     """
 
     name: str = "bm25"
-    method: str = "lucene"
+    method: str = one_of(*METHODS)
     k1: float = 1.5
     b: float = 0.75
     language: str = "auto"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.method not in METHODS:
-            raise NiahError(f"reader.method: got {self.method!r}; expected one of {', '.join(METHODS)}")
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         return bm25_index(self.method, self.k1, self.b, self.language, collection, cutter, material)

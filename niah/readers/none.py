@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from niah.readers import Material
+from niah.readers import Material, Reader
 from niah.records import Context, Problem, View
 
 
-@dataclass(frozen=True)
-class NoContext:
+@dataclass(frozen=True, kw_only=True)
+class NoContext(Reader):
     name: str = "none"
 
     reads_all = False

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from niah.errors import NiahError
-from niah.readers import Material
+from niah.readers import Material, Reader
 from niah.readers.retrieval.views import SEPARATOR
 from niah.records import Context, Problem, View
 
 
-@dataclass(frozen=True)
-class Oracle:
+@dataclass(frozen=True, kw_only=True)
+class Oracle(Reader):
     """Needles are planted as sentences, lines or paragraphs of their own, so they are the sentences that hold them."""
 
     name: str = "oracle"
@@ -27,7 +29,7 @@ class Oracle:
                 "expected a task with needles; take reader=full for its ceiling"
             )
         ordered = sorted(range(len(context.needles)), key=lambda number: context.needles[number])
-        pieces: list[str] = []
+        pieces: list[np.ndarray | str] = []
         places = {}
         for number in ordered:
             if pieces:

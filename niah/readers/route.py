@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from niah.errors import NiahError
+from niah.limits import free_text, one_of
 from niah.readers import Material, Reader
 from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
@@ -11,16 +12,15 @@ from niah.readers.hybrid import Hybrid
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, load
-from niah.readers.retrieval.retrieving import Ask, Retrieving
+from niah.readers.retrieval.ranking import Ask
+from niah.readers.retrieval.retriever import Retriever
 from niah.records import Context, Problem, View
 from niah.scorers.claims_absence import claims_absence
 from niah.scorers.outcome import without_thinking
 
-FIRST = ("bm25", "dense", "hybrid")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Route(Retrieving):
+class Route(Retriever):
     """Self-Route (Li et al. 2024, arXiv:2407.16833). ``first`` is the retriever of the first step.
 
     The model may answer that the question cannot be answered: the ``instruction`` says how, and any other words that
@@ -28,25 +28,26 @@ class Route(Retrieving):
     """
 
     name: str = "route"
-    first: str = "bm25"
-    instruction: str = "Write unanswerable if the question cannot be answered from the text above."
-    marker: str = "unanswerable"
-    model: str = EMBEDDED
+    first: str = one_of("bm25", "dense", "hybrid")
+    instruction: str = free_text("Write unanswerable if the question cannot be answered from the text above.")
+    marker: str = free_text("unanswerable")
+    model: str = free_text(EMBEDDED)
     device: str = "cpu"
     language: str = "auto"
 
     reads_all = True
+    may_read_twice = True
     reserved_tokens = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.first not in FIRST:
-            raise NiahError(f"reader.first: got {self.first!r}; expected one of {', '.join(FIRST)}")
         if not self.marker.strip():
             raise NiahError("reader.marker: empty; expected the word that the instruction asks for")
 
     def identity(self) -> str:
-        return super().identity() if self.first == "bm25" else f"{load(self.model, self.device).label} {super().identity()}".strip()
+        if self.first == "bm25":
+            return super().identity()
+        return f"{load(self.model, self.device).label} {super().identity()}".strip()
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         if self.first == "bm25":
@@ -60,6 +61,5 @@ class Route(Retrieving):
         return replace(super().read(context, problem, material), instruction=self.instruction)
 
     def then(self, response: str) -> Reader | None:
-        """The reader of the second step, or None where the first answered."""
         answer, _ = without_thinking(response)
         return Full() if self.marker.casefold() in answer.casefold() or claims_absence(answer) else None

@@ -29,15 +29,16 @@ class Answered:
 
 def answers(session: Session, recipe: Recipe, todo: Iterable[Trial]) -> Iterator[Answered]:
     """One for each trial, in any order. Second steps come after all first ones, so that beginnings stay shared."""
-    then = getattr(recipe.run.reader, "then", None)
+    first_reader = recipe.run.reader
     second: list[tuple[Trial, Reader, Completion, Retrieval | None, int]] = []
     for trial, built, result in _sent(session, recipe, ((trial, None) for trial in todo)):
-        reader = then(result.text) if then and isinstance(result, Completion) else None
+        reader = first_reader.then(result.text) if isinstance(result, Completion) else None
         sent = len(built.prompt.ids)
         if reader:
             second.append((trial, reader, result, built.view.retrieval, sent))
         else:
-            yield Answered(trial, built, result, sent, _read(result, sent), built.view.retrieval, "rag" if then else "")
+            route = "rag" if first_reader.may_read_twice else ""
+            yield Answered(trial, built, result, sent, _read(result, sent), built.view.retrieval, route)
     firsts = {trial.index: rest for trial, _, *rest in second}
     for trial, built, result in _sent(session, recipe, ((trial, reader) for trial, reader, *_ in second)):
         first, retrieval, first_sent = firsts[trial.index]

@@ -1,17 +1,34 @@
 """Judging a response: pure functions of strings, one rule a file."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
+from niah.errors import NiahError
+from niah.limits import check
 from niah.records import Score
 
 
-class Scorer(Protocol):
-    """``name`` labels run.json. ``score`` sees the response with its thinking cut off.
+@dataclass(frozen=True)
+class Scorer:
+    """The base of all scorers. To add one, subclass it as a frozen dataclass, in any module that Python can import.
 
-    ``distractors`` are wrong answers that the text offers too.
+    Give ``name`` a default, which labels run.json, and write ``score``. Then a file ``scorer/mine.yaml`` in a conf
+    folder, with ``_target_: my_module.Mine`` and ``name: mine``, makes it ``scorer=mine``; a task's class attribute
+    ``scorer = Mine()`` makes it that task's own. Every field is a setting (``scorer.whole_words=false``).
     """
 
     name: str
 
-    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score: ...
+    def __post_init__(self) -> None:
+        """Checks the settings; a subclass that checks more of its own calls this first."""
+        check(self, "scorer")
+
+    def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
+        """Judges a response, its thinking cut off, by the ``targets`` that a right answer holds.
+
+        ``distractors`` are wrong answers that the text offers too. ``Score.value`` 1 is a right answer.
+        """
+        raise NiahError(
+            f"scorer={self.name}: {type(self).__name__} has no method score; expected score(response, targets, "
+            "distractors)"
+        )

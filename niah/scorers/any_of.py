@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.records import Score
+from niah.scorers import Scorer
 from niah.scorers.match import place
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(Scorer):
     """``whole_words`` false is RULER's own rule."""
 
     name: str = "any_of"

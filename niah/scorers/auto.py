@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from niah.scorers import Scorer
+
 
 @dataclass(frozen=True)
-class Auto:
+class Auto(Scorer):
     name: str = "auto"

@@ -8,6 +8,7 @@ import regex
 
 from niah import languages
 from niah.records import Score
+from niah.scorers import Scorer
 
 _ENGLISH = regex.compile(
     r"\b(?:(?:is|are|was|were)(?: not|n't) (?:\w+ ){0,2}(?:mentioned|given|stated|specified|provided|found|"
@@ -32,7 +33,7 @@ def claims_absence(response: str) -> bool:
 
 
 @dataclass(frozen=True)
-class ClaimsAbsence:
+class ClaimsAbsence(Scorer):
     """``targets`` are the language's phrases for it."""
 
     name: str = "claims_absence"

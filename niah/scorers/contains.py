@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.records import Score
+from niah.scorers import Scorer
 from niah.scorers.match import place
 
 
 @dataclass(frozen=True)
-class Contains:
+class Contains(Scorer):
     """With ``whole_words`` (default) "art" is not found in "start"; RULER's own takes any substring."""
 
     name: str = "contains"

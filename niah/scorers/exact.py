@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.records import Score
+from niah.scorers import Scorer
 
 
 @dataclass(frozen=True)
-class Exact:
+class Exact(Scorer):
     name: str = "exact"
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:

@@ -7,12 +7,13 @@ from decimal import Decimal, InvalidOperation
 import regex
 
 from niah.records import Score
+from niah.scorers import Scorer
 
 _NUMBER = regex.compile(r"[-−]?\d[\d,  _]*(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(Scorer):
     name: str = "number"
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:

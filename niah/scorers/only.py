@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.records import Score
+from niah.scorers import Scorer
 from niah.scorers.match import place
 
 
 @dataclass(frozen=True)
-class Only:
+class Only(Scorer):
     name: str = "only"
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.records import Score
+from niah.scorers import Scorer
 from niah.scorers.match import place
 
 
 @dataclass(frozen=True)
-class Ordered:
+class Ordered(Scorer):
     name: str = "ordered"
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:

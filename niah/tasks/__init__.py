@@ -1,14 +1,15 @@
 """What is planted and asked: one task, one file, one frozen dataclass of settings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from niah import languages
 from niah.errors import NiahError
 from niah.grid import PLACEMENTS
+from niah.limits import check, free_text, limited, one_of
 from niah.records import Problem
 from niah.scorers import Scorer
 from niah.scorers.contains import Contains
@@ -25,70 +26,79 @@ class Surroundings(Protocol):
         ...
 
 
-class Task(Protocol):
-    """``name`` labels rows and figures. ``template`` holds {context} once, and {question}.
-
-    ``placement`` says where needles after the first go (plan.PLACEMENTS); ``has_depth`` is false where
-    nothing is planted at a depth; ``all_targets`` whether an answer has to hold them all; ``scorer`` judges answers unless the user names another. A task that
-    writes the whole context itself has a method ``fill`` (see tasks/aggregate.py) instead of ``problem``.
-    """
-
-    name: str
-    template: str
-
-    @property
-    def placement(self) -> str: ...
-
-    @property
-    def has_depth(self) -> bool: ...
-
-    @property
-    def all_targets(self) -> bool: ...
-
-    @property
-    def scorer(self) -> Scorer: ...
-
-    @property
-    def answer_tokens(self) -> int:
-        """Tokens the model may use for its answer; part of a trial's length."""
-        ...
-
-    def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
-        """Draws one problem whose targets do not occur in the haystack.
-
-        Raises NiahError where the user's own needle breaks that.
-        """
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class Planted:
-    """What all tasks share. ``language`` auto follows the haystack's.
+class Task:
+    """The base of all tasks. To add one, subclass it as a frozen dataclass, in any module that Python can import.
 
-    ``max_tokens`` 0 takes what the task's answers need.
+    Give ``name`` a default and write ``problem``. A task that writes the whole context itself writes ``fill`` instead
+    and sets ``writes_context`` (tasks/aggregate.py is one). Then a file ``task/mine.yaml`` in a conf folder, with
+    ``_target_: my_module.Mine`` and ``name: mine``, makes it ``task=mine``.
+
+    Every field is a setting (``task.num_needles=3``) and stands in run.json; niah/limits.py says how a field's limits,
+    or that it is free text, stand on its own line. What holds for the task whatever its settings is a class attribute
+    without annotation (``has_depth = False``), so that it is no setting; the ones there are stand below.
+
+    ``name`` labels rows and figures. ``template`` holds {context} once, and {question}, around which the chat template
+    is put. ``language`` of what is planted and asked: auto follows the haystack's. ``max_tokens`` for the answer: 0
+    takes what the task's answers need. ``placement`` says where needles after the first go (grid.PLACEMENTS).
     """
 
     name: str
-    template: str = "{context}\n\n{question}"
+    template: str = free_text("{context}\n\n{question}")
     language: str = "auto"
-    max_tokens: int = 0
-    placement: str = "random"
+    max_tokens: int = limited(0, at_least=0)
+    placement: str = one_of(*PLACEMENTS, default="random")
 
-    # without annotations: properties of the task, not settings
-    has_depth = True
-    all_targets = True
-    default_tokens = 32
-    scorer = Contains()
+    writes_context: ClassVar[bool] = False
+    """Whether the task writes the whole context, with ``fill``: no haystack is read and ``problem`` is not asked."""
+
+    all_targets: ClassVar[bool] = True
+    """Whether a right answer holds all targets of a problem; else one of them is enough."""
+
+    default_tokens: ClassVar[int] = 32
+    """Tokens that an answer needs, for a task whose answers all need the same."""
+
+    scorer: ClassVar[Scorer] = Contains()
+    """Judges the answers, unless the user names another scorer."""
 
     def __post_init__(self) -> None:
+        """Checks the settings; a subclass that checks more of its own calls this first."""
+        check(self, "task")
         if self.template.count("{context}") != 1 or "{question}" not in self.template:
             raise NiahError(f"task.template: got {self.template!r}; expected {{context}} once and {{question}}")
-        if self.placement not in PLACEMENTS:
-            raise NiahError(f"task.placement: got {self.placement!r}; expected one of {', '.join(PLACEMENTS)}")
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether something is planted at a trial's depth; where nothing is, a repeat has one trial a length."""
+        return True
 
     @property
     def answer_tokens(self) -> int:
+        """Tokens that the model may use for its answer; they are part of a trial's length."""
         return self.max_tokens or self.default_tokens
 
+    def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        """Draws one problem, from ``rng`` alone, whose targets do not occur in the haystack (see tasks/draws.py).
+
+        Its first needle goes to the trial's depth. Raises NiahError where the user's own needle breaks that.
+        """
+        raise NiahError(
+            f"task={self.name}: {type(self).__name__} has no method problem; expected problem(rng, haystack)"
+        )
+
+    def fill(
+        self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
+    ) -> Problem:
+        """Draws one problem with ``Problem.text``, the whole context, of at least ``num_tokens`` tokens.
+
+        What is too much is cut off at the end. ``language`` is the haystack's, ``num_tokens_of`` counts the tokens of
+        a text. It is asked twice for a trial, with the same ``rng``: first for a short text, to measure the words
+        around it.
+        """
+        raise NiahError(
+            f"task={self.name}: {type(self).__name__} has no method fill; expected one, as it has writes_context"
+        )
+
     def phrases(self, haystack: Surroundings) -> dict[str, Any]:
+        """What is planted and asked in the language of the settings (languages/*.toml)."""
         return languages.load(haystack.language if self.language == "auto" else self.language)

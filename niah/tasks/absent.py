@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from niah.limits import free_text, limited
 from niah.records import Problem
 from niah.scorers.claims_absence import ClaimsAbsence
 from niah.tasks import Surroundings, draws
@@ -26,8 +27,8 @@ class Absent(Keyed):
     """
 
     name: str = "absent"
-    num_decoys: int = 0
-    claim: str = ""
+    num_decoys: int = limited(0, at_least=0)
+    claim: str = free_text("")
 
     all_targets = False
     scorer = ClaimsAbsence()

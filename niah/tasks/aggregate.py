@@ -15,8 +15,9 @@ import numpy as np
 from niah import languages
 from niah.errors import NiahError
 from niah.languages import wordlists
+from niah.limits import free_text, limited, one_of
 from niah.records import Problem
-from niah.tasks import Planted, draws
+from niah.tasks import Task, draws
 
 _SHORT = 4096
 """Below this length RULER repeats common words 6 times and the others once."""
@@ -24,38 +25,36 @@ _DOTS = "..."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aggregate(Planted):
+class Aggregate(Task):
     """``form`` words: a numbered list in which ``num_common`` words stand ``common_repeats`` times and the
     others ``uncommon_repeats`` times. ``form`` coded: made-up words whose frequency falls with their
-    rank to the power of ``alpha``; the three after the dots are asked for. ``example`` puts a solved
-    example first, as RULER does. Empty texts take the language's (coded: RULER's English).
+    rank to the power of ``alpha`` (a zeta distribution); the three after the dots are asked for.
+    ``example`` puts a solved example first, as RULER does. Empty texts take the language's (coded:
+    RULER's English).
     """
 
     name: str = "aggregate"
-    form: str = "words"
-    num_common: int = 10
+    form: str = one_of("words", "coded")
+    num_common: int = limited(10, at_least=1)
     common_repeats: int = 30
-    uncommon_repeats: int = 3
-    alpha: float = 2.0
+    uncommon_repeats: int = limited(3, at_least=1)
+    alpha: float = limited(2.0, above=1)
     example: bool = False
-    template: str = "{instruction}\n{context}\n{question}"
-    instruction: str = ""
-    question: str = ""
-    answer_prefix: str = ""
+    template: str = free_text("{instruction}\n{context}\n{question}")
+    instruction: str = free_text("")
+    question: str = free_text("")
+    answer_prefix: str = free_text("")
 
+    writes_context = True
     has_depth = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.form not in ("words", "coded"):
-            raise NiahError(f"task.form: got {self.form!r}; expected words or coded")
-        if self.common_repeats <= self.uncommon_repeats or self.uncommon_repeats < 1 or self.num_common < 1:
+        if self.common_repeats <= self.uncommon_repeats:
             raise NiahError(
                 f"task.common_repeats: got {self.common_repeats} and {self.uncommon_repeats} for uncommon words; "
                 "expected more for common ones"
             )
-        if self.alpha <= 1:
-            raise NiahError(f"task.alpha: got {self.alpha:g}; expected above 1 (a zeta distribution)")
 
     @property
     def answer_tokens(self) -> int:

@@ -11,16 +11,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from niah.errors import NiahError
 from niah.haystacks.noise import SENTENCES
+from niah.limits import free_text, limited, one_of
 from niah.records import Problem
-from niah.tasks import Planted, Surroundings, draws
+from niah.tasks import Surroundings, Task, draws
 
 _EXAMPLE_LINES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain(Planted):
+class Chain(Task):
     """``num_hops`` steps from link to link; ``num_chains`` - 1 further chains are distractors.
 
     The first link stands at the cell's depth, the others by ``placement``; variables keep their order.
@@ -29,20 +29,13 @@ class Chain(Planted):
     """
 
     name: str = "chain"
-    form: str = "tokens"
-    num_hops: int = 2
-    num_chains: int = 1
-    instruction: str = ""
-    question: str = ""
-    answer_prefix: str = ""
+    form: str = one_of("tokens", "variables")
+    num_hops: int = limited(2, at_least=1)
+    num_chains: int = limited(1, at_least=1)
+    instruction: str = free_text("")
+    question: str = free_text("")
+    answer_prefix: str = free_text("")
     example: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.form not in ("tokens", "variables"):
-            raise NiahError(f"task.form: got {self.form!r}; expected tokens or variables")
-        if self.num_hops < 1 or self.num_chains < 1:
-            raise NiahError(f"task.num_hops: got {self.num_hops} hops, {self.num_chains} chains; expected at least 1")
 
     @property
     def answer_tokens(self) -> int:

@@ -8,30 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.errors import NiahError
+from niah.limits import limited, one_of
 from niah.records import Problem
 from niah.scorers.only import Only
-from niah.tasks import Planted, Surroundings, draws
+from niah.tasks import Surroundings, Task, draws
 
 _YEARS = np.arange(1962, 2024)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conflicting(Planted):
+class Conflicting(Task):
     """``wins`` is newest or oldest. The value that wins stands at the cell's depth: years, not places, decide."""
 
     name: str = "conflicting"
-    wins: str = "newest"
-    num_values: int = 2
+    wins: str = one_of("newest", "oldest")
+    num_values: int = limited(2, at_least=2, at_most=len(_YEARS))
 
     scorer = Only()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.wins not in ("newest", "oldest"):
-            raise NiahError(f"task.wins: got {self.wins!r}; expected newest or oldest")
-        if not 2 <= self.num_values <= len(_YEARS):
-            raise NiahError(f"task.num_values: got {self.num_values}; expected 2 to {len(_YEARS)}")
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         phrases = self.phrases(haystack)

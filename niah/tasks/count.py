@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
+from niah.limits import limited
 from niah.records import Problem
 from niah.scorers.number import Number
-from niah.tasks import Planted, Surroundings, draws
+from niah.tasks import Surroundings, Task, draws
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count(Planted):
+class Count(Task):
     """From ``fewest`` to ``most`` needles, drawn anew for each repeat: a constant guess is wrong mostly."""
 
     name: str = "count"
-    fewest: int = 2
+    fewest: int = limited(2, at_least=1)
     most: int = 9
 
     default_tokens = 16
@@ -26,8 +27,8 @@ class Count(Planted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.fewest <= self.most:
-            raise NiahError(f"task.fewest: got {self.fewest} to {self.most}; expected at least 1 and at most task.most")
+        if self.fewest > self.most:
+            raise NiahError(f"task.fewest: got {self.fewest} to {self.most}; expected at most task.most")
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         phrases = self.phrases(haystack)

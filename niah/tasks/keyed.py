@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
+from niah.limits import free_text, limited, one_of
 from niah.records import Problem
-from niah.tasks import Planted, Surroundings, draws
+from niah.tasks import Surroundings, Task, draws
 
 _TOKENS = {"word": (32, 16), "number": (32, 16), "uuid": (64, 48)}
 """Answer budget: for one value, for each further one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keyed(Planted):
+class Keyed(Task):
     """``answer`` is number (7 digits), word or uuid; ``key_kind`` city, pair (adjective-noun) or uuid.
 
     Empty ``needle``, ``question`` and ``answer_prefix`` take the language's own phrases; given ones may
@@ -25,28 +26,21 @@ class Keyed(Planted):
     distractors.
     """
 
-    answer: str = "number"
-    key_kind: str = "city"
-    num_keys: int = 1
-    num_values: int = 1
-    num_queries: int = 1
-    needle: str = ""
-    question: str = ""
-    answer_prefix: str = ""
+    answer: str = one_of(*draws.ANSWERS)
+    key_kind: str = one_of(*draws.KEYS)
+    num_keys: int = limited(1, at_least=1)
+    num_values: int = limited(1, at_least=1)
+    num_queries: int = limited(1, at_least=1)
+    needle: str = free_text("")
+    question: str = free_text("")
+    answer_prefix: str = free_text("")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, got, choices in (
-            ("answer", self.answer, draws.ANSWERS), ("key_kind", self.key_kind, draws.KEYS),
-        ):
-            if got not in choices:
-                raise NiahError(f"task.{name}: unknown kind; got {got!r}; expected one of {', '.join(choices)}")
-        for name in ("num_keys", "num_values", "num_queries"):
-            if getattr(self, name) < 1:
-                raise NiahError(f"task.{name}: got {getattr(self, name)}; expected at least 1")
         if self.num_queries > self.num_keys:
             raise NiahError(
-                f"task.num_queries: got {self.num_queries} of {self.num_keys} keys (task.num_keys); expected at most those"
+                f"task.num_queries: got {self.num_queries} of {self.num_keys} keys (task.num_keys); expected at most "
+                "those"
             )
         self._check_needle()
 

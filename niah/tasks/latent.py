@@ -9,20 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
+from niah.limits import limited
 from niah.records import Problem
-from niah.tasks import Planted, Surroundings, draws
+from niah.tasks import Surroundings, Task, draws
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latent(Planted):
+class Latent(Task):
     """``num_distractors`` other people with facts that answer other questions are planted too."""
 
     name: str = "latent"
-    num_distractors: int = 0
+    num_distractors: int = limited(0, at_least=0)
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         own = self.phrases(haystack)["latent"]
-        if not 0 <= self.num_distractors < len(own["facts"]):
+        if self.num_distractors >= len(own["facts"]):
             raise NiahError(
                 f"task.num_distractors: got {self.num_distractors}; expected 0 to {len(own['facts']) - 1}"
             )

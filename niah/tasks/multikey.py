@@ -6,6 +6,7 @@ whole haystack is made of such facts (its settings 2 and 3).
 
 from dataclasses import dataclass
 
+from niah.limits import limited
 from niah.tasks.keyed import Keyed
 
 
@@ -14,4 +15,4 @@ class MultiKey(Keyed):
     """The fact asked for stands at the cell's depth, the other ``num_keys`` - 1 by ``placement``."""
 
     name: str = "multikey"
-    num_keys: int = 4
+    num_keys: int = limited(4, at_least=1)

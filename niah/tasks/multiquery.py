@@ -6,6 +6,7 @@ values in the answer.
 
 from dataclasses import dataclass
 
+from niah.limits import limited
 from niah.tasks.keyed import Keyed
 
 
@@ -14,5 +15,5 @@ class MultiQuery(Keyed):
     """The first fact stands at the cell's depth, the others by ``placement``."""
 
     name: str = "multiquery"
-    num_keys: int = 4
-    num_queries: int = 4
+    num_keys: int = limited(4, at_least=1)
+    num_queries: int = limited(4, at_least=1)

@@ -6,6 +6,7 @@ values in the answer.
 
 from dataclasses import dataclass
 
+from niah.limits import limited
 from niah.tasks.keyed import Keyed
 
 
@@ -14,4 +15,4 @@ class MultiValue(Keyed):
     """The first value stands at the cell's depth, the others by ``placement``."""
 
     name: str = "multivalue"
-    num_values: int = 4
+    num_values: int = limited(4, at_least=1)

@@ -4,25 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.errors import NiahError
+from niah.limits import limited
 from niah.records import Problem
 from niah.scorers.ordered import Ordered as InOrder
-from niah.tasks import Planted, Surroundings, draws
+from niah.tasks import Surroundings, Task, draws
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ordered(Planted):
+class Ordered(Task):
     """One of the ``num_needles`` stands at the cell's depth; the score is the share named in order."""
 
     name: str = "ordered"
-    num_needles: int = 4
+    num_needles: int = limited(4, at_least=2)
 
     scorer = InOrder()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_needles < 2:
-            raise NiahError(f"task.num_needles: got {self.num_needles}; expected at least 2")
 
     @property
     def answer_tokens(self) -> int:

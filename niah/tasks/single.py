@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.errors import NiahError
+from niah.limits import free_text
 from niah.tasks import Surroundings, draws
 from niah.tasks.keyed import Keyed
 
@@ -20,8 +21,8 @@ class Single(Keyed):
     """``key`` and ``value`` fix what is else drawn; a fixed value may simply be a part of ``needle``."""
 
     name: str = "single"
-    key: str = ""
-    value: str = ""
+    key: str = free_text("")
+    value: str = free_text("")
 
     def _check_needle(self) -> None:
         if self.num_keys * self.num_values * self.num_queries > 1:

@@ -8,7 +8,7 @@ import pytest
 
 from niah import disk
 from niah.errors import NiahError
-from niah.haystacks import Source, corpus
+from niah.haystacks import Haystack, corpus
 from niah.haystacks.essays import Essays
 from niah.haystacks.files import Files
 from niah.haystacks.noise import Noise
@@ -22,7 +22,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Source):
+class Given(Haystack):
     """Texts from a list, as a user's own source might be."""
 
     name: str = "given"

@@ -14,7 +14,7 @@ from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import collect
 from niah.readers.retrieval.embedders import folder_of, load
 from niah.readers.retrieval.postings import count, look_up, numbers_of
-from niah.readers.retrieval.retrieving import Ranking
+from niah.readers.retrieval.ranking import Ranking
 from niah.readers.retrieval.words import words_of
 from tests.helpers.readings import MANY, material, source
 from tests.helpers.tokenizers import load_tokenizer

@@ -192,7 +192,7 @@ def test_a_list_that_does_not_fit_is_refused():
         (lambda: MultiKey(needle="Nothing."), "task.needle: does not hold the answer"),
         (lambda: MultiKey(num_keys=0), r"task.num_keys: got 0"), (lambda: Single(num_keys=4), "expected task=multikey"),
         (lambda: MultiQuery(num_queries=9), "task.num_queries: got 9 of 4 keys"), (lambda: Single(placement="left"), "task.placement"),
-        (lambda: Single(key_kind="river"), "task.key_kind: unknown kind"), (lambda: Chain(num_hops=0), "task.num_hops"),
+        (lambda: Single(key_kind="river"), "task.key_kind: got 'river'"), (lambda: Chain(num_hops=0), "task.num_hops: got 0"),
         (lambda: Chain(form="ring"), "task.form"), (lambda: Conflicting(wins="loudest"), "task.wins"),
         (lambda: Conflicting(num_values=1), "task.num_values"), (lambda: Count(fewest=5, most=2), "task.fewest"),
         (lambda: Ordered(num_needles=1), "task.num_needles"), (lambda: Aggregate(alpha=1.0), "task.alpha"),

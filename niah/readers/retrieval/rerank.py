@@ -8,7 +8,7 @@ from niah.errors import NiahError
 from niah.readers import Material
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import folder_of, silence
-from niah.readers.retrieval.retrieving import Ranking
+from niah.readers.retrieval.ranking import Ranking
 
 
 def reranked(

@@ -1,16 +1,19 @@
 """What all retrieving readers share: cutting, choosing by number or budget, order, and what is recorded."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from niah.errors import NiahError
-from niah.readers import Material
+from niah.readers import Material, Reader
 from niah.readers.retrieval import embedders
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection, collect
+from niah.readers.retrieval.ranking import Ask, Ranking
+from niah.readers.retrieval.rerank import reranked
+from niah.readers.retrieval.settings import RetrievalSettings
 from niah.readers.retrieval.views import fate, merged, view
 from niah.records import Context, Problem, Retrieval, View
 
@@ -18,76 +21,36 @@ _SEPARATOR_TOKENS = 4
 """The most tokens that a separator and the two seams beside it take."""
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """``order``: numbers of chunks, best first; ``scores`` float (chunks,) belong to them."""
-
-    order: np.ndarray
-    scores: np.ndarray
-
-
-Ask = Callable[[str], Ranking]
-
-
-def ranked(scores: np.ndarray, *, least: float = -np.inf) -> Ranking:
-    """All chunks with more than ``least``, by score; equal ones in the order of the text."""
-    hits = np.flatnonzero(scores > least)
-    order = hits[np.argsort(-scores[hits], kind="stable")]
-    return Ranking(order, scores[order])
-
-
 @dataclass(frozen=True, kw_only=True)
-class Retrieving:
-    """A subclass gives ``index``: what answers questions about a collection.
+class Retriever(RetrievalSettings, Reader):
+    """The base of all readers that show the chunks of a context which answer the question best.
 
-    ``top_k`` chunks are shown, or, where ``budget`` is not 0, as many as have room in that many tokens, separators
-    included. ``split`` is sentence or fixed; ``order`` document or rank; ``neighbours`` shows that many chunks on
-    either side of each, too. ``rerank`` names a cross-encoder (a sentence-transformers model or its folder) that
-    orders the first ``rerank_top`` anew.
+    A subclass writes ``index``, which prepares a context's chunks for questions; all else is shared.
     """
 
-    name: str
-    chunk_tokens: int = field(default=256, metadata={"unit": "tokens"})
-    overlap_tokens: int = 0
-    split: str = "sentence"
-    top_k: int = 8
-    budget: int = field(default=0, metadata={"unit": "tokens", "zero": True})
-    order: str = "document"
-    neighbours: int = 0
-    rerank: str | None = None
-    rerank_top: int = 50
-
-    # without annotations: properties of the reader, not settings
     reads_all = False
-    reserved_tokens = 0  # of the context's room, for what the reader itself says
+    reserved_tokens: ClassVar[int] = 0
+    """Of the context's room, for what the reader itself says (``View.instruction``)."""
 
     def __post_init__(self) -> None:
-        for key, value, choices in (("split", self.split, ("sentence", "fixed")), ("order", self.order, ("document", "rank"))):
-            if value not in choices:
-                raise NiahError(f"reader.{key}: got {value!r}; expected {' or '.join(choices)}")
-        for key, value, least in (
-            ("chunk_tokens", self.chunk_tokens, 16), ("overlap_tokens", self.overlap_tokens, 0), ("top_k", self.top_k, 1),
-            ("neighbours", self.neighbours, 0), ("rerank_top", self.rerank_top, 1), ("budget", self.budget, 0),
-        ):
-            if value < least:
-                raise NiahError(f"reader.{key}: got {value}; expected at least {least}")
-        if self.overlap_tokens > self.chunk_tokens // 2:
-            raise NiahError(
-                f"reader.overlap_tokens: got {self.overlap_tokens}; expected at most {self.chunk_tokens // 2}, "
-                "half of reader.chunk_tokens"
-            )
-        if 0 < self.budget < self.chunk_tokens * (1 + 2 * self.neighbours):
-            raise NiahError(
-                f"reader.budget: smaller than a chunk{' with its neighbours' if self.neighbours else ''}; got {self.budget}; "
-                f"expected at least {self.chunk_tokens * (1 + 2 * self.neighbours)}; take smaller reader.chunk_tokens"
-            )
+        super().__post_init__()
+        self.check_together()
+
+    @property
+    def size_key(self) -> str:
+        return "budget" if self.budget else "top_k"
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
-        raise NotImplementedError
+        """Prepares the chunks of one context for questions. ``material.blocks`` keeps what is made of a source."""
+        raise NiahError(
+            f"reader={self.name}: {type(self).__name__} has no method index; expected index(collection, cutter, "
+            "material)"
+        )
 
     def identity(self) -> str:
-        """Names the models it asks, with what tells their versions apart; kept in run.json."""
-        return f"rerank {embedders.identity(embedders.folder_of(self.rerank, 'reader.rerank'))}" if self.rerank else ""
+        if not self.rerank:
+            return ""
+        return f"rerank {embedders.identity(embedders.folder_of(self.rerank, 'reader.rerank'))}"
 
     def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
         shown = self.top_k * (1 + 2 * self.neighbours)
@@ -102,9 +65,9 @@ class Retrieving:
         indexed = time.perf_counter()
         ranking = ask(problem.question)
         if self.rerank:
-            from niah.readers.retrieval.rerank import reranked
-
-            ranking = reranked(self.rerank, self.rerank_top, self.chunk_tokens, ranking, problem.question, collection, material)
+            ranking = reranked(
+                self.rerank, self.rerank_top, self.chunk_tokens, ranking, problem.question, collection, material
+            )
         num = self._num_chosen(collection, ranking.order, len(material.ids) - self.reserved_tokens)
         ranges = self._ranges(collection, ranking.order[:num])
         retrieval = Retrieval(
