@@ -18,7 +18,7 @@ from omegaconf.errors import (
 
 from niah.choices import choices, named
 from niah.engines import Engine, KVCache
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.grid import Ladder
 from niah.haystacks import Haystack
 from niah.limits import decides
@@ -72,7 +72,7 @@ def build(config: DictConfig) -> Run:
         key = error.full_key or "model.path"
         raise NiahError(f"{key}: not given; expected a value; add {key}=... to the command") from error
     except (InterpolationKeyError, OmegaConfBaseException) as error:
-        raise NiahError(f"{getattr(error, 'full_key', 'config')}: {_first_line(error)}") from error
+        raise NiahError(f"{getattr(error, 'full_key', 'config')}: {first_line(error)}") from error
     parts: dict[str, Any] = {}
     resolved: dict[str, Any] = {}
     known = {f.name for f in dataclasses.fields(Run)} - {"resolved"}
@@ -153,7 +153,7 @@ def plug_in(key: str, path: str | None) -> type[Any]:
             raise TypeError(f"it is no subclass of {_BASES[key].__module__}.{_BASES[key].__name__}")
     except Exception as error:
         raise NiahError(
-            f"{key}._target_: got {path!r} ({_first_line(error)}); expected the dotted path of a dataclass"
+            f"{key}._target_: got {path!r} ({first_line(error)}); expected the dotted path of a dataclass"
         ) from error
     return cls
 
@@ -180,7 +180,7 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
     except (ValidationError, ConfigKeyError) as error:
         kind = fields[re.split(r"[.\[]", str(error.full_key))[0]].type
         expected = str(getattr(kind, "__name__", kind) if get_origin(kind) is None else kind)
-        raise NiahError(f"{key}.{error.full_key}: {_first_line(error).rstrip('.')}; expected {expected}") from error
+        raise NiahError(f"{key}.{error.full_key}: {first_line(error).rstrip('.')}; expected {expected}") from error
     return value, OmegaConf.to_container(merged)
 
 
@@ -201,7 +201,3 @@ def _unknown(key: str, known: set[str]) -> NiahError:
     near = difflib.get_close_matches(key, known, n=1)
     names = ", ".join(sorted(name.rsplit(".", 1)[-1] for name in known))
     return NiahError(f"{key}: unknown key; expected one of {names}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]

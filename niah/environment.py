@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def describe() -> Environment:
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         platform=platform.platform(),
         cpu=_cpu(),
-        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        num_cores=len(cores()) or os.cpu_count(),
         memory_gib=_memory_gib(),
         gpus=gpus(),
     )
@@ -38,6 +39,25 @@ def describe() -> Environment:
 def decisive() -> dict[str, Any]:
     """What of this software and these GPUs may change an answer."""
     return {"packages": {name: found for name in DECISIVE if (found := _version(name))}, "gpus": [card["name"] for card in gpus()]}
+
+
+def cores() -> list[int]:
+    """Numbers of the logical cores that this process may use; empty where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def num_cores() -> int:
+    """Physical cores that this process may use: more threads than that make an engine slower."""
+    import psutil
+
+    allowed = len(cores()) or os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+
+
+def installed(package: str) -> str | None:
+    """Name and version of an installed package, as "torch 2.9.0"; None where it is not."""
+    found = _version(package)
+    return found and f"{package} {found}"
 
 
 def git_commit() -> str | None:

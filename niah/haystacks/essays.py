@@ -8,7 +8,7 @@ from pathlib import Path
 
 import regex
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.haystacks import Haystack, Skip
 from niah.haystacks.code import stamp
 from niah.limits import free_text
@@ -71,7 +71,6 @@ def read_json(file: Path) -> dict | list:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise NiahError(
-            f"haystack.path: {file} cannot be read; got {reason}; expected JSON; install or copy it anew"
+            f"haystack.path: {file} cannot be read; got {first_line(error)}; expected JSON; install or copy it anew"
         ) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.haystacks import Haystack, Skip
 from niah.haystacks.code import ALL, matching, stamp
 from niah.haystacks.files import parts
@@ -69,9 +69,8 @@ class Hub(Haystack):
                 data_files=files or None, revision=self.revision or None,
             )
         except Exception as error:  # of the network, of the Hub, of a dozen file formats
-            first_line = next(iter(str(error).strip().splitlines()), "")
             raise self._error(
-                "cannot be streamed", f"{type(error).__name__}: {first_line.rstrip('.')}",
+                "cannot be streamed", f"{type(error).__name__}: {first_line(error).rstrip('.')}",
                 "a data set that can be reached", "check dataset, config, split, revision and the network",
             ) from error
 

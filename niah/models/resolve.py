@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.models.constructed.files import SCHEME, constructed_config, constructed_files
 from niah.models.files import ModelFiles
 from niah.models.gguf import converted_files, package_file
@@ -82,10 +82,9 @@ def _why_not_fetched(repository: str, error: Exception) -> str:
         return f"model.path: no repository {repository} on the hub, or a private one; check the name, or set HF_TOKEN"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"model.revision: {repository} has no such revision; expected a branch, tag or commit of {page}"
-    reason = (str(error).strip().splitlines() or [""])[0]
     return (
         f"model.path: {repository} is not in the local cache and the hub cannot be reached; "
-        f"got {type(error).__name__}: {reason}; check the network, "
+        f"got {type(error).__name__}: {first_line(error)}; check the network, "
         "or name a local folder (plan and, with a packaged tokenizer, build need neither)"
     )
 

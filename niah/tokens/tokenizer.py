@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 
 _CONTROL_FORM = re.compile(r"<\|.*\|>|<｜.*｜>")
 
@@ -156,7 +156,7 @@ def _converted(folder: Path, where: str) -> str:
         return AutoTokenizer.from_pretrained(folder).backend_tokenizer.to_str()
     except Exception as error:
         raise NiahError(
-            f"{where}: no usable tokenizer in {folder}; got {_first_line(error)}; expected a "
+            f"{where}: no usable tokenizer in {folder}; got {reason(error)}; expected a "
             "tokenizer.json beside the weights; copy the model's tokenizer files there"
         ) from error
 
@@ -182,7 +182,3 @@ def _token_text(value: str | dict) -> str:
 
 def _read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

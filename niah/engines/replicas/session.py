@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah.engines import Engine, Session
-from niah.engines.failures import reason
 from niah.engines.replicas.dealer import Dealer, Dealt
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Outcome, Prompt
 
 MAX_RESTARTS = 3

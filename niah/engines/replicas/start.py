@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from niah import environment
 from niah.engines import Engine, Job
-from niah.engines.failures import reason
 from niah.engines.replicas.session import MAX_RESTARTS, ReplicatedSession, Running, why_silent
-from niah.engines.vllm.process import num_cores
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 
 _PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE")
 """With all VLLM_ ones what an engine's process is given beside its own; secrets have to be on each machine already."""
@@ -31,14 +30,14 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
         raise NiahError(f"engine.replicas: Ray cannot be imported ({error}); pip install 'niah[ray]'") from error
     num, address = engine.replicas, os.environ.get("RAY_ADDRESS")
     has_started = not ray.is_initialized()
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = environment.cores()
     if has_started:
         with _own_signals():
             _check_there(address)
             try:
                 ray.init(
                     address=address or "local", log_to_driver=False, logging_level="ERROR",
-                    **({} if address else {"num_cpus": max(num_cores(), num), "include_dashboard": False}),
+                    **({} if address else {"num_cpus": max(environment.num_cores(), num), "include_dashboard": False}),
                 )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise NiahError(f"engine.replicas: Ray does not start{f' at RAY_ADDRESS={address}' if address else ''}; {reason(error)}") from error
@@ -46,7 +45,7 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
         gpus = job.serving.get("tensor_parallel_size", 1) * job.serving.get("pipeline_parallel_size", 1)
         gpus = gpus if "gpu_memory_utilization" in job.serving else 0
         _check_room(ray, num, gpus)
-        threads = max(1, num_cores() // num)
+        threads = max(1, environment.num_cores() // num)
         one = replace(engine, replicas=1)
         job_ref = ray.put(replace(job, memory_share=1.0 if address else 1 / num, log=job.log and job.log.resolve()))
         # inside a job of Ray's own (a sweep by its launcher) that job holds the cores already

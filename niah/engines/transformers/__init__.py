@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from niah.engines import Engine, Job
-from niah.engines.failures import reason
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 from niah.limits import limited, one_of
 from niah.models.settings import Model
 from niah.planner import cpu, transformers

@@ -14,9 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from niah import environment
 from niah.engines import Job, Session, Traced
-from niah.engines.failures import MAX_IN_A_ROW, failure, reason
+from niah.engines.failures import MAX_IN_A_ROW, failure
 from niah.engines.transformers import cache as caches
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Forced, Grade, Prompt
 
 if TYPE_CHECKING:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah.engines import Engine, Job, Session
-from niah.engines.failures import reason
 from niah.engines.vllm import exact, grading, served
 from niah.engines.vllm.process import is_cpu_build
 from niah.engines.vllm.session import VLLMSession
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 from niah.limits import limited, one_of
 from niah.models.settings import Model
 from niah.planner import backends, cpu, fit

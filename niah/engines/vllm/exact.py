@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from niah.engines.vllm.process import environment
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 
 _VISION_MODULES = ("transforms", "transforms.v2", "transforms.v2.functional")
 
@@ -121,7 +121,7 @@ def _capacity(config: Any, specs: dict[str, Any], available_bytes: int, *, hybri
     try:
         made = kv_cache_utils.get_kv_cache_configs(config, [dict(specs)], [available_bytes])
     except ValueError as error:
-        return {"refused": str(error).splitlines()[0]}
+        return {"refused": first_line(error)}
     cache = kv_cache_utils.generate_scheduler_kv_cache_config(made)
     num_tokens, concurrency = kv_cache_utils.get_kv_cache_capacity(config, cache)
     groups = [[type(g.kv_cache_spec).__name__, len(g.layer_names), g.kv_cache_spec.block_size] for g in cache.kv_cache_groups]

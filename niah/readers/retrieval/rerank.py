@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.readers import Material
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import folder_of, silence
@@ -45,5 +45,5 @@ def _load(model: str):
         return CrossEncoder(str(folder), device="cpu", num_labels=1)
     except Exception as error:
         raise NiahError(
-            f"reader.rerank: {model} is no cross-encoder ({str(error).splitlines()[0]}); expected its name or folder"
+            f"reader.rerank: {model} is no cross-encoder ({first_line(error)}); expected its name or folder"
         ) from error
