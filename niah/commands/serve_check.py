@@ -8,9 +8,10 @@ import numpy as np
 from niah.commands import hydra
 from niah.commands.words import own_words
 from niah.config import Run, build
-from niah.engines.openai import OpenAI, requests
-from niah.engines.openai.connection import Line
+from niah.engines.openai import OpenAI
+from niah.engines.openai.connection import Connection
 from niah.engines.openai.http import Broken, Reply
+from niah.engines.openai.requests import Request, Requests, other_tokenizer, sample
 from niah.errors import NiahError
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
@@ -47,72 +48,75 @@ def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
         raise NiahError(f"serve-check: got engine={engine.name}; expected engine=openai")
     tokenizer = load_tokenizer(run.model, lambda: files_of(run.model))
     is_ours = bool({"model", "model.path", "model.tokenizer"} & given)
-    with Line(engine) as line:
-        server = line.server
-        yield _row("server", f"{line.http.base_url}: {server.label}")
+    with Connection(engine) as connection:
+        server = connection.server
+        yield _row("server", f"{connection.http.base_url}: {server.label}")
         yield _row("model", server.model + (f" (also {', '.join(m for m in server.models if m != server.model)})" if len(server.models) > 1 else ""))
         limit = f"{server.max_length:,} tokens, prompt and answer, by its own word" if server.max_length else "not told; probe=8k,32k finds out, at the price of those prompts"
         yield _row("limit", limit)
         if server.max_length and server.max_length < run.model.limit and is_ours:
             yield _row("", f"{run.model.name} itself reads {run.model.limit:,}")
         yield _row("KV cache", f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it")
-        yield from _ways(line, tokenizer, run, is_ours, probed)
+        yield from _ways(connection, Requests(server, tokenizer, engine), run, is_ours, probed)
         yield _row("metrics", "/metrics is there" if server.has_metrics else _metrics_missing(server.kind))
         for name, value in server.details.items():
             yield _row(name, str(value))
 
 
-def _ways(line: Line, tokenizer: Tokenizer, run: Run, is_ours: bool, probed: Sequence[int]) -> Iterator[str]:
+def _ways(
+    connection: Connection, requests: Requests, run: Run, is_ours: bool, probed: Sequence[int]
+) -> Iterator[str]:
     """Ids, text and chat, each tried; then what is told beside an answer, in the best way that works."""
-    engine, server = run.engine, line.server
-    ids = requests.sample(tokenizer)
+    engine, server, tokenizer = requests.settings, requests.server, requests.tokenizer
+    ids = sample(tokenizer)
     text = tokenizer.decode(ids)
     own = {"ids": len(ids), "text": len(ids), "chat": _chat_tokens(tokenizer, text, run)}
     best, other = None, ""
     for way, path in (("ids", "/completions"), ("text", "/completions"), ("chat", "/chat/completions")):
-        request = _request(way, ids, text, line, tokenizer, engine)
-        reply, reason = _tried(line, *request, engine.timeout_seconds)
-        other = requests.other_tokenizer(len(ids), reply) if way == "text" else other
+        request = _request(requests, way, ids, text)
+        reply, reason = _tried(connection, *request, engine.timeout_seconds)
+        other = other_tokenizer(len(ids), reply) if way == "text" else other
         yield _row(f"{way} to {path}", _counted(reply, reason, way, own[way], is_ours))
         if best is None and reply and (way != "ids" or reply.num_prompt_tokens in (None, len(ids))) and way != "text":
             best = way
     if best is None:
         return
-    path, body = _request(best, ids, text, line, tokenizer, engine)
+    path, body = _request(requests, best, ids, text)
     logprobs = {"logprobs": 1} if best == "ids" else {"logprobs": True, "top_logprobs": 1}
-    reply, reason = _tried(line, path, {**body, **logprobs}, engine.timeout_seconds)
+    reply, reason = _tried(connection, path, {**body, **logprobs}, engine.timeout_seconds)
     yield _row("logprobs", ("told" if reply.has_logprobs else "asked for, not told") if reply else f"refused: {reason}")
     first = reply.first_token_seconds if reply else None
     yield _row("streaming", f"works, first token after {first:.3f} s" if first is not None else "no" if engine.stream else "not asked (engine.stream=false)")
     many = tokenizer.encode(_SENTENCE * _REPEATED).ids.tolist()
     if server.max_length:
         many = many[: server.max_length - 1]
-    path, body = _request(best, many, tokenizer.decode(many), line, tokenizer, engine)
-    _tried(line, path, body, engine.timeout_seconds)
-    reply, reason = _tried(line, path, body, engine.timeout_seconds)
+    path, body = _request(requests, best, many, tokenizer.decode(many))
+    _tried(connection, path, body, engine.timeout_seconds)
+    reply, reason = _tried(connection, path, body, engine.timeout_seconds)
     yield _row("cached tokens", _cached(reply, reason, server.kind))
     for length in probed:
         ids = np.resize(many, length - 1).tolist()
-        reply, reason = _tried(line, *_request(best, ids, tokenizer.decode(ids), line, tokenizer, engine), engine.timeout(length))
+        request = _request(requests, best, ids, tokenizer.decode(ids))
+        reply, reason = _tried(connection, *request, engine.timeout(length))
         yield _row(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
     sends = {"ids": f"does not run: it {other}" if other else "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}
     yield _row("engine=openai", sends[best])
 
 
-def _tried(line: Line, path: str, body: dict[str, Any], timeout_seconds: float) -> tuple[Reply | None, str]:
-    """As ``Line.tried``; here no answer is a finding too."""
+def _tried(
+    connection: Connection, path: str, body: dict[str, Any], timeout_seconds: float
+) -> tuple[Reply | None, str]:
+    """As ``Connection.tried``; here no answer is a finding too."""
     try:
-        return line.tried(path, body, timeout_seconds)
+        return connection.tried(path, body, timeout_seconds)
     except NiahError as error:
         if not isinstance(error.__cause__, Broken):
             raise
         return None, f"no answer, {error.__cause__}"
 
 
-def _request(way: str, ids: list[int], text: str, line: Line, tokenizer: Tokenizer, engine: OpenAI) -> tuple[str, dict[str, Any]]:
-    if way == "ids":
-        return requests.of_ids(ids, 1, line.server, tokenizer, engine)
-    return requests.of_text(text, way, 1, line.server, tokenizer, engine)
+def _request(requests: Requests, way: str, ids: list[int], text: str) -> Request:
+    return requests.of_ids(ids, 1) if way == "ids" else requests.of_text(text, way, 1)
 
 
 def _chat_tokens(tokenizer: Tokenizer, text: str, run: Run) -> int | None:

@@ -101,7 +101,8 @@ class Session(ABC):
         """What decided the numbers: versions, backend, cache size, counts; kept in run.json."""
 
     def close(self) -> None:
-        """Frees what it holds, so that another engine can start in this process."""
+        """Frees what it holds, so that another engine can start in this process; nothing, unless a subclass does."""
+        return
 
 
 class Engine(ABC):

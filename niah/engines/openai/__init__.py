@@ -1,21 +1,16 @@
-"""Any server that speaks OpenAI's protocol (vLLM, SGLang, llama.cpp, Ollama, hosted ones) as an engine: its settings.
+"""Any server that speaks OpenAI's protocol (vLLM, SGLang, llama.cpp, Ollama, hosted ones) as an engine.
 
-What such a server runs, with which weights and KV cache, is its own affair: it is asked, told in run.json, and refused
-where it contradicts the command.
+What such a server runs, with which weights and KV cache, is its own affair: it is asked, its answer is kept in
+run.json, and it is refused where it contradicts the command.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
-from niah.engines import Engine, Job
-from niah.engines.openai import key as openai_key
-from niah.engines.openai.connection import Line
-from niah.engines.openai.server import KINDS, Server
+from niah.engines import Job
+from niah.engines.openai.connection import Connection
 from niah.engines.openai.session import OpenAISession
-from niah.errors import NiahError
-from niah.limits import free_text, limited, one_of
+from niah.engines.openai.settings import OpenAISettings
 from niah.models.settings import Model
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
@@ -24,82 +19,29 @@ from niah.units import format_length
 
 
 @dataclass(frozen=True)
-class OpenAI(Engine):
-    """``base_url`` as http://host:8000/v1. ``kind`` is vllm, llamacpp, sglang or other; auto asks the server. ``model`` is
-    its name there, null where the server has but one.
+class OpenAI(OpenAISettings):
+    """Opened by connecting to the server and finding out what it takes."""
 
-    ``prompts``: ids are sent to /completions where the server takes them (vLLM, SGLang, llama.cpp), so that it reads
-    exactly what was built; else chat, the user's message as text, for which the server's own template and tokenizer
-    decide, and text, the whole prompt to /completions. auto tries ids, then chat (text for a model without a template).
-
-    ``api_key_env`` names the environment variable that holds the key; it is sent nowhere but to ``base_url``.
-    A request may take ``timeout_seconds`` and ``timeout_seconds_per_1k`` for every 1,000 tokens it has to wait for, its
-    own and those sent beside it. ``max_retries`` more tries follow a refusal for now (408, 409, 425, 429, 5xx), a time-out
-    or a broken answer; Retry-After is honoured up to ``max_wait_seconds``. ``wait_seconds`` is how long a server that does
-    not answer yet is waited for. ``concurrency`` requests are under way at once: more than one shares fewer prefixes.
-    A server that tokenises text itself must count at least ``min_counted`` of our tokens, else it cut the prompt: an error.
-    ``prefix_caching=false`` asks vLLM and llama.cpp to read each prompt anew. ``body`` is added to every request.
-    ``cold_check`` as in engine=vllm, on servers that can be asked so (vLLM, llama.cpp) and tell cached tokens.
-    """
-
-    base_url: str
-    name: str = "openai"
-    kind: str = one_of("auto", *KINDS)
-    model: str | None = None
-    prompts: str = one_of("auto", "ids", "text", "chat")
-    api_key_env: str | None = free_text(None, decides=False)
-    concurrency: int = limited(1, at_least=1)
-    stream: bool = True
-    prefix_caching: bool = True
-    min_counted: float = 0.9
-    timeout_seconds: float = limited(120.0, above=0, decides=False)
-    timeout_seconds_per_1k: float = limited(2.0, at_least=0, decides=False)
-    max_retries: int = limited(5, at_least=0, decides=False)
-    max_wait_seconds: float = limited(120.0, at_least=0, decides=False)
-    wait_seconds: float = limited(10.0, at_least=0, decides=False)
-    cold_check: float = limited(0.02, at_least=0, at_most=1)
-    body: dict[str, Any] = field(default_factory=dict)
-    sets_kv_dtype = False
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise NiahError(f"engine.base_url: got {self.base_url!r}; expected an address, as http://host:8000/v1")
-        if parts.username or parts.password:
-            raise NiahError("engine.base_url: holds a name or password; expected none; put the key into a variable and name it in engine.api_key_env")
-        openai_key.check_name(self.api_key_env)
-        super().__post_init__()
-        if secret := {"authorization", "api_key", "api-key"} & {name.casefold() for name in self.body}:
-            raise NiahError(f"engine.body.{secret.pop()}: settings are written to run.json; put the key into a variable and name it in engine.api_key_env")
-
-    def ask(self) -> Server:
-        """What the server says of itself. Raises NiahError where it does not answer."""
-        with Line(self) as line:
-            return line.server
+    def open(self, job: Job) -> OpenAISession:
+        connection = Connection(self)
+        try:
+            return OpenAISession(self, job, connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def fit(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
     ) -> Fit:
-        """By the limit that the server tells. Raises NiahError where it does not answer, or keeps another KV cache than asked for."""
-        server = self.ask()
+        """By the server's own limit. Raises NiahError where it does not answer, or keeps another KV cache."""
+        with Connection(self) as connection:
+            server = connection.server
         server.check_cache(cache_dtype)
         unfit = {length: server.limit for length in lengths if server.max_length and length > server.max_length}
         refusal = ""
         if unfit and len(unfit) == len({*lengths}):
             refusal = (
-                f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or start it "
-                "with a larger limit"
+                f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or "
+                "start it with a larger limit"
             )
         return Fit(Setup(), unfit, is_known=False, refusal=refusal)
-
-    def open(self, job: Job) -> OpenAISession:
-        line = Line(self)
-        try:
-            return OpenAISession(self, job, line)
-        except BaseException:
-            line.close()
-            raise
-
-    def timeout(self, num_tokens: int) -> float:
-        """Seconds for one try of a request of so many tokens, prompt and answer."""
-        return self.timeout_seconds + self.timeout_seconds_per_1k * self.concurrency * num_tokens / 1000

@@ -1,28 +1,26 @@
-"""The way to one OpenAI-compatible server: a thread that carries its requests, and what the server said of itself."""
+"""The connection to one OpenAI-compatible server: a thread that carries requests, and what it said of itself."""
 
 import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from niah.engines.openai.http import Broken, Denied, Http, Refused, Reply
 from niah.engines.openai.server import detect
+from niah.engines.openai.settings import OpenAISettings
 from niah.errors import NiahError
-
-if TYPE_CHECKING:
-    from niah.engines.openai import OpenAI
 
 _T = TypeVar("_T")
 
 
-class Line:
+class Connection:
     """Requests run on a thread of their own: their seconds are theirs alone, whatever is built meanwhile.
 
     Opening it asks the server; raises NiahError where nothing answers there.
     """
 
-    def __init__(self, settings: "OpenAI"):
+    def __init__(self, settings: OpenAISettings):
         self.http = Http(settings.base_url, settings.api_key_env, settings.max_retries, settings.max_wait_seconds)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="niah-openai", daemon=True)
@@ -34,9 +32,11 @@ class Line:
             raise
 
     def start(self, work: Coroutine[Any, Any, _T]) -> "Future[_T]":
+        """Sends a request without waiting for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def result(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Waits for a request. Raises NiahError where the server does not answer."""
         future = self.start(work)
         try:
             return future.result()
@@ -46,7 +46,7 @@ class Line:
             future.cancel()
 
     def tried(self, path: str, body: dict[str, Any], timeout_seconds: float) -> tuple[Reply | None, str]:
-        """The reply to a short request, or the server's own no. Raises NiahError where it does not answer: that is neither."""
+        """The reply to a short request, or None and why it is refused. Raises NiahError where there is neither."""
         try:
             return self.result(self.http.answer(path, body, timeout_seconds)), ""
         except Refused as error:
@@ -54,10 +54,10 @@ class Line:
         except Denied as error:
             if error.status != 404:
                 raise
-            return None, error.told  # this server has no such page: another may do
+            return None, error.answer  # this server has no such page: another may do
 
     def close(self) -> None:
-        """Drops what is under way."""
+        """Requests that are under way are dropped."""
         if self._loop.is_closed():
             return
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
@@ -72,7 +72,7 @@ class Line:
         await asyncio.gather(*others, return_exceptions=True)
         await self.http.close()
 
-    def __enter__(self) -> "Line":
+    def __enter__(self) -> "Connection":
         return self
 
     def __exit__(self, *_: object) -> None:

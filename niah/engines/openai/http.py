@@ -1,8 +1,13 @@
-"""Requests to an OpenAI-compatible server: the key, deadlines, tries again with back-off, streams read to their end."""
+"""Requests to an OpenAI-compatible server: its key, deadlines, tries again with back-off, streams read to their end.
+
+The key is read from the environment, sent in one header and masked in all that is shown of an answer.
+"""
 
 import asyncio
 import json
+import os
 import random
+import re
 import ssl
 import time
 from collections import Counter
@@ -14,7 +19,6 @@ from typing import Any
 import httpx2
 
 from niah import __version__
-from niah.engines.openai import key
 from niah.errors import NiahError
 
 _AGAIN = frozenset((408, 409, 425, 429))
@@ -25,6 +29,10 @@ _IDLE_SECONDS = 2.0
 _FIRST_WAIT_SECONDS = 0.5
 _MAX_MESSAGE = 300
 _MAX_EXCERPT = 80
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USUAL_VARIABLE = re.compile(r"[A-Z0-9_]{1,64}")
+"""A variable as most are called: any other name may be a key pasted by mistake, and is not repeated."""
+_KEY = re.compile(r"[!-~]+")
 
 
 class Refused(Exception):
@@ -32,12 +40,12 @@ class Refused(Exception):
 
 
 class Denied(NiahError):
-    """A no to every request: key, address or model are wrong. ``told`` is the server's own word."""
+    """A no to every request: key, address or model are wrong. ``answer`` is what the server wrote."""
 
-    def __init__(self, message: str, status: int, told: str):
+    def __init__(self, message: str, status: int, answer: str):
         super().__init__(message)
         self.status = status
-        self.told = told
+        self.answer = answer
 
 
 class Broken(Exception):
@@ -51,7 +59,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """One whole answer. Token counts are the server's own, None where it tells none; ``text`` leaves reasoning out."""
+    """One whole answer. Token counts are the server's own, None where it gives none; ``text`` leaves reasoning out."""
 
     text: str
     finish_reason: str
@@ -77,9 +85,10 @@ class Http:
         self.retried: Counter[str] = Counter()
         self._max_retries = max_retries
         self._max_wait_seconds = max_wait_seconds
-        self._key = key.read(key_name)
+        self._key = _read_key(key_name)
         self._key_name = key_name
-        headers = {"user-agent": f"niah/{__version__}"} | ({"authorization": f"Bearer {self._key}"} if self._key else {})
+        authorization = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = {"user-agent": f"niah/{__version__}", **authorization}
         self._client = httpx2.AsyncClient(
             headers=headers, timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
@@ -117,7 +126,8 @@ class Http:
             except (httpx2.HTTPError, ssl.SSLError) as error:
                 broken = self._broken(error)
             if broken.wait_seconds is not None and broken.wait_seconds > self._max_wait_seconds:
-                raise Broken(broken.name, f"{broken}; it asks to wait {broken.wait_seconds:.0f} s, more than engine.max_wait_seconds")
+                asks = f"it asks to wait {broken.wait_seconds:.0f} s, more than engine.max_wait_seconds"
+                raise Broken(broken.name, f"{broken}; {asks}")
             if attempt == self._max_retries:
                 raise broken
             self.retried[broken.name] += 1
@@ -128,7 +138,7 @@ class Http:
         """Seconds before the next try: what the server asked for, else doubling, spread so that clients part."""
         if asked is not None:
             return asked
-        return min(self._max_wait_seconds, _FIRST_WAIT_SECONDS * 2**attempt) * random.uniform(0.75, 1.25)
+        return min(self._max_wait_seconds, _FIRST_WAIT_SECONDS * 2.0**attempt) * random.uniform(0.75, 1.25)
 
     async def _once(self, url: str, body: dict[str, Any]) -> Reply:
         sent = time.perf_counter()
@@ -149,7 +159,7 @@ class Http:
                 break
             chunk = self._parsed(event.data)
             if "error" in chunk:
-                raise Broken("error in the stream", self._told(chunk))
+                raise Broken("error in the stream", self._words(chunk))
             for choice in chunk.get("choices") or ():
                 piece, thought = _piece(choice)
                 first = time.perf_counter() - sent if first is None and (piece or thought) else first
@@ -165,27 +175,31 @@ class Http:
         answer = self._parsed(content)
         choices = answer.get("choices") or ()
         if not choices or not choices[0].get("finish_reason"):
-            raise Broken("half an answer", f"no finished choice in {self._told(answer)}")
-        text, _ = _piece(choices[0])
+            raise Broken("half an answer", f"no finished choice in {self._words(answer)}")
+        choice = choices[0]
+        text, _ = _piece(choice)
         seconds = time.perf_counter() - sent
-        return _reply(text, choices[0]["finish_reason"], answer.get("usage"), seconds, None, bool(choices[0].get("logprobs")))
+        return _reply(text, choice["finish_reason"], answer.get("usage"), seconds, None, bool(choice.get("logprobs")))
 
     def _no(self, response: httpx2.Response) -> Exception:
         status = response.status_code
         if status in _DENIED:
             return self._denied(response)
-        message = f"HTTP {status}: {self._told(_lenient(response.content))}"
+        message = f"HTTP {status}: {self._words(_lenient(response.content))}"
         if status in _AGAIN or status >= 500:
             return Broken(f"HTTP {status}", message, _retry_after(response.headers))
         return Refused(message)
 
     def _denied(self, response: httpx2.Response) -> Denied:
         status = response.status_code
-        advice = "check engine.base_url and engine.model" if status == 404 else (
-            f"check the key in {self._key_name}" if self._key else "put the key into a variable and name it, as engine.api_key_env=OPENAI_API_KEY"
-        )
-        told = f"HTTP {status}: {self._told(_lenient(response.content))}"
-        return Denied(f"engine=openai: {self.base_url} answers {told}; {advice}", status, told)
+        if status == 404:
+            advice = "check engine.base_url and engine.model"
+        elif self._key:
+            advice = f"check the key in {self._key_name}"
+        else:
+            advice = "put the key into a variable and name it, as engine.api_key_env=OPENAI_API_KEY"
+        answer = f"HTTP {status}: {self._words(_lenient(response.content))}"
+        return Denied(f"engine=openai: {self.base_url} answers {answer}; {advice}", status, answer)
 
     def _broken(self, error: Exception) -> Broken:
         name = "timeout" if isinstance(error, TimeoutError | httpx2.TimeoutException) else type(error).__name__
@@ -197,14 +211,14 @@ class Http:
             raise Broken("half an answer", f"no JSON object: {self._safe(str(found))[:_MAX_EXCERPT]!r}")
         return found
 
-    def _told(self, content: Any) -> str:
+    def _words(self, content: Any) -> str:
         """The server's words on one line."""
         error = content.get("error", content) if isinstance(content, dict) else content
         words = error.get("message", error) if isinstance(error, dict) else error
         return " ".join(self._safe(str(words)).split())[:_MAX_MESSAGE]
 
     def _safe(self, text: str) -> str:
-        return key.masked(text, self._key)
+        return _masked(text, self._key)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -217,11 +231,15 @@ def _piece(choice: dict[str, Any]) -> tuple[str, str]:
     return message.get("content") or message.get("text") or "", str(thought)
 
 
-def _reply(text: str, reason: str, usage: dict | None, seconds: float, first: float | None, logprobs: bool) -> Reply:
+def _reply(
+    text: str, reason: str, usage: dict[str, Any] | None, seconds: float, first: float | None, logprobs: bool
+) -> Reply:
     usage = usage or {}
     details = usage.get("prompt_tokens_details") or {}
     return Reply(
-        text, reason, usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"), seconds, first, logprobs
+        text=text, finish_reason=reason, num_prompt_tokens=usage.get("prompt_tokens"),
+        num_tokens=usage.get("completion_tokens"), num_cached_tokens=details.get("cached_tokens"), seconds=seconds,
+        first_token_seconds=first, has_logprobs=logprobs,
     )
 
 
@@ -243,3 +261,36 @@ def _retry_after(headers: httpx2.Headers) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def check_key_name(name: str | None) -> None:
+    """Raises NiahError, without the name, for what names no variable."""
+    if name is not None and not _VARIABLE.fullmatch(name):
+        raise NiahError(
+            "engine.api_key_env: got what is no variable's name (not repeated: it may be the key itself); expected the "
+            "name of the environment variable that holds the key; export OPENAI_API_KEY=..., then "
+            "engine.api_key_env=OPENAI_API_KEY"
+        )
+
+
+def _read_key(name: str | None) -> str | None:
+    """Raises NiahError where the variable is missing, or holds what no header can carry."""
+    if name is None:
+        return None
+    key, shown = os.environ.get(name, "").strip(), name if _USUAL_VARIABLE.fullmatch(name) else None
+    if not key:
+        missing = f"no {shown}" if shown else "no such variable (its name is not repeated: it may be the key itself)"
+        raise NiahError(
+            f"engine.api_key_env: the environment has {missing}; expected the key in it; export {shown or 'NAME'}=..."
+        )
+    if not _KEY.fullmatch(key):
+        raise NiahError(
+            f"engine.api_key_env: the key in {shown or 'that variable'} cannot be sent; got a space or a character "
+            f"outside ASCII in it; expected letters, digits and signs alone; export {shown or 'NAME'}=... anew"
+        )
+    return key
+
+
+def _masked(text: str, key: str | None) -> str:
+    """To be called before ``text`` is cut: half a key is not found."""
+    return text.replace(key, "***") if key else text

@@ -22,6 +22,7 @@ _COUNTERS = {
     "llamacpp": ("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total"),
     "sglang": ("sglang:prompt_tokens_total", "sglang:generation_tokens_total", "sglang:cached_tokens_total"),
 }
+_CACHE_DETAILS = ("block_size", "num_gpu_blocks", "enable_prefix_caching")
 _POLL_SECONDS = 0.5
 _UNQUANTIZED = {"bfloat16", "float16", "float32"}
 
@@ -50,9 +51,11 @@ class Server:
 
     def check_cache(self, wanted: str) -> None:
         """Raises NiahError where its KV cache, by its own word, is not the ``kv.dtype`` of the command."""
-        told = self.cache_dtype
-        if told and told != wanted and {told, wanted} != {"fp8", "fp8_e4m3"} and not {told, wanted} <= _UNQUANTIZED:
-            raise NiahError(f"kv.dtype: got {wanted}, but the KV cache of {self.label} there is {told}; add the kv=NAME that it has")
+        own = self.cache_dtype
+        if own and own != wanted and {own, wanted} != {"fp8", "fp8_e4m3"} and not {own, wanted} <= _UNQUANTIZED:
+            raise NiahError(
+                f"kv.dtype: got {wanted}, but the KV cache of {self.label} there is {own}; add the kv=NAME that it has"
+            )
 
 
 async def detect(http: Http, kind: str, model: str | None, wait_seconds: float) -> Server:
@@ -71,9 +74,10 @@ async def detect(http: Http, kind: str, model: str | None, wait_seconds: float) 
     version, limit, details = await _own_words(http, kind, card)
     samples = await metrics(http, kind) if kind in _COUNTERS else None
     cache = cache_settings(samples[1]) if samples else {}
-    details |= {name: cache[name] for name in ("block_size", "num_gpu_blocks", "enable_prefix_caching") if cache.get(name)}
-    told = cache.get("cache_dtype")  # auto is the model's own type, or what its checkpoint says: that tells nothing
-    return Server(kind, version, model, names, limit, None if told == "auto" else told, samples is not None, details)
+    details |= {name: cache[name] for name in _CACHE_DETAILS if cache.get(name)}
+    dtype = cache.get("cache_dtype")
+    dtype = None if dtype == "auto" else dtype  # the model's own type, or what its checkpoint says: still not known
+    return Server(kind, version, model, names, limit, dtype, samples is not None, details)
 
 
 async def _models(http: Http, wait_seconds: float) -> list[dict[str, Any]]:
@@ -86,8 +90,8 @@ async def _models(http: Http, wait_seconds: float) -> list[dict[str, Any]]:
         except Broken as error:
             if time.monotonic() >= deadline:
                 raise NiahError(
-                    f"engine.base_url: {http.base_url} does not answer ({error}); expected a running server; start it, or check the "
-                    "address (engine.wait_seconds waits for one that is starting)"
+                    f"engine.base_url: {http.base_url} does not answer ({error}); expected a running server; start it, "
+                    "or check the address (engine.wait_seconds waits for one that is starting)"
                 ) from error
         await asyncio.sleep(_POLL_SECONDS)
     cards = found.get("data") if isinstance(found, dict) else None
@@ -95,11 +99,11 @@ async def _models(http: Http, wait_seconds: float) -> list[dict[str, Any]]:
 
 
 async def _own_words(http: Http, kind: str, card: dict[str, Any]) -> tuple[str | None, int | None, dict[str, Any]]:
-    """Version, limit and details, each asked for where that kind of server tells it."""
+    """Version, limit and details, each asked for where that kind of server has it."""
     limit = card.get("max_model_len")  # vLLM's and SGLang's
     if kind == "vllm":
-        told = await http.get(f"{http.root}/version")
-        return (told or {}).get("version") if isinstance(told, dict) else None, limit, {}
+        answer = await http.get(f"{http.root}/version")
+        return answer.get("version") if isinstance(answer, dict) else None, limit, {}
     if kind == "llamacpp":
         props = await http.get(f"{http.root}/props")
         if not isinstance(props, dict):
@@ -108,8 +112,8 @@ async def _own_words(http: Http, kind: str, card: dict[str, Any]) -> tuple[str |
         details = {name: props[name] for name in ("total_slots", "model_path", "model_ftype") if props.get(name)}
         return props.get("build_info"), settings.get("n_ctx"), details
     if kind == "sglang":
-        told = await http.get(f"{http.root}/get_server_info")
-        return (told.get("version"), limit, {}) if isinstance(told, dict) else (None, limit, {})
+        answer = await http.get(f"{http.root}/get_server_info")
+        return answer.get("version") if isinstance(answer, dict) else None, limit, {}
     return None, limit, {}
 
 

@@ -47,7 +47,7 @@ class CastSlidingLayer(_Cast, DynamicSlidingWindowLayer):
     """The last tokens of a window."""
 
 
-def make(config: Any, cache_dtype: str, compute: torch.dtype, *, truncates: bool = False) -> Any:
+def empty_cache(config: Any, cache_dtype: str, compute: torch.dtype, *, truncates: bool = False) -> Any:
     """An empty cache for a model's config. ``truncates``: formats with fewer bits are cut off, not rounded. Raises NiahError where its layers have no such cache."""
     if cache_dtype in transformers.QUANTIZED_BITS:
         backend, _, bits = cache_dtype.partition("_int")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from niah import environment
 from niah.engines import Job, Session, Traced
 from niah.engines.failures import MAX_IN_A_ROW, failure
-from niah.engines.transformers import cache as caches
+from niah.engines.transformers.cache import can_be_cut_anywhere, empty_cache, fork
+from niah.engines.transformers.settings import TransformersSettings
 from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Forced, Grade, Prompt
-
-if TYPE_CHECKING:
-    from niah.engines.transformers import Transformers
 
 _TOP = 20
 """Tokens told at each place, the chosen one among them."""
@@ -59,7 +57,7 @@ def _override(config: Any, changes: dict[str, Any]) -> None:
 class TransformersSession(Session):
     """``served`` is what decided the answers, for each row."""
 
-    def __init__(self, network: Any, job: Job, settings: "Transformers", chunk: int, start_seconds: float):
+    def __init__(self, network: Any, job: Job, settings: TransformersSettings, chunk: int, start_seconds: float):
         self._network = network
         self._job = job
         self._settings = settings
@@ -111,13 +109,13 @@ class TransformersSession(Session):
         for start in range(num_cached, len(prompt.ids), self._chunk):
             ends = self._forward(prompt.ids[start : start + self._chunk], cache, num_logits=1)
         graded = self._settings.graded and prompt.forced is not None and len(prompt.forced.ids) > 0
-        going = caches.fork(cache)
+        going = fork(cache)
         ids, steps, first = self._written(ends[-1], going, prompt.max_tokens, started)
         if going is cache:
             cache.crop(-(len(ids) - 1))
         seconds = time.perf_counter() - started
         grade = self._grade(ends[-1], cache, prompt.forced) if graded else None
-        reusable = self._settings.prefix_caching and not prompt.salt and caches.can_be_cut_anywhere(cache)
+        reusable = self._settings.prefix_caching and not prompt.salt and can_be_cut_anywhere(cache)
         self._past = _Past(prompt.ids, cache) if reusable else None
         stops = self._job.tokenizer.stop_ids
         is_stopped = ids[-1] in stops
@@ -148,7 +146,7 @@ class TransformersSession(Session):
 
     def _empty(self) -> Any:
         truncates = self._settings.rounding == "truncate"
-        return caches.make(self._network.config, self._job.kv_cache_dtype, self._dtype, truncates=truncates)
+        return empty_cache(self._network.config, self._job.kv_cache_dtype, self._dtype, truncates=truncates)
 
     def _forward(self, ids: np.ndarray | list[int], cache: Any, num_logits: int) -> torch.Tensor:
         """Logits after the last ``num_logits`` of the ids, (num_logits, vocabulary), in the model's number format."""
@@ -184,8 +182,8 @@ class TransformersSession(Session):
         ids = forced.ids.tolist()
         rows = [logits[None]]
         if len(ids) > 1:
-            rows.append(self._forward(ids[:-1], caches.fork(cache), num_logits=len(ids) - 1))
-            if caches.can_be_cut_anywhere(cache):
+            rows.append(self._forward(ids[:-1], fork(cache), num_logits=len(ids) - 1))
+            if can_be_cut_anywhere(cache):
                 cache.crop(1 - len(ids))
         told = torch.log_softmax(torch.cat(rows).float(), dim=-1)
         target = torch.tensor(ids, device=told.device)[:, None]

@@ -1,71 +1,24 @@
-"""vLLM, offline and fed with token ids: its settings, and how it is opened."""
+"""vLLM, offline and fed with token ids: how it is opened."""
 
 import dataclasses
 import difflib
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from niah.engines import Engine, Job, Session
+from niah.engines import Job, Session
 from niah.engines.vllm import exact, grading, served
 from niah.engines.vllm.process import is_cpu_build
 from niah.engines.vllm.session import VLLMSession
+from niah.engines.vllm.settings import VLLMSettings
 from niah.errors import NiahError, reason
-from niah.limits import limited, one_of
-from niah.models.settings import Model
-from niah.planner import backends, cpu, fit
-from niah.planner.fit import Fit
-from niah.planner.hardware import Hardware
-from niah.planner.serving import Wish
+from niah.planner import cpu
 
 
 @dataclass(frozen=True)
-class VLLM(Engine):
-    """Settings by vLLM's own names; ``args`` passes any other engine argument through.
-
-    ``chunk_tokens`` sets both max_num_batched_tokens and block_size, so that a prefix-cache hit ends
-    where a prefill chunk would: then a cached prompt and a cold one are computed in the same pieces
-    and give bit-identical answers (checked by a test). 0 takes 128 on CPUs, and on GPUs what the plan
-    says (chunks of 8,192, blocks of 16 or 64), where answers after a hit may differ by rounding.
-    ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
-    ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
-    the model's heads divide. ``graded`` forces the right answer after each prompt to see how likely the model
-    held it; null does so where the prefix cache makes it cheap. ``cold_check`` is the share of the trials that are
-    asked again without prefix cache, one at least. ``attention`` names the backend (flash_attn, flashinfer, triton, or vLLM's own names), none leaves it
-    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other. ``replicas`` engines
-    share the trials, as Ray actors: on a machine of its share of cores or GPUs each, or over the cluster of RAY_ADDRESS.
-    """
-
-    name: str = "vllm"
-    prefix_caching: bool = True
-    max_num_seqs: int = 1
-    chunk_tokens: int = 0
-    kv_cache_memory_gib: float = 0.0
-    gpu_memory_utilization: float = 0.92
-    tensor_parallel_size: int = 0
-    pipeline_parallel_size: int = 0
-    decode_context_parallel_size: int = 1
-    attention: list[str] = field(default_factory=list)
-    flash_attn_version: list[int] = one_of(2, 3, 4, default=[])
-    enforce_eager: bool | None = None
-    load_format: str = "auto"
-    graded: bool | None = None
-    cold_check: float = limited(0.02, at_least=0, at_most=1)
-    args: dict[str, Any] = field(default_factory=dict)
-    replicas: int = limited(1, at_least=1, decides=False)
-    holds_a_model = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
-
-    def fit(
-        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
-    ) -> Fit:
-        """By vLLM's own accounting of weights and blocks."""
-        return fit.check(model, lengths, cache_dtype, hardware, known, self.wish())
+class VLLM(VLLMSettings):
+    """Opened in this process, or with ``replicas`` in several."""
 
     def open(self, job: Job) -> Session:
         if self.replicas > 1:
@@ -110,24 +63,6 @@ class VLLM(Engine):
             return self.graded
         cache, vocabulary = config.cache_config, config.model_config.get_vocab_size()
         return bool(cache.enable_prefix_caching) and cache.block_size * vocabulary * 4 <= grading.MAX_TAIL_BYTES
-
-    def wish(self) -> Wish:
-        """What is left to the plan and what is not; ``args`` win over the fields."""
-        own = self.args.get
-        return Wish(
-            tensor_parallel=own("tensor_parallel_size", self.tensor_parallel_size),
-            pipeline_parallel=own("pipeline_parallel_size", self.pipeline_parallel_size),
-            decode_context_parallel=own("decode_context_parallel_size", self.decode_context_parallel_size),
-            chunk=self.chunk_tokens,
-            batch=own("max_num_batched_tokens", 0),
-            block_size=own("block_size", 0),
-            max_num_seqs=own("max_num_seqs", self.max_num_seqs),
-            hybrid=not own("disable_hybrid_kv_cache_manager", False),
-            prefix_caching=own("enable_prefix_caching", self.prefix_caching),
-            utilization=own("gpu_memory_utilization", self.gpu_memory_utilization),
-            backend=own("attention_backend", next(iter(self.attention), None)),
-            flash_attn_version=next(iter(self.flash_attn_version), 0),
-        )
 
     def _arguments(self, job: Job, on_cpu: bool) -> dict[str, Any]:
         arguments: dict[str, Any] = {
