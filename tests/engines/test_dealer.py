@@ -96,3 +96,14 @@ def test_a_salted_prompt_shares_nothing():
         dealer = Dealer(source, 1, {})
         costs.append([dealer.deal(0).cost, dealer.deal(0).cost])
     assert costs == [[132, 42], [132, 132]]
+
+
+def test_repeats_that_come_side_by_side_stay_apart_though_one_replica_is_faster():
+    one_after_the_other = prompts(4, 3)
+    side_by_side = [one_after_the_other[n] for n in (0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11)]
+    dealer = Dealer(side_by_side, 2, {})
+    faster = [dealer.deal(0).key, dealer.deal(0).key, dealer.deal(1).key, dealer.deal(0).key]
+    assert faster == [0, 1, 3, 2]
+    # repeat 3 would lie between the prompts of repeat 2, each with nothing of the one before it
+    assert [dealer.deal(0).key for _ in range(3)] == [6, 7, 8]
+    assert [dealer.deal(1).key for _ in range(5)] == [4, 5, 9, 10, 11]

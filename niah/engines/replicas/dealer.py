@@ -1,6 +1,6 @@
 """Which replica reads which prompt: a repeat stays on one, and who has nothing to do takes over where that ends sooner."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -72,13 +72,20 @@ class Dealer:
     def _fetch(self, replica: int) -> None:
         """Takes new prompts up to the first that is this replica's; the others go to their owners' queues."""
         for key, prompt in self._new:
-            owner = self._owners.setdefault(prompt.repeat, replica)
+            owner = self._owners.setdefault(prompt.repeat, self._next_owner(replica))
             cold = len(prompt.ids) + _TOKENS_OF_A_STEP * prompt.max_tokens
             self._queues[owner].append(Dealt(key, prompt, cold - _shared(self._last[owner], prompt), cold))
             self._last[owner] = prompt
             if owner == replica:
                 return
         self._has_new = False
+
+    def _next_owner(self, asking: int) -> int:
+        """Who gets a repeat that is new: of those at work the one with the fewest, the asking one before others. Were it always
+        the asking one, a faster replica would get several of the repeats that come side by side, and share no beginnings."""
+        num = Counter(self._owners.values())
+        at_work = [number for number in range(len(self._queues)) if number not in self._away]
+        return min(at_work, key=lambda number: (num[number], number != asking), default=asking)
 
     def _steal(self, replica: int) -> None:
         """Takes the end of the dearest queue from where both parts end soonest, if that is sooner than now."""
