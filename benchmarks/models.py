@@ -9,11 +9,11 @@ import time
 from dataclasses import replace
 
 from niah.choices import choices
-from niah.commands import plan
 from niah.config import typed
 from niah.models.settings import Model
 from niah.planner import architecture, estimate, memory
 from niah.planner.memory import GIB, Setup
+from niah.runs import capacity
 from niah.units import format_length, parse_length
 
 _HEAD = ("model", "weights", "length", "KV bf16", "least hardware", "KV fp8", "least hardware")
@@ -22,7 +22,7 @@ _HEAD = ("model", "weights", "length", "KV bf16", "least hardware", "KV fp8", "l
 def main(words: list[str]) -> None:
     wanted = ",".join(word.removeprefix("lengths=") for word in words) or "limit"
     started = time.perf_counter()
-    known = plan.known_hardware()
+    known = capacity.known_hardware()
     machines = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
     machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
     groups: dict[tuple, list[Model]] = {}

@@ -403,7 +403,7 @@ class RunRecord:
 
     name: str = ""
     fingerprint: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     sources: Sources = field(default_factory=Sources)
     scope: Scope = field(default_factory=Scope, metadata={"key": "plan"})
     environment: Environment = field(default_factory=Environment)

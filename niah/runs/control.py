@@ -29,7 +29,7 @@ class Control:
     error: str | None = None
 
 
-def chosen(rows: Sequence[Row], share: float, done: Sequence[dict[str, Any]], variant: str) -> list[Row]:
+def sample(rows: Sequence[Row], share: float, done: Sequence[dict[str, Any]], variant: str) -> list[Row]:
     """Rows to ask again: ``share`` of the variant's answers, one at least, among those that used the cache.
 
     The choice depends on the prompts alone, so that a continued run makes the same one.
@@ -64,13 +64,13 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
         )
 
 
-def told(controls: Sequence[dict[str, Any]]) -> str:
+def sentence(controls: Sequence[dict[str, Any]]) -> str:
     """One sentence about all controls of a run; empty without any."""
     failed = [control for control in controls if control.get("error")]
     controls = [control for control in controls if not control.get("error")]
     if failed:
         lost = f"control without prefix cache: {len(failed)} failed ({failed[-1]['error']})"
-        return f"{lost}; {told(controls)}" if controls else lost
+        return f"{lost}; {sentence(controls)}" if controls else lost
     if not controls:
         return ""
     different = [control for control in controls if not control["is_same"]]

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from niah import grid
-from niah.commands import plan as planning
 from niah.config import Run
 from niah.engines import Job, Session
 from niah.errors import NiahError
@@ -14,8 +13,7 @@ from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
-from niah.runs import control as cold
-from niah.runs import record, resume, rows, trials
+from niah.runs import capacity, control, record, resume, trials
 from niah.runs.console import Console
 from niah.runs.journal import Journal
 from niah.runs.store import RunFolder
@@ -37,7 +35,7 @@ def run(settings: Run, console: Console) -> Summary:
     """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
     asked = variants(settings)
     try:
-        fits = planning.check(settings)
+        fits = capacity.check(settings)
     except NiahError:  # the server is off, or this machine too small: what is finished needs neither
         if done := _finished_before(settings):
             return _all_done(*done, console)
@@ -87,7 +85,7 @@ def run(settings: Run, console: Console) -> Summary:
                         _measure(own, variant.name, recipe, fits[variant.name], folder, todo[variant.name], journal, console)
         finally:
             journal.finish()
-        if line := cold.told(folder.controls()):
+        if line := control.sentence(folder.controls()):
             console.note(line)
         return Summary(folder.path, journal.record, folder.rows(), num_new)
 
@@ -121,7 +119,7 @@ def _measure(
 ) -> None:
     """Opens the engine of one variant, sends it the trials and writes each row; fills in ``journal``."""
     for trial in [trial for trial in todo if trial.length in fit.unfit]:
-        folder.append(rows.unfit(settings, variant, trial, fit.unfit[trial.length]))
+        folder.append(trials.unfit(settings, variant, trial, fit.unfit[trial.length]))
     todo = [trial for trial in todo if trial.length not in fit.unfit]
     fitting = [trial for trial in recipe.trials if trial.length not in fit.unfit]
     if not fitting or not (todo or variant in journal.record.control_due):
@@ -138,9 +136,9 @@ def _measure(
             _ask(settings, variant, session, recipe, folder, todo, journal, console)
             if share and session.can_skip_cache:
                 begun = time.perf_counter()
-                chosen = cold.chosen(folder.rows(), share, folder.controls(), variant)
-                for control in cold.measure(session, recipe, chosen):
-                    folder.append_control(asdict(control))
+                sample = control.sample(folder.rows(), share, folder.controls(), variant)
+                for one in control.measure(session, recipe, sample):
+                    folder.append_control(asdict(one))
                 journal.control_took(variant, time.perf_counter() - begun)
         finally:
             journal.retried(variant, session.retried)
@@ -158,7 +156,7 @@ def _ask(
     ordered = grid.side_by_side(todo, settings.engine.replicas)
     try:
         for answered in trials.answers(session, recipe, ordered):
-            row = rows.finished(settings, variant, answered, session.served)
+            row = trials.row(settings, variant, answered, session.served)
             folder.append(row)
             grade = answered.result.grade if isinstance(answered.result, Completion) else None
             graded_seconds += grade.seconds if grade else 0.0
@@ -195,9 +193,9 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
         kv_cache_dtype=settings.kv.dtype,
         max_length=longest,
         seed=settings.seed,
-        serving=planning.serving_arguments(settings, fit, longest),
+        serving=capacity.serving_arguments(settings, fit, longest),
         arguments=model.arguments_at(longest, is_wrapped=recipe.files.is_wrapped),
-        environment={**planning.environment(longest), **model.environment_at(longest)},
+        environment={**capacity.engine_environment(longest), **model.environment_at(longest)},
         log=log,
     )
 

@@ -1,13 +1,17 @@
-"""Sends trials to an open engine; a reader that may read twice gets its second prompt here."""
+"""One trial from its prompt to its row: sent to an open engine, judged, and put down with what served it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from niah.config import Run
 from niah.engines import Session
 from niah.errors import NiahError
+from niah.prompts.context import sha256
 from niah.prompts.recipe import Built, Recipe
 from niah.readers import Reader
-from niah.records import Completion, Failure, Prompt, Retrieval, Trial
+from niah.records import Completion, Failure, Outcome, Prompt, Retrieval, Row, Trial
+from niah.scorers.outcome import judge
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Answered:
     """A trial's last result. Its tokens and seconds are those of all its steps; ``built`` is that of the last.
 
     ``num_sent`` are the prompt tokens as we count them, ``num_read`` as the engine does: they differ only where it
-    tokenises text itself (``Session.counts_exactly``). ``route`` is rag or long where the reader chooses between them, else empty.
+    tokenises text itself (``Session.counts_exactly``). ``route`` is rag or long where the reader chooses between
+    them, else empty.
     """
 
     trial: Trial
@@ -27,33 +32,109 @@ class Answered:
     route: str = ""
 
 
+@dataclass(frozen=True)
+class _FirstStep:
+    """What a trial's first step gave, where ``then`` is the reader that it has to be asked again with."""
+
+    trial: Trial
+    then: Reader
+    result: Completion
+    retrieval: Retrieval | None
+    num_sent: int
+
+
 def answers(session: Session, recipe: Recipe, todo: Iterable[Trial]) -> Iterator[Answered]:
     """One for each trial, in any order. Second steps come after all first ones, so that beginnings stay shared."""
     first_reader = recipe.run.reader
-    second: list[tuple[Trial, Reader, Completion, Retrieval | None, int]] = []
+    firsts: dict[int, _FirstStep] = {}
     for trial, built, result in _sent(session, recipe, ((trial, None) for trial in todo)):
-        reader = first_reader.then(result.text) if isinstance(result, Completion) else None
-        sent = len(built.prompt.ids)
-        if reader:
-            second.append((trial, reader, result, built.view.retrieval, sent))
+        num_sent, retrieval = len(built.prompt.ids), built.view.retrieval
+        if isinstance(result, Completion) and (reader := first_reader.then(result.text)):
+            firsts[trial.index] = _FirstStep(trial, reader, result, retrieval, num_sent)
         else:
-            route = "rag" if first_reader.may_read_twice else ""
-            yield Answered(trial, built, result, sent, _read(result, sent), built.view.retrieval, route)
-    firsts = {trial.index: rest for trial, _, *rest in second}
-    for trial, built, result in _sent(session, recipe, ((trial, reader) for trial, reader, *_ in second)):
-        first, retrieval, first_sent = firsts[trial.index]
-        sent = len(built.prompt.ids)
-        num_read = first.num_prompt_tokens + _read(result, sent)
-        yield Answered(trial, built, _together(first, result), first_sent + sent, num_read, retrieval, "long")
+            num_read, route = _num_read(result, num_sent), "rag" if first_reader.may_read_twice else ""
+            yield Answered(trial, built, result, num_sent, num_read, retrieval, route)
+    for trial, built, result in _sent(session, recipe, ((first.trial, first.then) for first in firsts.values())):
+        first, num_sent = firsts[trial.index], len(built.prompt.ids)
+        yield Answered(
+            trial, built, _together(first.result, result), first.num_sent + num_sent,
+            first.result.num_prompt_tokens + _num_read(result, num_sent), first.retrieval, "long",
+        )
 
 
-def _read(result: Completion | Failure, sent: int) -> int:
-    return result.num_prompt_tokens if isinstance(result, Completion) else sent
+def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
+    """The row of a trial that was never sent: its length has no room on this machine."""
+    return Row(
+        trial=trial.index, length=trial.length, depth=trial.depth, repeat=trial.repeat,
+        outcome=Outcome.DOES_NOT_FIT.value, score=None, response="", answer="", targets=[], prompt_sha256="",
+        num_prompt_tokens=0, num_cached_tokens=None, num_completion_tokens=0, finish_reason="not sent",
+        needle_spans=[], needle_depths=[], needles_kept=[], repeated_share=0.0, seconds=0.0, first_token_seconds=None,
+        model=settings.model.name, task=settings.task.name, haystack=settings.haystack.name,
+        reader=settings.reader.name, engine=settings.engine.name, kv_cache_dtype=settings.kv.dtype, error=reason,
+        variant=variant,
+    )
+
+
+def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, Any]) -> Row:
+    """The row of a trial that came back, with an answer or an engine's failure.
+
+    ``served`` says how many prompt tokens we counted where the engine counted others.
+    """
+    sent, result = _sent_row(settings, variant, answered, served), answered.result
+    if isinstance(result, Failure):
+        return replace(sent, outcome=result.outcome.value, finish_reason="error", error=result.message)
+    score, outcome = judge(result.text, answered.built.problem, settings.scorer, result.finish_reason)
+    first, grade = result.first_token_seconds, result.grade
+    judged = replace(
+        sent, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
+        num_cached_tokens=result.num_cached_tokens, num_completion_tokens=result.num_tokens,
+        finish_reason=result.finish_reason, first_token_seconds=None if first is None else round(first, 4),
+    )
+    if grade is None:
+        return judged
+    return replace(
+        judged, logprob=round(grade.logprob, 6), num_target_tokens=grade.num_tokens, worst_rank=grade.worst_rank,
+        margin=None if grade.margin is None else round(grade.margin, 6),
+    )
+
+
+def _sent_row(settings: Run, variant: str, answered: Answered, served: Mapping[str, Any]) -> Row:
+    """What is known of a trial that was sent, whatever came back."""
+    built, found = answered.built, answered.retrieval
+    other_count = {} if answered.num_read == answered.num_sent else {"num_sent_tokens": answered.num_sent}
+    sent = replace(
+        unfit(settings, variant, answered.trial, ""),
+        targets=list(built.problem.targets),
+        distractors=list(built.problem.distractors),
+        prompt_sha256=built.prompt.sha256,
+        needle_spans=[list(span) for span in built.prompt.spans],
+        needle_depths=list(built.context.depths),
+        needles_kept=list(built.view.kept),
+        num_needed=built.problem.num_needed,
+        context_sha256=sha256(built.context, built.problem),
+        repeated_share=round(built.stretch.repeated_share, 6),
+        num_prompt_tokens=answered.num_read,
+        haystack=built.stretch.source,
+        seconds=round(answered.result.seconds, 4),
+        served={**served, **other_count},
+        route=answered.route,
+    )
+    if found is None:
+        return sent
+    return replace(
+        sent, retrieved=[list(chunk) for chunk in found.chunks], needles_retrieved=list(found.needles),
+        index_seconds=round(found.index_seconds, 4), retrieval_seconds=round(found.seconds, 4),
+    )
+
+
+def _num_read(result: Completion | Failure, num_sent: int) -> int:
+    return result.num_prompt_tokens if isinstance(result, Completion) else num_sent
 
 
 def _sent(
     session: Session, recipe: Recipe, work: Iterable[tuple[Trial, Reader | None]]
 ) -> Iterator[tuple[Trial, Built, Completion | Failure]]:
+    """Each trial with its prompt and what the engine returned. Raises NiahError where it read other tokens than were sent."""
     in_flight: dict[int, tuple[Trial, Built]] = {}
 
     def prompts() -> Iterator[tuple[int, Prompt]]:
@@ -64,10 +145,11 @@ def _sent(
 
     for index, result in session.generate(prompts()):
         trial, built = in_flight.pop(index)
-        if session.counts_exactly and isinstance(result, Completion) and result.num_prompt_tokens != len(built.prompt.ids):
+        num_sent = len(built.prompt.ids)
+        if session.counts_exactly and _num_read(result, num_sent) != num_sent:
             raise NiahError(
-                f"trial {index}: the engine read {result.num_prompt_tokens} tokens of the "
-                f"{len(built.prompt.ids)} sent; expected all of them; the length of this run cannot be trusted"
+                f"trial {index}: the engine read {_num_read(result, num_sent)} tokens of the "
+                f"{num_sent} sent; expected all of them; the length of this run cannot be trusted"
             )
         yield trial, built, result
 
@@ -77,10 +159,9 @@ def _together(first: Completion, second: Completion | Failure) -> Completion | F
     seconds = first.seconds + second.seconds
     if isinstance(second, Failure):
         return replace(second, seconds=seconds)
-    cached = (first.num_cached_tokens, second.num_cached_tokens)
-    begun = second.first_token_seconds
+    begun, is_known = second.first_token_seconds, None not in (first.num_cached_tokens, second.num_cached_tokens)
     return replace(
         second, seconds=seconds, num_tokens=first.num_tokens + second.num_tokens,
-        num_cached_tokens=None if None in cached else sum(cached),
+        num_cached_tokens=(first.num_cached_tokens or 0) + (second.num_cached_tokens or 0) if is_known else None,
         first_token_seconds=None if begun is None else first.seconds + begun,
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from niah.commands import plan
 from niah.engines import Job, Traced
 from niah.engines.transformers import Transformers
 from niah.errors import NiahError
@@ -18,6 +17,7 @@ from niah.models.resolve import files_of
 from niah.planner import backends, transformers
 from niah.planner.hardware import Hardware
 from niah.records import Failure, Forced, Prompt
+from niah.runs import capacity
 from tests.helpers.command import environment_with, rows
 from tests.helpers.configs import built
 from tests.helpers.machines import KNOWN
@@ -182,7 +182,7 @@ def test_sliding_windows_are_read_whole_and_graded_from_the_prompt():
 
 def refused(*words: str, hardware: Hardware = HERE) -> str:
     with pytest.raises(NiahError) as caught:
-        plan.check(built("engine=transformers", *words), hardware)
+        capacity.check(built("engine=transformers", *words), hardware)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

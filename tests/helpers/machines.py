@@ -3,13 +3,13 @@
 import json
 from dataclasses import replace
 
-from niah.commands import plan
 from niah.planner import architecture
 from niah.planner.hardware import Hardware
+from niah.runs import capacity
 from tests.helpers.command import REPOSITORY
 
 ARCHITECTURES = sorted(file.stem for file in (REPOSITORY / "niah" / "architectures").glob("*.json"))
-KNOWN = plan.known_hardware()
+KNOWN = capacity.known_hardware()
 
 
 def raw(name: str) -> dict:

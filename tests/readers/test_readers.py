@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from niah.commands import plan
 from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.haystacks.noise import Noise
@@ -23,6 +22,7 @@ from niah.readers.retrieval.collection import collect
 from niah.readers.retrieval.views import SEPARATOR, merged
 from niah.readers.route import Route
 from niah.records import Problem
+from niah.runs import capacity
 from niah.tokens.splice import is_canonical
 from tests.helpers.configs import built
 from tests.helpers.readings import MANY, material, source
@@ -185,7 +185,7 @@ def test_what_is_read_decides_what_fits(reader, monkeypatch):
     monkeypatch.delenv("NIAH_CACHE")  # the haystack may be there already
     words = ["haystack=noise", "ctx.lengths=[1k,256k]", "ctx.depths=[0,100]", "ctx.repeats=2", "reader.budget=1k"]
     run = built(*(words if reader not in ("none", "oracle") else words[:-1]), f"reader={reader}")
-    (fit,), recipe = plan.check(run).values(), Recipe(run)
+    (fit,), recipe = capacity.check(run).values(), Recipe(run)
     if reader == "route":  # its second step reads everything
         assert fit.unfit == recipe.unfit == {2**18: "ctx.lengths[1]: above the limit of smollm2_135m; got 262,144; expected at most 8,192 (model.max_length)"}
         trials = [trial for trial in recipe.trials if trial.length < 2**18]

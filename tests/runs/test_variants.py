@@ -6,12 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from niah.commands import plan
 from niah.errors import NiahError
 from niah.prompts import forced_answer
 from niah.prompts.recipe import Recipe
 from niah.records import Problem
-from niah.runs import control
+from niah.runs import capacity, control
 from niah.runs.variants import variants
 from tests.helpers.command import rows
 from tests.helpers.configs import built as configured
@@ -73,11 +72,11 @@ def test_a_stopped_run_goes_on_where_each_variant_was(niah, tmp_path):
 
 
 def test_a_length_that_fits_under_one_variant_alone():
-    fits = plan.check(configured("model=scout", "ctx.lengths=[8m,10m]", "kv=[bf16,fp8]"), eight("h100"))
+    fits = capacity.check(configured("model=scout", "ctx.lengths=[8m,10m]", "kv=[bf16,fp8]"), eight("h100"))
     assert set(fits["bf16"].unfit) == {8 * 2**20, 10 * 2**20} and fits["bf16"].refusal
     assert fits["fp8"].unfit == {} and not fits["fp8"].refusal
     with pytest.raises(NiahError, match="no length of this run fits"):
-        plan.check(configured("model=scout", "ctx.lengths=[8m,10m]"), eight("h100"))
+        capacity.check(configured("model=scout", "ctx.lengths=[8m,10m]"), eight("h100"))
 
 
 @pytest.mark.parametrize("name", ["smollm2", "llama4", "qwen3_5", "gemma3"])
@@ -117,19 +116,19 @@ def test_controls_are_drawn_from_cached_answers_and_once():
     from tests.helpers.runs import ROW
 
     made = [replace(ROW, trial=i, variant="fp8", num_cached_tokens=256 * (i % 2), prompt_sha256=f"{i}", score=1.0) for i in range(60)]
-    first = control.chosen(made, 0.05, [], "fp8")
+    first = control.sample(made, 0.05, [], "fp8")
     assert len(first) == 3 and all(row.num_cached_tokens for row in first)
     done = [{"variant": "fp8", "trial": row.trial} for row in first[:2]]
-    assert control.chosen(made, 0.05, done, "fp8") == first[2:]
-    assert control.chosen(made, 0.0, [], "fp8") == [] and control.chosen(made, 0.02, [], "bf16") == []
-    assert len(control.chosen(made[:3], 0.02, [], "fp8")) == 1  # one at least
+    assert control.sample(made, 0.05, done, "fp8") == first[2:]
+    assert control.sample(made, 0.0, [], "fp8") == [] and control.sample(made, 0.02, [], "bf16") == []
+    assert len(control.sample(made[:3], 0.02, [], "fp8")) == 1  # one at least
 
 
 def test_a_difference_is_told_as_a_fault_of_the_engine():
     same = {"variant": "fp8", "trial": 3, "is_same": True, "logprob": -1.0, "cold_logprob": -1.25}
-    assert control.told([same]) == (
+    assert control.sentence([same]) == (
         "control without prefix cache: 1 of 1 answers the same, the right answer's log-probability by at most 0.25"
     )
-    text = control.told([same, {**same, "trial": 7, "is_same": False}])
+    text = control.sentence([same, {**same, "trial": 7, "is_same": False}])
     assert "1 of 2 answers differ (fp8 trial 7)" in text and "a fault of the engine, not of the model" in text
-    assert control.told([]) == ""
+    assert control.sentence([]) == ""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from niah.choices import choices
-from niah.commands import plan
 from niah.commands.calibrate import diagnose
 from niah.commands.calibrate.diagnose import Fault, TrialCheck
 from niah.commands.calibrate.expected import ExpectedAnswer, expected_answer
@@ -26,7 +25,7 @@ from niah.models.resolve import config_of
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import RETRIED, EngineFacts, Row, RunRecord
-from niah.runs import runner
+from niah.runs import capacity, runner
 from niah.runs.console import Console
 from niah.scorers.outcome import judge
 from niah.tokens.tokenizer import Tokenizer
@@ -209,7 +208,7 @@ def verify(run: Run, console: Console) -> list[str]:
             "take calibrate=false"
         )
     name = fitting(config_of(run.model))
-    fits = plan.check(run)
+    fits = capacity.check(run)
     length = min(_longest(run, fits), DESIGNS[name].max_length)
     heads = max(fit.setup.tensor_parallel for fit in fits.values())
     lines = []
@@ -253,4 +252,4 @@ def kv_of(run: Run, variant: str) -> KVCache:
 def _longest(run: Run, fits: dict[str, Fit]) -> int:
     """The most tokens that the model reads in this run, of lengths that fit under all its variants."""
     fitting_all = [length for length in run.ctx.lengths if not any(length in fit.unfit for fit in fits.values())]
-    return max(plan.num_read(run, length) for length in fitting_all or run.ctx.lengths)
+    return max(capacity.num_read(run, length) for length in fitting_all or run.ctx.lengths)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah import config, environment, grid
-from niah.commands import plan
 from niah.commands.crosscheck.first_difference import first_difference, stored_answer
 from niah.commands.crosscheck.sample import sample
 from niah.commands.crosscheck.second_engine import holding_a_model, second_runs
@@ -23,7 +22,7 @@ from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Built, Recipe
 from niah.records import RETRIED, Completion, Failure, Prompt, Row, RunRecord, Trial
-from niah.runs import runner, store
+from niah.runs import capacity, runner, store
 from niah.runs.console import Console
 from niah.runs.record import fingerprint
 from niah.runs.store import RunFolder
@@ -130,7 +129,7 @@ def _by_cache(seconds: dict[str, Run], rows: Sequence[Row]) -> Iterator[tuple[Ru
 
 def _ask(check: _Check, second: Run, todo: Sequence[Row], mark: str, console: Console) -> dict[str, Any]:
     """Asks one open engine for all of ``todo`` and keeps each answer; returns what the engine says of itself."""
-    fit = next(iter(plan.check(second).values()))
+    fit = next(iter(capacity.check(second).values()))
     groups, ordered = _in_order(check, todo, fit)
     built: dict[int, Built] = {}
 

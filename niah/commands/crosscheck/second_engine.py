@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from niah import choices, config
-from niah.commands import plan
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import RunRecord
+from niah.runs import capacity
 from niah.runs.variants import variants
 
 
@@ -27,7 +27,7 @@ def second_runs(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
             raise NiahError(f"crosscheck: got several variants ({names}); expected one engine, as engine.attention=sdpa")
         runs[kv.dtype] = several[0].of(second)
         try:
-            plan.check(runs[kv.dtype])
+            capacity.check(runs[kv.dtype])
         except NiahError as error:
             if "kv" in nodes or not str(error).startswith("kv.dtype"):
                 raise

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from niah.commands import plan
 from niah.config import typed
 from niah.errors import NiahError
 from niah.models.settings import Model
@@ -11,13 +10,14 @@ from niah.planner import architecture, estimate, serving
 from niah.planner.hardware import Hardware, counted
 from niah.planner.serving import Wish
 from niah.records import RunRecord
+from niah.runs import capacity
 from niah.stats.costs import Price
 
 
 def machine(word: str) -> Hardware:
     """``h100``, ``8xh100`` or ``2x8xh100``. Raises NiahError for a machine without a file."""
     name, gpus, nodes = counted(word) or (word, 1, 1)
-    known = {one.name: one for one in plan.known_hardware()}
+    known = {one.name: one for one in capacity.known_hardware()}
     if name not in known:
         raise NiahError(
             f"rag.hardware: got {word!r}; expected one of {', '.join(known)}, as h100 or 8xh100, or null"
