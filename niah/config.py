@@ -36,6 +36,8 @@ _BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
 _BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer}
 PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
 """Keys that decide where results go and how they look, never what they are."""
+RETIRED = {"hardware.bandwidth_gb_s"}
+"""Settings that once were: runs and files that still name them are read without them, since no number came of them."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def plug_in(key: str, path: str | None) -> type[Any]:
 def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The node as an instance of its own dataclass, and as plain data."""
     fields = {f.name: f for f in dataclasses.fields(cls)}
+    node = {name: value for name, value in node.items() if f"{key}.{name}" not in RETIRED}
     for name in node:
         if name not in fields:
             raise _unknown(f"{key}.{name}", {f"{key}.{field_name}" for field_name in fields})

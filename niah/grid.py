@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
 import numpy as np
 
+from niah import limits
 from niah.errors import NiahError
+from niah.limits import limited
 from niah.records import Trial
 
 DEPTHS = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
@@ -15,25 +17,19 @@ DEPTHS = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
 
 @dataclass(frozen=True)
 class Ladder:
-    """The grid: every length at every depth, ``repeats`` times with another needle and text."""
+    """The grid: every length (tokens) at every depth (percent), ``repeats`` times with another needle and text."""
 
     name: str = "custom"
-    lengths: list[int] = field(default_factory=lambda: [8192], metadata={"unit": "tokens"})
-    depths: list[float] = field(default_factory=lambda: list(DEPTHS))
-    repeats: int = 1
+    lengths: list[int] = limited([8192], at_least=1, unit="tokens")
+    depths: list[float] = limited(DEPTHS, at_least=0, at_most=100)
+    repeats: int = limited(1, at_least=1)
 
     def __post_init__(self) -> None:
+        limits.check(self, "ctx")
         if not self.lengths:
             raise NiahError("ctx.lengths: empty; expected at least one length, as [8k,16k]")
         if not self.depths:
             raise NiahError("ctx.depths: empty; expected at least one depth, as [0,50,100]")
-        for number, depth in enumerate(self.depths):
-            if not 0 <= depth <= 100:
-                raise NiahError(
-                    f"ctx.depths[{number}]: outside the context; got {depth:g}; expected percent from 0 to 100"
-                )
-        if self.repeats < 1:
-            raise NiahError(f"ctx.repeats: got {self.repeats}; expected at least 1")
 
 
 PLACEMENTS = ("even", "random", "clustered")
@@ -74,7 +70,10 @@ def needle_depths(depth: float, num_needles: int, placement: str, rng: np.random
 def above_limit(ladder: Ladder, max_length: int, model: str) -> dict[int, str]:
     """Why each length above the model's own limit is. Raises NiahError when all of them are."""
     above = {
-        number: f"ctx.lengths[{number}]: above the limit of {model}; got {length:,}; expected at most {max_length:,} (model.max_length)"
+        number: (
+            f"ctx.lengths[{number}]: above the limit of {model}; got {length:,}; "
+            f"expected at most {max_length:,} (model.max_length)"
+        )
         for number, length in enumerate(ladder.lengths)
         if length > max_length
     }
@@ -83,17 +82,20 @@ def above_limit(ladder: Ladder, max_length: int, model: str) -> dict[int, str]:
     return {ladder.lengths[number]: reason for number, reason in above.items()}
 
 
-def in_running_order(planned: Sequence[Trial]) -> list[Trial]:
+def in_running_order(unordered: Sequence[Trial]) -> list[Trial]:
     """Deepest needle first within a repeat: each prompt then begins like one already read.
 
     Trials of a repeat share text up to the shallower of their needles, so the engine's prefix cache
     serves that part. Needles at one place, in two lengths, follow each other: they share more.
     """
-    return sorted(planned, key=lambda t: (t.repeat, -round(t.depth / 100 * t.length), -t.length))
+    return sorted(unordered, key=lambda t: (t.repeat, -round(t.depth / 100 * t.length), -t.length))
 
 
 def side_by_side(ordered: Sequence[Trial], num: int) -> list[Trial]:
-    """Of ``num`` repeats at a time the first trials, then the second ones: an engine each has work at once, and nothing waits built."""
+    """Trials of ``num`` repeats in turn: the first one of each, then the second of each, then the next ``num`` repeats.
+
+    So ``num`` engines, a repeat each, have work at once, and no prompt is built long before it is sent.
+    """
     if num == 1:
         return list(ordered)
     groups = [list(group) for _, group in groupby(ordered, key=lambda trial: trial.repeat)]

@@ -101,7 +101,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
             setup = next((cell.setup for cell in made.cells if cell.cache_dtype == run.kv.dtype), made.cells[0].setup)
             own = serving.arguments(setup, longest, wish)
             arguments = {**own, **run.model.arguments_at(longest), **run.engine.args}
-            yield f"engine arguments: {serving.told(arguments)}"
+            yield f"engine arguments: {serving.words(arguments)}"
             if hardware.num_nodes > 1:
                 yield from nodes.commands(
                     words, run.model.repository, {"dtype": run.model.dtype, **arguments}, hardware,

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from niah import limits
 from niah.errors import NiahError
-from niah.limits import free_text
+from niah.limits import free_text, limited
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Model:
 
     name: str
     path: str = free_text()
-    max_length: int = field(metadata={"unit": "tokens"})
+    max_length: int = limited(at_least=1, unit="tokens")
     label: str = ""
     revision: str | None = None
     architecture: str = ""
     weights: str = "bf16"
     repositories: dict[str, Any] = field(default_factory=dict)
-    extended_length: int = field(default=0, metadata={"unit": "tokens"})
+    extended_length: int = limited(0, at_least=0, unit="tokens")
     extended_args: dict[str, Any] = field(default_factory=dict)
     extended_environment: dict[str, Any] = field(default_factory=dict)
     engine_args: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Model:
     notices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        limits.check(self, "model")
         if self.weights not in self.formats:
             raise NiahError(
                 f"model.weights: got {self.weights!r}; expected one of {', '.join(self.formats)}; "
@@ -85,7 +87,10 @@ class Model:
         return arguments
 
     def environment_at(self, length: int) -> dict[str, str]:
-        return {name: str(value) for name, value in self.extended_environment.items()} if length > self.max_length else {}
+        """Environment variables that the engine needs at this length."""
+        if length <= self.max_length:
+            return {}
+        return {name: str(value) for name, value in self.extended_environment.items()}
 
     @property
     def template_arguments(self) -> dict[str, Any]:

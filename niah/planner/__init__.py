@@ -30,7 +30,8 @@ def make(
     wish: Wish = Wish(), read: Mapping[int, int] | None = None,  # noqa: B008 - frozen
 ) -> Plan:
     """The plan. ``known`` machines, one GPU each, are tried in ones, twos, fours and eights for the least that does.
-    ``read`` gives the tokens that the model reads of each length where a reader leaves text out; then no sweep is told.
+    ``read`` gives the tokens that the model reads of each length where a reader leaves text out; then there are no
+    sweeps.
 
     Raises NiahError where the architecture is not known, or the split asked for is not possible.
     """

@@ -167,7 +167,8 @@ def _heads(text: Mapping[str, Any], kind: str, reach: str, number: int) -> dict[
     gate = queries if text.get("attn_output_gate") or kind.startswith("qwen3_5") else 0
     extra = text.get("hidden_size_per_layer_input", 0)
     return {
-        "kind": reach, "heads": heads, "kv_heads": kv_heads, "key_width": width, "value_width": width, "owns_cache": owns,
+        "kind": reach, "heads": heads, "kv_heads": kv_heads, "key_width": width, "value_width": width,
+        "owns_cache": owns,
         "heads_parameters": 2 * queries + gate + extra * hidden,
         "cache_parameters": 2 * hidden * kv_heads * width if owns else 0,
         "whole_parameters": norms * hidden + 2 * width + 2 * extra * hidden,
@@ -200,7 +201,7 @@ def _linear(text: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "state", "heads": value_heads, "kv_heads": key_heads, "key_width": text["linear_key_head_dim"],
         "value_width": text["linear_value_head_dim"],
-        "state_values": (mixed * (kernel - 1), value_heads * text["linear_value_head_dim"] * text["linear_key_head_dim"]),
+        "state_values": (mixed * (kernel - 1), values * text["linear_key_head_dim"]),
         "heads_parameters": hidden * (mixed + 2 * values + 2 * value_heads) + mixed * kernel + 2 * value_heads,
         "whole_parameters": 2 * hidden + text["linear_value_head_dim"],
     }

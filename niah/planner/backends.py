@@ -22,7 +22,7 @@ DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6",
 """KV-cache dtypes that niah knows by vLLM's names; fp8 is fp8_e4m3."""
 
 ELSEWHERE_KEPT = ("float32", "hqq_int8", "hqq_int4", "hqq_int2", "quanto_int4", "quanto_int2")
-"""Caches that engine=transformers alone has (planner/whole.py)."""
+"""Caches that engine=transformers alone has (planner/transformers.py)."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,10 @@ BACKENDS = (
     ),
     Backend("FLEX_ATTENTION", "heads", NATIVE),
     Backend("TURBOQUANT", "heads", _TURBOQUANT),
-    Backend("CPU_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), (0,), heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)),
+    Backend(
+        "CPU_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), (0,),
+        heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512),
+    ),
     Backend("FLASH_ATTN_MLA", "latent", NATIVE, (9,)),
     Backend("FLASHMLA", "latent", (*NATIVE, *_FP8), (9,), heads=(320, 512, 576)),
     Backend("FLASHINFER_MLA", "latent", (*NATIVE, *_FP8), (10,)),
@@ -103,12 +106,18 @@ def named(word: str) -> str:
     for found in (name, f"{name}_ATTN", f"{name}_ATTENTION"):
         if found in known or found in _ELSEWHERE:
             return found
-    raise NiahError(f"engine.attention: got {word!r}; expected one of {', '.join(known)} (flash_attn, flashinfer and triton for short)")
+    raise NiahError(
+        f"engine.attention: got {word!r}; expected one of {', '.join(known)} "
+        "(flash_attn, flashinfer and triton for short)"
+    )
 
 
 def kind_of(architecture: Architecture) -> str:
+    """Which backends can serve it: heads, latent or sparse, as ``Backend.serves`` has it."""
     layers = architecture.layers
-    return "sparse" if any(layer.index_bytes for layer in layers) else "latent" if any(layer.latent for layer in layers) else "heads"
+    if any(layer.index_bytes for layer in layers):
+        return "sparse"
+    return "latent" if any(layer.latent for layer in layers) else "heads"
 
 
 def serving(architecture: Architecture, dtype: str, capability: float) -> list[str]:
@@ -127,20 +136,26 @@ def refusal(architecture: Architecture, dtype: str, backend: str | None, capabil
     """One line where vLLM would refuse this KV dtype (with this backend) here, with what works; else empty."""
     dtype = plain(dtype)
     if _LLAMACPP.fullmatch(dtype):
-        return f"kv.dtype: {dtype} is llama.cpp's; expected vLLM's own, as bfloat16 or fp8_e4m3; engine=openai measures a server that has it"
+        return (
+            f"kv.dtype: {dtype} is llama.cpp's; expected vLLM's own, as bfloat16 or fp8_e4m3; "
+            "engine=openai measures a server that has it"
+        )
+    offered = [name for name in DTYPES if name != "float16"]
     if dtype in ELSEWHERE_KEPT:
-        return f"kv.dtype: {dtype} is a cache of engine=transformers; vLLM keeps one of {', '.join(name for name in DTYPES if name != 'float16')}"
+        return f"kv.dtype: {dtype} is a cache of engine=transformers; vLLM keeps one of {', '.join(offered)}"
     if dtype not in DTYPES:
         return ""  # a newer vLLM may know it
     able = serving(architecture, dtype, capability)
     here = _gpu(capability)
     if not able:
-        others = {name: serving(architecture, name, capability) for name in DTYPES if name != "float16"}
+        others = {name: serving(architecture, name, capability) for name in offered}
         ways = [f"{name} ({found[0]})" for name, found in others.items() if found]
-        elsewhere = [_gpu(float(one)) for one in (8.0, 8.9, 9.0, 10.0, 12.0) if one != capability and serving(architecture, dtype, one)]
+        gpus = [one for one in (8.0, 8.9, 9.0, 10.0, 12.0) if one != capability]
+        elsewhere = [_gpu(one) for one in gpus if serving(architecture, dtype, one)]
+        none = f"nor any other: {_KINDS[kind_of(architecture)]} does not run there"
         return (
             f"kv.dtype: no attention backend of vLLM keeps a {dtype} cache of this model on {here}; "
-            + (f"expected one of {', '.join(ways)}" if ways else f"nor any other: {_KINDS[kind_of(architecture)]} does not run there")
+            + (f"expected one of {', '.join(ways)}" if ways else none)
             + (f"; {dtype} works on {', '.join(elsewhere)}" if elsewhere else "")
         )
     known = {one.name: one for one in BACKENDS}

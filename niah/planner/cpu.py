@@ -28,9 +28,10 @@ def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
 
 
 def cache_bytes(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str, share: float = 1.0) -> int:
-    """KV cache of a run: room for two of its longest prompts, at most 60% of this engine's share of free memory, at least 64 MiB.
+    """KV cache of a run: room for two of its longest prompts.
 
-    Two, because trials share the beginnings of their prompts: one prompt being read, one kept.
+    Two, because trials share the beginnings of their prompts: one prompt being read, one kept. At most 60% of this
+    engine's ``share`` of the free memory, at least 64 MiB.
     """
     import psutil
 

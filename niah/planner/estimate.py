@@ -38,10 +38,6 @@ class Cell:
     def fits(self) -> bool:
         return self.need.total <= self.available
 
-    @property
-    def spare(self) -> int:
-        return self.available - self.need.total
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -66,6 +62,7 @@ def setup_for(architecture: Architecture, hardware: Hardware, base: Setup) -> Se
 
 
 def cell(architecture: Architecture, hardware: Hardware, setup: Setup, length: int, limit: int) -> Cell:
+    """The cell of one length; ``limit`` is the longest that the model reads, in tokens."""
     need = memory.need(architecture, setup, length)
     available = available_bytes(hardware, setup)
     longest = memory.pool(architecture, setup).longest(
@@ -87,7 +84,9 @@ def least(
     by_price = sorted(machines, key=lambda one: (one.num_nodes, one.total_gpus * one.dollars_per_gpu_hour))
     for hardware in by_price:
         setup = setup_for(architecture, hardware, base)
-        if setup.tensor_parallel != hardware.num_gpus or not backends.serving(architecture, base.cache_dtype, hardware.capability):
+        if setup.tensor_parallel != hardware.num_gpus:
+            continue
+        if not backends.serving(architecture, base.cache_dtype, hardware.capability):
             continue
         if memory.need(architecture, setup, length).total <= available_bytes(hardware, setup):
             return hardware
@@ -118,10 +117,10 @@ def seconds_of(work: Prefill, hardware: Hardware, setup: Setup) -> float:
 
 def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: Ladder, longest: int) -> Sweep:
     """The grid's lengths up to ``longest``, in the order in which they run."""
-    planned = [trial for trial in in_running_order(trials(ladder)) if trial.length <= longest]
+    chosen = [trial for trial in in_running_order(trials(ladder)) if trial.length <= longest]
     seconds = cold = 0.0
     repeat, covered = None, 0
-    for trial in planned:
+    for trial in chosen:
         if trial.repeat != repeat:
             repeat, covered = trial.repeat, 0
         needle = round(trial.depth / 100 * trial.length)
@@ -129,4 +128,4 @@ def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: 
         cold += seconds_of(operations(architecture, trial.length, 0), hardware, setup)
         covered = max(covered, needle)
     gpu_hours = seconds * hardware.total_gpus / 3600
-    return Sweep(len(planned), seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)
+    return Sweep(len(chosen), seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)

@@ -41,15 +41,18 @@ def check(
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
     if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
         return Fit(setup, {}, is_known=False)
-    on_gpu = bool(hardware.capability)
-    available = estimate.available_bytes(hardware, setup) if on_gpu else int(hardware.memory_gib * GIB * CPU_ENGINE_SHARE)
+    if hardware.capability:
+        available = estimate.available_bytes(hardware, setup)
+    else:
+        available = int(hardware.memory_gib * GIB * CPU_ENGINE_SHARE)
     unfit = {}
     for length in sorted(set(lengths)):
         need = memory.need(shape, setup, length)
         if need.total > available:
             unfit[length] = (
                 f"needs {need.total / GIB:.1f} GiB ({need.weights / GIB:.1f} weights, {need.cache / GIB:.1f} KV cache, "
-                f"{(need.total - need.weights - need.cache) / GIB:.1f} else) of the {available / GIB:.1f} GiB the engine may take"
+                f"{(need.total - need.weights - need.cache) / GIB:.1f} else) "
+                f"of the {available / GIB:.1f} GiB the engine may take"
             )
     none_fits = len(unfit) == len(set(lengths))
     refusal = _refusal(model, shape, setup, lengths, unfit[min(lengths)], hardware, known) if none_fits else ""
@@ -57,14 +60,15 @@ def check(
 
 
 def _refusal(
-    model: Model, shape: Architecture, setup: Setup, lengths: Sequence[int], reason: str, hardware: Hardware, known: Sequence[Hardware]
+    model: Model, shape: Architecture, setup: Setup, lengths: Sequence[int], reason: str, hardware: Hardware,
+    known: Sequence[Hardware],
 ) -> str:
     """What is needed, what is here, and the three nearest things that would do."""
     machines = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
     plain = replace(Setup(), weights=setup.weights, cache_dtype=setup.cache_dtype)
 
-    def least(length: int, **changed: str) -> Hardware | None:
-        return estimate.least(shape, machines, replace(plain, **changed), length)
+    def least(length: int, served: Setup = plain) -> Hardware | None:
+        return estimate.least(shape, machines, served, length)
 
     shortest, longest = min(lengths), max(lengths)
     ways = []
@@ -72,15 +76,17 @@ def _refusal(
         ways.append(f"hardware {found}")
     size = memory.WEIGHT_BYTES[setup.weights]
     for name in sorted(model.formats, key=lambda name: -memory.WEIGHT_BYTES.get(name, size)):
-        if memory.WEIGHT_BYTES.get(name, size) < size and (found := least(shortest, weights=name)):
+        is_smaller = memory.WEIGHT_BYTES.get(name, size) < size
+        if is_smaller and (found := least(shortest, replace(plain, weights=name))):
             ways.append(f"model.weights={name} on {found}")
-    plainly, light = least(longest), least(longest, cache_dtype="fp8_e4m3")
+    plainly, light = least(longest), least(longest, replace(plain, cache_dtype="fp8_e4m3"))
     if light and light != plainly:
         ways.append(f"kv=fp8 on {light} up to {format_length(longest)}")
     if plainly and longest != shortest:
         ways.append(f"up to {format_length(longest)} on {plainly}")
     ways.append("the contexts alone, with build")
     return (
-        f"model={model.name}: no length of this run fits; the shortest, {format_length(shortest)}, {reason}; here: {hardware.label or hardware}; "
-        f"would do: {'; '.join(ways[:3])}; python -m niah plan model={model.name} has all"
+        f"model={model.name}: no length of this run fits; the shortest, {format_length(shortest)}, {reason}; "
+        f"here: {hardware.label or hardware}; would do: {'; '.join(ways[:3])}; "
+        f"python -m niah plan model={model.name} has all"
     )

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from niah.errors import NiahError
+from niah import limits
+from niah.limits import limited
 
 _COUNTED = re.compile(r"(?:(\d+)x)?(\d+)x(\w+)")
 
@@ -21,15 +22,12 @@ class Hardware:
     compute_capability: str = ""
     bf16_tflops: float = 0.0
     fp8_tflops: float = 0.0
-    bandwidth_gb_s: float = 0.0
     dollars_per_gpu_hour: float = 0.0
-    num_gpus: int = 1
-    num_nodes: int = 1
+    num_gpus: int = limited(1, at_least=1)
+    num_nodes: int = limited(1, at_least=1)
 
     def __post_init__(self) -> None:
-        for name in ("num_gpus", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise NiahError(f"hardware.{name}: got {getattr(self, name)}; expected at least 1")
+        limits.check(self, "hardware")
 
     @property
     def total_gpus(self) -> int:
@@ -41,8 +39,9 @@ class Hardware:
         return float(self.compute_capability or 0)
 
     def __str__(self) -> str:
-        counts = (f"{self.num_nodes}x" if self.num_nodes > 1 else "") + (f"{self.num_gpus}x" if self.total_gpus > 1 else "")
-        return counts + (self.name if self.name != "auto" else self.label)
+        nodes = f"{self.num_nodes}x" if self.num_nodes > 1 else ""
+        gpus = f"{self.num_gpus}x" if self.total_gpus > 1 else ""
+        return nodes + gpus + (self.name if self.name != "auto" else self.label)
 
 
 def counted(word: str) -> tuple[str, int, int] | None:

@@ -28,7 +28,7 @@ STEPS_IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class Setup:
-    """How a model is served: GPUs it is split over, dtypes, and what the engine is told.
+    """How a model is served: GPUs it is split over, dtypes, and settings of the engine.
 
     ``tensor_parallel`` splits every layer, ``pipeline_parallel`` the layers; ``hybrid`` is vLLM's hybrid
     KV-cache manager, ``capability`` the GPU's compute capability, ``utilization`` the share of its
@@ -137,7 +137,8 @@ def _cached(layer: Layer, setup: Setup) -> kv.Layers:
         return kv.Layers("state", 1, state_bytes=2 * convolution + 4 * recurrent)
     if layer.latent:
         packed = layer.index_bytes and _CACHE_BITS[setup.cache_dtype] == 8 and int(setup.capability) in (9, 12)
-        return kv.Layers("full", 1, _PACKED_LATENT_BYTES if packed else layer.latent * _CACHE_BITS[setup.cache_dtype] // 8)
+        plain = layer.latent * _CACHE_BITS[setup.cache_dtype] // 8
+        return kv.Layers("full", 1, _PACKED_LATENT_BYTES if packed else plain)
     heads = max(1, layer.kv_heads // setup.tensor_parallel)
     a_head = _vector_bytes(layer.key_width, setup.cache_dtype) + _vector_bytes(layer.value_width, setup.cache_dtype)
     return kv.Layers(layer.kind, 1, heads * a_head, layer.window)
@@ -152,4 +153,5 @@ def _vector_bytes(width: int, dtype: str) -> int:
 
 def _width(layer: Layer, architecture: Architecture) -> int:
     """Inner width of a layer's feed-forward part, of the experts a token goes to."""
-    return (layer.mlp_parameters + layer.active_expert_parameters) // (3 * architecture.hidden_size) + layer.heads * layer.key_width
+    inner = (layer.mlp_parameters + layer.active_expert_parameters) // (3 * architecture.hidden_size)
+    return inner + layer.heads * layer.key_width

@@ -12,24 +12,29 @@ _HEAD = "HEAD"
 """Stands for the first machine's address, as the others reach it."""
 
 
-def commands(words: Sequence[str], model: str, arguments: Mapping[str, Any], hardware: Hardware, variables: Mapping[str, str]) -> list[str]:
-    """Two ways, a line a machine: by a Ray cluster under the run itself, or by vLLM's own server, which the run then asks.
+def commands(
+    words: Sequence[str], model: str, arguments: Mapping[str, Any], hardware: Hardware, variables: Mapping[str, str]
+) -> list[str]:
+    """Two ways, a line a machine: a Ray cluster under the run itself, or vLLM's own server, which the run then asks.
 
-    ``words`` are the run's settings as they were given, ``arguments`` vLLM's as the plan has them, ``model`` what it loads,
-    ``variables`` what its server needs in the environment (the run sets them itself).
+    ``words`` are the run's settings as they were given, ``arguments`` vLLM's as the plan has them, ``model`` what it
+    loads, ``variables`` what its server needs in the environment (the run sets them itself).
     """
     run = shlex.join(["python", "-m", "niah", *words])
     ray = [f"ray start --head --port={_PORT} --num-gpus={hardware.num_gpus}"]
     ray += [f"ray start --address={_HEAD}:{_PORT} --num-gpus={hardware.num_gpus}"] * (hardware.num_nodes - 1)
     lines = [
-        f"{hardware.num_nodes} machines, {_HEAD} is the address of the first ({_told(arguments)}); by Ray, results on the first:",
+        f"{hardware.num_nodes} machines, {_HEAD} is the address of the first ({_split(arguments)}); "
+        "by Ray, results on the first:",
         *_numbered(ray),
-        f"  node 0, once all have joined: RAY_ADDRESS={_HEAD}:{_PORT} {run} engine.args.distributed_executor_backend=ray",
+        f"  node 0, once all have joined: RAY_ADDRESS={_HEAD}:{_PORT} {run} "
+        "engine.args.distributed_executor_backend=ray",
         "or by vLLM's server over all of them:",
     ]
     served = " ".join([*(f"{name}={shlex.quote(value)}" for name, value in variables.items()), serve(model, arguments)])
     nodes = [
-        f"{served} --nnodes {hardware.num_nodes} --node-rank {rank} --master-addr {_HEAD}{' --headless' if rank else ''}"
+        f"{served} --nnodes {hardware.num_nodes} --node-rank {rank} --master-addr {_HEAD}"
+        + (" --headless" if rank else "")
         for rank in range(hardware.num_nodes)
     ]
     asking = shlex.join(["python", "-m", "niah", *(word for word in words if not word.startswith("engine"))])
@@ -48,8 +53,9 @@ def serve(model: str, arguments: Mapping[str, Any]) -> str:
     return shlex.join([*words, "--enable-prompt-tokens-details"])
 
 
-def _told(arguments: Mapping[str, Any]) -> str:
-    return f"tensor parallel {arguments['tensor_parallel_size']}, pipeline parallel {arguments['pipeline_parallel_size']}"
+def _split(arguments: Mapping[str, Any]) -> str:
+    tensor, pipeline = arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]
+    return f"tensor parallel {tensor}, pipeline parallel {pipeline}"
 
 
 def _numbered(lines: Sequence[str]) -> list[str]:

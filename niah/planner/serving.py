@@ -107,8 +107,8 @@ def arguments(setup: Setup, max_length: int, wish: Wish = Wish()) -> dict[str, A
     }
 
 
-def told(arguments: dict[str, Any]) -> str:
-    """Arguments in one line, as a command would give them."""
+def words(arguments: dict[str, Any]) -> str:
+    """Arguments as the words of a command, in one line."""
     plain = {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}
     return " ".join(f"{name}={value}" for name, value in plain.items())
 
@@ -118,19 +118,24 @@ def _check_count(hardware: Hardware, wish: Wish) -> None:
     if asked > here:
         what = f"{here} GPU{'s' if here > 1 else ''}" if hardware.capability else "no GPU, so 1 process,"
         raise NiahError(
-            f"engine.tensor_parallel_size: {asked} GPUs asked for (tensor parallel {max(1, wish.tensor_parallel)} x pipeline "
-            f"parallel {max(1, wish.pipeline_parallel)}); here: {what} on {hardware.label or hardware}; expected at most {here}; "
-            "0 takes what is here"
+            f"engine.tensor_parallel_size: {asked} GPUs asked for (tensor parallel {max(1, wish.tensor_parallel)} x "
+            f"pipeline parallel {max(1, wish.pipeline_parallel)}); here: {what} on {hardware.label or hardware}; "
+            f"expected at most {here}; 0 takes what is here"
         )
 
 
 def _check_sharding(architecture: Architecture, split: int, shards: int, model: str) -> None:
-    """Decode context parallel, as vLLM 0.32 has it (config/model.py, verify_with_parallel_config; kv_cache_interface.py)."""
+    """Decode context parallel, as vLLM 0.32 allows it.
+
+    Source: config/model.py, verify_with_parallel_config, and kv_cache_interface.py.
+    """
     if shards == 1:
         return
     where = f"engine.decode_context_parallel_size: got {shards}"
     if others := sorted({layer.kind for layer in architecture.layers} - {"full"}):
-        raise NiahError(f"{where}; model={model} has {' and '.join(others)} layers, whose cache vLLM cannot shard; expected 1")
+        raise NiahError(
+            f"{where}; model={model} has {' and '.join(others)} layers, whose cache vLLM cannot shard; expected 1"
+        )
     latent = any(layer.latent for layer in architecture.layers)
     heads = 1 if latent else architecture.layers[0].kv_heads
     most = split // heads

@@ -22,19 +22,20 @@ def lines(plan: Plan) -> list[str]:
         time = format_seconds(cell.seconds) if cell.fits and cell.seconds else "-"
         money = f"{cell.dollars:.2f}" if cell.fits and cell.dollars else "-"
         shown.append(
-            f"{format_length(cell.length):>8} {cell.cache_dtype:>9} {'yes' if cell.fits else 'no':>5} {need.total / GIB:8.1f} "
-            f"{need.weights / GIB:8.1f} {need.cache / GIB:8.2f} {other / GIB:6.1f} {work.total / 1e15:9,.0f} "
+            f"{format_length(cell.length):>8} {cell.cache_dtype:>9} {'yes' if cell.fits else 'no':>5} "
+            f"{need.total / GIB:8.1f} {need.weights / GIB:8.1f} {need.cache / GIB:8.2f} {other / GIB:6.1f} "
+            f"{work.total / 1e15:9,.0f} "
             f"{work.attention / work.total:9.0%} {time:>12} {money:>8}  {cell.least or 'more than the list has'}"
         )
     for dtype, sweep in sweeps.items():
         longest = max((cell.longest for cell in cells if cell.cache_dtype == dtype), default=0)
-        told = f"{dtype}: longest that fits {longest:,} tokens"
+        line = f"{dtype}: longest that fits {longest:,} tokens"
         if sweep.num_trials and sweep.seconds:
-            told += (
+            line += (
                 f"; the {sweep.num_trials} trials that fit take {format_seconds(sweep.seconds)} with prefix reuse "
                 f"({format_seconds(sweep.cold_seconds)} without), {sweep.gpu_hours:.2f} GPU-hours, ${sweep.dollars:.2f}"
             )
-        shown.append(told)
+        shown.append(line)
     return shown + [f"{dtype}: refused; {reason}" for dtype, reason in plan.refused.items()]
 
 
@@ -44,7 +45,8 @@ def as_json(model: str, hardware: Hardware, plan: Plan) -> dict[str, Any]:
         "model": model,
         "hardware": asdict(hardware),
         "cells": [
-            {**asdict(cell), "fits": cell.fits, "need": {**asdict(cell.need), "total": cell.need.total}} for cell in plan.cells
+            {**asdict(cell), "fits": cell.fits, "need": {**asdict(cell.need), "total": cell.need.total}}
+            for cell in plan.cells
         ],
         "sweeps": {dtype: asdict(sweep) for dtype, sweep in plan.sweeps.items()},
         "refused": plan.refused,

@@ -54,7 +54,7 @@ def check(model: Model, lengths: Sequence[int], holding: Holding, hardware: Hard
     for length in sorted(set(lengths)):
         parts = need(shape, holding, length, model.weights, hardware.num_gpus)
         if sum(parts.values()) > available:
-            unfit[length] = f"{told(parts)} of the {available / GIB:.1f} GiB the engine may take"
+            unfit[length] = f"{phrase(parts)} of the {available / GIB:.1f} GiB the engine may take"
     if len(unfit) < len(set(lengths)):
         return Fit(Setup(), unfit)
     shortest = min(lengths)
@@ -71,7 +71,9 @@ def available_bytes(hardware: Hardware) -> int:
     return int(hardware.memory_gib * GIB * CPU_ENGINE_SHARE)
 
 
-def need(shape: Architecture, holding: Holding, length: int, weights: str = "bf16", num_gpus: int = 1) -> dict[str, int]:
+def need(
+    shape: Architecture, holding: Holding, length: int, weights: str = "bf16", num_gpus: int = 1
+) -> dict[str, int]:
     """Bytes of weights, cache and the rest for one prompt of ``length``, on all GPUs: each runs layers of its own."""
     value_bytes = DTYPES[holding.dtype]
     size = memory.weight_bytes(shape, Setup(weights=weights, text_only=False))
@@ -88,9 +90,10 @@ def need(shape: Architecture, holding: Holding, length: int, weights: str = "bf1
     }
 
 
-def told(parts: dict[str, int]) -> str:
+def phrase(parts: dict[str, int]) -> str:
     """The parts of a need in one phrase."""
-    return f"needs {sum(parts.values()) / GIB:.1f} GiB ({', '.join(f'{size / GIB:.1f} {name}' for name, size in parts.items())})"
+    listed = ", ".join(f"{size / GIB:.1f} {name}" for name, size in parts.items())
+    return f"needs {sum(parts.values()) / GIB:.1f} GiB ({listed})"
 
 
 def refusal(shape: Architecture | None, holding: Holding, capability: float, model: str) -> str:
@@ -98,11 +101,15 @@ def refusal(shape: Architecture | None, holding: Holding, capability: float, mod
     dtype = "fp8_e4m3" if holding.cache_dtype == "fp8" else holding.cache_dtype
     cast = ", ".join(CAST_BITS)
     if dtype not in CAST_BITS and dtype not in QUANTIZED_BITS:
-        return f"kv.dtype: engine=transformers keeps no {dtype} cache; expected one of {', '.join((*CAST_BITS, *QUANTIZED_BITS))}"
+        known = ", ".join((*CAST_BITS, *QUANTIZED_BITS))
+        return f"kv.dtype: engine=transformers keeps no {dtype} cache; expected one of {known}"
     if dtype in QUANTIZED_BITS:
         others = sorted({layer.kind for layer in shape.layers} - {"full"}) if shape else []
         if others:
-            return f"kv.dtype: transformers quantizes full attention alone; model={model} has {' and '.join(others)} layers; expected one of {cast}"
+            return (
+                f"kv.dtype: transformers quantizes full attention alone; model={model} has "
+                f"{' and '.join(others)} layers; expected one of {cast}"
+            )
         package = _PACKAGES[dtype.partition("_")[0]]
         if not _is_installed(package):
             return (
@@ -117,7 +124,9 @@ def refusal(shape: Architecture | None, holding: Holding, capability: float, mod
 def _no_flash(holding: Holding, capability: float) -> str:
     where, works = "engine.attention=flash_attention_2", "expected sdpa or eager"
     if capability < 8:
-        return f"{where}: needs an NVIDIA GPU of compute capability 8.0 or more; got {capability:.1f} (0 is none); {works}"
+        return (
+            f"{where}: needs an NVIDIA GPU of compute capability 8.0 or more; got {capability:.1f} (0 is none); {works}"
+        )
     if not _is_installed("flash_attn"):
         return f"{where}: the package flash-attn is not installed; pip install 'niah[flash]', or {works}"
     if holding.dtype == "float32":
@@ -166,4 +175,5 @@ def _working(layer: Layer, holding: Holding, length: int) -> int:
 
 
 def _width(layer: Layer, shape: Architecture) -> int:
-    return (layer.mlp_parameters + layer.active_expert_parameters) // (3 * shape.hidden_size) + layer.heads * layer.key_width
+    inner = (layer.mlp_parameters + layer.active_expert_parameters) // (3 * shape.hidden_size)
+    return inner + layer.heads * layer.key_width

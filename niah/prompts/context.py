@@ -127,7 +127,7 @@ def sha256(context: Context, problem: Problem) -> str:
     """Of all text of a context, its question and its answers: equal for equal instances, whatever the reader shows."""
     digest = hashlib.sha256()
     for piece in (*context.pieces, problem.question, *problem.targets):
-        data = memoryview(piece.encode() if isinstance(piece, str) else np.ascontiguousarray(piece, dtype=np.int32))
-        digest.update(data.nbytes.to_bytes(8, "little"))
+        data = piece.encode() if isinstance(piece, str) else np.ascontiguousarray(piece, dtype=np.int32).data
+        digest.update(memoryview(data).nbytes.to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()

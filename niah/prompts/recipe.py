@@ -91,8 +91,9 @@ class Recipe:
         longest = max(self.run.ctx.lengths)
         if (share := source.repeated_share(longest)) and not source.haystack.repetitive:
             lines.append(
-                f"haystack {source.haystack.name}: {source.num_tokens:,} tokens of unique text, so {share:.0%} of a context "
-                f"of {format_length(longest)} repeats; haystack=mixed or generated does not, haystack.repeat=forbid refuses"
+                f"haystack {source.haystack.name}: {source.num_tokens:,} tokens of unique text, so {share:.0%} of a "
+                f"context of {format_length(longest)} repeats; "
+                "haystack=mixed or generated does not, haystack.repeat=forbid refuses"
             )
         return lines
 
@@ -115,7 +116,7 @@ class Recipe:
         def num_tokens_of(text: str) -> int:
             return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
 
-        # the words around the text do not depend on its size: a small one tells how much room they take
+        # the words around the text do not depend on its size: a small one shows how much room they take
         sample = min(length - run.task.answer_tokens, _SAMPLE)
         problem = run.task.fill(
             grid.generator(run.seed, repeat, "problem"), run.haystack.language, sample, num_tokens_of
@@ -203,7 +204,10 @@ class Recipe:
         return max(map(self.num_read, ways.values()))
 
     def check(self, without: Container[int] = ()) -> None:
-        """Builds a trial of every length but those: what is wrong with texts and sizes shows before an engine starts."""
+        """Builds a trial of every length but those ``without``: what is wrong shows before an engine starts.
+
+        Raises NiahError for texts that do not fit, and for a prompt that is longer than the model reads.
+        """
         for trial in {trial.length: trial for trial in self.trials if trial.length not in without}.values():
             if (num := self.num_read(trial)) > self.run.model.limit:
                 reader, model = self.run.reader, self.run.model

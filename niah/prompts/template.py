@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -39,14 +40,14 @@ class Frame:
 
 def frame(
     tokenizer: Tokenizer, template: str, problem: Problem, *, chat: bool, answer_prefix: bool,
-    system: str | None, template_arguments: dict, where: str,
+    system: str | None, template_arguments: dict[str, Any], where: str,
 ) -> Frame:
     """The frame of one problem.
 
-    ``template`` is the task's text with {context}, {question} and perhaps {instruction}. With ``chat`` it becomes a user
-    message in the model's own chat template, else plain text after the tokenizer's first ids. With
-    ``answer_prefix`` the model is given the beginning of its answer. Raises NiahError when the
-    assembled ids differ from what the model's tokenizer makes of the same text.
+    ``template`` is the task's text with {context}, {question} and perhaps {instruction}. With ``chat`` it becomes a
+    user message in the model's own chat template, else plain text after the tokenizer's first ids. With
+    ``answer_prefix`` the model is given the beginning of its answer. Raises NiahError when the assembled ids differ
+    from what the model's tokenizer makes of the same text.
     """
     opening, closing = around(template, problem)
     if chat:
@@ -65,10 +66,11 @@ def frame(
     head = head[: len(head) - len(opening)] if chat else ""
     tail = tail[len(closing) :] if chat else ""
     first = () if chat else tuple(Control(i) for i in tokenizer.first_ids)
+    is_message = chat and not (answer_prefix and problem.answer_prefix)
     result = Frame(
         before=(*first, *split_controls(tokenizer, head), opening),
         after=(closing, *split_controls(tokenizer, tail)),
-        message=Message(opening, (), closing, system, template_arguments) if chat and not (answer_prefix and problem.answer_prefix) else None,
+        message=Message(opening, (), closing, system, template_arguments) if is_message else None,
     )
     _check_frame(tokenizer, result, first, head + opening, closing + tail, where)
     return result
@@ -83,7 +85,7 @@ def around(template: str, problem: Problem) -> tuple[str, str]:
 
 
 def render_chat(
-    tokenizer: Tokenizer, content: str, system: str | None, arguments: dict, where: str
+    tokenizer: Tokenizer, content: str, system: str | None, arguments: dict[str, Any], where: str
 ) -> str:
     """The conversation as text, as Hugging Face's apply_chat_template renders it.
 
@@ -97,7 +99,7 @@ def render_chat(
     if not tokenizer.chat_template:
         raise NiahError(f"{where}: this model has no chat template; use model.chat=false")
 
-    def raise_exception(message: str):
+    def raise_exception(message: str) -> NoReturn:
         raise jinja2.exceptions.TemplateError(message)
 
     environment = ImmutableSandboxedEnvironment(
@@ -160,7 +162,7 @@ def _spliced(tokenizer: Tokenizer, frame: Frame, view: View) -> Spliced:
 
 def digest(ids: np.ndarray) -> str:
     """sha256 of the ids as little-endian int32: the identity of a prompt."""
-    return hashlib.sha256(memoryview(np.ascontiguousarray(ids, dtype="<i4"))).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(ids, dtype="<i4").data).hexdigest()
 
 
 def _check_frame(

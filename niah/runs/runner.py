@@ -127,7 +127,7 @@ def _measure(
     longest = recipe.max_read(fitting)
     job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
     if job.serving:
-        console.note(f"engine arguments: {serving.told({**job.serving, **job.arguments, **settings.engine.args})}")
+        console.note(f"engine arguments: {serving.words({**job.serving, **job.arguments, **settings.engine.args})}")
     share = settings.engine.cold_check
     with closing(_open(settings, job, folder)) as session:
         resume.check_same_engine(journal.record.engines.get(variant), session.served, folder)

@@ -102,17 +102,16 @@ def _window(tokenizer: Tokenizer, ids: np.ndarray, first: int, last: int) -> tup
 
     Returns the beginning, the text, its encoding and how many of its ids are those of ``ids``.
     """
-    best = None
+    found = []
     for shift in range(_SHIFTS):
         begin = max(0, first - shift)
         text = tokenizer.decode(ids[begin:last])
         encoding = tokenizer.encode(text)
         usable = num_same(encoding.ids, ids[begin:last])
-        if best is None or usable > best[3]:
-            best = begin, text, encoding, usable
+        found.append((begin, text, encoding, usable))
         if usable >= last - begin - AGREE or begin == 0:
             break
-    return best
+    return max(found, key=lambda window: window[3])
 
 
 def _aligned(encoding: Encoding, characters: np.ndarray) -> np.ndarray:
@@ -122,4 +121,5 @@ def _aligned(encoding: Encoding, characters: np.ndarray) -> np.ndarray:
     tokens, characters = tokens[inside], characters[inside]
     before = np.maximum(tokens - 1, 0)
     exact = (encoding.starts[tokens] == characters) & ((tokens == 0) | (encoding.stops[before] <= characters))
-    return tokens[exact]
+    aligned: np.ndarray = tokens[exact]
+    return aligned

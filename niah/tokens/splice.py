@@ -114,9 +114,10 @@ def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray], memo: dict
         place, left = arrays[number - 1] if number else (-1, None)
         right = arrays[number][1] if number < len(arrays) else None
         text = "".join(part for _, part in group)
-        edges = (b"" if left is None else left[-_FARTHEST:].tobytes(), b"" if right is None else right[:_FARTHEST].tobytes())
-        if (found := memo.get((text, *edges))) is None:
-            found = memo[(text, *edges)] = _seam(tokenizer, left, text, right)
+        before = b"" if left is None else left[-_FARTHEST:].tobytes()
+        after = b"" if right is None else right[:_FARTHEST].tobytes()
+        if (found := memo.get((text, before, after))) is None:
+            found = memo[(text, before, after)] = _seam(tokenizer, left, text, right)
         seam, num_left, num_right, first = found
         if left is not None:
             middle = left[used : len(left) - num_left]
@@ -126,8 +127,8 @@ def _splice_run(tokenizer: Tokenizer, pieces: list[str | np.ndarray], memo: dict
             total += len(middle)
             spans[place] = (begun, _cover(seam, 0, first, total)[1])
         cursor = first
-        for piece, part in group:
-            spans[piece] = _cover(seam, cursor, cursor + len(part), total)
+        for inner, part in group:
+            spans[inner] = _cover(seam, cursor, cursor + len(part), total)
             cursor += len(part)
         if right is not None:
             begun, used = _cover(seam, cursor, cursor, total)[0], num_right

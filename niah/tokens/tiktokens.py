@@ -6,19 +6,24 @@ import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from niah.errors import NiahError
 from niah.tokens.tokenizer import Encoding
 
+if TYPE_CHECKING:
+    import tiktoken
+
 
 class TiktokenTokenizer:
     """Byte-level BPE ranks read by tiktoken: Llama 4 and Qwen as their vendors ship them."""
 
     def __init__(
-        self, encoding, *, stop_ids: Sequence[int], first_ids: Sequence[int] = (),
-        chat_template: str | None = None, normalize: str | None = None,
+        self, encoding: "tiktoken.Encoding", *, stop_ids: Sequence[int], first_ids: Sequence[int] = (),
+        chat_template: str | None = None, normalize: Literal["NFC"] | None = None,
     ):
         self._encoding = encoding
         self._normalize = normalize
@@ -47,10 +52,11 @@ class TiktokenTokenizer:
         return Encoding(np.asarray(ids, dtype=np.int32), starts, begun[stops])
 
     def _normal(self, text: str) -> str:
-        if not self._normalize:
+        form = self._normalize
+        if not form:
             return text
         # line by line: nothing composes across a line break, and a line of ASCII takes no time
-        return "".join(unicodedata.normalize(self._normalize, line) for line in text.splitlines(keepends=True))
+        return "".join(unicodedata.normalize(form, line) for line in text.splitlines(keepends=True))
 
     def encode(self, text: str) -> Encoding:
         text = self._normal(text)
@@ -111,7 +117,8 @@ def qwen_tokenizer(model: str) -> TiktokenTokenizer:
     )
 
 
-def _package(module: str, package: str):
+def _package(module: str, package: str) -> ModuleType:
+    """The module. Raises NiahError with what to install where it is not there."""
     from importlib import import_module
 
     try:

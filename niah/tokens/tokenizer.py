@@ -33,8 +33,8 @@ class Encoding:
 class Tokenizer(Protocol):
     """``controls`` maps the text of each control token to its id; ``encode`` never yields one.
 
-    ``first_ids`` is what the tokenizer puts before a bare text (a BOS token, or nothing);
-    ``stop_ids`` end a response; ``sha256`` identifies vocabulary and rules.
+    ``first_ids`` is what the tokenizer puts before a bare text (a BOS token, or nothing); ``stop_ids`` end a response.
+    ``chat_template`` is the model's own, in Jinja, with ``template_variables`` as what it may name.
     """
 
     controls: dict[str, int]
@@ -42,7 +42,11 @@ class Tokenizer(Protocol):
     template_variables: dict[str, str]
     first_ids: tuple[int, ...]
     stop_ids: tuple[int, ...]
-    sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """Identifies vocabulary and rules."""
+        ...
 
     def encode(self, text: str) -> Encoding: ...
 
@@ -69,7 +73,7 @@ class Tokenizer(Protocol):
 class HuggingFaceTokenizer:
     """A ``tokenizer.json`` read by Hugging Face's own ``tokenizers`` library."""
 
-    def __init__(self, text: str, chat_template: str | None, settings: dict, stop_ids: Sequence[int]):
+    def __init__(self, text: str, chat_template: str | None, settings: dict[str, Any], stop_ids: Sequence[int]):
         from tokenizers import Tokenizer as Backend
         from tokenizers.processors import Sequence as Sequential
 
@@ -105,7 +109,10 @@ class HuggingFaceTokenizer:
 
     @classmethod
     def from_folder(cls, folder: Path, where: str) -> "HuggingFaceTokenizer":
-        """The tokenizer of a model folder in Hugging Face format. Raises NiahError, which names ``where``, without one."""
+        """The tokenizer of a model folder in Hugging Face format.
+
+        Raises NiahError, which names the setting ``where``, for a folder without one.
+        """
         settings, template = tokenizer_settings(folder)
         definition = folder / "tokenizer.json"
         text = definition.read_text(encoding="utf-8") if definition.is_file() else _converted(folder, where)
@@ -161,7 +168,7 @@ def _converted(folder: Path, where: str) -> str:
         ) from error
 
 
-def _is_control(token: dict, chat_template: str | None) -> bool:
+def _is_control(token: dict[str, Any], chat_template: str | None) -> bool:
     """Special by its own flag, or by use: many vendors leave the flag off (<think>, <｜User｜>)."""
     content = token["content"]
     return bool(
@@ -171,14 +178,14 @@ def _is_control(token: dict, chat_template: str | None) -> bool:
     )
 
 
-def _from_backend(encoding) -> Encoding:
+def _from_backend(encoding: Any) -> Encoding:
     offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     return Encoding(np.asarray(encoding.ids, dtype=np.int32), offsets[:, 0], offsets[:, 1])
 
 
-def _token_text(value: str | dict) -> str:
+def _token_text(value: str | dict[str, str]) -> str:
     return value["content"] if isinstance(value, dict) else value
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

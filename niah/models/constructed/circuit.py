@@ -1,4 +1,4 @@
-"""What a calibration model computes, in exact arithmetic: hashes of n-grams in integers, one attention in float64.
+"""What a constructed model computes, in exact arithmetic: hashes of n-grams in integers, one attention in float64.
 
 The model's other layers are sharp to far below any rounding, so this is what it answers wherever an engine is right.
 """
@@ -26,7 +26,8 @@ class Circuit:
     def hashes(self, ids: np.ndarray, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """int8 (tokens, CODE) each: of the n-gram that ends at a token, and of the one that ends before it.
 
-        ``start`` is the position of the first id. A head that may not look as far back takes another token: the n-grams that reach over a chunk's border differ from the same tokens elsewhere.
+        ``start`` is the position of the first id. A head that may not look as far back takes another token: the n-grams
+        that reach over a chunk's border differ from the same tokens elsewhere.
         """
         design = self.design
         hashed = codes.token_codes(self.vocabulary, design.seed)[ids]

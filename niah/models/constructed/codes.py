@@ -1,4 +1,4 @@
-"""The random parts of a calibration model, each drawn from its seed: codes of tokens, orders of their signs, carriers."""
+"""The random parts of a constructed model, each drawn from its seed: codes of tokens, orders of signs, carriers."""
 
 from functools import lru_cache
 

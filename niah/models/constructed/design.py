@@ -1,4 +1,4 @@
-"""What a calibration model is made of, in numbers: its layers, its reach and its scores."""
+"""What a constructed model is made of, in numbers: its layers, its reach and its scores."""
 
 from dataclasses import dataclass, replace
 
@@ -12,9 +12,9 @@ HEAD = 128
 """Width of a head: 64 rotary pairs. Pair j turns by 2**-j a token: exact in float32 at every position to 2**24."""
 THETA = 2.0**64
 FAST = 24
-"""Pairs that tell positions apart, up to 2**24 tokens; pairs from ``CODE // 2`` on stand still and carry codes."""
+"""Pairs that keep positions apart, up to 2**24 tokens; pairs from ``CODE // 2`` on stand still and carry codes."""
 WEIGHTS = np.array([4.0] + [1.0] * (FAST - 1))
-"""Weight of each fast pair in a position score: the first tells a token from its neighbours, each further one from
+"""Weight of each fast pair in a position score: the first parts a token from its neighbours, each further one from
 what is twice as far away."""
 POSITION_NATS = 12.0
 """Nats of a position score per unit of ``WEIGHTS``."""
@@ -23,15 +23,15 @@ _KINDS = ("llama", "mistral", "llama4")
 
 @dataclass(frozen=True)
 class Design:
-    """One model. ``kind`` is the architecture; ``steps`` how far back each hashing layer looks, in tokens, so that an n-gram
-    has ``1 + sum(steps)``.
+    """One model. ``kind`` is the architecture; ``steps`` how far back each hashing layer looks, in tokens, so that
+    an n-gram has ``1 + sum(steps)``.
 
     ``window`` is the sliding window of all layers, ``chunk`` the local chunk of all but the last of each
     ``interval`` layers (Llama 4), both in tokens, 0 for none. ``bits`` of the hash count, each ``CODE // bits`` times;
     ``nats`` is the score of a matching n-gram, that of any other is spread around 0 with a standard deviation of
     ``nats / sqrt(bits)``. ``carrier`` is the size, relative to the signal, of what every key holds and the query
-    cancels exactly: it makes rounding visible. ``heads`` is how many do the same work, each with keys and values of its own: what
-    tensor parallelism divides. ``max_length`` is in tokens.
+    cancels exactly: it makes rounding visible. ``heads`` is how many do the same work, each with keys and values of
+    its own: what tensor parallelism divides. ``max_length`` is in tokens.
     """
 
     name: str
@@ -50,7 +50,9 @@ class Design:
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise NiahError(f"calibration: unknown architecture; got {self.kind!r}; expected one of {', '.join(_KINDS)}")
+            raise NiahError(
+                f"calibration: unknown architecture; got {self.kind!r}; expected one of {', '.join(_KINDS)}"
+            )
         if self.heads < 1:
             raise NiahError(f"calibration heads: got {self.heads}; expected at least 1")
         if self.nats <= 0:

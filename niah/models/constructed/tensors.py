@@ -1,4 +1,4 @@
-"""The weights of a calibration model, float32, as its circuit wants them; no engine, no files.
+"""The weights of a constructed model, float32, as its circuit wants them; no engine, no files.
 
 The residual stream holds a token's code (TOKEN), the hash of the n-gram that ends with it (HASH), what a head has
 just fetched (FETCHED), the copied code (COPIED), a constant and whether the token ends a sentence (END).
@@ -62,7 +62,8 @@ def layer(design: Design, role: str | int, order: np.ndarray) -> Weights:
         "self_attn.v_proj.weight": np.zeros((HEAD, hidden), np.float32),
         "self_attn.o_proj.weight": np.zeros((hidden, HEAD), np.float32),
     }
-    feed = np.zeros((INNER, hidden), np.float32), np.zeros((INNER, hidden), np.float32), np.zeros((hidden, INNER), np.float32)
+    gate, up = np.zeros((2, INNER, hidden), np.float32)
+    feed = gate, up, np.zeros((hidden, INNER), np.float32)
     if role == "copy":
         _copying(design, made, _norm(design, fetched=True))
     elif role != "idle":
@@ -75,7 +76,8 @@ def layer(design: Design, role: str | int, order: np.ndarray) -> Weights:
             made[name] = made[name].reshape(2, HEAD // 2, hidden).transpose(1, 0, 2).reshape(HEAD, hidden)
     for name in "qkv":
         made[f"self_attn.{name}_proj.weight"] = np.tile(made[f"self_attn.{name}_proj.weight"], (design.heads, 1))
-    made["self_attn.o_proj.weight"] = np.tile(made["self_attn.o_proj.weight"], (1, design.heads)) / np.float32(design.heads)
+    output = np.tile(made["self_attn.o_proj.weight"], (1, design.heads))
+    made["self_attn.o_proj.weight"] = output / np.float32(design.heads)
     return made
 
 
@@ -89,7 +91,10 @@ def _norm(design: Design, *, fetched: bool) -> float:
 
 
 def _looking_back(made: Weights, step: int, order: np.ndarray, norm: float) -> None:
-    """Fetches HASH from ``step`` tokens back: the score sums weights * cos((distance - step) * turn) over the fast pairs."""
+    """Fetches HASH from ``step`` tokens back.
+
+    The score sums weights * cos((distance - step) * turn) over the fast pairs.
+    """
     turns = 2.0 ** -np.arange(FAST)
     query = POSITION_NATS * np.sqrt(HEAD) / _KEY * WEIGHTS
     q, k, v, o = (made[f"self_attn.{name}_proj.weight"] for name in "qkvo")

@@ -1,4 +1,4 @@
-"""What a calibration model has to know of a tokenizer: how many ids, which end a sentence, which one stops."""
+"""What a constructed model has to know of a tokenizer: how many ids, which end a sentence, which one stops."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,10 @@ _MULTIPLE = 64
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """``size`` counts ids, rounded up to what kernels like. ``is_end``: bool (size,), tokens of nothing but the end of a sentence."""
+    """``size`` counts ids, rounded up to what kernels like. ``stop`` is the id that ends an answer.
+
+    ``is_end``: bool (size,), tokens of nothing but the end of a sentence.
+    """
 
     size: int
     is_end: np.ndarray
@@ -29,12 +32,15 @@ class Vocabulary:
 def of(tokenizer: Tokenizer, where: str) -> Vocabulary:
     """Raises NiahError for a tokenizer that cannot write needles apart, or has nothing to stop with."""
     spelled = [_ids(tokenizer, sign) for sign in _SPELLED]
-    wrong = [sign for sign, ids in zip(_SPELLED, spelled, strict=True) if not ids or tokenizer.decode(ids).strip() != sign]
+    wrong = [
+        sign for sign, ids in zip(_SPELLED, spelled, strict=True) if not ids or tokenizer.decode(ids).strip() != sign
+    ]
     if wrong or len(set(spelled)) < len(_SPELLED):
         same = [sign for sign, ids in zip(_SPELLED, spelled, strict=True) if spelled.count(ids) > 1]
         raise NiahError(
-            f"{where}: {tokenizer.num_ids:,} ids are too few for the codes of needles; {', '.join(map(repr, wrong or same))} "
-            "cannot be told from others; expected an id or more of its own for each digit, letter and mark; take another tokenizer"
+            f"{where}: {tokenizer.num_ids:,} ids are too few for the codes of needles; "
+            f"{', '.join(map(repr, wrong or same))} cannot be told from others; "
+            "expected an id or more of its own for each digit, letter and mark; take another tokenizer"
         )
     if not tokenizer.stop_ids:
         raise NiahError(f"{where}: has no token that ends an answer; expected an eos_token; take another tokenizer")
