@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from niah.errors import NiahError
 
@@ -22,7 +22,7 @@ def choices(group: str) -> list[dict[str, Any]]:
     from omegaconf import OmegaConf
 
     files = sorted((conf_folder() / group).glob("*.yaml"))
-    return [OmegaConf.to_container(OmegaConf.load(file)) for file in files]
+    return [cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file))) for file in files]
 
 
 def named(path: str) -> Any:
@@ -35,4 +35,4 @@ def plain(words: Sequence[str]) -> dict[str, Any]:
     """``a.b=c`` words as nested plain data, without any config file."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(list(words))))

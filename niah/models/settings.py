@@ -69,7 +69,7 @@ class Model:
     @property
     def repository(self) -> str:
         """Where the weights in the format asked for are: like ``path``."""
-        return self.repositories.get(self.weights, self.path)
+        return str(self.repositories.get(self.weights, self.path))
 
     @property
     def limit(self) -> int:

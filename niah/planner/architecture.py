@@ -66,14 +66,14 @@ class Architecture:
     @property
     def text_parameters(self) -> int:
         parts = ("heads", "cache", "whole", "mlp", "expert")
-        inside = sum(getattr(layer, f"{part}_parameters") for layer in self.layers for part in parts)
+        inside: int = sum(getattr(layer, f"{part}_parameters") for layer in self.layers for part in parts)
         return inside + self.embedding_parameters + self.head_parameters + self.lookup_parameters
 
     @property
     def active_parameters(self) -> int:
         """Those a token is multiplied with: not the embeddings, and of the experts the chosen ones."""
         parts = ("heads", "cache", "whole", "mlp", "active_expert")
-        inside = sum(getattr(layer, f"{part}_parameters") for layer in self.layers for part in parts)
+        inside: int = sum(getattr(layer, f"{part}_parameters") for layer in self.layers for part in parts)
         return inside + (self.head_parameters or self.embedding_parameters)
 
 
@@ -145,7 +145,7 @@ def _reach(text: Mapping[str, Any], kind: str, number: int) -> tuple[str, int]:
 
 
 def _head_width(text: Mapping[str, Any]) -> int:
-    return text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"]
+    return int(text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"])
 
 
 def _heads(text: Mapping[str, Any], kind: str, reach: str, number: int) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _linear(text: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _feed_forward(text: Mapping[str, Any], kind: str, number: int) -> dict[str, int]:
+def _feed_forward(text: Mapping[str, Any], kind: str, number: int) -> dict[str, Any]:
     hidden, inner = text["hidden_size"], text.get("intermediate_size", 0)
     experts = text.get("num_local_experts") or text.get("n_routed_experts") or text.get("num_experts") or 0
     chosen = text.get("num_experts_per_tok") or text.get("top_k_experts") or 0

@@ -8,6 +8,7 @@ Bytes are those of one GPU (rank); blocks hold ``block_size`` tokens.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 KINDS = ("full", "sliding", "chunked", "state")
 
@@ -53,25 +54,25 @@ class Pool:
         """
         return sum(_blocks(group, length, in_flight, dcp, prefix_caching) for group in self.groups)
 
-    def required_bytes(self, length: int, in_flight: int, **how: object) -> int:
+    def required_bytes(self, length: int, in_flight: int, **how: Any) -> int:
         """Bytes with which vLLM admits one request of ``length``: its blocks and the null block."""
         return (self.blocks_per_request(length, in_flight, **how) + 1) * self.block_bytes
 
     def num_blocks(self, available_bytes: int) -> int:
         return max(0, available_bytes) // self.block_bytes
 
-    def concurrency(self, available_bytes: int, length: int, in_flight: int, **how: object) -> float:
+    def concurrency(self, available_bytes: int, length: int, in_flight: int, **how: Any) -> float:
         """Requests of ``length`` that fit at once ("Maximum concurrency" in vLLM's log)."""
         return self.num_blocks(available_bytes) / self.blocks_per_request(length, in_flight, **how)
 
-    def num_tokens(self, available_bytes: int, length: int, in_flight: int, **how: object) -> int:
+    def num_tokens(self, available_bytes: int, length: int, in_flight: int, **how: Any) -> int:
         """vLLM's "KV cache size: N tokens", which depends on ``length`` where layers forget."""
         return int(self.concurrency(available_bytes, length, in_flight, **how) * length)
 
-    def fits(self, available_bytes: int, length: int, in_flight: int, **how: object) -> bool:
+    def fits(self, available_bytes: int, length: int, in_flight: int, **how: Any) -> bool:
         return available_bytes >= self.required_bytes(length, in_flight, **how)
 
-    def longest(self, available_bytes: int, limit: int, in_flight: int, **how: object) -> int:
+    def longest(self, available_bytes: int, limit: int, in_flight: int, **how: Any) -> int:
         """The longest length that fits, at most ``limit``; 0 where none does."""
         if self.fits(available_bytes, limit, in_flight, **how):
             return limit

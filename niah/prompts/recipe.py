@@ -101,6 +101,7 @@ class Recipe:
     def of_repeat(self, repeat: int) -> tuple[Problem, Stretch, template.Frame]:
         """What all lengths and depths of a repeat share."""
         run, source = self.run, self.corpus
+        assert source is not None, "a task that writes the whole context asks of_length"
         problem = run.task.problem(grid.generator(run.seed, repeat, "problem"), source)
         planted = tuple(run.haystack.planted(needle) for needle in problem.needles)
         self._check_budget(problem)

@@ -68,8 +68,9 @@ class Circuit:
             for place in range(first, len(ids), _BLOCK)
         ]
         scores = np.concatenate(parts)
-        shares = np.exp(scores - scores.max())
-        return shares / shares.sum()
+        unscaled = np.exp(scores - scores.max())
+        shares: np.ndarray = unscaled / unscaled.sum()
+        return shares
 
     def answer(self, ids: np.ndarray, max_tokens: int) -> list[int]:
         """Greedy answer, with the stop token where there is one."""
@@ -77,17 +78,20 @@ class Circuit:
         ids = np.concatenate([np.asarray(ids, dtype=np.int64), np.zeros(max_tokens, dtype=np.int64)])
         keys = np.zeros((len(ids), CODE), dtype=np.int8)
         keys[:length] = self.hashes(ids[:length])[1]
+        answer: list[int] = []
         for stop in range(length, len(ids)):
             ids[stop] = self.next_token(ids[:stop], keys[:stop])
+            answer.append(int(ids[stop]))
             if ids[stop] == self.stop:
-                return ids[length : stop + 1].tolist()
+                break
             start = max(0, stop + 1 - _TAIL)
             keys[stop] = self.hashes(ids[start : stop + 1], start)[1][-1]
-        return ids[length:].tolist()
+        return answer
 
 
 def _seen(place: np.ndarray, earliest: np.ndarray, step: int) -> np.ndarray:
     """Which token a head sees that looks ``step`` back: where that one is out of reach, the one whose score is next."""
     nearest = [int(np.argmax(position_scores(np.arange(reach + 1.0), step))) for reach in range(step)]
     back = np.array([*nearest, step])[np.minimum(place - earliest, step)]
-    return place - back
+    seen: np.ndarray = place - back
+    return seen

@@ -30,4 +30,5 @@ def orders(design: Design) -> list[np.ndarray]:
 def carriers(vocabulary: int, seed: int) -> np.ndarray:
     """float32 (vocabulary, CODE // 2): directions drawn evenly, each of length sqrt(CODE // 2)."""
     drawn = np.random.default_rng([seed, 2]).standard_normal((vocabulary, CODE // 2), dtype=np.float32)
-    return drawn * np.sqrt(CODE // 2, dtype=np.float32) / np.linalg.norm(drawn, axis=1, keepdims=True)
+    made: np.ndarray = drawn * np.sqrt(CODE // 2, dtype=np.float32) / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return made

@@ -1,6 +1,7 @@
 """What a constructed model is made of, in numbers: its layers, its reach and its scores."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,7 @@ class Design:
 
     @property
     def hidden(self) -> int:
+        """Width of the residual stream."""
         return 288 if self.carrier else 256
 
     @property
@@ -73,9 +75,9 @@ class Design:
         if not self.interval:
             return (*self.steps, "shift", "copy")
         room = self.interval - 1  # local layers before a global one
-        first = (*self.steps[:room], *["idle"] * (room - len(self.steps[:room])), "idle")
-        rest = (*self.steps[room:], "shift")
-        return (*first, *rest, *["idle"] * (room - len(rest)), "copy")
+        first: list[str | int] = [*self.steps[:room]]
+        rest: list[str | int] = [*self.steps[room:], "shift"]
+        return (*first, *["idle"] * (room - len(first)), "idle", *rest, *["idle"] * (room - len(rest)), "copy")
 
     def is_local(self, layer: int) -> bool:
         """Whether a layer of a chunked model sees its own chunk alone."""
@@ -85,7 +87,8 @@ class Design:
 def position_scores(distances: np.ndarray, step: int) -> np.ndarray:
     """Score in nats, float64, of a key ``distances`` tokens back for a head that looks ``step`` back."""
     turns = 2.0 ** -np.arange(FAST)
-    return POSITION_NATS * (np.cos((distances[:, None] - step) * turns) @ WEIGHTS)
+    scores: np.ndarray = POSITION_NATS * (np.cos((distances[:, None] - step) * turns) @ WEIGHTS)
+    return scores
 
 
 DESIGNS = {
@@ -104,7 +107,7 @@ def design(name: str) -> Design:
     base, _, words = name.partition("@")
     if base not in DESIGNS:
         raise NiahError(f"calibration:{base}: no such model; expected one of {', '.join(DESIGNS)}")
-    changes = {}
+    changes: dict[str, Any] = {}
     for word in filter(None, words.split("@")):
         key, _, value = word.partition(":")
         if key not in ("nats", "carrier", "heads", "seed"):
