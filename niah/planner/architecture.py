@@ -48,12 +48,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """``embedding_parameters`` and ``head_parameters`` are never quantized; ``rope_values`` is the rows
-    and columns of the table of rotary positions."""
+    """A model in numbers: its layers, and what stands outside them.
 
-    model_type: str
+    ``embedding_parameters`` and ``head_parameters`` are never quantized; ``lookup_parameters`` are embeddings of each
+    layer (Gemma's), ``other_parameters`` those of images and sound. The table of rotary positions has
+    ``max_positions`` rows of ``rotary_width`` values.
+    """
+
     hidden_size: int
-    num_layers: int
     vocabulary: int
     layers: tuple[Layer, ...]
     embedding_parameters: int
@@ -62,12 +64,6 @@ class Architecture:
     other_parameters: int
     max_positions: int
     rotary_width: int
-
-    @property
-    def text_parameters(self) -> int:
-        parts = ("heads", "cache", "whole", "mlp", "expert")
-        inside: int = sum(getattr(layer, f"{part}_parameters") for layer in self.layers for part in parts)
-        return inside + self.embedding_parameters + self.head_parameters + self.lookup_parameters
 
     @property
     def active_parameters(self) -> int:
@@ -101,9 +97,7 @@ def read(config: Mapping[str, Any], where: str) -> Architecture:
     layers = tuple(_layer(text, kind, number) for number in range(text["num_hidden_layers"]))
     lookup = text.get("hidden_size_per_layer_input", 0) * text["num_hidden_layers"]
     return Architecture(
-        model_type=kind,
         hidden_size=hidden,
-        num_layers=len(layers),
         vocabulary=vocabulary,
         layers=layers,
         embedding_parameters=vocabulary * hidden,

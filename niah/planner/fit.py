@@ -19,13 +19,12 @@ CPU_ENGINE_SHARE = 0.85
 class Fit:
     """``unfit`` gives the reason for each length that has no room. ``setup`` is how the model would be served.
 
-    ``is_known`` is false where the architecture or a number format is not: then nothing is refused here.
-    ``refusal`` says, where no length fits, what is needed, what is here and what would do.
+    Nothing is refused where the architecture or a number format is not known. ``refusal`` says, where no length
+    fits, what is needed, what is here and what would do.
     """
 
     setup: Setup
     unfit: dict[int, str]
-    is_known: bool = True
     refusal: str = ""
 
 
@@ -37,10 +36,10 @@ def check(
     try:
         shape = architecture.of(model)
     except architecture.UnknownArchitectureError:
-        return Fit(serving.unplanned(hardware, wish, cache_dtype), {}, is_known=False)
+        return Fit(serving.unplanned(hardware, wish, cache_dtype), {})
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
     if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
-        return Fit(setup, {}, is_known=False)
+        return Fit(setup, {})
     if hardware.capability:
         available = estimate.available_bytes(hardware, setup)
     else:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
-KINDS = ("full", "sliding", "chunked", "state")
-
 
 @dataclass(frozen=True)
 class Layers:

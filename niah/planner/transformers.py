@@ -48,7 +48,7 @@ def check(model: Model, lengths: Sequence[int], holding: Holding, hardware: Hard
     if reason := refusal(shape, holding, hardware.capability, model.name):
         raise NiahError(reason)
     if shape is None or model.weights not in memory.WEIGHT_BYTES:
-        return Fit(Setup(), {}, is_known=False)
+        return Fit(Setup(), {})
     available = available_bytes(hardware)
     unfit = {}
     for length in sorted(set(lengths)):

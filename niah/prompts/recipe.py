@@ -77,8 +77,8 @@ class Recipe:
         if source is None:
             return Sources(self.tokenizer.sha256, None, reader)
         return Sources(
-            self.tokenizer.sha256, source.sha256, reader, source.unique_tokens, source.num_documents, list(source.skipped),
-            source.haystack.licence,
+            self.tokenizer.sha256, source.sha256, reader, source.unique_tokens, source.num_documents,
+            list(source.skipped), source.haystack.licence,
         )
 
     def notes(self) -> list[str]:

@@ -79,7 +79,8 @@ def test_refusals_give_the_alternative():
     assert "FLASH_ATTN keeps no fp8_e5m2 cache; expected one of FLASHINFER, TRITON_ATTN" in refused(run, gpu("h100"))
     run = configured("model=smollm2_135m", "kv=nvfp4")
     assert "expected one of bfloat16 (CPU_ATTN), fp8_e4m3 (CPU_ATTN), fp8_e5m2 (CPU_ATTN)" in refused(run, CPU)
-    assert fit.check(run.model, [8192], "a_dtype_of_a_newer_vllm", gpu("h100"), KNOWN).is_known is False
+    found = fit.check(run.model, [8192], "a_dtype_of_a_newer_vllm", gpu("h100"), KNOWN)
+    assert not found.unfit and not found.refusal
 
 
 @pytest.mark.parametrize(
