@@ -2,13 +2,14 @@
 
     python benchmarks/calibration.py [grids]
 
-4 lengths x 11 depths; correlation is that of the normal variables behind the trials of a repeat. Prints, for every number of repeats
-and correlation, the mean over scenarios and the worst one. docs/statistics.md holds the output for 10,000 grids.
+4 lengths x 11 depths; correlation is that of the normal variables behind the trials of a repeat. Prints, for every
+number of repeats and correlation, the mean over scenarios and the worst one. docs/statistics.md holds the output for
+10,000 grids.
 """
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,13 +32,15 @@ DIFFERENCES = ((0.02, 0.0), (0.02, -0.02), (0.1, 0.0), (0.1, -0.05), (0.1, -0.1)
 MARGIN = 0.05
 Found = Iterator[tuple[str, str, float]]
 """What, in which scenario, the share of grids."""
+Table = dict[str, dict[tuple[int, float], list[float]]]
+"""For each name and each (repeats, correlation) the share of every scenario."""
 
 
 def main() -> None:
     runs, started = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, time.time()
     for title, measured in (("coverage, 0.95 promised", coverage), ("false positives, 0.05 promised", false_positives)):
         print(f"\n{title}; {runs:,} grids; mean over scenarios (worst)\n")
-        table: dict[str, dict[tuple[int, float], list[float]]] = {}
+        table: Table = {}
         for repeats in REPEATS:
             for correlation in CORRELATIONS:
                 for name, _, value in measured(runs, repeats, correlation):
@@ -46,14 +49,14 @@ def main() -> None:
     print(f"\n{time.time() - started:.0f} s")
 
 
-def show(table: dict[str, dict[tuple[int, float], list[float]]], worst) -> None:
+def show(table: Table, worst: Callable[[list[float]], float]) -> None:
     print("| | correlation | " + " | ".join(f"{repeats} repeats" for repeats in REPEATS) + " |")
     print("|---|---|" + "---|" * len(REPEATS))
     for name, cells in table.items():
         for correlation in CORRELATIONS:
             values = [cells.get((repeats, correlation)) for repeats in REPEATS]
-            told = [f"{np.mean(v):.3f} ({worst(v):.3f})" if v else "-" for v in values]
-            print(f"| {name} | {correlation:g} | " + " | ".join(told) + " |")
+            shown = [f"{np.mean(v):.3f} ({worst(v):.3f})" if v else "-" for v in values]
+            print(f"| {name} | {correlation:g} | " + " | ".join(shown) + " |")
 
 
 def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Found:
@@ -90,7 +93,8 @@ def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Foun
         size = np.full(sides[0].shape, float(DEPTHS))
         ends = [clusters.wilson(side, size, side.sum(-1), 0.95) for side in sides]
         means = [side.sum(-1) / size.sum(-1) for side in sides]
-        yield "unpaired difference: square and add", f"{base} {other}", holds(two_samples.mover(means[0], ends[0], means[1], ends[1]), other - base)
+        found = two_samples.mover(means[0], ends[0], means[1], ends[1])
+        yield "unpaired difference: square and add", f"{base} {other}", holds(found, other - base)
 
 
 def _curve(rng: np.random.Generator, runs: int, repeats: int, curve: np.ndarray, correlation: float) -> Found:
@@ -98,17 +102,19 @@ def _curve(rng: np.random.Generator, runs: int, repeats: int, curve: np.ndarray,
     sums = right.reshape(runs, repeats, len(LENGTHS), DEPTHS).sum(-1).transpose(0, 2, 1).astype(float)
     sizes, squares, name = np.full(sums.shape, float(DEPTHS)), sums.sum(-1), str(curve.tolist())
     short = effective_length.base_lengths(LENGTHS)
-    truths = effective_length.leading(curve >= effective_length.RULER), effective_length.leading((curve >= effective_length.NOLIMA * curve[0]) | short)
+    passes = curve >= effective_length.RULER, (curve >= effective_length.NOLIMA * curve[0]) | short
+    ruler, nolima = (effective_length.leading(passing) for passing in passes)
     _, low, high = effective_length.thresholds(sums, sizes, squares, effective_length.RULER, 0.95)
     _, (_, nolima_low, nolima_high) = effective_length.nolima(sums, sizes, squares, LENGTHS, 0.95)
     if repeats >= effective_length.MIN_BOOTSTRAP:
         some = slice(0, min(runs, 1000))
         low, high = effective_length.bootstrap(sums[some], sizes[some], effective_length.RULER, short, 0.95, 300)
         nolima_low, nolima_high = effective_length.bootstrap(sums[some], sizes[some], None, short, 0.95, 300)
-    yield "effective length: RULER", name, holds((low, high), truths[0])
-    yield "effective length: NoLiMa", name, holds((nolima_low, nolima_high), truths[1])
+    yield "effective length: RULER", name, holds((low, high), ruler)
+    yield "effective length: NoLiMa", name, holds((nolima_low, nolima_high), nolima)
     _, low, high = effective_length.area(sums, sizes, LENGTHS, 0.95)
-    yield "area under the curve", name, holds((low, high), np.trapezoid(curve, np.arange(len(curve))) / (len(curve) - 1))
+    truth = np.trapezoid(curve, np.arange(len(curve))) / (len(curve) - 1)
+    yield "area under the curve", name, holds((low, high), truth)
 
 
 def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) -> Found:
@@ -133,7 +139,9 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
         yield "compare.fail_on=worse, exit code 2", name, share(((p <= 0.05) & is_worse) | hit.any(-1))
     for discordant in (0.06, 0.2):
         lost, gained = counts(rng, runs, repeats, DEPTHS, discordant, -MARGIN, correlation)
-        yield "non-inferior at a length, true loss = margin (0.025 promised)", f"{discordant}", share(interval(lost, gained, DEPTHS)[0] > -MARGIN)
+        low, _ = interval(lost, gained, DEPTHS)
+        name = "non-inferior at a length, true loss = margin (0.025 promised)"
+        yield name, f"{discordant}", share(low > -MARGIN)
     if repeats >= MIN_REPEATS:
         for skewed in (False, True):
             means = signal(rng, runs, repeats, DEPTHS, correlation, skewed).mean(-1)[:2000]
@@ -142,28 +150,31 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
     if repeats >= two_samples.MIN_REPEATS:
         some = min(runs, 500)
         sides = [answers(rng, some, repeats, np.full(DEPTHS, 0.9), correlation).mean(-1) for _ in range(2)]
-        yield "unpaired: repeats exchanged, decides", "", share(np.array([_quick_exchange(a, b) for a, b in zip(*sides, strict=True)]) <= 0.05)
+        ps = np.array([_quick_exchange(a, b) for a, b in zip(*sides, strict=True)])
+        yield "unpaired: repeats exchanged, decides", "", share(ps <= 0.05)
 
 
 def _quick_exchange(a: np.ndarray, b: np.ndarray, draws: int = 999) -> float:
     rng, values, n = np.random.default_rng(0), np.concatenate([a, b]), len(a)
     order = rng.permuted(np.tile(values, (draws, 1)), axis=1)
     reached = np.abs(order[:, :n].mean(1) - order[:, n:].mean(1)) >= abs(a.mean() - b.mean()) - 1e-12
-    return (reached.sum() + 1) / (draws + 1)
+    return float((reached.sum() + 1) / (draws + 1))
 
 
 def interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
     """The verdict's interval of the difference for counts (runs, repeats)."""
     totals = gained.sum(-1), lost.sum(-1)
-    return matched_pairs.interval(
-        (gained - lost).astype(float), np.full(lost.shape, float(trials)), *totals, totals[0] + totals[1], (lost + gained > 0).sum(-1), 0.95
-    )
+    sizes, num_discordant = np.full(lost.shape, float(trials)), (lost + gained > 0).sum(-1)
+    shift = (gained - lost).astype(float)
+    return matched_pairs.interval(shift, sizes, *totals, totals[0] + totals[1], num_discordant, 0.95)
 
 
-def answers(rng: np.random.Generator, runs: int, repeats: int, accuracies: np.ndarray, correlation: float) -> np.ndarray:
-    return np.concatenate([
-        simulation.answers(rng, size, repeats, accuracies, correlation) for size in simulation.batches(runs, repeats * len(accuracies))
-    ])
+def answers(
+    rng: np.random.Generator, runs: int, repeats: int, accuracies: np.ndarray, correlation: float
+) -> np.ndarray:
+    """Right answers, (runs, repeats, trials), drawn in batches that fit memory."""
+    sizes = simulation.batches(runs, repeats * len(accuracies))
+    return np.concatenate([simulation.answers(rng, size, repeats, accuracies, correlation) for size in sizes])
 
 
 def counts(
@@ -173,17 +184,22 @@ def counts(
     return simulation.counts(rng, runs, repeats, trials, lost=lost, gained=gained, correlation=correlation)
 
 
-def differences(rng: np.random.Generator, runs: int, repeats: int, discordant: float, correlation: float) -> np.ndarray:
+def differences(
+    rng: np.random.Generator, runs: int, repeats: int, discordant: float, correlation: float
+) -> np.ndarray:
     """Score differences without a true one, int8 (runs, lengths, repeats, depths)."""
-    num_trials = len(LENGTHS) * DEPTHS
+    num_trials, half = len(LENGTHS) * DEPTHS, discordant / 2
     drawn = [
-        simulation.differences(rng, size, repeats, num_trials, lost=discordant / 2, gained=discordant / 2, correlation=correlation)
+        simulation.differences(rng, size, repeats, num_trials, lost=half, gained=half, correlation=correlation)
         for size in simulation.batches(runs, repeats * num_trials)
     ]
-    return np.concatenate(drawn).reshape(runs, repeats, len(LENGTHS), DEPTHS).transpose(0, 2, 1, 3)
+    together: np.ndarray = np.concatenate(drawn).reshape(runs, repeats, len(LENGTHS), DEPTHS).transpose(0, 2, 1, 3)
+    return together
 
 
-def signal(rng: np.random.Generator, runs: int, repeats: int, trials: int, correlation: float, skewed: bool) -> np.ndarray:
+def signal(
+    rng: np.random.Generator, runs: int, repeats: int, trials: int, correlation: float, skewed: bool
+) -> np.ndarray:
     """Differences in log-probability of mean 0, (runs, repeats, trials); skewed: 1 - exponential, few large losses."""
     parts = []
     for size in simulation.batches(runs, repeats * trials):
@@ -194,7 +210,8 @@ def signal(rng: np.random.Generator, runs: int, repeats: int, trials: int, corre
     return np.concatenate(parts)
 
 
-def holds(ends: tuple[np.ndarray, np.ndarray], truth: float) -> float:
+def holds(ends: tuple[np.ndarray, np.ndarray], truth: float | np.ndarray) -> float:
+    """Share of intervals (low ends, high ends) that hold the truth, one of all or one of each."""
     return share((ends[0] <= truth + 1e-9) & (ends[1] >= truth - 1e-9))
 
 

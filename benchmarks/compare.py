@@ -39,7 +39,10 @@ def main() -> None:
             )
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu, before = used.ru_utime + used.ru_stime - before, used.ru_utime + used.ru_stime
-            print(f"compare of 2 x {num_rows:,} rows ({megabytes:.0f} MB a run): {time.perf_counter() - started:.2f} s, of them {cpu:.2f} s of one core")
+            print(
+                f"compare of 2 x {num_rows:,} rows ({megabytes:.0f} MB a run): {time.perf_counter() - started:.2f} s, "
+                f"of them {cpu:.2f} s of one core"
+            )
         print(f"largest memory: {used.ru_maxrss / 1024:.0f} MiB")
 
 
@@ -54,13 +57,15 @@ def write(path: Path, num_rows: int, accuracy: float) -> float:
                 length, depth = cells[trial % len(cells)]
                 found = rng.random() < accuracy
                 row = Row(
-                    trial=trial, length=length, depth=depth, repeat=trial // len(cells), outcome="correct" if found else "wrong",
-                    score=float(found), response="The special magic number for Kyoto mentioned in the text is 7435196.", answer="7435196",
-                    targets=["7435196"], prompt_sha256=f"{trial:064x}", num_prompt_tokens=length - 32, num_cached_tokens=0,
+                    trial=trial, length=length, depth=depth, repeat=trial // len(cells),
+                    outcome="correct" if found else "wrong", score=float(found), answer="7435196", targets=["7435196"],
+                    response="The special magic number for Kyoto mentioned in the text is 7435196.",
+                    prompt_sha256=f"{trial:064x}", num_prompt_tokens=length - 32, num_cached_tokens=0,
                     num_completion_tokens=20, finish_reason="stop", needle_spans=[[100, 140]], needle_depths=[depth],
-                    needles_kept=[True], repeated_share=0.0, seconds=1.0, first_token_seconds=0.5, model="m", task="multikey",
-                    haystack="essays", reader="full", engine="vllm", kv_cache_dtype="fp8_e4m3", variant="", logprob=float(-rng.exponential()),
-                    num_target_tokens=7, worst_rank=1, margin=3.0, served={"attention": "FLASH_ATTN", "kv_cache_dtype": "fp8_e4m3"},
+                    needles_kept=[True], repeated_share=0.0, seconds=1.0, first_token_seconds=0.5,
+                    model="m", task="multikey", haystack="essays", reader="full", engine="vllm",
+                    kv_cache_dtype="fp8_e4m3", variant="", logprob=float(-rng.exponential()), num_target_tokens=7,
+                    worst_rank=1, margin=3.0, served={"attention": "FLASH_ATTN", "kv_cache_dtype": "fp8_e4m3"},
                 )
                 file.write(json.dumps(dataclasses.asdict(row)) + "\n")
         return folder.rows_path.stat().st_size / 1e6

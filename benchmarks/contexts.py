@@ -1,4 +1,4 @@
-"""Contexts of 10,485,760 tokens, side by side with needlehaystack 2.0 and a plain loop; first tokenisation; planning.
+"""Contexts of 10,485,760 tokens, side by side with needlehaystack 2.0 and a plain loop; first tokenisation; ordering.
 
     python benchmarks/contexts.py       about 3 minutes on two cores
 
@@ -14,7 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from niah.prompts.recipe import Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LENGTH = 10 * 2**20
@@ -31,13 +36,15 @@ def report(label, start, once, cells, extra=""):
                       "start_mib": start, "peak_mib": peak(), "note": extra}))
 """
 OURS = COMMON + """
-from niah.recipe import Recipe
+from niah.prompts.recipe import Recipe
 from niah.config import build
-from niah.compose import conf_folder
+from niah.choices import conf_folder
 from hydra import compose, initialize_config_dir
 source = sys.argv[2]
 with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-    run = build(compose("config", overrides=["model=scout", f"haystack={source}", f"++ctx.lengths=[{LENGTH}]", f"++ctx.depths={DEPTHS}"]))
+    run = build(compose("config", overrides=[
+        "model=scout", f"haystack={source}", f"++ctx.lengths=[{LENGTH}]", f"++ctx.depths={DEPTHS}",
+    ]))
 recipe = Recipe(run)
 recipe.tokenizer.encode("warm")
 start = peak()
@@ -56,7 +63,7 @@ report(f"niah, haystack={source}", start, once, cells, f"exact length, hash, cha
 """
 PEER = COMMON + """
 import tiktoken
-from niah.tiktokens import llama4_tokenizer
+from niah.tokens.tiktokens import llama4_tokenizer
 own = llama4_tokenizer()._encoding
 tiktoken.get_encoding = lambda name: own  # the same tokenizer for all
 from needlehaystack.core import tokens
@@ -77,7 +84,7 @@ report("needlehaystack 2.0", start, once, cells, "about the length, sent as text
 """
 PLAIN = COMMON + """
 from niah.haystacks.essays import Essays
-from niah.tiktokens import llama4_tokenizer
+from niah.tokens.tiktokens import llama4_tokenizer
 encoding = llama4_tokenizer()._encoding
 encoding.encode_ordinary("warm")
 start = peak()
@@ -88,7 +95,8 @@ once = time.perf_counter() - begun
 cells = []
 for depth in DEPTHS:
     begun = time.perf_counter()
-    ids = [i for part in encoding.encode_ordinary_batch([text[n:n + 300_000] for n in range(0, len(text), 300_000)]) for i in part][:LENGTH]
+    parts = [text[n:n + 300_000] for n in range(0, len(text), 300_000)]
+    ids = [i for part in encoding.encode_ordinary_batch(parts) for i in part][:LENGTH]
     place = int(len(ids) * depth / 100)
     made = encoding.decode(ids[:place] + encoding.encode_ordinary(NEEDLE) + ids[place:])
     cells.append(time.perf_counter() - begun)
@@ -104,21 +112,22 @@ def main() -> None:
     legs = [
         leg(OURS, "essays"), leg(OURS, "generated"), leg(OURS, "code"), leg(PLAIN), leg(PEER),
     ]
-    base = next((made for made in legs if made and made["label"].startswith("niah")), None)
+    base = next(made["median"] for made in legs if made and made["label"].startswith("niah"))
     for made in legs:
         if made is None:
             print("needlehaystack 2.0: not installed here, see the top of this file")
             continue
         print(
             f"{made['label']:32} {made['once']:6.2f} s {1000 * made['first']:5.0f} ms {1000 * made['median']:5.0f} ms "
-            f"{made['peak_mib'] - made['start_mib']:10.0f} MiB      x{made['median'] / base['median']:.1f}  {made['note']}"
+            f"{made['peak_mib'] - made['start_mib']:10.0f} MiB      x{made['median'] / base:.1f}  {made['note']}"
         )
     growth()
     throughput()
-    planning()
+    ordering()
 
 
-def leg(program: str, *words: str) -> dict | None:
+def leg(program: str, *words: str) -> dict[str, Any] | None:
+    """What the program prints, None where the peer is not installed."""
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps([LENGTH, DEPTHS]), *words], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])},
@@ -127,10 +136,11 @@ def leg(program: str, *words: str) -> dict | None:
         if "No module named 'needlehaystack'" in done.stderr:
             return None
         raise SystemExit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def recipe_of(*words: str):
+def recipe_of(*words: str) -> "Recipe":
     from hydra import compose, initialize_config_dir
 
     from niah.choices import conf_folder
@@ -156,17 +166,20 @@ def growth() -> None:
         begun = time.perf_counter()
         recipe.build(trial)
         seconds.setdefault(trial.length, []).append(time.perf_counter() - begun)
-    print("\nby length (up to 65,536 tokenised again as a whole to verify them): " + ", ".join(f"{length:,}: {1000 * sorted(s)[len(s) // 2]:.1f} ms" for length, s in seconds.items()))
+    shown = [f"{length:,}: {1000 * sorted(found)[len(found) // 2]:.1f} ms" for length, found in seconds.items()]
+    print(f"\nby length (up to 65,536 tokenised again as a whole to verify them): {', '.join(shown)}")
 
 
 def throughput() -> None:
     """The first tokenisation of 45 MB of text, hashing and writing included, against the tokenizer library alone."""
-    from dataclasses import dataclass
+    from dataclasses import dataclass, field
     from itertools import islice
 
-    from niah.haystacks import corpus
+    from niah.haystacks import Skip, corpus
     from niah.haystacks.wikipedia import Wikipedia
-    from niah.tokens import tiktokens
+    from niah.tokens.tiktokens import TiktokenTokenizer
+    from niah.tokens.tokenizer import HuggingFaceTokenizer
+    from tests.helpers.tokenizers import load_tokenizer  # real tokenizers by name
 
     documents = list(Wikipedia().documents(print))
     chunks = list(corpus.chunks(documents, "\n\n"))
@@ -174,31 +187,29 @@ def throughput() -> None:
 
     @dataclass(frozen=True, kw_only=True)
     class Held(Wikipedia):
-        def documents(self, skip):
-            return iter(documents)
+        texts: list[str] = field(default_factory=list, repr=False)
+
+        def documents(self, skip: Skip) -> Iterator[str]:
+            return iter(self.texts)
 
     print(f"\nfirst tokenisation of {num_bytes / 1e6:.0f} MB (wikipedia, in memory), MB/s")
-    from tests.conftest import load_tokenizer  # real tokenizers by name
-
     for name in ("llama4", "qwen3_5", "smollm2"):
         tokenizer = load_tokenizer(name)
         part = chunks if name != "smollm2" else list(islice(chunks, len(chunks) // 4))
-        texts = documents if name != "smollm2" else documents[: len(documents) // 4]
+        held = Held(texts=documents if name != "smollm2" else documents[: len(documents) // 4])
         theirs, ours = [], []
         for _ in range(3):
             begun = time.perf_counter()
-            if isinstance(tokenizer, tiktokens.TiktokenTokenizer):
-                tokenizer._encoding.encode_ordinary_batch(part, num_threads=os.cpu_count())
+            if isinstance(tokenizer, TiktokenTokenizer):
+                tokenizer._encoding.encode_ordinary_batch(part, num_threads=os.cpu_count() or 1)
             else:
+                assert isinstance(tokenizer, HuggingFaceTokenizer)
                 tokenizer._plain.encode_batch_fast(part, add_special_tokens=False)
             theirs.append(time.perf_counter() - begun)
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["NIAH_CACHE"] = folder
                 begun = time.perf_counter()
-                if name == "smollm2":
-                    corpus.load(type("Part", (Held,), {"documents": lambda self, skip, texts=texts: iter(texts)})(), tokenizer)
-                else:
-                    corpus.load(Held(), tokenizer)
+                corpus.load(held, tokenizer)
                 ours.append(time.perf_counter() - begun)
                 del os.environ["NIAH_CACHE"]
         size = sum(len(chunk.encode()) for chunk in part) / 1e6
@@ -208,14 +219,15 @@ def throughput() -> None:
         )
 
 
-def planning() -> None:
+def ordering() -> None:
+    """Seconds to list and to order a large grid."""
     from niah import grid
 
     ladder = grid.Ladder(lengths=[2**n for n in range(13, 23)], depths=[float(d) for d in range(0, 100, 4)], repeats=40)
     begun = time.perf_counter()
     ordered = grid.in_running_order(grid.trials(ladder))
     grid.expected_work(ordered, 32, True)
-    print(f"\nplanning {len(ordered):,} trials: {time.perf_counter() - begun:.3f} s")
+    print(f"\nordering {len(ordered):,} trials: {time.perf_counter() - begun:.3f} s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Runs of calibration models beside their plan: tokens that the KV cache holds, and seconds for the arithmetic of a prompt.
+"""Runs of constructed models beside their plan: tokens that the KV cache holds, and seconds for a prompt's arithmetic.
 
-``python benchmarks/gpu_calibration.py outputs/gpu_calibration/full ...``; benchmarks/gpu_calibration.sh makes them first.
+    python benchmarks/gpu_calibration.py outputs/gpu_calibration/full ...
+
+benchmarks/gpu_calibration.sh makes the runs first.
 """
 
 import json
@@ -18,12 +20,15 @@ from niah.units import format_length
 
 
 def main(paths: list[str]) -> None:
-    print("| model | KV cache | backend | length | found | tokens the cache holds: engine | plan | tokens read | s | PFLOP | TFLOP/s |")
+    print(
+        "| model | KV cache | backend | length | found | tokens the cache holds: engine | plan | tokens read | s | "
+        "PFLOP | TFLOP/s |"
+    )
     print("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for path in map(Path, paths):
         _, record = store.opened(str(path))
         rows = [json.loads(line) for line in (path / "rows.jsonl").read_text().splitlines()]
-        model = from_resolved(record.config).model
+        model = from_resolved({**record.config}).model
         shape = architecture.of(model)
         for variant, engine in record.engines.items():
             own = [row for row in rows if row["variant"] == variant]
@@ -31,7 +36,9 @@ def main(paths: list[str]) -> None:
                 print(line(model.name, variant, engine.facts, [row for row in own if row["length"] == length], shape))
 
 
-def line(name: str, variant: str, engine: Mapping[str, Any], rows: list[dict[str, Any]], shape: architecture.Architecture) -> str:
+def line(
+    name: str, variant: str, engine: Mapping[str, Any], rows: list[dict[str, Any]], shape: architecture.Architecture
+) -> str:
     """One length: all trials' outcomes, and the time of the prompt of which most was read."""
     answered = [row for row in rows if row["score"] is not None]
     head = f"| {name} | {variant} | {engine['attention_backend']} | {format_length(rows[0]['length'])} | "
@@ -42,8 +49,9 @@ def line(name: str, variant: str, engine: Mapping[str, Any], rows: list[dict[str
     work = estimate.operations(shape, total, cached).total
     seconds = coldest["first_token_seconds"]
     return head + (
-        f"{sum(row['score'] == 1 for row in answered)} of {len(rows)} | {engine['kv_cache_size_tokens']:,} | {planned(engine, shape):,} | "
-        f"{total - cached:,} | {seconds:.1f} | {work / 1e15:.3f} | {work / seconds / 1e12:.2f} |"
+        f"{sum(row['score'] == 1 for row in answered)} of {len(rows)} | {engine['kv_cache_size_tokens']:,} | "
+        f"{planned(engine, shape):,} | {total - cached:,} | {seconds:.1f} | {work / 1e15:.3f} | "
+        f"{work / seconds / 1e12:.2f} |"
     )
 
 

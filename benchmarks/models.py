@@ -12,6 +12,7 @@ from niah.choices import choices
 from niah.config import typed
 from niah.models.settings import Model
 from niah.planner import architecture, estimate, memory
+from niah.planner.architecture import Architecture
 from niah.planner.memory import GIB, Setup
 from niah.runs import capacity
 from niah.units import format_length, parse_length
@@ -25,7 +26,7 @@ def main(words: list[str]) -> None:
     known = capacity.known_hardware()
     machines = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
     machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
-    groups: dict[tuple, list[Model]] = {}
+    groups: dict[tuple[Architecture, str, int], list[Model]] = {}
     for node in choices("model"):
         if node.get("architecture"):
             node = {**node, "path": "", "repositories": dict.fromkeys(node.get("repositories", {}), "-")}
@@ -38,11 +39,13 @@ def main(words: list[str]) -> None:
         lengths = {limit if one == "limit" else parse_length(one, "lengths") for one in wanted.split(",")}
         for length in sorted(one for one in lengths if one <= limit):
             setup = Setup(weights=weights)
-            row = [", ".join(f"`{model.name}`" for model in models), f"{memory.weight_bytes(shape, setup) / GIB:,.1f} GiB {weights}"]
-            row.append(format_length(length))
+            names = ", ".join(f"`{model.name}`" for model in models)
+            row = [names, f"{memory.weight_bytes(shape, setup) / GIB:,.1f} GiB {weights}", format_length(length)]
             for dtype in ("bfloat16", "fp8_e4m3"):
-                least = estimate.least(shape, machines, replace(setup, cache_dtype=dtype), length)
-                row += [f"{memory.need(shape, replace(setup, cache_dtype=dtype), length).cache / GIB:,.1f} GiB", str(least or "more than 2x8xb200")]
+                served = replace(setup, cache_dtype=dtype)
+                least = estimate.least(shape, machines, served, length)
+                row.append(f"{memory.need(shape, served, length).cache / GIB:,.1f} GiB")
+                row.append(str(least or "more than 2x8xb200"))
             print("| " + " | ".join(row) + " |")
             rows += 1
     print(f"\n{rows} rows in {time.perf_counter() - started:.1f} s; torch imported: {'torch' in sys.modules}")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LENGTH = 10 * 2**20
@@ -20,9 +21,9 @@ LENGTH = 10 * 2**20
 LEG = """
 import json, re, sys, time
 from hydra import compose, initialize_config_dir
-from niah.compose import conf_folder
+from niah.choices import conf_folder
 from niah.config import build
-from niah.recipe import Recipe
+from niah.prompts.recipe import Recipe
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 reader, length, words = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
@@ -49,14 +50,15 @@ print(json.dumps({"corpus": corpus_seconds, "cells": cells, "peak_mib": peak()})
 """
 
 
-def leg(cache: str, reader: str, *words: str) -> dict:
+def leg(cache: str, reader: str, *words: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", LEG, reader, str(LENGTH), *words], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "NIAH_CACHE": cache},
     )
     if done.returncode:
         sys.exit(f"{reader}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:
@@ -64,7 +66,10 @@ def main() -> None:
     print(f"{LENGTH:,} tokens, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     with tempfile.TemporaryDirectory() as cache:
         print(f"haystack made and tokenised once: {leg(cache, 'full')['corpus']:.1f} s")
-        print(f"{'reader':<8} {'index':>8} {'query':>9} {'depth again':>12} {'repeat again':>13} {'later run':>10} {'peak':>9}")
+        print(
+            f"{'reader':<8} {'index':>8} {'query':>9} {'depth again':>12} {'repeat again':>13} {'later run':>10} "
+            f"{'peak':>9}"
+        )
         for reader in readers:
             for kind in ("chunks", "indexes"):
                 subprocess.run(["rm", "-rf", str(Path(cache) / kind)], check=True)
@@ -76,7 +81,8 @@ def main() -> None:
                 f"{reader:<8} {cells[0]['index']:>6.1f} s {1000 * slowest:>6.1f} ms {cells[1]['index']:>10.2f} s "
                 f"{cells[2]['index']:>11.2f} s {later['cells'][0]['index']:>8.2f} s {first['peak_mib']:>5.0f} MiB"
             )
-            print(f"         whole trials {', '.join(format(c['all'], '.2f') for c in cells)} s; needles {[c['needles'] for c in cells]}")
+            seconds = ", ".join(format(cell["all"], ".2f") for cell in cells)
+            print(f"         whole trials {seconds} s; needles {[cell['needles'] for cell in cells]}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def main() -> None:
         call(folder, environment, "engine=fake", "haystack=noise", "name=a")
         for words in (["--help"], ["report", "outputs/a"], ["show", "outputs/a"]):
             seconds = min(call(folder, environment, *words) for _ in range(5))
-            print(f"python -m niah {' '.join(words):22} {seconds:5.2f} s  imports {imports(folder, environment, words)}")
+            heavy = imports(folder, environment, words)
+            print(f"python -m niah {' '.join(words):22} {seconds:5.2f} s  imports {heavy}")
 
 
 def call(folder: str, environment: dict[str, str], *words: str) -> float:
@@ -31,7 +32,9 @@ def call(folder: str, environment: dict[str, str], *words: str) -> float:
 
 def imports(folder: str, environment: dict[str, str], words: list[str]) -> str:
     program = f"import sys; from niah.cli import main; main({words!r}); print('modules:', *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
     found = set(done.stdout.rpartition("modules:")[2].split())
     return ", ".join(name for name in HEAVY if name in found) or "none of " + ", ".join(HEAVY)
 

@@ -6,11 +6,11 @@
 functions and under TYPE_CHECKING too. A room is what lies at the root of niah/: a folder, or a file by itself.
 
 One trial is measured while it runs: ``python -m niah engine=fake`` with four repeats of one cell, traced by
-``sys.setprofile``. A trial is what happens from the moment that one row is on disk until the next one is, so its prompt,
-its answer and its row are in it, and no function of niah has to be known by name: a row is on disk when ``os.fsync`` was
-called on rows.jsonl. The second trial is reported; before the first row, tokenizer and haystack are loaded. A hop is
-a call from a function of one file into a function of another, whatever lies between them (a library, a generator that
-goes on); the way back is not counted, nor is what runs because a module is imported.
+``sys.setprofile``. A trial is what happens from the moment that one row is on disk until the next one is, so its
+prompt, its answer and its row are in it, and no function of niah has to be known by name: a row is on disk when
+``os.fsync`` was called on rows.jsonl. The second trial is reported; before the first row, tokenizer and haystack are
+loaded. A hop is a call from a function of one file into a function of another, whatever lies between them (a library,
+a generator that goes on); the way back is not counted, nor is what runs because a module is imported.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -183,8 +183,9 @@ class Way:
 def trace(package: Path, result: Path) -> None:
     """Runs niah here, under the profiler, and writes the figures to ``result``."""
     way = Way(package)
-    os.fsync = noticing(os.fsync, Path("outputs/traced/rows.jsonl"), way)
-    sys.path = [str(package.parent), *(place for place in sys.path if Path(place or ".").resolve() != Path(__file__).parent)]
+    vars(os)["fsync"] = noticing(os.fsync, Path("outputs/traced/rows.jsonl"), way)
+    elsewhere = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).resolve().parent]
+    sys.path = [str(package.parent), *elsewhere]
     from niah import cli
 
     if Path(str(cli.__file__)).parent != package:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -26,14 +27,17 @@ def main():
     started = time.perf_counter()
     llm = LLM(**job["arguments"])
     ready = time.perf_counter()
-    parameters = SamplingParams(temperature=0, max_tokens=job["max_tokens"], stop_token_ids=job["stop"], detokenize=False)
+    parameters = SamplingParams(
+        temperature=0, max_tokens=job["max_tokens"], stop_token_ids=job["stop"], detokenize=False,
+    )
     prompts = [TokensPrompt(prompt_token_ids=ids) for ids in job["prompts"]]
     if job["at_once"]:
         outputs = llm.generate(prompts, parameters, use_tqdm=False)
     else:
         outputs = [llm.generate([prompt], parameters, use_tqdm=False)[0] for prompt in prompts]
     done = time.perf_counter()
-    json.dump({"start": ready - started, "trials": done - ready, "cached": sum(o.num_cached_tokens or 0 for o in outputs),
+    json.dump({"start": ready - started, "trials": done - ready,
+               "cached": sum(o.num_cached_tokens or 0 for o in outputs),
                "ids": [list(o.outputs[0].token_ids) for o in outputs]}, open(sys.argv[2], "w"))
 if __name__ == "__main__":
     main()
@@ -41,15 +45,22 @@ if __name__ == "__main__":
 
 
 def main(overrides: list[str]) -> None:
+    from omegaconf import DictConfig
+
     from niah import grid
     from niah.commands import hydra
     from niah.config import build
     from niah.engines.vllm import process
-    from niah.planner.cpu import CHUNK as CPU_CHUNK
+    from niah.planner import cpu
     from niah.prompts.recipe import Recipe
 
     recipes: list[Recipe] = []
-    hydra.run(hydra.adapted(overrides), lambda config: recipes.append(Recipe(build(config))) or 0)
+
+    def keep(config: DictConfig) -> int:
+        recipes.append(Recipe(build(config)))
+        return 0
+
+    hydra.run(hydra.adapted(overrides), keep)
     recipe = recipes[0]
     ordered = grid.in_running_order(recipe.trials)
     prompts = {trial.index: recipe.build(trial).prompt.ids.tolist() for trial in ordered}
@@ -62,34 +73,39 @@ def main(overrides: list[str]) -> None:
             "max_model_len": max(recipe.run.ctx.lengths), "enable_prefix_caching": True,
         }
         same = {
-            **arguments, "skip_tokenizer_init": True, "enforce_eager": True, "max_num_seqs": 1, "block_size": CPU_CHUNK,
-            "max_num_batched_tokens": CPU_CHUNK, "prefix_cache_retention_interval": None, "disable_log_stats": False,
+            **arguments, "skip_tokenizer_init": True, "enforce_eager": True, "max_num_seqs": 1, "block_size": cpu.CHUNK,
+            "max_num_batched_tokens": cpu.CHUNK, "prefix_cache_retention_interval": None, "disable_log_stats": False,
             "kv_cache_memory_bytes": 512 * 2**20,
         }
         modest = {**arguments, "gpu_memory_utilization": 0.5}  # at vLLM's own 0.92 it refuses a machine this small
-        job = {"max_tokens": recipe.run.task.answer_tokens, "stop": list(recipe.tokenizer.stop_ids)}
-        plain = run_plain({**job, "arguments": same, "at_once": False, "prompts": [prompts[t.index] for t in ordered]}, extra, Path(folder))
-        default = run_plain({**job, "arguments": modest, "at_once": True, "prompts": [prompts[t.index] for t in recipe.trials]}, {}, Path(folder))
+        stop = list(recipe.tokenizer.stop_ids)
+        job = {"max_tokens": recipe.run.task.answer_tokens, "stop": stop}
+        in_order = {"at_once": False, "prompts": [prompts[trial.index] for trial in ordered]}
+        as_given = {"at_once": True, "prompts": [prompts[trial.index] for trial in recipe.trials]}
+        plain = run_plain({**job, "arguments": same, **in_order}, extra, Path(folder))
+        default = run_plain({**job, "arguments": modest, **as_given}, {}, Path(folder))
 
-    answers = [recipe.tokenizer.decode([i for i in ids if i not in job["stop"]]) for ids in plain["ids"]]
+    answers = [recipe.tokenizer.decode([i for i in ids if i not in stop]) for ids in plain["ids"]]
     equal = sum(a == row["response"] for a, row in zip(answers, our_rows, strict=True))
     print(f"{len(ordered)} trials, {sum(map(len, prompts.values())):,} prompt tokens")
     print(f"{'':34}{'engine start':>13}{'trials':>9}{'in all':>9}{'cached':>10}")
     ours_cached = sum(row["num_cached_tokens"] for row in our_rows)
+    our_start, our_trials = ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"]["bf16"]
     for name, start, trials, wall, cached in (
-        ("niah", ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"]["bf16"], our_wall, ours_cached),
+        ("niah", our_start, our_trials, our_wall, ours_cached),
         ("plain loop, same arguments", plain["start"], plain["trials"], plain["wall"], plain["cached"]),
         ("vLLM defaults, one generate call", default["start"], default["trials"], default["wall"], default["cached"]),
     ):
         print(f"{name:34}{start:>11.1f} s{trials:>7.1f} s{wall:>7.1f} s{cached:>10,}")
-    trials = ours["sessions"][-1]["trials_seconds"]["bf16"]
-    print(f"trials: niah / plain loop = {trials / plain['trials']:.3f}; niah / vLLM defaults = {trials / default['trials']:.3f}")
-    print(f"engine start: niah / vLLM defaults = {ours['engine']['start_seconds'] / default['start']:.3f}")
-    print(f"in all: niah / plain loop = {our_wall / plain['wall']:.3f}; niah / vLLM defaults = {our_wall / default['wall']:.3f}")
+    to_plain, to_default = our_trials / plain["trials"], our_trials / default["trials"]
+    print(f"trials: niah / plain loop = {to_plain:.3f}; niah / vLLM defaults = {to_default:.3f}")
+    print(f"engine start: niah / vLLM defaults = {our_start / default['start']:.3f}")
+    to_plain, to_default = our_wall / plain["wall"], our_wall / default["wall"]
+    print(f"in all: niah / plain loop = {to_plain:.3f}; niah / vLLM defaults = {to_default:.3f}")
     print(f"same answers as the plain loop: {equal} of {len(ordered)}")
 
 
-def run_niah(overrides: list[str], folder: Path) -> tuple[dict, float, list[dict]]:
+def run_niah(overrides: list[str], folder: Path) -> tuple[dict[str, Any], float, list[dict[str, Any]]]:
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "niah", *overrides, f"outputs={folder}", "name=niah"], check=True, cwd=REPOSITORY,
@@ -102,7 +118,7 @@ def run_niah(overrides: list[str], folder: Path) -> tuple[dict, float, list[dict
     return run, wall, rows
 
 
-def run_plain(job: dict, extra: dict[str, str], folder: Path) -> dict:
+def run_plain(job: dict[str, Any], extra: dict[str, str], folder: Path) -> dict[str, Any]:
     (folder / "plain.py").write_text(PLAIN)
     (folder / "job.json").write_text(json.dumps(job))
     started = time.perf_counter()
@@ -118,7 +134,9 @@ def run_plain(job: dict, extra: dict[str, str], folder: Path) -> dict:
 
 
 def clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("NIAH_RE", "VLLM_", "LD_PRELOAD", "HYDRA"))}
+    """The environment without what a run of niah or vLLM left in it."""
+    left = ("NIAH_RE", "VLLM_", "LD_PRELOAD", "HYDRA")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left)}
 
 
 if __name__ == "__main__":

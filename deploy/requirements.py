@@ -28,7 +28,8 @@ def pins(constraints: Iterable[str], installed: Mapping[str, str]) -> list[str]:
     """``name==version`` for each installed package, then the constraints whose package is not installed."""
     here = {_normal(name): f"{name}=={version}" for name, version in installed.items()}
     lines = (line.split("#")[0].strip() for line in constraints)
-    return [*here.values(), *(line for line in lines if line and _normal(re.split(r"[=<>~!\[; ]", line)[0]) not in here)]
+    others = (line for line in lines if line and _normal(re.split(r"[=<>~!\[; ]", line)[0]) not in here)
+    return [*here.values(), *others]
 
 
 def _normal(name: str) -> str:
@@ -38,9 +39,11 @@ def _normal(name: str) -> str:
 def _main(folder: Path, extras: str) -> None:
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     constraints = (folder / "constraints.txt").read_text().splitlines()
-    outside = [place for place in sys.path if not Path(place).is_relative_to(sys.prefix)]  # its own pip may be replaced
+    # its own pip may be replaced
+    outside = [place for place in sys.path if not Path(place).is_relative_to(sys.prefix)]
     here = {one.metadata["Name"]: one.version for one in distributions(path=outside) if one.metadata["Name"]}
-    for name, lines in (("requirements.txt", wanted(project, extras.split(","))), ("pins.txt", pins(constraints, here))):
+    files = {"requirements.txt": wanted(project, extras.split(",")), "pins.txt": pins(constraints, here)}
+    for name, lines in files.items():
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
 
 
