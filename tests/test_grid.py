@@ -54,7 +54,8 @@ def test_random_numbers_depend_on_the_repeat_alone():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"depths": [50.0, 101.0]}, r"ctx\.depths\[1\]: got 101; expected 0 to 100"), ({"depths": [-1.0]}, r"ctx\.depths\[0\]: got -1; expected 0 to 100"),
+        ({"depths": [50.0, 101.0]}, r"ctx\.depths\[1\]: got 101; expected 0 to 100"),
+        ({"depths": [-1.0]}, r"ctx\.depths\[0\]: got -1; expected 0 to 100"),
         ({"lengths": []}, "ctx.lengths: empty"), ({"depths": []}, "ctx.depths: empty"), ({"repeats": 0}, "ctx.repeats"),
     ],
 )
@@ -73,4 +74,5 @@ def test_lengths_above_the_limit_have_a_reason_and_alone_are_refused():
 def test_repeats_of_several_engines_stand_side_by_side():
     ordered = grid.in_running_order(grid.trials(Ladder(lengths=[1024], depths=[0.0, 100.0], repeats=3)))
     assert grid.side_by_side(ordered, 1) == ordered
-    assert [(t.repeat, t.depth) for t in grid.side_by_side(ordered, 2)] == [(0, 100), (1, 100), (0, 0), (1, 0), (2, 100), (2, 0)]
+    in_turn = [(trial.repeat, trial.depth) for trial in grid.side_by_side(ordered, 2)]
+    assert in_turn == [(0, 100), (1, 100), (0, 0), (1, 0), (2, 100), (2, 0)]

@@ -1,4 +1,4 @@
-"""A calibration model's weights through ordinary float64 attention: the reference that its circuit is checked against."""
+"""A constructed model's weights through ordinary float64 attention: what its circuit is checked against."""
 
 import numpy as np
 
@@ -10,11 +10,13 @@ from niah.models.constructed.design import HEAD, THETA
 def forward(circuit: Circuit, is_end: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Residual stream after the last layer and logits, float64 (tokens, ...)."""
     design = circuit.design
-    weights = {name: made.astype(np.float64) for name, made in tensors.tensors(design, circuit.vocabulary, is_end, circuit.stop)}
+    named = tensors.tensors(design, circuit.vocabulary, is_end, circuit.stop)
+    weights = {name: made.astype(np.float64) for name, made in named}
     stream = weights["model.embed_tokens.weight"][ids]
     place = np.arange(len(ids))
     for number in range(len(design.layers)):
-        own = {name.removeprefix(f"model.layers.{number}."): made for name, made in weights.items() if f"layers.{number}." in name}
+        prefix = f"model.layers.{number}."
+        own = {name.removeprefix(prefix): made for name, made in weights.items() if name.startswith(prefix)}
         is_global = bool(design.interval) and not design.is_local(number)
         stream = stream + attention(design, own, norm(stream), place, is_global=is_global)
         stream = stream + feed_forward(own, norm(stream))
@@ -28,7 +30,9 @@ def norm(x: np.ndarray) -> np.ndarray:
 def attention(design, own, x, place, *, is_global: bool) -> np.ndarray:
     q, k, v = (x @ own[f"self_attn.{name}_proj.weight"].T for name in "qkv")
     parts = [part.reshape(len(x), design.heads, HEAD) for part in (q, k, v)]
-    heads = [head(design, *(part[:, number] for part in parts), place, is_global=is_global) for number in range(design.heads)]
+    heads = [
+        head(design, *(part[:, number] for part in parts), place, is_global=is_global) for number in range(design.heads)
+    ]
     return np.concatenate(heads, axis=1) @ own["self_attn.o_proj.weight"].T
 
 

@@ -31,8 +31,12 @@ CACHE_GIB = 0.125
 LENGTHS = (1024, 2048)
 KV = ("bf16", "fp8")
 ANSWERS = ("correct", "wrong", "refused", "absent-claimed", "truncated")
+_INNER_SIZES = (
+    "intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "shared_expert_intermediate_size",
+)
 _HEADS = (
-    "num_attention_heads", "num_key_value_heads", "num_global_key_value_heads", "linear_num_key_heads", "linear_num_value_heads",
+    "num_attention_heads", "num_key_value_heads", "num_global_key_value_heads", "linear_num_key_heads",
+    "linear_num_value_heads",
 )
 
 TOKENIZERS = {
@@ -73,7 +77,7 @@ def shrunk(name: str) -> dict[str, Any]:
     factor = config["num_attention_heads"] // 4 if is_latent else math.gcd(*(config[key] for key in heads))
     config.update({key: config[key] // factor for key in heads})
     config["hidden_size"] = width * config["num_attention_heads"] if width else HIDDEN
-    for key in ("intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "shared_expert_intermediate_size"):
+    for key in _INNER_SIZES:
         if key in config:
             config[key] = INNER
     config.update(_layers(config, kind))
@@ -155,8 +159,9 @@ def start(name: str, kv: str, place: Path, *arguments: str) -> subprocess.Comple
         command(
             f"model.path={written(name, place)}", f"model.tokenizer={tokenizer(name)}", "model.max_length=16k",
             f"model.label={name} in miniature",
-            "engine.load_format=dummy", f"engine.kv_cache_memory_gib={CACHE_GIB}", f"ctx.lengths={list(LENGTHS)}".replace(" ", ""),
-            "ctx.depths=[0,100]", "haystack=noise", f"kv={kv}", f"name={name}-{kv}", *arguments,
+            "engine.load_format=dummy", f"engine.kv_cache_memory_gib={CACHE_GIB}",
+            f"ctx.lengths={list(LENGTHS)}".replace(" ", ""), "ctx.depths=[0,100]", "haystack=noise",
+            f"kv={kv}", f"name={name}-{kv}", *arguments,
         ),
         cwd=place, env=environment_with(), capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL,
     )
@@ -207,19 +212,24 @@ def _kind(layer: architecture.Layer) -> str:
 
 def main(names: list[str]) -> None:
     """Prints the table, a line as soon as it is measured."""
-    print("| architecture | class in vLLM | layers | tokenizer | KV cache | tokens: engine | tokens: plan | blocks | rows | s |")
+    print(
+        "| architecture | class in vLLM | layers | tokenizer | KV cache | tokens: engine | tokens: plan | blocks | "
+        "rows | s |"
+    )
     print("|---|---|---|---|---|---:|---:|---:|---|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for name, kv in ((name, kv) for name in names for kv in KV):
             files = " = ".join((name, *STANDS_FOR.get(name, ())))
-            told = f"| {files} | {shrunk(name)['architectures'][0]} | {kinds(name)} | {TOKENIZERS.get(name, 'smollm2')} | {kv} | "
+            head = f"| {files} | {shrunk(name)['architectures'][0]} | {kinds(name)} | "
+            head += f"{TOKENIZERS.get(name, 'smollm2')} | {kv} | "
             if is_cpu_build() and (name, kv) in NOT_ON_CPUS:
-                print(f"{told}not on CPUs: {NOT_ON_CPUS[name, kv]} | | | | |", flush=True)
+                print(f"{head}not on CPUs: {NOT_ON_CPUS[name, kv]} | | | | |", flush=True)
                 continue
             made = run(name, kv, Path(folder))
             ours, theirs = made.planned, made.reported
-            blocks = f"{theirs[1]:,} of {theirs[2]:,}" + ("" if ours == theirs else f" (plan: {ours[1]:,} of {ours[2]:,})")
-            print(f"{told}{theirs[0]:,} | {ours[0]:,} | {blocks} | {made.outcomes} | {made.seconds:.0f} |", flush=True)
+            other = "" if ours == theirs else f" (plan: {ours[1]:,} of {ours[2]:,})"
+            blocks = f"{theirs[1]:,} of {theirs[2]:,}{other}"
+            print(f"{head}{theirs[0]:,} | {ours[0]:,} | {blocks} | {made.outcomes} | {made.seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

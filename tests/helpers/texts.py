@@ -6,7 +6,8 @@ SENTENCES = (
     "The harbor was quiet.", "He said: “No!”", "Prices rose 12.5% in 1999.", "Is it so?", "Wait… what?!",
     "See https://example.org/a?b=c.", "x = f(y[0]) + 10000000", "    indented line", "Trailing spaces   .",
     "他说天黑了。", "我们在海边看到一座灯塔！", "これは文です。", "雨が降った。", "العاصفة قادمة.", "هل هذا صحيح؟",
-    "Größe und Maß.", "Ñandú, ¿qué tal?", "नमस्ते दुनिया।", "Ελληνικά κείμενα.", "emoji 👩‍👩‍👧‍👦 here.", "<|im_end|> as text.",
+    "Größe und Maß.", "Ñandú, ¿qué tal?", "नमस्ते दुनिया।", "Ελληνικά κείμενα.", "emoji 👩‍👩‍👧‍👦 here.",
+    "<|im_end|> as text.",
     "<think>not thinking</think>.", "<bos><eos> [INST].", "naïve café\u0301.", "\ufffd broken.", "ไทยไม่มีเว้นวรรค",
     "a" * 70 + ".", "!!!???", "1234567890123456789.", "\tTab.",
 )

@@ -1,4 +1,4 @@
-"""Models whose right answer is known: exact arithmetic, real files, and what is refused. No engine: see the file beside."""
+"""Models whose right answer is known: exact arithmetic, real files, and what is refused. No engine."""
 
 import dataclasses
 import json
@@ -107,7 +107,8 @@ def test_an_ngram_that_the_text_holds_twice_is_a_bad_trial_not_a_miss():
     ids = text(500, 100)
     assert expected_answer(small(), ids, 8).ambiguous == "" and expected_answer(small(), ids, 8).source == 106
     ids[300:307] = [*NEEDLE[:6], 5]
-    assert "6 tokens before answer token 0 stand 2 times in the text (before 106, 306)" in expected_answer(small(), ids, 8).ambiguous
+    reason = expected_answer(small(), ids, 8).ambiguous
+    assert "6 tokens before answer token 0 stand 2 times in the text (before 106, 306)" in reason
     ids[306] = 7  # the same continuation is no ambiguity, until the two part
     assert "answer token 1" in expected_answer(small(), ids, 8).ambiguous
     assert trace(ids[:0], [], 6) == (None, "")
@@ -137,7 +138,10 @@ def test_each_pattern_has_its_name():
     assert diagnose.diagnose(cells(lambda at: at > 2000)).name == diagnose.UNKNOWN  # no end: no block
     beyond = [dataclasses.replace(cell, is_predicted=cell.is_expected) for cell in cells(lambda at: at < 2000)]
     assert diagnose.diagnose(beyond).name == diagnose.REACH
-    across = [dataclasses.replace(cell, source=cell.source + 300, stop=cell.source + 308) for cell in cells(lambda at: at == 2000)]
+    across = [
+        dataclasses.replace(cell, source=cell.source + 300, stop=cell.source + 308)
+        for cell in cells(lambda at: at == 2000)
+    ]
     assert diagnose.diagnose(across[5:6] + cells(lambda at: False)[1:5], chunk=256).name == diagnose.POSITIONS
     assert diagnose.diagnose(cells(lambda at: at % 800 == 0)).name == diagnose.UNKNOWN  # scattered: no range of its own
 
@@ -189,7 +193,9 @@ def test_verb_writes_all_models_and_knows_its_own(niah, tmp_path):
     assert again.returncode == 0 and "was there" in again.stdout
 
 
-@pytest.mark.parametrize(("made", "what"), [("margin@nats:12", "calibration model margin with other settings"), (None, "something else")])
+@pytest.mark.parametrize(("made", "what"), [
+    ("margin@nats:12", "calibration model margin with other settings"), (None, "something else"),
+])
 def test_a_folder_with_anything_else_is_refused(tmp_path, made, what):
     place, tokenizer = tmp_path / "here", load_tokenizer("smollm2")
     if made:
@@ -227,10 +233,11 @@ def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
 
     for words, folder in ((("out=here",), tmp_path / "here"), ((), tmp_path / "cache" / "calibration")):
         done = subprocess.run(
-            command("calibrate", "models=full", "tokenizer=qwen3.5-27b", *words), cwd=tmp_path, capture_output=True, text=True,
-            env=environment_with(NIAH_CACHE=str(tmp_path / "cache")), preexec_fn=limited,
+            command("calibrate", "models=full", "tokenizer=qwen3.5-27b", *words), cwd=tmp_path, capture_output=True,
+            text=True, env=environment_with(NIAH_CACHE=str(tmp_path / "cache")), preexec_fn=limited,
         )
-        assert done.returncode == 1 and "cannot be written; got " in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 1 and "cannot be written; got " in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
         assert is_one_line(done)
         assert not [file for file in folder.rglob("*") if file.suffix != ".lock"]
 
@@ -302,4 +309,5 @@ def test_calibrate_asks_for_an_engine_that_reads_weights(niah):
 
 def test_a_variants_cache_is_found_by_its_whole_name():
     run = built("model=calibration/full", "kv=[fp8,fp8_e5m2]")
-    assert [verify.kv_of(run, name).dtype for name in ("fp8", "fp8_e5m2", "fp8_e5m2 FLASH_ATTN")] == ["fp8_e4m3", "fp8_e5m2", "fp8_e5m2"]
+    found = [verify.kv_of(run, name).dtype for name in ("fp8", "fp8_e5m2", "fp8_e5m2 FLASH_ATTN")]
+    assert found == ["fp8_e4m3", "fp8_e5m2", "fp8_e5m2"]

@@ -22,7 +22,8 @@ def small_llama(tmp_path):
     content = {
         "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
         "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 49152,
-        "max_position_embeddings": 2048, "rope_parameters": {"rope_type": "default", "rope_theta": 10000}, "torch_dtype": "bfloat16",
+        "max_position_embeddings": 2048, "rope_parameters": {"rope_type": "default", "rope_theta": 10000},
+        "torch_dtype": "bfloat16",
     }
     (folder / "config.json").write_text(json.dumps(content))
     return folder
@@ -32,12 +33,14 @@ def small_llama(tmp_path):
 def test_extended_arguments_reach_the_engine(niah, small_llama, tmp_path):
     common = (
         f"model.path={small_llama}", f"model.tokenizer={files_of(SMOLLM2).folder}", "model.max_length=2k",
-        "model.extended_length=4k", f"model.extended_args={YARN}", "model.extended_environment={VLLM_ALLOW_LONG_MAX_MODEL_LEN: 1}",
+        "model.extended_length=4k", f"model.extended_args={YARN}",
+        "model.extended_environment={VLLM_ALLOW_LONG_MAX_MODEL_LEN: 1}",
         "engine.load_format=dummy", "haystack=noise", "ctx.depths=[0]",
     )
     done = niah(*common, "ctx.lengths=[1k,4k]", "name=far")
     assert done.returncode == 0, done.stderr
-    assert '"rope_type": "yarn"' in done.stderr and '"text_config"' not in done.stderr  # flattened: this model wraps none
+    assert '"rope_type": "yarn"' in done.stderr
+    assert '"text_config"' not in done.stderr  # flattened: this model wraps none
     rows = [json.loads(line) for line in (tmp_path / "outputs" / "far" / "rows.jsonl").read_text().splitlines()]
     assert {row["length"] for row in rows} == {1024, 4096} and all(row["score"] is not None for row in rows)
     engine = json.loads((tmp_path / "outputs" / "far" / "run.json").read_text())["engine"]
@@ -46,7 +49,10 @@ def test_extended_arguments_reach_the_engine(niah, small_llama, tmp_path):
 
 
 def test_extended_arguments_only_beyond_the_limit():
-    model = Model("m", "org/m", 2048, extended_length=4096, engine_args={"a": 1}, extended_args={"hf_overrides": {"text_config": {"b": 2}, "c": 3}})
+    model = Model(
+        "m", "org/m", 2048, extended_length=4096, engine_args={"a": 1},
+        extended_args={"hf_overrides": {"text_config": {"b": 2}, "c": 3}},
+    )
     assert model.arguments_at(2048) == {"a": 1}
     assert model.arguments_at(4096) == {"a": 1, "hf_overrides": {"text_config": {"b": 2}, "c": 3}}
     assert model.arguments_at(4096, is_wrapped=False) == {"a": 1, "hf_overrides": {"c": 3, "b": 2}}

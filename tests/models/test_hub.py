@@ -38,7 +38,10 @@ def hub():
 @pytest.mark.parametrize(
     ("name", "token", "message"),
     [
-        ("gated", "", "organisation/gated is gated and no token is set; accept the terms on huggingface.co/organisation/gated"),
+        (
+            "gated", "",
+            "organisation/gated is gated and no token is set; accept the terms on huggingface.co/organisation/gated",
+        ),
         ("gated", "hf_x", "is gated and this HF_TOKEN has no access"),
         ("missing", "", "no repository organisation/missing on the hub, or a private one"),
         ("unversioned", "", "model.revision: organisation/unversioned has no such revision"),
@@ -47,8 +50,8 @@ def hub():
 def test_the_hubs_refusals_are_one_line(niah, hub, tmp_path, name, token, message):
     given = {"HF_TOKEN": token} if token else {}
     done = niah(
-        "prepare", f"model.path=organisation/{name}", "model.max_length=8k", HF_ENDPOINT=hub, HF_HOME=str(tmp_path / "hf"),
-        HF_HUB_OFFLINE="0", **given,
+        "prepare", f"model.path=organisation/{name}", "model.max_length=8k", HF_ENDPOINT=hub,
+        HF_HOME=str(tmp_path / "hf"), HF_HUB_OFFLINE="0", **given,
     )
     assert done.returncode == 1 and is_one_line(done)
     assert message in done.stderr
@@ -57,7 +60,8 @@ def test_the_hubs_refusals_are_one_line(niah, hub, tmp_path, name, token, messag
 
 def test_without_a_network_the_line_says_what_needs_none(niah, tmp_path):
     done = niah(
-        "prepare", "model.path=organisation/name", "model.max_length=8k", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path),
+        "prepare", "model.path=organisation/name", "model.max_length=8k", HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HOME=str(tmp_path),
     )
     assert done.returncode == 1 and is_one_line(done)
     assert "not in the local cache and the hub cannot be reached" in done.stderr and "plan" in done.stderr

@@ -86,7 +86,10 @@ def test_refusals_give_the_alternative():
 @pytest.mark.parametrize(
     ("words", "hardware", "message"),
     [
-        (["model=scout", "engine.tensor_parallel_size=6"], eight("h100"), "6 does not divide the heads of model=scout; expected one of 1, 2, 4, 8"),
+        (
+            ["model=scout", "engine.tensor_parallel_size=6"], eight("h100"),
+            "6 does not divide the heads of model=scout; expected one of 1, 2, 4, 8",
+        ),
         (["model=scout", "engine.tensor_parallel_size=16"], eight("h100"), "16 GPUs asked for .* expected at most 8"),
         (["engine.tensor_parallel_size=2"], CPU, "2 GPUs asked for .* no GPU, so 1 process"),
         (["model=scout", "engine.decode_context_parallel_size=2"], eight("h100"), "scout has chunked layers"),
@@ -101,10 +104,11 @@ def test_splits_that_vllm_refuses(words, hardware, message):
 
 def test_arguments_follow_from_the_plan_and_the_user_wins():
     run = configured("model=scout", "engine.args={max_num_batched_tokens: 2048, disable_hybrid_kv_cache_manager: true}")
-    made = serving.setup(shape("llama4_scout"), eight("h200"), run.engine.wish(), "fp8_e4m3", "bf16", 10 * 2**20, "scout")
+    wish, longest = run.engine.wish(), 10 * 2**20
+    made = serving.setup(shape("llama4_scout"), eight("h200"), wish, "fp8_e4m3", "bf16", longest, "scout")
     assert (made.batch, made.hybrid, made.block_size, made.tensor_parallel) == (2048, False, 64, 8)
-    told = serving.arguments(made, 10 * 2**20)
-    assert told["max_model_len"] == 10 * 2**20 and told["disable_hybrid_kv_cache_manager"] is True
+    arguments = serving.arguments(made, longest)
+    assert arguments["max_model_len"] == longest and arguments["disable_hybrid_kv_cache_manager"] is True
     short = serving.setup(shape("llama4_scout"), eight("h200"), Wish(), "fp8_e4m3", "bf16", 8192, "scout")
     assert short.block_size == 16
     latent = serving.setup(shape("deepseek_r1"), eight("h200"), Wish(), "bfloat16", "fp8", 8192, "deepseek_r1")

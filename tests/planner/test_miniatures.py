@@ -57,8 +57,10 @@ def test_failed_steps_are_recorded_and_end_the_run(place):
     """Each step of this one fails: the next prompt gets its turn, and the third failure ends the run."""
     place = place / "failing"
     place.mkdir()
-    done = miniatures.start("deepseek_r1", "bf16", place, "engine.args={kv_cache_dtype: fp8_e4m3}")  # past our own refusal
+    # an argument of the engine goes past our own refusal
+    done = miniatures.start("deepseek_r1", "bf16", place, "engine.args={kv_cache_dtype: fp8_e4m3}")
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and f"stopped answering; {NOT_ON_CPUS['deepseek_r1', 'fp8']}; " in last
-    found = [json.loads(line) for line in (place / "outputs" / "deepseek_r1-bf16" / "rows.jsonl").read_text().splitlines()]
+    file = place / "outputs" / "deepseek_r1-bf16" / "rows.jsonl"
+    found = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(row["outcome"], row["score"]) for row in found] == [("engine-error", None)] * 3

@@ -39,7 +39,8 @@ def test_each_node_has_its_command(niah):
     text = plan(niah, "experiment=scout_10m", "hardware=2x8xh100")
     assert "node 0: ray start --head" in text and "node 1: ray start --address=HEAD:6379" in text
     run = next(line for line in text.splitlines() if "RAY_ADDRESS" in line)
-    assert run.endswith("python -m niah experiment=scout_10m hardware=2x8xh100 engine.args.distributed_executor_backend=ray")
+    words = "experiment=scout_10m hardware=2x8xh100 engine.args.distributed_executor_backend=ray"
+    assert run.endswith(f"python -m niah {words}")
     served = [line.split(": ", 1)[1] for line in text.splitlines() if "vllm serve" in line]
     assert len(served) == 2 and served[0] + " --headless" == served[1].replace("--node-rank 1", "--node-rank 0")
     assert all("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS=3600 vllm serve" in line for line in served)
@@ -52,8 +53,9 @@ def test_vllms_own_parser_reads_the_arguments_back(niah):
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     text = plan(niah, "experiment=scout_10m", "hardware=2x8xh100")
-    told = next(line for line in text.splitlines() if line.startswith("engine arguments: ")).removeprefix("engine arguments: ")
-    wanted = dict(pair.split("=", 1) for pair in re.split(r" (?=\w+=)", told))
+    head = "engine arguments: "
+    given = next(line for line in text.splitlines() if line.startswith(head)).removeprefix(head)
+    wanted = dict(pair.split("=", 1) for pair in re.split(r" (?=\w+=)", given))
     for rank, line in enumerate(line for line in text.splitlines() if "vllm serve" in line):
         words = shlex.split(line[line.index("vllm serve") :])[2:]
         parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(words)

@@ -68,7 +68,9 @@ def test_fast_plan_equals_vllms_own_everywhere(name):
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(("name", "length"), [("qwen3_5_9b", 512), pytest.param("deepseek_r1", 8192, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("name", "length"), [
+    ("qwen3_5_9b", 512), pytest.param("deepseek_r1", 8192, marks=pytest.mark.slow),
+])
 def test_cache_of_a_run_on_cpus_holds_two_prompts_by_vllms_own_word(name, length):
     """States are as large as the cache of thousands of tokens, and a latent as small as one head's."""
     room = cpu.cache_bytes(raw(name), length, "fp8_e4m3")
@@ -109,8 +111,14 @@ def test_least_hardware_holds_the_length_and_cheaper_does_not():
         split = estimate.setup_for(made, one, setup)
         return memory.need(made, split, 262_144).total <= estimate.available_bytes(one)
 
-    cheaper = [one for one in machines if one.total_gpus * one.dollars_per_gpu_hour < least.total_gpus * least.dollars_per_gpu_hour]
-    assert holds(least) and not any(holds(one) for one in cheaper if estimate.setup_for(made, one, setup).tensor_parallel == one.num_gpus)
+    def price(one: Hardware) -> float:
+        return one.total_gpus * one.dollars_per_gpu_hour
+
+    def is_used_whole(one: Hardware) -> bool:
+        return estimate.setup_for(made, one, setup).tensor_parallel == one.num_gpus
+
+    cheaper = [one for one in machines if price(one) < price(least) and is_used_whole(one)]
+    assert cheaper and holds(least) and not any(map(holds, cheaper))
 
 
 def test_longest_is_the_edge():
@@ -122,8 +130,9 @@ def test_longest_is_the_edge():
 
 def test_attention_grows_with_the_square_and_windows_do_not():
     full, window = flops.Attention(1, 8, 256), flops.Attention(1, 8, 256, 1024)
-    assert flops.prefill(200_000, 0, 0, [full]).attention / flops.prefill(100_000, 0, 0, [full]).attention == pytest.approx(4, rel=1e-4)
-    assert flops.prefill(200_000, 0, 0, [window]).attention / flops.prefill(100_000, 0, 0, [window]).attention == pytest.approx(2, rel=0.01)
+    for layer, growth, rel in ((full, 4, 1e-4), (window, 2, 0.01)):
+        twice, once = (flops.prefill(length, 0, 0, [layer]).attention for length in (200_000, 100_000))
+        assert twice / once == pytest.approx(growth, rel=rel)
     for layer in (full, window, flops.Attention(1, 8, 256, 1000, is_chunk=True)):
         cold, kept = flops.prefill(5000, 0, 7.0, [layer]), flops.prefill(5000, 3210, 7.0, [layer])
         assert cold.attention == pytest.approx(kept.attention + flops.prefill(3210, 0, 7.0, [layer]).attention)
@@ -140,7 +149,8 @@ def test_prefill_of_scout_is_what_is_published():
 
 def test_prefix_reuse_saves_time_never_costs_it():
     made, hardware = shape("llama4_scout"), eight("h200")
-    sweep = estimate.sweep(made, hardware, estimate.setup_for(made, hardware, Setup()), Ladder(lengths=[8192, 2**20]), 2**20)
+    setup, ladder = estimate.setup_for(made, hardware, Setup()), Ladder(lengths=[8192, 2**20])
+    sweep = estimate.sweep(made, hardware, setup, ladder, 2**20)
     assert sweep.num_trials == 22 and 0 < sweep.seconds < sweep.cold_seconds
 
 
@@ -162,7 +172,8 @@ def test_refusal_says_what_is_needed_what_is_here_and_what_would_do():
     run = configured("model=scout", "ctx=1m")
     here = Hardware("auto", "this machine: no NVIDIA GPU, 24 GiB of memory", 24.0)
     text = fit.check(run.model, run.ctx.lengths, run.kv.dtype, here, KNOWN).refusal
-    assert "no length of this run fits; the shortest, 8K, needs 20" in text and "here: this machine: no NVIDIA GPU" in text
+    assert "no length of this run fits; the shortest, 8K, needs 20" in text
+    assert "here: this machine: no NVIDIA GPU" in text
     assert "would do: hardware " in text and text.count(";") >= 4 and "\n" not in text
 
 
@@ -204,8 +215,10 @@ def test_a_reader_that_leaves_text_out_is_planned_with_what_the_model_reads(niah
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("hardware=8xh900",), "hardware=h900: no such choice; expected one of a100_40"), (("hardware=0xh100",), "hardware.num_gpus: got 0"),
-        (("format=xml",), "plan format: got 'xml'; expected text or json"), (("model.weights=int3",), "model.weights: got 'int3'"),
+        (("hardware=8xh900",), "hardware=h900: no such choice; expected one of a100_40"),
+        (("hardware=0xh100",), "hardware.num_gpus: got 0"),
+        (("format=xml",), "plan format: got 'xml'; expected text or json"),
+        (("model.weights=int3",), "model.weights: got 'int3'"),
     ],
 )
 def test_bad_plans_are_one_line(niah, words, message):

@@ -144,7 +144,8 @@ def test_needles_of_line_sources_stand_on_lines_of_their_own(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_paragraph_needles_stand_between_paragraphs(name):
     tokenizer = load_tokenizer(name)
-    stretch = stretch_of(name, "Title\nThe mill stood still. It rained.\n\nOther\nThe sun came out. All was well.", 1500)
+    text = "Title\nThe mill stood still. It rained.\n\nOther\nThe sun came out. All was well."
+    stretch = stretch_of(name, text, 1500)
     _, sent = built(name, stretch, replace(PROBLEM, as_paragraphs=True), 50, 700)
     assert f"\n\n{PROBLEM.needles[0]}\n\n" in tokenizer.decode(sent.ids)
 

@@ -23,14 +23,15 @@ MODELS = {
     "deepseek_r1": ("model=deepseek_r1",),
 }
 HAYSTACKS = (
-    ("haystack=essays",), ("haystack=essays", "haystack.order=shuffled"), ("haystack=wikipedia",), ("haystack=records",),
-    ("haystack=records", "haystack.form=jsonl"), ("haystack=noise",), ("haystack=distractors",),
+    ("haystack=essays",), ("haystack=essays", "haystack.order=shuffled"), ("haystack=wikipedia",),
+    ("haystack=records",), ("haystack=records", "haystack.form=jsonl"), ("haystack=noise",), ("haystack=distractors",),
     *(("haystack=generated", f"haystack.language={code}") for code in ("en", "zh-Hans", "de", "ja", "ar")),
 )
 TASKS = (
-    ("task=single", "task.answer=uuid"), ("task=multikey", "task.num_keys=12", "task.placement=even"), ("task=multivalue",),
-    ("task=multiquery", "task.placement=clustered"), ("task=chain",), ("task=chain", "task.form=variables", "task.num_hops=4"),
-    ("task=latent",), ("task=conflicting",), ("task=count",), ("task=ordered",), ("task=absent",), ("task=absent", "task.num_decoys=2"),
+    ("task=single", "task.answer=uuid"), ("task=multikey", "task.num_keys=12", "task.placement=even"),
+    ("task=multivalue",), ("task=multiquery", "task.placement=clustered"), ("task=chain",),
+    ("task=chain", "task.form=variables", "task.num_hops=4"), ("task=latent",), ("task=conflicting",),
+    ("task=count",), ("task=ordered",), ("task=absent",), ("task=absent", "task.num_decoys=2"),
     ("task=aggregate",), ("task=aggregate", "task.form=coded"), ("task=single", "task.language=zh-Hant"),
 )
 LENGTHS = (2048, 3001)

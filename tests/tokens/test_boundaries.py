@@ -35,7 +35,8 @@ def test_sentence_ends_in_many_scripts():
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_nearest_is_a_sentence_end_of_the_whole_text(name, text, share):
     """Checked against the pattern over the whole text, with the tokens that begin where a match ends."""
-    tokenizer, text = load_tokenizer(name), text * (3 if name == "gemma3" else 12)  # its BPE is quadratic in a text without breaks
+    tokenizer = load_tokenizer(name)
+    text *= 3 if name == "gemma3" else 12  # its BPE is quadratic in a text without breaks
     encoding = tokenizer.encode(text)
     ids = encoding.ids
     wanted = share * len(ids)

@@ -28,7 +28,8 @@ def test_joined_ids_are_those_of_the_joined_text(name, left, middle, right):
 def test_spans_hold_their_pieces(name):
     tokenizer = load_tokenizer(name)
     filler = tokenizer.encode("The river ran on past the mill. " * 60).ids
-    pieces = [Control(1), "Read: ", filler, " ", "The password is 7351.", " ", filler[:150], "\n\nWhat is it?", Control(2)]
+    needle, question = "The password is 7351.", "\n\nWhat is it?"
+    pieces = [Control(1), "Read: ", filler, " ", needle, " ", filler[:150], question, Control(2)]
     joined = splice(tokenizer, pieces)
     start, stop = joined.spans[4]
     assert "The password is 7351." in tokenizer.decode(joined.ids[start:stop])

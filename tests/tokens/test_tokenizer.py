@@ -75,13 +75,15 @@ def test_deepseek_needs_no_hub():
     from tokenizers import Tokenizer
 
     ours = load_tokenizer("deepseek_r1")
-    theirs = Tokenizer.from_str(zipfile.ZipFile(PACKAGED / "deepseek-r1" / "tokenizer.json.zip").read("tokenizer.json").decode())
+    archive = zipfile.ZipFile(PACKAGED / "deepseek-r1" / "tokenizer.json.zip")
+    theirs = Tokenizer.from_str(archive.read("tokenizer.json").decode())
     assert ours.encode(MULTILINGUAL).ids.tolist() == theirs.encode(MULTILINGUAL, add_special_tokens=False).ids
     assert ours.chat_template and ours.stop_ids == (ours.controls["<｜end▁of▁sentence｜>"],)
 
 
 def test_unknown_tokenizer_lists_the_known():
-    with pytest.raises(NiahError, match=r"model.tokenizer: got 'gpt9'; expected a folder, llama4, or one of .*deepseek-r1"):
+    message = r"model.tokenizer: got 'gpt9'; expected a folder, llama4, or one of .*deepseek-r1"
+    with pytest.raises(NiahError, match=message):
         named_tokenizer("gpt9")
 
 
