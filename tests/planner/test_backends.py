@@ -8,7 +8,7 @@ from niah.errors import NiahError
 from niah.planner import backends, fit, memory, serving
 from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
-from tests.helpers.configs import built as configured
+from tests.helpers.configs import built
 from tests.helpers.machines import KNOWN, eight, shape
 
 CAPABILITIES = ((8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))
@@ -71,13 +71,13 @@ def refused(run, hardware: Hardware) -> str:
 
 
 def test_refusals_give_the_alternative():
-    run = configured("model=smollm2_135m", "kv=fp8_per_token_head")
+    run = built("model=smollm2_135m", "kv=fp8_per_token_head")
     text = refused(run, gpu("a100_80"))
     assert "keeps a fp8_per_token_head cache of this model on Ampere, compute capability 8.0" in text
     assert "fp8_e4m3 (FLASHINFER)" in text and "int8_per_token_head (TRITON_ATTN)" in text and "works on Ada" in text
-    run = configured("model=smollm2_135m", "kv=fp8_e5m2", "engine.attention=flash_attn")
+    run = built("model=smollm2_135m", "kv=fp8_e5m2", "engine.attention=flash_attn")
     assert "FLASH_ATTN keeps no fp8_e5m2 cache; expected one of FLASHINFER, TRITON_ATTN" in refused(run, gpu("h100"))
-    run = configured("model=smollm2_135m", "kv=nvfp4")
+    run = built("model=smollm2_135m", "kv=nvfp4")
     assert "expected one of bfloat16 (CPU_ATTN), fp8_e4m3 (CPU_ATTN), fp8_e5m2 (CPU_ATTN)" in refused(run, CPU)
     found = fit.check(run.model, [8192], "a_dtype_of_a_newer_vllm", gpu("h100"), KNOWN)
     assert not found.unfit and not found.refusal
@@ -97,13 +97,13 @@ def test_refusals_give_the_alternative():
     ],
 )
 def test_splits_that_vllm_refuses(words, hardware, message):
-    run = configured(*words)
+    run = built(*words)
     with pytest.raises(NiahError, match=message):
         fit.check(run.model, [8192], run.kv.dtype, hardware, KNOWN, run.engine.wish())
 
 
 def test_arguments_follow_from_the_plan_and_the_user_wins():
-    run = configured("model=scout", "engine.args={max_num_batched_tokens: 2048, disable_hybrid_kv_cache_manager: true}")
+    run = built("model=scout", "engine.args={max_num_batched_tokens: 2048, disable_hybrid_kv_cache_manager: true}")
     wish, longest = run.engine.wish(), 10 * 2**20
     made = serving.setup(shape("llama4_scout"), eight("h200"), wish, "fp8_e4m3", "bf16", longest, "scout")
     assert (made.batch, made.hybrid, made.block_size, made.tensor_parallel) == (2048, False, 64, 8)

@@ -13,7 +13,7 @@ from niah.planner import cpu, estimate, fit, flops, kv, machine, memory
 from niah.planner.hardware import Hardware, counted
 from niah.planner.memory import GIB, Setup
 from tests.helpers.command import is_one_line
-from tests.helpers.configs import built as configured
+from tests.helpers.configs import built
 from tests.helpers.machines import ARCHITECTURES, KNOWN, eight, raw, shape
 
 AVAILABLE = 200 * GIB
@@ -163,13 +163,13 @@ def test_states_raise_the_block_until_a_page_holds_one():
 def test_counted_hardware(word, parts):
     assert counted(word) == parts
     if parts:
-        run = configured(f"hardware={word}")
+        run = built(f"hardware={word}")
         assert (run.hardware.name, run.hardware.num_gpus, run.hardware.num_nodes) == parts
         assert str(run.hardware) == word
 
 
 def test_refusal_says_what_is_needed_what_is_here_and_what_would_do():
-    run = configured("model=scout", "ctx=1m")
+    run = built("model=scout", "ctx=1m")
     here = Hardware("auto", "this machine: no NVIDIA GPU, 24 GiB of memory", 24.0)
     text = fit.check(run.model, run.ctx.lengths, run.kv.dtype, here, KNOWN).refusal
     assert "no length of this run fits; the shortest, 8K, needs 20" in text
@@ -178,14 +178,14 @@ def test_refusal_says_what_is_needed_what_is_here_and_what_would_do():
 
 
 def test_lengths_that_do_not_fit_are_named_and_the_rest_run():
-    found = fit.check(configured("model=scout").model, [2**20, 10 * 2**20], "bfloat16", eight("h100"), KNOWN)
+    found = fit.check(built("model=scout").model, [2**20, 10 * 2**20], "bfloat16", eight("h100"), KNOWN)
     assert list(found.unfit) == [10 * 2**20] and "KV cache" in found.unfit[10 * 2**20]
     assert found.setup.tensor_parallel == 8
 
 
 def test_unknown_architectures_are_left_to_the_engine(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba9", "architectures": ["Mamba9ForCausalLM"]}))
-    run = configured(f"model.path={tmp_path}", "model.max_length=8k")
+    run = built(f"model.path={tmp_path}", "model.max_length=8k")
     found = fit.check(run.model, [8192], "bfloat16", KNOWN[0], KNOWN)
     assert not found.unfit and not found.refusal
     with pytest.raises(NiahError, match=r"architecture .mamba9. is not known to the fast plan; .*exact=true"):

@@ -13,7 +13,7 @@ from niah.prompts.recipe import Recipe
 from niah.records import Trial
 from niah.tokens import boundaries
 from niah.tokens.splice import is_canonical
-from tests.helpers.configs import built as configured
+from tests.helpers.configs import built
 
 MODELS = {
     "smollm2": ("model=smollm2_135m",),
@@ -40,7 +40,7 @@ LENGTHS = (2048, 3001)
 @cache
 def recipe(name: str, haystack: tuple[str, ...], task: tuple[str, ...]) -> Recipe:
     words = [*MODELS[name], *haystack, *task, f"ctx.lengths={list(LENGTHS)}".replace(" ", ""), "ctx.repeats=3"]
-    return Recipe(configured(*words))
+    return Recipe(built(*words))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -53,11 +53,11 @@ def test_every_context_is_what_it_says(name, haystack, task, length, depth, repe
     made = recipe(name, haystack, task)
     run, tokenizer = made.run, made.tokenizer
     try:
-        built = made.build(Trial(0, length, depth if run.task.has_depth else 0.0, repeat))
+        found = made.build(Trial(0, length, depth if run.task.has_depth else 0.0, repeat))
     except NiahError as error:  # Wikipedia knows nearly everybody: refused, as it should be
         assert "the haystack holds too many of its names" in str(error)
         reject()
-    prompt, problem = built.prompt, built.problem
+    prompt, problem = found.prompt, found.problem
     # exact length, and ids that the tokenizer itself would give
     assert len(prompt.ids) == length - run.task.answer_tokens
     assert is_canonical(tokenizer, prompt.ids)
@@ -74,27 +74,27 @@ def test_every_context_is_what_it_says(name, haystack, task, length, depth, repe
     # the first needle (of ordered ones: one of them) is within half a sentence of its depth
     if problem.needles:
         # (at 100% the last place before the end, or the one before where the tokenizer would join across that)
-        allowed = tolerance(built, tokenizer, 2.0 if depth == 100 else 0.5) + context.SLACK + 4
-        assert min(abs(got - depth) for got in built.context.depths) <= 100 * allowed / length
+        allowed = tolerance(found, tokenizer, 2.0 if depth == 100 else 0.5) + context.SLACK + 4
+        assert min(abs(got - depth) for got in found.context.depths) <= 100 * allowed / length
 
 
-def tolerance(built, tokenizer, share: float) -> float:
+def tolerance(found, tokenizer, share: float) -> float:
     """``share`` of the longest distance between two places for a needle, in tokens, and the needles' own tokens."""
-    ids = built.stretch.ids[: built.context.num_tokens]
-    pattern = boundaries.UNITS["line" if built.stretch.by_line else "sentence"]
+    ids = found.stretch.ids[: found.context.num_tokens]
+    pattern = boundaries.UNITS["line" if found.stretch.by_line else "sentence"]
     encoding = tokenizer.encode(tokenizer.decode(ids))
     ends = sorted({0, *(match.end() for match in pattern.finditer(tokenizer.decode(ids)))})
     tokens = [int(encoding.starts.searchsorted(end)) for end in ends] + [len(ids)]
     longest = max(b - a for a, b in itertools.pairwise(tokens))
-    planted = sum(stop - start for start, stop in built.prompt.spans)
+    planted = sum(stop - start for start, stop in found.prompt.spans)
     return share * longest + planted  # needles before this one move it: their own tokens count as depth
 
 
 @pytest.mark.parametrize("task", TASKS, ids=" ".join)
 def test_a_larger_grid_holds_the_trials_of_a_smaller_one(task):
     words = [*MODELS["smollm2"], "haystack=records", *task, "ctx.depths=[50]"]
-    small = Recipe(configured(*words, "ctx.lengths=[2k]"))
-    large = Recipe(configured(*words, "ctx.lengths=[2k,4k,8k]", "ctx.depths=[0,50]", "ctx.repeats=2"))
+    small = Recipe(built(*words, "ctx.lengths=[2k]"))
+    large = Recipe(built(*words, "ctx.lengths=[2k,4k,8k]", "ctx.depths=[0,50]", "ctx.repeats=2"))
     (one,) = [trial for trial in small.trials if trial.depth in (0.0, 50.0)]
     other = next(t for t in large.trials if (t.length, t.depth, t.repeat) == (one.length, one.depth, one.repeat))
     assert small.build(one).prompt.sha256 == large.build(other).prompt.sha256

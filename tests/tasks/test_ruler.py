@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from niah.prompts import template as prompt
+from niah.prompts import template
 from niah.prompts.recipe import Built, Recipe
 from tests.helpers.configs import built as configured
 
@@ -32,7 +32,7 @@ def made(name: str, length: int = 8192) -> tuple[Recipe, Built]:
 def shown(name: str) -> tuple[str, str, str]:
     """The task's text before and after the context, and the context itself."""
     recipe, built = made(name)
-    opening, closing = prompt.around(recipe.run.task.template, built.problem)
+    opening, closing = template.around(recipe.run.task.template, built.problem)
     decode = recipe.tokenizer.decode
     return opening, closing, "".join(p if isinstance(p, str) else decode(p) for p in built.context.pieces)
 
