@@ -212,7 +212,7 @@ BAD = [
     (["ctx.lengths=[1k"], "ctx.lengths=[1k: not understood"), (["frobnicate"], "frobnicate: not understood"),
     (["ctx=9q"], "ctx=9q: no such choice; expected one of 10m, 128k"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
     (["ctx.lengths=[16k]"], "above the limit of smollm2_135m; got 16,384; expected at most 8,192"),
-    (["ctx.depths=[120]"], "ctx.depths[0]: got 120; expected 0 to 100"), (["ctx.repeats=x"], "ctx.repeats"),
+    (["ctx.depths=[120]"], "ctx.depths: got 120; expected 0 to 100"), (["ctx.repeats=x"], "ctx.repeats"),
     (["ctx.lengths=[40]"], "do not fit"), (["task.needle=" + "long {value} " * 300, "ctx.lengths=[512]"], "do not fit"),
     (["haystack=files"], "haystack.path: not given"), (["haystack=files", "haystack.path=none.txt"], "nothing to read"),
     (["task.value=green"], "the haystack already holds 'green'"), (["task.max_tokens=2"], "too few for the answer"),

@@ -55,7 +55,7 @@ def test_random_numbers_depend_on_the_repeat_alone():
     ("settings", "message"),
     [
         ({"depths": [50.0, 101.0]}, r"ctx\.depths\[1\]: got 101; expected 0 to 100"),
-        ({"depths": [-1.0]}, r"ctx\.depths\[0\]: got -1; expected 0 to 100"),
+        ({"depths": [-1.0]}, r"ctx\.depths: got -1; expected 0 to 100"),
         ({"lengths": []}, "ctx.lengths: empty"), ({"depths": []}, "ctx.depths: empty"), ({"repeats": 0}, "ctx.repeats"),
     ],
 )

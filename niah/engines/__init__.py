@@ -152,7 +152,7 @@ class Engine(ABC):
         ``known`` are the machines to name where none has. Raises NiahError for what this engine would refuse. An engine
         that holds no model needs no room.
         """
-        return Fit(Setup(), {}, is_known=False)
+        return Fit(Setup(), {})
 
     def wish(self) -> Wish | None:
         """What its user left to the plan and what not; None for an engine that takes no arguments from the plan."""

@@ -44,4 +44,4 @@ class OpenAI(OpenAISettings):
                 f"ctx.lengths: {server.limit}; got {format_length(min(unfit))} as the shortest; take shorter ones, or "
                 "start it with a larger limit"
             )
-        return Fit(Setup(), unfit, is_known=False, refusal=refusal)
+        return Fit(Setup(), unfit, refusal=refusal)

@@ -78,5 +78,5 @@ class TransformersSettings(Engine):
         for length in sorted(set(lengths)):
             parts = transformers.need(shape, holding, length, model.weights, hardware.num_gpus)
             fits = "fits" if sum(parts.values()) <= room else "DOES NOT FIT"
-            lines.append(f"{format_length(length):>8} {cache_dtype:>9}  {transformers.told(parts)}: {fits}")
+            lines.append(f"{format_length(length):>8} {cache_dtype:>9}  {transformers.phrase(parts)}: {fits}")
         return lines
