@@ -50,10 +50,11 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
 def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, settings: ReportSettings) -> list[str]:
     """Heatmap and curve of (label, record, rows); a line for each file written."""
     from niah.report import curve, heatmap
+    from niah.report.panel import panels
 
-    panels = [panel for label, record, rows in runs for panel in heatmap.panels(record, rows, label)]
-    lines = [f"heatmap: {file}" for file in heatmap.draw(panels, folder, settings)]
-    return lines + [f"curve: {file}" for file in curve.draw(panels, folder, settings)]
+    shown = [panel for label, record, rows in runs for panel in panels(record, rows, label)]
+    lines = [f"heatmap: {file}" for file in heatmap.draw(shown, folder, settings)]
+    return lines + [f"curve: {file}" for file in curve.draw(shown, folder, settings)]
 
 
 def make(folder: Path) -> Path:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from niah.records import Row, RunRecord
 from niah.report.length_note import length_note
+from niah.report.panel import panels
+from niah.report.text_table import aligned
 from niah.stats import effective_length
-from niah.stats.cells import CONFIDENCE, by_length, false_alarms, overall
+from niah.stats.cells import CONFIDENCE, CellStats, by_length, false_alarms, overall
 from niah.stats.routes import shares
 from niah.units import format_length
 
@@ -16,20 +18,17 @@ def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float 
     Where nothing is to be found, the rate of false alarms too. Several variants have a table each. ``threshold`` (0 to 1)
     is the user's own for the effective length.
     """
-    variants = dict.fromkeys(row.variant for row in rows)
-    if len(variants) > 1:
-        parts = {name: [row for row in rows if row.variant == name] for name in variants}
-        return "\n".join(f"{name}\n{accuracy_by_length(record, part, threshold)}" for name, part in parts.items())
-    lines = [f"{'length':>8}  {'accuracy':>8}  {f'{CONFIDENCE:.0%} interval':>14}  {'answers':>7}  outcomes"]
+    parts = panels(record, rows)
+    if len(parts) > 1:
+        return "\n".join(f"{one.label}\n{accuracy_by_length(record, one.rows, threshold)}" for one in parts)
     cells = by_length(rows)
-    for cell in [*cells, *([overall(rows)] if len(cells) > 1 else [])]:
-        name = format_length(cell.length) if cell.length else "all"
-        interval = f"{cell.low:.2f} to {cell.high:.2f}" if cell.n else "-"
-        accuracy = f"{cell.mean:.2f}" if cell.n else "-"
-        outcomes = ", ".join(f"{count} {name}" for name, count in sorted(cell.outcomes.items(), key=lambda kv: -kv[1]))
-        lines.append(
-            f"{name:>8}  {accuracy:>8}  {interval:>14}  {cell.n:>7}  {outcomes}"
-        )
+    lines = aligned(
+        [
+            ["length", "accuracy", f"{CONFIDENCE:.0%} interval", "answers", "outcomes"],
+            *(_cells(cell) for cell in [*cells, *([overall(rows)] if len(cells) > 1 else [])]),
+        ],
+        [8, 8, 14, 7, 0],
+    )
     if record.scorer == "claims_absence" and (alarms := false_alarms(rows)).n:
         lines.append(
             f"false alarms (a value named that is not there): {alarms.mean:.2f} of {alarms.n}, "
@@ -37,13 +36,24 @@ def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float 
         )
     if (routes := shares(rows, record.scope.answer_tokens)).n:
         lines.append(
-            f"route: {routes.answerable:.0%} of {routes.n} answered from retrieved text, {routes.tokens:.0%} of the tokens "
-            "that the whole contexts have"
+            f"route: {routes.answerable:.0%} of {routes.n} answered from retrieved text, {routes.tokens:.0%} of the "
+            "tokens that the whole contexts have"
         )
-    if told := length_note(rows):
-        lines.append(told)
-    lines += effective_lengths(rows, threshold)
-    return "\n".join(lines)
+    if note := length_note(rows):
+        lines.append(note)
+    return "\n".join([*lines, *effective_lengths(rows, threshold)])
+
+
+def _cells(one: CellStats) -> list[str]:
+    """Of one line of the table."""
+    outcomes = sorted(one.outcomes.items(), key=lambda item: -item[1])
+    return [
+        format_length(one.length) if one.length else "all",
+        f"{one.mean:.2f}" if one.n else "-",
+        f"{one.low:.2f} to {one.high:.2f}" if one.n else "-",
+        str(one.n),
+        ", ".join(f"{count} {name}" for name, count in outcomes),
+    ]
 
 
 def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]:
@@ -52,17 +62,21 @@ def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]
     if found is None or len(found.lengths) < 2:
         return []
     lines = [
-        f"effective length ({e.name}): {_reached(e.length, found.first, e.is_open)} "
-        f"[{_reached(e.low, found.first, False)}, {_reached(e.high, found.first, e.high_is_open)}]"
-        for e in found.effective
+        f"effective length ({one.name}): {reached(one.length, found.first, one.is_open)} "
+        f"[{reached(one.low, found.first, False)}, {reached(one.high, found.first, one.high_is_open)}]"
+        for one in found.effective
     ]
-    lines.append(f"area under the curve: {found.area:.3f} [{found.area_low:.3f}, {found.area_high:.3f}] over {len(found.lengths)} lengths")
+    area = f"{found.area:.3f} [{found.area_low:.3f}, {found.area_high:.3f}]"
+    lines.append(f"area under the curve: {area} over {len(found.lengths)} lengths")
     if found.num_repeats == 1:
-        lines.append("1 repeat: all intervals are about this one needle and text; ctx.repeats=6 or more says something about others")
+        lines.append(
+            "1 repeat: all intervals are about this one needle and text; ctx.repeats=6 or more says something about others"
+        )
     return lines
 
 
-def _reached(length: int, first: int, is_open: bool) -> str:
+def reached(length: int, first: int, is_open: bool) -> str:
+    """An effective length (0: below the ladder's ``first``); ``is_open`` where the ladder ends before the model does."""
     if not length:
         return f"below {format_length(first)}"
     return f"{'at least ' if is_open else ''}{format_length(length)}"

@@ -1,9 +1,15 @@
-"""One grid of cells, lengths across and depths down: what every heatmap is made of."""
+"""Grids of cells, lengths across and depths down, side by side over one scale of colours: what a heatmap is made of."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from niah.report.style import FAINT, GREY, INK, ink
@@ -15,7 +21,7 @@ MAX_LABELLED = 20
 
 @dataclass(frozen=True)
 class Square:
-    """A cell: ``value`` picks its colour (None: hatched), ``is_marked`` frames it, as significant."""
+    """One cell as it is drawn: ``value`` picks its colour (None: hatched), ``is_marked`` frames it, as significant."""
 
     value: float | None
     text: str = ""
@@ -23,54 +29,100 @@ class Square:
     is_marked: bool = False
 
 
+Squares = Mapping[tuple[int, float], Square]
+"""Those of one grid, by length and depth; one that is missing is hatched."""
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Inches around the grids: ``width`` and ``height`` of the whole figure beside them, ``line`` for each line of grids."""
+
+    width: float
+    height: float
+    line: float
+
+
+@dataclass(frozen=True)
+class Grids:
+    """A figure of grids, drawn but for its titles: ``bottom`` is the grid that names the axes for all."""
+
+    figure: Figure
+    first: Axes
+    bottom: Axes
+    bar: Colorbar
+    has_hatching: bool
+
+
 def draw(
-    axes, shown: Mapping[tuple[int, float], Square], lengths: Sequence[int], depths: Sequence[float], scale, *,
-    has_depth: bool = True,
+    panels: Sequence[Squares], lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable, margins: Margins, *,
+    has_depth: bool, titles: Sequence[str] = (), title_size: float = 8.5,
+) -> Grids:
+    """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours."""
+    columns = _columns(len(panels), lengths)
+    lines = math.ceil(len(panels) / columns)
+    width, height = 0.62 * max(len(lengths), 4), 0.36 * (max(len(depths), 4) if has_depth else 1.2)
+    figure, grids = plt.subplots(
+        lines, columns, layout="constrained", squeeze=False,
+        figsize=(margins.width + columns * (width + 0.9), margins.height + lines * (height + margins.line)),
+    )
+    for axes in grids.flat[len(panels) :]:
+        axes.set_visible(False)
+    has_hatching = False
+    for number, (axes, squares) in enumerate(zip(grids.flat, panels, strict=False)):
+        has_hatching |= _grid(axes, squares, lengths, depths, scale, has_depth)
+        if titles:
+            axes.set_title(titles[number], loc="left", fontsize=title_size)
+    bottom = grids[-1][0]
+    bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
+    bar = figure.colorbar(scale, ax=grids, shrink=0.8 / lines**0.5, aspect=18, pad=0.02)
+    bar.outline.set_visible(False)
+    return Grids(figure, grids[0][0], bottom, bar, has_hatching)
+
+
+def legend(figure: Figure, label: str) -> None:
+    """Says below all grids what hatching means."""
+    hatch = Patch(facecolor=GREY, edgecolor=FAINT, hatch="////", label=label)
+    figure.legend(handles=[hatch], loc="outside lower left", frameon=False, fontsize=8)
+
+
+def _columns(num_panels: int, lengths: Sequence[int]) -> int:
+    """How many grids stand side by side: as square as can be, two of a long ladder at most."""
+    return min(math.ceil(math.sqrt(num_panels)) if num_panels > 3 else num_panels, 3 if len(lengths) < 8 else 2)
+
+
+def _grid(
+    axes: Axes, squares: Squares, lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable, has_depth: bool
 ) -> bool:
-    """Draws all cells with the colours of ``scale`` (a ScalarMappable). True where one is hatched."""
-    hatched = False
+    """Draws one grid. True where a cell is hatched."""
+    has_hatching = False
     for column, length in enumerate(lengths):
         for line, depth in enumerate(depths):
-            cell = shown.get((length, depth), Square(None))
-            hatched |= cell.value is None
-            _cell(axes, cell, column, line, scale, len(lengths) > MAX_LABELLED)
+            square = squares.get((length, depth), Square(None))
+            has_hatching |= square.value is None
+            _square(axes, square, column, line, scale, has_text=len(lengths) <= MAX_LABELLED)
     axes.set_xlim(-0.5, len(lengths) - 0.5)
     axes.set_ylim(len(depths) - 0.5, -0.5)
     axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
     axes.set_yticks(range(len(depths)), [f"{depth:g}%" for depth in depths] if has_depth else ["whole\ncontext"])
     axes.tick_params(length=0)
-    return hatched
+    return has_hatching
 
 
-def columns_of(panels: int, lengths: Sequence[int]) -> int:
-    """How many grids stand side by side: as square as can be, two of a long ladder at most."""
-    return min(math.ceil(math.sqrt(panels)) if panels > 3 else panels, 3 if len(lengths) < 8 else 2)
-
-
-def legend(figure, label: str = "no answer: not run, or the engine failed") -> None:
-    """Says what hatching means, below all grids."""
-    hatch = Patch(facecolor=GREY, edgecolor=FAINT, hatch="////", label=label)
-    figure.legend(handles=[hatch], loc="outside lower left", frameon=False, fontsize=8)
-
-
-def size(lengths: Sequence[int], depths: Sequence[float], has_depth: bool) -> tuple[float, float]:
-    """Inches that the cells of one grid take, width and height."""
-    return 0.62 * max(len(lengths), 4), 0.36 * (max(len(depths), 4) if has_depth else 1.2)
-
-
-def _cell(axes, cell: Square, column: int, line: int, scale, small: bool) -> None:
-    box = {"xy": (column - 0.5, line - 0.5), "width": 1, "height": 1, "linewidth": 0.8}
-    if cell.value is None:
+def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMappable, *, has_text: bool) -> None:
+    centre: dict[str, Any] = {"ha": "center", "va": "center"}
+    box: dict[str, Any] = {"xy": (column - 0.5, line - 0.5), "width": 1, "height": 1, "linewidth": 0.8}
+    if square.value is None:
         axes.add_patch(Rectangle(**box, facecolor=GREY, edgecolor="white", hatch="////"))
-        if cell.text and not small:
-            axes.text(column, line, cell.text, ha="center", va="center", fontsize=6, color=INK,
-                      bbox={"facecolor": GREY, "edgecolor": "none", "pad": 1})
+        if square.text and has_text:
+            ground = {"facecolor": GREY, "edgecolor": "none", "pad": 1}
+            axes.text(column, line, square.text, **centre, fontsize=6, color=INK, bbox=ground)
         return
-    colour = scale.to_rgba(cell.value)
+    colour = scale.to_rgba(square.value)
+    own_ink = ink(colour)
     axes.add_patch(Rectangle(**box, facecolor=colour, edgecolor="white"))
-    if cell.is_marked:
-        axes.add_patch(Rectangle((column - 0.46, line - 0.46), 0.92, 0.92, fill=False, edgecolor=ink(colour), linewidth=1.4, zorder=3))
-    if small:
-        return
-    axes.text(column, line - (0.1 if cell.detail else 0), cell.text, ha="center", va="center", fontsize=8.5, color=ink(colour))
-    axes.text(column, line + 0.26, cell.detail, ha="center", va="center", fontsize=5.5, color=ink(colour))
+    if square.is_marked:
+        frame: dict[str, Any] = {"xy": (column - 0.46, line - 0.46), "width": 0.92, "height": 0.92, "linewidth": 1.4}
+        axes.add_patch(Rectangle(**frame, fill=False, edgecolor=own_ink, zorder=3))
+    if has_text:
+        axes.text(column, line - (0.1 if square.detail else 0), square.text, **centre, fontsize=8.5, color=own_ink)
+        axes.text(column, line + 0.26, square.detail, **centre, fontsize=5.5, color=own_ink)

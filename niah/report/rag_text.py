@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from niah.report import verdict
+from niah.report.text_table import aligned
 from niah.stats.cells import CellStats
 from niah.stats.comparison import MIN_REPEATS, Comparison
 from niah.stats.costs import Cost
@@ -11,72 +12,84 @@ from niah.stats.crossing import Crossing
 from niah.stats.misses import Misses
 from niah.units import format_length
 
-_WIDE = 19
 
-
-def accuracy(names: Sequence[str], cells: Sequence[dict[int, CellStats]], unfit: Sequence[Sequence[int]], lengths: Sequence[int], shared: Sequence[int]) -> list[str]:
+def accuracy(
+    names: Sequence[str], cells: Sequence[dict[int, CellStats]], unfit: Sequence[Sequence[int]], lengths: Sequence[int],
+    shared: Sequence[int],
+) -> list[str]:
     """A line a reader, a column a length; the last is over the lengths that all readers answer."""
-    wide = max(map(len, names))
-    last = f"{format_length(shared[0])} to {format_length(shared[-1])}" if len(shared) > 1 else ""
-    heads = [*map(format_length, lengths), *([last] if last else [])]
-    lines = [f"{'accuracy':<{wide}}" + "".join(f"{head:>{_WIDE}}" for head in heads)]
+    places = [*lengths, *([0] if len(shared) > 1 else [])]
+    heads = [format_length(n) if n else f"{format_length(shared[0])} to {format_length(shared[-1])}" for n in places]
+    rows = [["accuracy", *heads]]
     for name, own, above in zip(names, cells, unfit, strict=True):
-        told = ["does not fit" if length in above else interval(own.get(length)) for length in lengths] + ([interval(own.get(0))] if last else [])
-        lines.append(f"{name:<{wide}}" + "".join(f"{one:>{_WIDE}}" for one in told))
-    return lines
+        rows.append([name, *("does not fit" if n in above else interval(own.get(n)) for n in places)])
+    return aligned(rows, [-max(map(len, names)), *[19] * len(places)], gap="")
 
 
 def misses(found: Sequence[tuple[str, dict[int, Misses]]], lengths: Sequence[int]) -> list[str]:
     """A line a reader: at each length retrieval misses + reading misses of answers."""
-    wide = max((len(name) for name, _ in found), default=0)
-    lines = [f"{'wrong: not retrieved + not read':<32}" + "".join(f"{head:>14}" for head in [*map(format_length, lengths), "all"])]
+    places = [*lengths, 0]
+    widths = [14] * len(places)
+    heads = ["wrong: not retrieved + not read", *map(format_length, lengths), "all"]
+    rows = []
     for name, own in found:
-        told = [f"{own[n].retrieval}+{own[n].reading} of {own[n].num_answers}" if n in own else "-" for n in (*lengths, 0)]
         total = own[0]
-        detail = f"not retrieved: {total.missed} missed, {total.split} split"
+        detail = f"   not retrieved: {total.missed} missed, {total.split} split"
         if total.right_without:
             detail += f"; {total.right_without} right without all needles"
-        lines.append(f"{name:<{max(wide, 32)}}" + "".join(f"{one:>14}" for one in told) + f"   {detail}")
-    return lines
+        counts = [
+            f"{own[n].retrieval}+{own[n].reading} of {own[n].num_answers}" if n in own else "-" for n in places
+        ]
+        rows.append([name, *counts, detail])
+    wide = max([32, *(len(name) for name, _ in found)])
+    return [*aligned([heads], [-32, *widths], gap=""), *aligned(rows, [-wide, *widths, 0], gap="")]
 
 
-def costs(found: Sequence[tuple[str, dict[int, Cost]]], lengths: Sequence[int], shared: Sequence[int], hardware: str | None) -> list[str]:
+def costs(
+    found: Sequence[tuple[str, dict[int, Cost]]], lengths: Sequence[int], shared: Sequence[int], hardware: str | None
+) -> list[str]:
     """A line a reader and length: the longest one that all answer, then the longest of all."""
-    wide = max(len(name) for name, _ in found)
-    priced = f"$ per 1,000 on {hardware}" if hardware else ""
-    chosen = list(dict.fromkeys(([shared[-1]] if shared else []) + [lengths[-1]]))
-    lines = [
-        f"{'cost':<{wide}}{'length':>9}{'tokens read':>13}{'of whole':>10}{'cached':>8}{'first token, s':>16}{'index once, s':>15}{'again, s':>10}{priced:>20}"
-    ]
-    for length in chosen:
+    rows = [[
+        "cost", "length", "tokens read", "of whole", "cached", "first token, s", "index once, s", "again, s",
+        f"$ per 1,000 on {hardware}" if hardware else "",
+    ]]
+    for length in dict.fromkeys([*shared[-1:], lengths[-1]]):
         for name, own in found:
             one = own.get(length)
-            if one is None or not one.n:
-                continue
-            dollars = f"{1000 * one.dollars:>20.4g}" if hardware and not math.isnan(one.dollars) else f"{'-' if hardware else '':>20}"
-            lines.append((
-                f"{name:<{wide}}{format_length(length):>9}{one.tokens:>13,.0f}{share(one.share):>10}{one.cached:>8.0%}"
-                f"{_seconds(one.first_token_seconds):>16}{_seconds(one.index_once_seconds):>15}{_seconds(one.index_seconds):>10}{dollars}"
-            ).rstrip())
-    return lines
+            if one is not None and one.n:
+                dollars = "-" if math.isnan(one.dollars) else f"{1000 * one.dollars:.4g}"
+                rows.append([
+                    name, format_length(length), f"{one.tokens:,.0f}", share(one.share), f"{one.cached:.0%}",
+                    _seconds(one.first_token_seconds), _seconds(one.index_once_seconds), _seconds(one.index_seconds),
+                    dollars if hardware else "",
+                ])
+    head, *lines = aligned(rows, [-max(len(name) for name, _ in found), 9, 13, 10, 8, 16, 15, 10, 20], gap="")
+    return [head, *(line.rstrip() for line in lines)]
 
 
 def sentence(
-    task: str, name: str, against: Comparison | None, pooled: verdict.Pooled | None, crossed: Sequence[Crossing], missed: Misses,
-    cost: dict[int, Cost], cells: dict[int, CellStats], unfit: Sequence[int], confidence: float, margin: float,
+    task: str, name: str, against: Comparison | None, pooled: verdict.Pooled | None, crossed: Sequence[Crossing],
+    missed: Misses, cost: dict[int, Cost], cells: dict[int, CellStats], unfit: Sequence[int], confidence: float,
+    margin: float,
 ) -> str:
     """What choosing this reader means for this task; ``unfit`` are the lengths at which ``full`` has no room."""
     parts = [f"{name} and full have no answered trial in common, so nothing can be said of the difference"]
     if against is not None and pooled is not None:
-        parts = [difference(name, against, pooled, confidence, margin), *(_better(one) for one in crossed if one.condition == "better")]
+        better = [_better(one) for one in crossed if one.condition == "better"]
+        parts = [difference(name, against, pooled, confidence, margin), *better]
     measured = [length for length in cost if length and cost[length].n]
     longest = [*([against.lengths[-1].lengths[0]] if against else []), *measured[-1:]]
-    told = [f"{share(cost[length].share)} of the tokens at {format_length(length)}" for length in dict.fromkeys(longest) if cost[length].n]
-    parts.append(f"it reads {' and '.join(told)}")
+    read = [
+        f"{share(cost[length].share)} of the tokens at {format_length(length)}"
+        for length in dict.fromkeys(longest) if cost[length].n
+    ]
+    parts.append(f"it reads {' and '.join(read)}")
     if wrong := missed.retrieval + missed.reading:
-        parts.append(f"{wrong} of {missed.num_answers} answers are wrong: {missed.retrieval} not retrieved, {missed.reading} retrieved and not read")
+        why = f"{missed.retrieval} not retrieved, {missed.reading} retrieved and not read"
+        parts.append(f"{wrong} of {missed.num_answers} answers are wrong: {why}")
     if beyond := [length for length in unfit if length in cells and cells[length].n]:
-        parts.append(f"full does not fit from {format_length(beyond[0])} on, {name} has {interval(cells[beyond[-1]])} at {format_length(beyond[-1])}")
+        own = f"{name} has {interval(cells[beyond[-1]])} at {format_length(beyond[-1])}"
+        parts.append(f"full does not fit from {format_length(beyond[0])} on, {own}")
     return f"for {task}: {'; '.join(parts)}."
 
 
@@ -84,27 +97,35 @@ def difference(name: str, against: Comparison, pooled: verdict.Pooled, confidenc
     """The difference to the full context: what is shown, what is ruled out, and where nothing can be said."""
     overall, points = against.overall, f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
     if overall.is_significant(confidence) or any(d.is_significant(confidence) for d in against.lengths):
-        return f"against the full context {verdict.sentence(against, 'full', name, pooled, confidence, margin).rstrip('.')}"
+        text = verdict.sentence(against, "full", name, pooled, confidence, margin)
+        return f"against the full context {text.rstrip('.')}"
+    span = verdict.span(overall)
     if all(d.is_noninferior(margin) for d in against.lengths):
-        return f"{name} is not worse than the full context by {points} at any length ({verdict.span(overall)} points over all)"
-    text = f"{name} is {verdict.span(overall)} points from the full context, not significant (Holm p = {overall.adjusted_p:.2g})"
+        return f"{name} is not worse than the full context by {points} at any length ({span} points over all)"
+    text = f"{name} is {span} points from the full context, not significant (Holm p = {overall.adjusted_p:.2g})"
     if overall.num_repeats < MIN_REPEATS:
         return f"{text}: {overall.num_repeats} repeat{'s' if overall.num_repeats > 1 else ''} cannot say more"
-    return f"{text}; a loss of {points} {'is ruled out over all lengths together' if overall.is_noninferior(margin) else 'cannot be ruled out'}"
+    if overall.is_noninferior(margin):
+        return f"{text}; a loss of {points} is ruled out over all lengths together"
+    return f"{text}; a loss of {points} cannot be ruled out"
 
 
 def crossing(name: str, found: Crossing, unfit: Sequence[int]) -> str:
     """One line: from which length on, with its interval."""
     what = {"better": "better than full", "not worse": "not worse than full by the margin"}[found.condition]
-    text = f"{name}: {what} {at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
+    text = f"{name}: {what} {_crossing(found)}"
     return f"{text}; full does not fit from {format_length(unfit[0])} on" if found.length is None and unfit else text
 
 
 def _better(found: Crossing) -> str:
-    return f"better {at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
+    return f"better {_crossing(found)}"
 
 
-def at(length: int | None, lengths: Sequence[int]) -> str:
+def _crossing(found: Crossing) -> str:
+    return f"{_at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
+
+
+def _at(length: int | None, lengths: Sequence[int]) -> str:
     if length is None:
         return f"nowhere up to {format_length(lengths[-1])}"
     if length == lengths[0]:
@@ -114,7 +135,10 @@ def at(length: int | None, lengths: Sequence[int]) -> str:
 
 def share(value: float) -> str:
     """Percent with as many places as it takes."""
-    return f"{value:.0%}" if value >= 0.095 else f"{value:.1%}" if value >= 0.00095 else f"{value:.2%}" if value >= 0.000095 else f"{value:.3%}"
+    for places, least in enumerate((0.095, 0.00095, 0.000095)):
+        if value >= least:
+            return f"{value:.{places}%}"
+    return f"{value:.3%}"
 
 
 def _end(length: int | None) -> str:

@@ -1,29 +1,20 @@
 """How a report looks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from niah.errors import NiahError
-
-FORMATS = ("png", "svg", "pdf")
-CELLS = ("accuracy", "interval", "logprob", "n")
+from niah.limits import check, limited, one_of
 
 
 @dataclass(frozen=True)
 class ReportSettings:
     """``cell`` is what the heatmap's cells show; ``threshold``, a share, adds an effective length of the user's own."""
 
-    formats: list[str] = field(default_factory=lambda: ["png", "svg"])
-    dpi: int = 160
-    cell: str = "accuracy"
-    threshold: float | None = None
+    formats: list[str] = one_of("png", "svg", "pdf", default=["png", "svg"])
+    dpi: int = limited(160, at_least=30, at_most=1200, expected="30 to 1200")
+    cell: str = one_of("accuracy", "interval", "logprob", "n")
+    threshold: float | None = limited(
+        None, above=0, at_most=1, expected="a share of right answers from 0 to 1", example="0.9"
+    )
 
     def __post_init__(self) -> None:
-        for number, name in enumerate(self.formats):
-            if name not in FORMATS:
-                raise NiahError(f"report.formats[{number}]: got {name!r}; expected one of {', '.join(FORMATS)}")
-        if not 30 <= self.dpi <= 1200:
-            raise NiahError(f"report.dpi: got {self.dpi}; expected 30 to 1200")
-        if self.cell not in CELLS:
-            raise NiahError(f"report.cell: got {self.cell!r}; expected one of {', '.join(CELLS)}")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise NiahError(f"report.threshold: got {self.threshold:g}; expected a share of right answers from 0 to 1, as 0.9")
+        check(self, "report")

@@ -1,14 +1,18 @@
-"""What all figures share: fonts, inks, hatching, colour scales, and how a figure gets on the disk."""
+"""What all figures share: fonts, inks, hatching, colour scales, titles, and how a figure gets on the disk."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from niah.errors import NiahError
 from niah.report.settings import ReportSettings
@@ -20,13 +24,11 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 GREY = "#f2f2f2"
 FAINT = "#9a9a9a"
 INK = "#444444"
-STYLE = {
+_STYLE = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.spines.bottom": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "niah",
     "hatch.linewidth": 0.6,
@@ -34,21 +36,39 @@ STYLE = {
 }
 
 
-def diverging() -> matplotlib.colors.Colormap:
-    """Red is loss, blue is gain, white is no difference; without RdBu's ends, too dark to tell apart."""
+@contextmanager
+def figure_style(*, has_axes: bool = True) -> Iterator[None]:
+    """A figure is made, drawn and saved inside; ``has_axes`` draws the lines left of it and below."""
+    settings: dict[Any, Any] = {**_STYLE, "axes.spines.left": has_axes, "axes.spines.bottom": has_axes}
+    with plt.rc_context(settings):
+        yield
+
+
+def title(figure: Figure, text: str, *, size: float = 10, x: float = 0.02) -> None:
+    """Above the whole figure, from ``x`` (a share of its width) on."""
+    figure.suptitle(text, x=x, ha="left", fontsize=size, fontweight="bold")
+
+
+def diverging() -> Colormap:
+    """Red is loss, blue is gain, white is no difference; without RdBu's ends, which are too dark to be told apart."""
     middle = matplotlib.colormaps["RdBu"](np.linspace(0.09, 0.91, 255))
-    return matplotlib.colors.LinearSegmentedColormap.from_list("niah difference", middle)
+    return LinearSegmentedColormap.from_list("niah difference", middle)
 
 
-def save(figure, folder: Path, name: str, settings: ReportSettings) -> list[Path]:
+def save(figure: Figure, folder: Path, name: str, settings: ReportSettings) -> list[Path]:
     """Writes name.<format> for each format of the settings, closes the figure and returns the files."""
-    written = []
+    return save_as(figure, [folder / f"{name}.{kind}" for kind in settings.formats], settings.dpi)
+
+
+def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
+    """Writes the figure to each file, in the format of its ending, and closes it."""
+    written: list[Path] = []
     try:
-        for kind in settings.formats:
-            written.append(folder / f"{name}.{kind}")
+        for file in files:
+            written.append(file)
             # no date in the file: the same rows give the same bytes
-            metadata = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else None
-            figure.savefig(written[-1], dpi=settings.dpi, metadata=metadata)
+            metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix)
+            figure.savefig(file, dpi=dpi, metadata=metadata)
             figure.set_layout_engine("none")  # the places found for the first format hold for all
     except OSError as error:
         raise NiahError(f"{written[-1]}: cannot be written ({error.strerror}); free some space") from error

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+from niah.report.text_table import aligned
 from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.signal import Signal
 from niah.stats.signflip import smallest_p
@@ -14,56 +15,40 @@ Pooled = Callable[[tuple[int, ...], float], Difference]
 
 def table(found: Comparison, base: str, other: str, confidence: float) -> list[str]:
     """One line a length and one for all; points are hundredths of accuracy."""
-    columns = f"{base[:16]:>16}  {other[:16]:>16}"
     interval = f"difference [{confidence:.0%}], points"
-    lost = "  lost  gained  McNemar p" if found.is_paired else ""
-    lines = [f"{'length':>8}  {'pairs' if found.is_paired else 'trials':>6}  {columns}  {interval:>28}{lost}  {'p':>7}  {'Holm p':>7}"]
+    counts = ["lost", "gained", "McNemar p"] if found.is_paired else []
+    unit = "pairs" if found.is_paired else "trials"
+    rows = [["length", unit, base[:16], other[:16], interval, *counts, "p", "Holm p"]]
     for d in (*found.lengths, found.overall):
-        name = "all" if d is found.overall else format_length(d.lengths[0])
-        lost = f"  {d.num_lost:>4}  {d.num_gained:>6}  {_p(d.mcnemar_p):>9}" if found.is_paired else ""
-        lines.append(
-            f"{name:>8}  {d.num_pairs:>6}  {d.base:>16.3f}  {d.other:>16.3f}  {span(d):>28}{lost}  {_p(d.p):>7}  {_p(d.adjusted_p):>7}"
-        )
-    return lines
+        counts = [str(d.num_lost), str(d.num_gained), _p(d.mcnemar_p)] if found.is_paired else []
+        rows.append([
+            "all" if d is found.overall else format_length(d.lengths[0]), str(d.num_pairs), f"{d.base:.3f}",
+            f"{d.other:.3f}", span(d), *counts, _p(d.p), _p(d.adjusted_p),
+        ])
+    return aligned(rows, [8, 6, 16, 16, 28, *([4, 6, 9] if found.is_paired else []), 7, 7])
 
 
 def signal_table(found: Comparison, confidence: float) -> list[str]:
     """The graded signal, where both runs measured it."""
     if not found.signal:
         return []
-    lines = [f"{'length':>8}  {'pairs':>6}  {f'log-probability of the answer, difference [{confidence:.0%}], nats':>66}  {'p':>7}  test"]
+    head = f"log-probability of the answer, difference [{confidence:.0%}], nats"
+    rows = [["length", "pairs", head, "p", "test"]]
     for s in (*found.signal_lengths, found.signal):
         name = "all" if s is found.signal else format_length(s.lengths[0])
-        lines.append(f"{name:>8}  {s.num_pairs:>6}  {_nats(s):>66}  {_p(s.p):>7}  {s.test}")
-    return lines
+        rows.append([name, str(s.num_pairs), _nats(s), _p(s.p), s.test])
+    return aligned(rows, [8, 6, 66, 7, 0])
 
 
 def sentence(found: Comparison, base: str, other: str, pooled: Pooled, confidence: float, margin: float) -> str:
     """What was found, in plain words.
 
-    Lengths named for their loss were picked after looking, so their interval is wider than the table's: 1 - alpha x picked /
-    all lengths (Benjamini and Yekutieli 2005, JASA 100, false coverage rate). The bound for the other lengths is the lower end of
-    the plain interval, which alone has half the error that the sentence claims.
+    Lengths named for their loss were picked after looking, so their interval is wider than the table's: 1 - alpha x
+    picked / all lengths (Benjamini and Yekutieli 2005, JASA 100, false coverage rate). The bound for the other lengths
+    is the lower end of the plain interval, which alone has half the error that the sentence claims.
     """
-    parts = []
-    for verb, sign in (("loses", -1), ("gains", 1)):
-        lengths = tuple(d.lengths[0] for d in found.lengths if sign * d.difference > 0 and d.is_significant(confidence))
-        if lengths:
-            d = pooled(lengths, 1 - (1 - confidence) * len(lengths) / len(found.lengths))
-            parts.append(f"{verb} {_points(d, sign)} at {_named(lengths, [x.lengths[0] for x in found.lengths])}")
-    hit = {d.lengths[0] for d in found.lengths if d.is_significant(confidence)}
-    rest = tuple(d.lengths[0] for d in found.lengths if d.lengths[0] not in hit)
+    text, is_loss = _change(found, base, other, pooled, confidence)
     overall = found.overall
-    if parts:
-        text = f"{other} {' and '.join(parts)}"
-        if rest:
-            text += f"; {_elsewhere(rest, hit)}{', taken together,' if len(rest) > 1 else ''} {_bound(pooled(rest, confidence))} with {confidence:.0%} confidence"
-    elif overall.is_significant(confidence):
-        sign = -1 if overall.difference < 0 else 1
-        text = f"{other} {'loses' if sign < 0 else 'gains'} {_points(overall, sign)} over all lengths together; no single length shows it"
-    else:
-        text = f"No significant difference: {other} is {span(overall)} points from {base}; {_bound(overall)} with {confidence:.0%} confidence"
-    is_loss = any(" loses " in f" {part}" for part in parts)
     if found.lengths and all(d.is_noninferior(margin) for d in found.lengths):
         text += f"; not worse by {_number(margin)} points or more at any length"
     elif is_loss:
@@ -75,28 +60,61 @@ def sentence(found: Comparison, base: str, other: str, pooled: Pooled, confidenc
     return f"{text}."
 
 
+def _change(found: Comparison, base: str, other: str, pooled: Pooled, confidence: float) -> tuple[str, bool]:
+    """What was lost and gained, and what is ruled out elsewhere; whether a loss at some length is part of it."""
+    parts, is_loss = [], False
+    for verb, sign in (("loses", -1), ("gains", 1)):
+        lengths = tuple(d.lengths[0] for d in found.lengths if sign * d.difference > 0 and d.is_significant(confidence))
+        if lengths:
+            d = pooled(lengths, 1 - (1 - confidence) * len(lengths) / len(found.lengths))
+            parts.append(f"{verb} {_points(d, sign)} at {_named(lengths, [x.lengths[0] for x in found.lengths])}")
+            is_loss |= sign < 0
+    hit = {d.lengths[0] for d in found.lengths if d.is_significant(confidence)}
+    rest = tuple(d.lengths[0] for d in found.lengths if d.lengths[0] not in hit)
+    overall, sure = found.overall, f"with {confidence:.0%} confidence"
+    if parts:
+        text = f"{other} {' and '.join(parts)}"
+        if rest:
+            where = f"{_elsewhere(rest, hit)}{', taken together,' if len(rest) > 1 else ''}"
+            text += f"; {where} {_bound(pooled(rest, confidence))} {sure}"
+        return text, is_loss
+    if overall.is_significant(confidence):
+        verb, sign = ("loses", -1) if overall.difference < 0 else ("gains", 1)
+        change = f"{verb} {_points(overall, sign)} over all lengths together"
+        return f"{other} {change}; no single length shows it", False
+    return (
+        f"No significant difference: {other} is {span(overall)} points from {base}; {_bound(overall)} {sure}", False
+    )
+
+
 def caveats(found: Comparison, confidence: float) -> list[str]:
     """What limits the conclusion: few repeats, no pairs, tests that take trials as independent."""
-    d, notes = found.overall, []
+    repeats, num_lengths = found.overall.num_repeats, len(found.lengths)
     if not found.is_paired:
-        if d.decided_by == "Fisher":
-            notes.append(f"p is Fisher's and takes trials as independent: with {d.num_repeats} repeats nothing better is possible")
-        return notes
-    several = d.num_pairs > d.num_repeats
-    if d.num_repeats == 1 and several:
-        notes.append(
+        if found.overall.decided_by != "Fisher":
+            return []
+        return [
+            f"p is Fisher's and takes trials as independent: with {repeats} repeats nothing better is possible"
+        ]
+    if found.overall.num_pairs <= repeats:  # one pair in each: there is nothing that pairs share
+        return []
+    if repeats == 1:
+        return [
             "1 repeat: everything is about one needle in one text; test and interval take its trials as independent. "
             "ctx.repeats=6 or more says something about others"
-        )
-    elif d.num_repeats < MIN_REPEATS and several:
-        notes.append(f"{d.num_repeats} repeats: p is that of a cautious test, which misses much; ctx.repeats={MIN_REPEATS} or more finds more")
-    elif several:
-        needed = next(r for r in range(MIN_REPEATS, 99) if smallest_p(r) * len(found.lengths) <= 1 - confidence)
-        if d.num_repeats < needed:
-            notes.append(
-                f"{d.num_repeats} repeats: no single length can be significant among {len(found.lengths)} (Holm); from {needed} repeats on it can"
-            )
-    return notes
+        ]
+    if repeats < MIN_REPEATS:
+        return [
+            f"{repeats} repeats: p is that of a cautious test, which misses much; ctx.repeats={MIN_REPEATS} or more "
+            "finds more"
+        ]
+    needed = next(r for r in range(MIN_REPEATS, 99) if smallest_p(r) * num_lengths <= 1 - confidence)
+    if repeats >= needed:
+        return []
+    return [
+        f"{repeats} repeats: no single length can be significant among {num_lengths} (Holm); "
+        f"from {needed} repeats on it can"
+    ]
 
 
 def span(d: Difference) -> str:

@@ -10,6 +10,7 @@ from niah.errors import NiahError
 from niah.records import EngineFacts, Environment, RunRecord, Scope, Sources
 from niah.report import curve, heatmap, style
 from niah.report.accuracy import accuracy_by_length
+from niah.report.panel import Panel, panels
 from niah.report.settings import ReportSettings
 from tests.helpers.runs import grid, made, run
 from tests.helpers.runs import rows as generated
@@ -35,7 +36,7 @@ ROWS = [
 
 @pytest.fixture
 def drawn(tmp_path):
-    heatmap.draw(heatmap.panels(record([8192, 131072], [0.0, 50.0]), ROWS), tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
+    heatmap.draw(panels(record([8192, 131072], [0.0, 50.0]), ROWS), tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
     return tmp_path
 
 
@@ -74,7 +75,7 @@ def test_table_has_interval_and_reasons():
 
 def test_unwritable_place_is_one_line(tmp_path):
     with pytest.raises(NiahError, match=r"heatmap\.png: cannot be written"):
-        heatmap.draw(heatmap.panels(record([8192], [0.0]), ROWS[:1]), tmp_path / "gone", ReportSettings())
+        heatmap.draw(panels(record([8192], [0.0]), ROWS[:1]), tmp_path / "gone", ReportSettings())
 
 
 def test_false_alarms_are_their_own_figure(tmp_path):
@@ -83,14 +84,14 @@ def test_false_alarms_are_their_own_figure(tmp_path):
         [("correct", 1.0), ("wrong", 0.0), ("wrong", 0.0), ("refused", 0.0)]
     )]
     assert "false alarms (a value named that is not there): 0.50 of 4, 0.15 to 0.85" in accuracy_by_length(run, rows)
-    heatmap.draw(heatmap.panels(run, rows), tmp_path, ReportSettings(formats=["svg"]))
+    heatmap.draw(panels(run, rows), tmp_path, ReportSettings(formats=["svg"]))
     shown = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "heatmap.svg").read_text())
     assert "50%" not in shown and "0.25" in shown and any("right is to say that nothing is there" in text for text in shown)
 
 
 def test_shuffled_and_foreign_haystacks_are_named(tmp_path):
     run = record([8192], [0.0], haystack={"name": "generated", "language": "zh-Hans", "order": "shuffled"})
-    heatmap.draw(heatmap.panels(run, ROWS[:1]), tmp_path, ReportSettings(formats=["svg"]))
+    heatmap.draw(panels(run, ROWS[:1]), tmp_path, ReportSettings(formats=["svg"]))
     assert "haystack generated (zh-Hans, shuffled)" in (tmp_path / "heatmap.svg").read_text()
 
 
@@ -104,7 +105,7 @@ def shown_in(file):
 ])
 def test_cells_show_what_is_asked(tmp_path, cell, texts):
     rows = [dataclasses.replace(row, logprob=-1.0 - row.trial if row.depth == 0 else None) for row in ROWS]
-    heatmap.draw(heatmap.panels(record([8192, 131072], [0.0, 50.0]), rows), tmp_path, ReportSettings(formats=["svg"], cell=cell))
+    heatmap.draw(panels(record([8192, 131072], [0.0, 50.0]), rows), tmp_path, ReportSettings(formats=["svg"], cell=cell))
     for text in texts:
         assert text in shown_in(tmp_path / "heatmap.svg"), text
 
@@ -113,9 +114,9 @@ def test_variants_have_a_panel_a_line_and_a_table_each(tmp_path):
     run = record([8192, 131072], [0.0, 50.0])
     rows = [made(number, length, depth, "correct", 1.0) for number, (length, depth) in enumerate([(8192, 0.0), (8192, 50.0), (131072, 0.0)])]
     rows = [dataclasses.replace(row, variant=variant) for variant in ("bf16", "fp8") for row in rows]
-    panels = heatmap.panels(run, rows)
-    heatmap.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
-    curve.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    shown = panels(run, rows)
+    heatmap.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
+    curve.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
     assert {"bf16  (3 answers)", "fp8  (3 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
     assert {"bf16: effective length at least 128K", "fp8: effective length at least 128K"} <= {*shown_in(tmp_path / "curve.svg")}
     text = accuracy_by_length(run, rows)
@@ -143,9 +144,9 @@ def test_several_runs_side_by_side(tmp_path):
 def test_a_panel_without_answers_has_no_line_and_the_others_keep_their_colours(tmp_path, rows):
     run = record([8192, 131072], [0.0, 50.0])
     full = [made(number, length, 0.0, "correct", 1.0) for number, length in enumerate((8192, 131072))]
-    panels = [heatmap.Panel("bf16", run, rows), heatmap.Panel("fp8", run, full)]
-    heatmap.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
-    curve.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    shown = [Panel("bf16", run, rows), Panel("fp8", run, full)]
+    heatmap.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
+    curve.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
     assert {"bf16  (0 answers)", "fp8  (2 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
     svg = (tmp_path / "curve.svg").read_text()
     assert [text for text in shown_in(tmp_path / "curve.svg") if "effective length" in text] == ["fp8: effective length at least 128K"]
