@@ -15,8 +15,8 @@ from niah.units import format_length
 def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float | None = None) -> str:
     """One line a length: accuracy, its interval, answers, failures, and what misses were; then effective lengths.
 
-    Where nothing is to be found, the rate of false alarms too. Several variants have a table each. ``threshold`` (0 to 1)
-    is the user's own for the effective length.
+    Where nothing is to be found, the rate of false alarms too. Several variants have a table each. ``threshold`` (0 to
+    1) is the user's own for the effective length.
     """
     parts = panels(record, rows)
     if len(parts) > 1:
@@ -70,13 +70,15 @@ def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]
     lines.append(f"area under the curve: {area} over {len(found.lengths)} lengths")
     if found.num_repeats == 1:
         lines.append(
-            "1 repeat: all intervals are about this one needle and text; ctx.repeats=6 or more says something about others"
+            "1 repeat: all intervals are about this one needle and text; ctx.repeats=6 or more says something about "
+            "others"
         )
     return lines
 
 
 def reached(length: int, first: int, is_open: bool) -> str:
-    """An effective length (0: below the ladder's ``first``); ``is_open`` where the ladder ends before the model does."""
+    """An effective length (0: below the ladder's ``first``); ``is_open`` where the ladder ends before the model
+    does."""
     if not length:
         return f"below {format_length(first)}"
     return f"{'at least ' if is_open else ''}{format_length(length)}"

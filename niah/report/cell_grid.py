@@ -35,7 +35,8 @@ Squares = Mapping[tuple[int, float], Square]
 
 @dataclass(frozen=True)
 class Margins:
-    """Inches around the grids: ``width`` and ``height`` of the whole figure beside them, ``line`` for each line of grids."""
+    """Inches around the grids: ``width`` and ``height`` of the whole figure beside them, ``line`` for each line of
+    grids."""
 
     width: float
     height: float
@@ -54,8 +55,8 @@ class Grids:
 
 
 def draw(
-    panels: Sequence[Squares], lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable, margins: Margins, *,
-    has_depth: bool, titles: Sequence[str] = (), title_size: float = 8.5,
+    panels: Sequence[Squares], lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable,
+    margins: Margins, *, has_depth: bool, titles: Sequence[str] = (), title_size: float = 8.5,
 ) -> Grids:
     """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours."""
     columns = _columns(len(panels), lengths)
@@ -91,7 +92,8 @@ def _columns(num_panels: int, lengths: Sequence[int]) -> int:
 
 
 def _grid(
-    axes: Axes, squares: Squares, lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable, has_depth: bool
+    axes: Axes, squares: Squares, lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable,
+    has_depth: bool,
 ) -> bool:
     """Draws one grid. True where a cell is hatched."""
     has_hatching = False

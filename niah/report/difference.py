@@ -28,7 +28,8 @@ def draw(
     titles = [f"{name}, all cells: {_overall(one.overall)}" for name, one in found]
     with style.figure_style(has_axes=False):
         grids = cell_grid.draw(
-            panels, lengths, depths, scale, Margins(2.2, 1.5, 1.3), has_depth=len(depths) > 1, titles=titles, title_size=7.5
+            panels, lengths, depths, scale, Margins(2.2, 1.5, 1.3), has_depth=len(depths) > 1, titles=titles,
+            title_size=7.5,
         )
         framed = f"framed, *: significant at {1 - confidence:.2g} after Holm's adjustment"
         grids.bottom.set_xlabel(f"length (tokens)   {framed}", loc="left")

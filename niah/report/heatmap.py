@@ -59,7 +59,8 @@ def _squares(rows: Sequence[Row], kind: str) -> dict[tuple[int, float], Square]:
 
 
 def _square(cell: CellStats, kind: str, logprob: float | None) -> Square:
-    """What ``report.cell`` asks for (``kind``); ``logprob`` is the cell's mean in nats, None where it was not measured."""
+    """What ``report.cell`` asks for (``kind``); ``logprob`` is the cell's mean in nats, None where it was not
+    measured."""
     failed = f"{cell.errors} failed" if cell.errors else ""
     counts = f"n={cell.n}, {failed}" if failed else f"n={cell.n}"
     if not cell.n:

@@ -8,7 +8,8 @@ from niah.records import Row
 def length_note(rows: Sequence[Row]) -> str:
     """One sentence where lengths are not exact; empty where they are.
 
-    Rows say so in ``served``: num_sent_tokens where a server counted other tokens than we did, counted where it counts none.
+    Rows say so in ``served``: num_sent_tokens where a server counted other tokens than we did, counted where it counts
+    none.
     """
     sent = [row for row in rows if row.score is not None]
     if any(row.served.get("counted") is False for row in sent):

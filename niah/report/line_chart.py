@@ -1,4 +1,5 @@
-"""What figures with lengths along the bottom share: their axes, intervals, and the ring around a length that matters."""
+"""What figures with lengths along the bottom share: their axes, intervals, and the ring around a length that
+matters."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -13,7 +13,8 @@ from niah.stats.noise_margin import EXACT, Threshold
 
 
 def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: ReportSettings) -> list[Path]:
-    """Writes margin.<format>: left the score needed, from half of the trials to all, right what is above exact arithmetic."""
+    """Writes margin.<format>: left the score needed, from half of the trials to all, right what is above exact
+    arithmetic."""
     lengths = sorted({one.length for one in found})
     names = list(dict.fromkeys(one.dtype for one in found))
     exact = {one.length: one for one in found if one.dtype == EXACT}

@@ -13,7 +13,8 @@ from niah.units import format_length
 
 _PARTS = (
     ("weights", "weights", "#3b528b"), ("cache", "KV cache of one request", "#21918c"),
-    ("positions", "position table", "#5ec962"), ("activations", "activations", "#fde725"), ("engine", "engine", "#9a9a9a"),
+    ("positions", "position table", "#5ec962"), ("activations", "activations", "#fde725"),
+    ("engine", "engine", "#9a9a9a"),
 )
 """Field of ``memory.Need``, what the legend calls it, and its colour, from the bottom up."""
 _LIMIT = "#b40426"

@@ -1,4 +1,5 @@
-"""Accuracy by length, a line a reader: intervals, where the full context no longer fits, where RAG becomes the better choice."""
+"""Accuracy by length, a line a reader: intervals, where the full context no longer fits, where RAG becomes the
+better choice."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,8 +48,8 @@ def draw(
     title: str, lines: Sequence[Line], lengths: Sequence[int], unfit: Sequence[int], name: str, folder: Path,
     settings: ReportSettings,
 ) -> list[Path]:
-    """Writes name.<format>. Grey ground: lengths at which the full context does not fit (``unfit``). Ring: better than full
-    from here on."""
+    """Writes name.<format>. Grey ground: lengths at which the full context does not fit (``unfit``). Ring: better
+    than full from here on."""
     place = {length: number for number, length in enumerate(lengths)}
     num_retrieving = sum(line.reader not in REFERENCES for line in lines)
     apart = [line for line in lines if line.reader not in ("oracle", "none")]  # their intervals would hide each other

@@ -25,7 +25,8 @@ AXES = {
 
 @dataclass(frozen=True)
 class Point:
-    """One reader with one budget: what an answer costs (tokens, seconds or dollars; NaN: not measured), and its accuracy."""
+    """One reader with one budget: what an answer costs (tokens, seconds or dollars; NaN: not measured), and its
+    accuracy."""
 
     label: str
     reader: str
@@ -106,7 +107,8 @@ def _panel(
 
 
 def _shifts(points: Sequence[Point]) -> list[float]:
-    """Points (1/72 inch) by which each is moved sideways, so that those of about the same cost do not hide each other."""
+    """Points (1/72 inch) by which each is moved sideways, so that those of about the same cost do not hide each
+    other."""
     alike: list[list[int]] = []
     for number in sorted(range(len(points)), key=lambda n: points[n].cost):
         if alike and points[number].cost < 1.15 * points[alike[-1][0]].cost:

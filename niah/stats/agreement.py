@@ -8,7 +8,8 @@ import numpy as np
 
 from niah.stats import clusters
 
-BOTH_RIGHT, BOTH_FAIL, FIRST_FAILS, SECOND_FAILS = "both right", "both fail", "only the first fails", "only the second fails"
+BOTH_RIGHT, BOTH_FAIL = "both right", "both fail"
+FIRST_FAILS, SECOND_FAILS = "only the first fails", "only the second fails"
 VERDICTS = (BOTH_RIGHT, BOTH_FAIL, FIRST_FAILS, SECOND_FAILS)
 
 
@@ -26,8 +27,9 @@ class Agreement:
 
 def verdict(first: float, second: float) -> str:
     """From two scores; a score below 1 is a failure."""
-    names = {(True, True): BOTH_RIGHT, (False, False): BOTH_FAIL, (False, True): FIRST_FAILS, (True, False): SECOND_FAILS}
-    return names[first >= 1, second >= 1]
+    if first >= 1:
+        return BOTH_RIGHT if second >= 1 else SECOND_FAILS
+    return FIRST_FAILS if second >= 1 else BOTH_FAIL
 
 
 def agreement(repeats: Sequence[int], same: Sequence[bool], verdicts: Sequence[str], confidence: float) -> Agreement:

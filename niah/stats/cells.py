@@ -77,18 +77,17 @@ def _stats(
     answered = [row for row in rows if Outcome(row.outcome).is_answer]
     n = len(answered)
     values = np.array([value(row) for row in answered], dtype=float)
-    total = float(values.sum())
     low = high = math.nan
     if n:
         repeats, labels = np.unique([row.repeat for row in answered], return_inverse=True)
         sums, sizes = clusters.clustered(labels, values, len(repeats))
-        low, high = clusters.wilson(sums, sizes, (values**2).sum(), CONFIDENCE)
+        low, high = map(float, clusters.wilson(sums, sizes, (values**2).sum(), CONFIDENCE))
     return CellStats(
         length=length,
         depth=depth,
-        mean=total / n if n else math.nan,
-        low=float(low),
-        high=float(high),
+        mean=float(values.sum()) / n if n else math.nan,
+        low=low,
+        high=high,
         n=n,
         errors=len(rows) - n,
         outcomes=dict(Counter(row.outcome for row in rows)),

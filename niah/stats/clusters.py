@@ -10,8 +10,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 SHARED = 0.1
 """Correlation within a repeat that is assumed where fewer than ``FEW`` repeats differ from the rest: it cannot be
-estimated there, and 0 would make intervals too narrow exactly where all answers are right. Simulated coverage is the same
-with 0.3, which is wider, and falls below 0.9 with 0.05."""
+estimated there, and 0 would make intervals too narrow exactly where all answers are right. Simulated coverage is the
+same with 0.3, which is wider, and falls below 0.9 with 0.05."""
 FEW = 3
 
 
@@ -25,7 +25,7 @@ def design_effect(sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray) 
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(-1) / n
         clustered = clusters / (clusters - 1) * ((sums - mean[..., None] * sizes) ** 2).sum(-1) / n**2
-        return np.where(clusters > 1, clustered / ((sum_squares / n - mean**2) / n), np.nan)
+        return np.asarray(np.where(clusters > 1, clustered / ((sum_squares / n - mean**2) / n), np.nan))
 
 
 def guarded_effect(
@@ -67,11 +67,13 @@ def wilson(
     n = sizes.sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(-1) / n
-        return proportion_confint(mean * size, size, alpha=1 - confidence, method="wilson")
+        low, high = proportion_confint(mean * size, size, alpha=1 - confidence, method="wilson")
+    return low, high
 
 
 def student(sums: np.ndarray, sizes: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of a mean of any values: cluster-robust variance, t with R - 1 degrees of freedom; NaN with one cluster."""
+    """Interval of a mean of any values: cluster-robust variance, t with R - 1 degrees of freedom; NaN with one
+    cluster."""
     n, clusters = sizes.sum(-1), (sizes > 0).sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(-1) / n

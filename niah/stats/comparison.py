@@ -71,8 +71,8 @@ def comparisons(
 ) -> list[Comparison]:
     """Each (baseline, other, is_paired); paired answers are in the same order.
 
-    Holm (1979, Scandinavian Journal of Statistics 6) over the lengths of each comparison, over its cells, and over the overall
-    differences of all comparisons: families, as each answers a question of its own.
+    Holm (1979, Scandinavian Journal of Statistics 6) over the lengths of each comparison, over its cells, and over the
+    overall differences of all comparisons: families, as each answers a question of its own.
     """
     found = [_one(*side, confidence) for side in sides]
     overall = _holm([one.overall for one in found])
@@ -121,20 +121,25 @@ class _Tables:
     """Sums of both sides by group and repeat, (groups, repeats); a group is all, a length or a cell that both have."""
 
     def __init__(self, a: Answers, b: Answers, by: str):
-        self.lengths, self.depths = (np.unique(np.concatenate([getattr(a, name), getattr(b, name)])) for name in ("length", "depth"))
+        self.lengths = np.unique(np.concatenate([a.length, b.length]))
+        self.depths = np.unique(np.concatenate([a.depth, b.depth]))
         self.by = by
-        own = [self._keys(a), self._keys(b)]
+        own = self._keys(a), self._keys(b)
         self.keys = np.intersect1d(*own)
         self.repeats = np.unique(np.concatenate([a.repeat, b.repeat]))
         self.known = [np.isin(keys, self.keys) for keys in own]
         self._places = [
-            np.searchsorted(self.keys, keys[known]) * len(self.repeats) + np.searchsorted(self.repeats, side.repeat[known])
+            np.searchsorted(self.keys, keys[known]) * len(self.repeats)
+            + np.searchsorted(self.repeats, side.repeat[known])
             for side, keys, known in zip((a, b), own, self.known, strict=True)
         ]
 
     def _keys(self, side: Answers) -> np.ndarray:
-        length = np.searchsorted(self.lengths, side.length) if self.by != "all" else np.zeros(len(side.length), np.int64)
-        return length * len(self.depths) + (np.searchsorted(self.depths, side.depth) if self.by == "cell" else 0)
+        """The number of each trial's group."""
+        if self.by == "all":
+            return np.zeros(len(side.length), np.int64)
+        length = np.searchsorted(self.lengths, side.length) * len(self.depths)
+        return length + np.searchsorted(self.depths, side.depth) if self.by == "cell" else length
 
     def sums(self, side: int, values: np.ndarray | None = None) -> np.ndarray:
         """Sums of ``values`` of one side, or the number of its trials."""
@@ -190,7 +195,7 @@ def _paired(
             p, test = signflip.p_value(sums[k]), "sign flips by repeat"
         found.append(Difference(
             *name, num_pairs=int(n[k]), num_repeats=int(num_repeats[k]), base=float(scores[0][k].sum() / n[k]),
-            other=float(scores[1][k].sum() / n[k]), difference=float(sums[k].sum() / n[k]), low=float(low[k]), high=float(high[k]),
-            num_lost=num_lost, num_gained=num_gained, mcnemar_p=exact, p=p, decided_by=test,
+            other=float(scores[1][k].sum() / n[k]), difference=float(sums[k].sum() / n[k]), low=float(low[k]),
+            high=float(high[k]), num_lost=num_lost, num_gained=num_gained, mcnemar_p=exact, p=p, decided_by=test,
         ))
     return found

@@ -16,9 +16,10 @@ Price = Callable[[int], float]
 class Cost:
     """Per answer, over ``n`` of them; NaN where nothing was measured.
 
-    ``tokens`` is the mean number read in all steps, ``share`` the same of what the whole contexts have, ``cached`` the share of it that came
-    from the prefix cache. ``first_token_seconds`` is the median of retrieval and engine together. ``index_once_seconds`` is
-    the longest time a context's index took (made or loaded), ``index_seconds`` the median. ``dollars`` are for cold prompts.
+    ``tokens`` is the mean number read in all steps, ``share`` the same of what the whole contexts have, ``cached`` the
+    share of it that came from the prefix cache. ``first_token_seconds`` is the median of retrieval and engine together.
+    ``index_once_seconds`` is the longest time a context's index took (made or loaded), ``index_seconds`` the median.
+    ``dollars`` are for cold prompts.
     """
 
     n: int
@@ -40,6 +41,7 @@ def cost(rows: Sequence[Row], answer_tokens: int, price: Price | None) -> Cost:
     read = sum(row.num_prompt_tokens for row in found)
     begun = [row.retrieval_seconds + row.first_token_seconds for row in found if row.first_token_seconds is not None]
     indexed = [row.index_seconds for row in found]
+    dollars = sum(price(num) for row in found for num in _prompts(row, answer_tokens)) if price else math.nan
     return Cost(
         n=len(found),
         tokens=read / len(found),
@@ -49,7 +51,7 @@ def cost(rows: Sequence[Row], answer_tokens: int, price: Price | None) -> Cost:
         retrieval_seconds=float(np.median([row.retrieval_seconds for row in found])),
         index_once_seconds=max(indexed),
         index_seconds=float(np.median(indexed)),
-        dollars=sum(price(num) for row in found for num in _prompts(row, answer_tokens)) / len(found) if price else math.nan,
+        dollars=dollars / len(found),
     )
 
 

@@ -10,15 +10,18 @@ from niah.stats.comparison import Answers, Difference
 from niah.stats.effective_length import leading
 
 MIN_BOOTSTRAP = 30
-"""Repeats from which the bootstrap covers what it promises for "better"; for "not worse" it never does (docs/statistics.md)."""
+"""Repeats from which the bootstrap covers what it promises for "better"; for "not worse" it never does
+(docs/statistics.md)."""
+
+_BY_INTERVALS = "the lengths that their own intervals do not rule out"
 
 
 @dataclass(frozen=True)
 class Crossing:
     """The first of ``lengths`` from which the condition holds up to the last one; None: not within the ladder.
 
-    ``condition`` is better (the difference is above 0) or not worse (it is -margin or above). ``low`` and ``high`` are the interval's
-    ends, likewise; ``method`` says where they come from.
+    ``condition`` is better (the difference is above 0) or not worse (it is -margin or above). ``low`` and ``high`` are
+    the interval's ends, likewise; ``method`` says where they come from.
     """
 
     condition: str
@@ -32,9 +35,11 @@ class Crossing:
 def crossings(
     full: Answers, other: Answers, differences: Sequence[Difference], margin: float, confidence: float
 ) -> list[Crossing]:
-    """Better, then not worse by ``margin``. Both sides paired and in the same order; ``differences`` are those by length.
+    """Better, then not worse by ``margin``. Both sides paired and in the same order; ``differences`` are those by
+    length.
 
-    Interval: every length that the lengths' own intervals do not rule out; for better, from 30 repeats on, the narrower cluster bootstrap.
+    Interval: every length that the lengths' own intervals do not rule out; for better, from 30 repeats on, the narrower
+    cluster bootstrap.
     """
     lengths, place = np.unique(full.length, return_inverse=True)
     repeats, cluster = np.unique(full.repeat, return_inverse=True)
@@ -49,26 +54,29 @@ def crossings(
         is_drawn = condition == "better" and len(repeats) >= MIN_BOOTSTRAP
         ends = bootstrap(sums, sizes, limit, confidence) if is_drawn else from_intervals(low, high, limit)
         places = (first_passing(sums.sum(-1) / sizes.sum(-1) >= limit), *ends)
-        told = (int(lengths[one]) if one < len(lengths) else None for one in map(int, places))
-        method = f"cluster bootstrap of {len(repeats)} repeats" if is_drawn else "the lengths that their own intervals do not rule out"
-        found.append(Crossing(condition, tuple(lengths.tolist()), *told, method))
+        length, first, last = (int(lengths[one]) if one < len(lengths) else None for one in map(int, places))
+        method = f"cluster bootstrap of {len(repeats)} repeats" if is_drawn else _BY_INTERVALS
+        found.append(Crossing(condition, tuple(lengths.tolist()), length, first, last, method))
     return found
 
 
 def first_passing(passes: np.ndarray) -> np.ndarray:
     """Number of the first length (last axis) from which all pass; the number of lengths where the last one does not."""
-    return passes.shape[-1] - leading(passes[..., ::-1])
+    return np.asarray(passes.shape[-1] - leading(passes[..., ::-1]))
 
 
 def from_intervals(low: np.ndarray, high: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (numbers of lengths) from the intervals of the differences, both (..., lengths): all may pass, all do pass."""
+    """Ends (numbers of lengths) from the intervals of the differences, both (..., lengths): all may pass, all do
+    pass."""
     return first_passing(high >= limit), first_passing(low >= limit)
 
 
 def bootstrap(sums: np.ndarray, sizes: np.ndarray, limit: float, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentiles of the crossing in 2,000 samples of repeats with replacement; ``sums`` and ``sizes`` (lengths, repeats)."""
+    """Percentiles of the crossing in 2,000 samples of repeats with replacement; ``sums`` and ``sizes`` (lengths,
+    repeats)."""
     counts = clusters.resamples(sums.shape[-1], 2000).T.astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (sums @ counts) / (sizes @ counts)
     tail = (1 - confidence) / 2
-    return tuple(np.quantile(first_passing((drawn >= limit).T), [tail, 1 - tail], method="inverted_cdf"))
+    low, high = np.quantile(first_passing((drawn >= limit).T), [tail, 1 - tail], method="inverted_cdf")
+    return low, high

@@ -16,15 +16,16 @@ NOLIMA = 0.85
 BASE_LENGTH = 1024
 """NoLiMa measures its base score at lengths up to here (tokens)."""
 MIN_BOOTSTRAP = 10
-"""Repeats from which the bootstrap's interval holds what it promises (docs/statistics.md); below, lengths' own intervals."""
+"""Repeats from which the bootstrap's interval holds what it promises (docs/statistics.md); below, lengths' own
+intervals."""
 
 
 @dataclass(frozen=True)
 class EffectiveLength:
     """An effective length in tokens; 0 means shorter than the ladder's first length.
 
-    ``threshold`` is the accuracy needed. ``is_open``: the ladder's last length passes, so the value is a lower bound; the
-    same for ``high_is_open`` and the interval's upper end.
+    ``threshold`` is the accuracy needed. ``is_open``: the ladder's last length passes, so the value is a lower bound;
+    the same for ``high_is_open`` and the interval's upper end.
     """
 
     name: str
@@ -70,15 +71,15 @@ def summary(rows: Iterable[Row], threshold: float | None, confidence: float) -> 
     found.insert(1, (f"NoLiMa, 85% of {base:.3f}", NOLIMA * base, passing))
     if len(repeats) >= MIN_BOOTSTRAP:
         short = base_lengths(lengths)
-        found = [
-            (name, level, (counts[0], *bootstrap(sums, sizes, None if name.startswith("NoLiMa") else level, short, confidence)))
-            for name, level, counts in found
-        ]
+        for number, (name, level, counts) in enumerate(found):
+            drawn_level = None if name.startswith("NoLiMa") else level
+            found[number] = name, level, (counts[0], *bootstrap(sums, sizes, drawn_level, short, confidence))
     mean, low, high = area(sums, sizes, lengths, confidence)
     return Summary(
         tuple(lengths.tolist()), int(lengths[0]), len(repeats), base,
         tuple(lengths[base_lengths(lengths)].tolist()),
-        tuple(_effective(name, level, lengths, counts) for name, level, counts in found), float(mean), float(low), float(high),
+        tuple(_effective(name, level, lengths, counts) for name, level, counts in found),
+        float(mean), float(low), float(high),
     )
 
 
@@ -89,8 +90,9 @@ def _effective(name: str, threshold: float, lengths: np.ndarray, counts: Sequenc
 
 
 def leading(passes: np.ndarray) -> np.ndarray:
-    """How many lengths pass before the first that does not (last axis). The first failure ends it, even if later ones pass."""
-    return np.logical_and.accumulate(passes, axis=-1).sum(-1)
+    """How many lengths pass before the first that does not (last axis). The first failure ends it, even if later
+    ones pass."""
+    return np.asarray(np.logical_and.accumulate(passes, axis=-1).sum(-1))
 
 
 def thresholds(
@@ -98,8 +100,8 @@ def thresholds(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Number of lengths up to the effective one, and its interval's ends, from (..., lengths, repeats).
 
-    The interval holds every length that the lengths' own intervals (Wilson, effective trials) do not rule out: its lower end
-    is the last length up to which all lie above the threshold, its upper end the last before one lies below.
+    The interval holds every length that the lengths' own intervals (Wilson, effective trials) do not rule out: its
+    lower end is the last length up to which all lie above the threshold, its upper end the last before one lies below.
     """
     low, high = clusters.wilson(sums, sizes, sum_squares, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,23 +120,25 @@ def nolima(
 ) -> tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The base score and the same three numbers for 85% of it; the base's own uncertainty is in the interval.
 
-    The base pools the short lengths, where NoLiMa takes the best of three: the best of noisy scores is too high. Interval of
-    ``score - 0.85 base``: square and add (``two_samples.mover``), which takes the two as independent; they share repeats, so
-    it errs to the wide side.
+    The base pools the short lengths, where NoLiMa takes the best of three: the best of noisy scores is too high.
+    Interval of ``score - 0.85 base``: square and add (``two_samples.mover``), which takes the two as independent; they
+    share repeats, so it errs to the wide side.
     """
     short = base_lengths(lengths)
-    pooled = [part[..., short, :].sum(-2) for part in (sums, sizes)]
-    base_low, base_high = clusters.wilson(*pooled, sum_squares[..., short].sum(-1), confidence)
+    short_sums, short_sizes = sums[..., short, :].sum(-2), sizes[..., short, :].sum(-2)
+    base_low, base_high = clusters.wilson(short_sums, short_sizes, sum_squares[..., short].sum(-1), confidence)
     low, high = clusters.wilson(sums, sizes, sum_squares, confidence)
     with np.errstate(divide="ignore", invalid="ignore"):
-        base, mean = pooled[0].sum(-1) / pooled[1].sum(-1), sums.sum(-1) / sizes.sum(-1)
+        base, mean = short_sums.sum(-1) / short_sizes.sum(-1), sums.sum(-1) / sizes.sum(-1)
     ends = mover(base[..., None], (base_low[..., None], base_high[..., None]), mean, (low, high), NOLIMA)
-    passes = [mean - NOLIMA * base[..., None] >= 0, ends[0] >= 0, ~(ends[1] < 0)]
-    return base if np.ndim(base) else float(base), tuple(leading(one | short) for one in passes)
+    passes = mean - NOLIMA * base[..., None] >= 0, ends[0] >= 0, ~(ends[1] < 0)
+    reached, low, high = (leading(one | short) for one in passes)
+    return base if np.ndim(base) else float(base), (reached, low, high)
 
 
 def bootstrap(
-    sums: np.ndarray, sizes: np.ndarray, threshold: float | None, short: np.ndarray, confidence: float, draws: int = 2000
+    sums: np.ndarray, sizes: np.ndarray, threshold: float | None, short: np.ndarray, confidence: float,
+    draws: int = 2000,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of the number of lengths, repeats drawn with replacement; threshold None is NoLiMa's.
 

@@ -18,20 +18,21 @@ def mcnemar_p(num_lost: int, num_gained: int) -> float:
 def mcnemar_ps(num_lost: np.ndarray, num_gained: np.ndarray) -> np.ndarray:
     """The same for arrays of any shape, for simulations (tests compare the two)."""
     total = num_lost + num_gained
-    return np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(num_lost, num_gained), total, 0.5))
+    return np.asarray(np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(num_lost, num_gained), total, 0.5)))
 
 
 def clustered_mcnemar_p(
     sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, num_differing: np.ndarray
 ) -> np.ndarray:
-    """McNemar's score test with the variance that repeats give it, on t with R - 1 degrees of freedom; for 2 to 5 repeats.
+    """McNemar's score test with the variance that repeats give it, on t with R - 1 degrees of freedom; for 2 to 5
+    repeats.
 
-    Eliasziw and Donner (1991), Statistics in Medicine 10, with Rao and Scott's design effect. Conservative, but unlike sign flips it
-    can reject with five repeats. ``sums`` and ``sizes`` (..., repeats) of score differences.
+    Eliasziw and Donner (1991), Statistics in Medicine 10, with Rao and Scott's design effect. Conservative, but unlike
+    sign flips it can reject with five repeats. ``sums`` and ``sizes`` (..., repeats) of score differences.
     """
     effect = clusters.guarded_effect(sums, sizes, sum_squares, num_differing)
     distance = np.abs(sums.sum(-1)) / np.sqrt(np.maximum(sum_squares, 1e-12) * effect)
-    return 2 * stats.t.sf(distance, np.maximum((sizes > 0).sum(-1) - 1, 1))
+    return np.asarray(2 * stats.t.sf(distance, np.maximum((sizes > 0).sum(-1) - 1, 1)))
 
 
 def tango(
@@ -65,7 +66,7 @@ def _score(difference: np.ndarray, gained: np.ndarray, lost: np.ndarray, n: np.n
     with np.errstate(divide="ignore", invalid="ignore"):
         loss = (np.sqrt(np.maximum(b * b - 8 * n * c, 0)) - b) / (4 * n)
         variance = n * (2 * loss + difference * (1 - difference))
-        return (gained - lost - n * difference) / np.sqrt(np.maximum(variance, 1e-30))
+        return np.asarray((gained - lost - n * difference) / np.sqrt(np.maximum(variance, 1e-30)))
 
 
 def interval(

@@ -10,8 +10,9 @@ from niah.records import Outcome, Row
 class Misses:
     """Counts of answers at one length (0: all). ``num_right`` + ``reading`` + ``split`` + ``missed`` = ``num_answers``.
 
-    ``reading``: wrong with all needed needles shown whole. ``missed``: wrong, a needed needle not shown at all; ``split``: wrong, none
-    missed but one in parts. ``right_without``: those right although a needed needle was not shown whole.
+    ``reading``: wrong with all needed needles shown whole. ``missed``: wrong, a needed needle not shown at all;
+    ``split``: wrong, none missed but one in parts. ``right_without``: those right although a needed needle was not
+    shown whole.
     """
 
     length: int
@@ -31,7 +32,8 @@ def by_length(rows: Iterable[Row]) -> list[Misses]:
     """One a length with answers, then all together."""
     answered = [row for row in rows if Outcome(row.outcome).is_answer]
     lengths = sorted({row.length for row in answered})
-    return [_counted(length, [row for row in answered if row.length == length]) for length in lengths] + [_counted(0, answered)]
+    by_length = [_counted(length, [row for row in answered if row.length == length]) for length in lengths]
+    return [*by_length, _counted(0, answered)]
 
 
 def fate(row: Row) -> str:

@@ -9,7 +9,8 @@ EXACT = "exact"
 
 @dataclass(frozen=True)
 class Share:
-    """``found`` of ``trials`` with a needle of so many ``nats`` at one length, under ``dtype`` or in exact arithmetic."""
+    """``found`` of ``trials`` with a needle of so many ``nats`` at one length, under ``dtype`` or in exact
+    arithmetic."""
 
     dtype: str
     length: int

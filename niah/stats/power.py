@@ -1,4 +1,5 @@
-"""What difference a grid of paired trials can find, and how many repeats a wanted one needs: by simulating the verdict's test."""
+"""What difference a grid of paired trials can find, and how many repeats a wanted one needs: by simulating the
+verdict's test."""
 
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ _RUNS = 2000
 class Assumptions:
     """How two runs differ when nothing is wrong, and how alike the trials of a repeat are.
 
-    ``discordant``: share of pairs that differ by chance, half of them each way. ``correlation``: of the normal variables
-    behind the trials of a repeat (``simulation.differences``).
+    ``discordant``: share of pairs that differ by chance, half of them each way. ``correlation``: of the normal
+    variables behind the trials of a repeat (``simulation.differences``).
     """
 
     discordant: float
@@ -35,7 +36,9 @@ def power(
     rng = np.random.default_rng(seed)
     found = 0
     for size in simulation.batches(runs, repeats):
-        worse, better = simulation.counts(rng, size, repeats, trials, lost=lost, gained=gained, correlation=assumed.correlation)
+        worse, better = simulation.counts(
+            rng, size, repeats, trials, lost=lost, gained=gained, correlation=assumed.correlation
+        )
         found += int((rejected(worse, better, trials, alpha) & (worse.sum(-1) > better.sum(-1))).sum())
     return found / runs
 
@@ -46,7 +49,7 @@ def rejected(worse: np.ndarray, better: np.ndarray, trials: int, alpha: float) -
 
 
 def p_values(worse: np.ndarray, better: np.ndarray, trials: int) -> np.ndarray:
-    """The p that decides (``stats.compared``), for many simulated comparisons."""
+    """The p that decides (``stats.comparison``), for many simulated comparisons."""
     repeats, sums = worse.shape[-1], (better - worse).astype(float)
     if repeats == 1 or trials == 1:
         return matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
@@ -101,6 +104,8 @@ def latent_correlation(lost: float, gained: float, shared: float) -> float:
         both = stats.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]])
         low, high = (both.cdf([limits[0]] * 2), both.cdf([-limits[1]] * 2))
         crossed = lost - both.cdf([limits[0], limits[1]])  # one lost, the other gained
-        return (low + high - 2 * crossed - (gained - lost) ** 2) / spread - shared
+        return float((low + high - 2 * crossed - (gained - lost) ** 2) / spread - shared)
 
-    return 0.95 if excess(0.95) < 0 else float(optimize.brentq(excess, 0.0, 0.95, xtol=1e-3)) if excess(0.0) < 0 else 0.0
+    if excess(0.95) < 0:
+        return 0.95
+    return float(optimize.brentq(excess, 0.0, 0.95, xtol=1e-3)) if excess(0.0) < 0 else 0.0

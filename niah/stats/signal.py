@@ -31,7 +31,8 @@ def signals(length: np.ndarray, repeat: np.ndarray, shift: np.ndarray, confidenc
 
 
 def _signal(length: np.ndarray, repeat: np.ndarray, shift: np.ndarray, confidence: float) -> Signal:
-    """Interval: cluster-robust t. Test: Wilcoxon's signed ranks (1945, Biometrics Bulletin 1; scipy) of the repeats' means.
+    """Interval: cluster-robust t. Test: Wilcoxon's signed ranks (1945, Biometrics Bulletin 1; scipy) of the repeats'
+    means.
 
     With fewer than 6 repeats the test takes pairs, and with one repeat so does the interval.
     """

@@ -10,7 +10,8 @@ MAX_VALUES = 4_000_000
 def _shared(rng: np.random.Generator, shape: tuple[int, ...], correlation: float) -> np.ndarray:
     """Standard normal values (..., repeats, trials) with that correlation between trials of a repeat."""
     own = rng.standard_normal(shape)
-    return np.sqrt(correlation) * rng.standard_normal((*shape[:-1], 1)) + np.sqrt(1 - correlation) * own
+    shared = rng.standard_normal((*shape[:-1], 1))
+    return np.asarray(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)
 
 
 def answers(
@@ -21,20 +22,22 @@ def answers(
     A Gaussian copula: ``correlation`` is that of the normal variables behind trials of one repeat, which is more than
     the correlation of the answers themselves.
     """
-    return _shared(rng, (runs, repeats, len(accuracies)), correlation) < stats.norm.ppf(accuracies)
+    return np.asarray(_shared(rng, (runs, repeats, len(accuracies)), correlation) < stats.norm.ppf(accuracies))
 
 
 def differences(
     rng: np.random.Generator, runs: int, repeats: int, trials: int, *,
     lost: float, gained: float, correlation: float,
 ) -> np.ndarray:
-    """Score differences of paired trials, int8 (runs, repeats, trials): -1 with probability ``lost``, 1 with ``gained``.
+    """Score differences of paired trials, int8 (runs, repeats, trials): -1 with probability ``lost``, 1 with
+    ``gained``.
 
     The pairs of a repeat tend to differ in the same direction, which is the worst case for a test that takes them as
     independent.
     """
     drawn = _shared(rng, (runs, repeats, trials), correlation)
-    return (drawn > stats.norm.isf(gained)).astype(np.int8) - (drawn < stats.norm.ppf(lost)).astype(np.int8)
+    is_gained, is_lost = drawn > stats.norm.isf(gained), drawn < stats.norm.ppf(lost)
+    return np.asarray(is_gained).astype(np.int8) - np.asarray(is_lost).astype(np.int8)
 
 
 def batches(runs: int, values_per_run: int) -> list[int]:
@@ -47,7 +50,8 @@ def counts(
     rng: np.random.Generator, runs: int, repeats: int, trials: int, *,
     lost: float, gained: float, correlation: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many pairs of each repeat are lost and gained, both int (runs, repeats): ``differences`` summed, drawn faster.
+    """How many pairs of each repeat are lost and gained, both int (runs, repeats): ``differences`` summed, drawn
+    faster.
 
     Given what a repeat shares, its pairs are independent, so the two numbers are multinomial.
     """

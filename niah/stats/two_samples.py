@@ -33,8 +33,10 @@ def difference(
     n_a, n_b = sizes_a.sum(), sizes_b.sum()
     base, other = sums_a.sum() / n_a, sums_b.sum() / n_b
     # for scores that are shares the sum of squares is at most the sum: the wide side
-    ends = [clusters.wilson(sums, sizes, sums.sum(-1), confidence) for sums, sizes in ((sums_a, sizes_a), (sums_b, sizes_b))]
-    low, high = mover(base, ends[0], other, ends[1])
+    low, high = mover(
+        base, clusters.wilson(sums_a, sizes_a, sums_a.sum(-1), confidence),
+        other, clusters.wilson(sums_b, sizes_b, sums_b.sum(-1), confidence),
+    )
     repeats_a, repeats_b = sizes_a > 0, sizes_b > 0
     num_repeats = int(min(repeats_a.sum(), repeats_b.sum()))
     if num_repeats >= MIN_REPEATS:

@@ -27,7 +27,8 @@ from niah.units import format_length
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``calibrate`` with run folders, with settings of a run, or with the names of checkpoints to write."""
+    """Exit code of ``calibrate`` with run folders, with settings of a run, or with the names of checkpoints to
+    write."""
     own, rest = own_words({"out": "", "models": "", "tokenizer": ""}, words)
     if rest and os.path.isdir(rest[0]):
         paths, _ = folder_arguments("calibrate", rest)

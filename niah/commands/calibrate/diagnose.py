@@ -16,8 +16,8 @@ class TrialCheck:
     """One trial beside what had to come out. ``source`` and ``stop`` are where its answer stands in the prompt, in
     tokens; the response begins with ``num_begun`` tokens of what it had to be.
 
-    ``is_predicted``: exact arithmetic finds the needle. ``is_expected``: the engine found what it had to find, or missed
-    what it had to miss.
+    ``is_predicted``: exact arithmetic finds the needle. ``is_expected``: the engine found what it had to find, or
+    missed what it had to miss.
     """
 
     length: int
@@ -65,7 +65,8 @@ def diagnose(
     share = f"{len(wrong)} of {len(trials)} trials are wrong"
     if beyond := [trial for trial in wrong if not trial.is_predicted]:
         places = ", ".join(f"{trial.source:,}" for trial in beyond[:4] if trial.source is not None)
-        return Fault(REACH, f"{len(beyond)} needles beyond the model's window or chunk are found ({share}, answers at {places})")
+        needles = f"{len(beyond)} needles beyond the model's window or chunk are found"
+        return Fault(REACH, f"{needles} ({share}, answers at {places})")
     if len(wrong) == len(trials):
         return _all_wrong(wrong, control, kv_cache_dtype, share)
     if chunk and all(trial.crosses(chunk, ngram) for trial in wrong):

@@ -33,7 +33,8 @@ from niah.units import format_length
 
 _CONTROL_LENGTH = 1024
 _CONTROL_DEPTHS = (0, 25, 50, 75, 100)
-"""Of the trials that set a wrong scale apart from a wrong position, and a wrong position from what begins at some length."""
+"""Of the trials that set a wrong scale apart from a wrong position, and a wrong position from what begins at some
+length."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def depths_at(length: int) -> list[float]:
     """Depths of one needle, in percent: as many ranges of tokens as possible are looked at, at 8K and below every block
     of 128.
 
-    Every second lies at a border of the engine's steps (and of scout's chunks) in usual lengths, the others away from them.
+    Every second lies at a border of the engine's steps (and of scout's chunks) in usual lengths, the others away from
+    them.
     """
     num = 65 if length <= 8192 else 33
     shares = (number / (num - 1) if number % 2 == 0 else (number + 0.5) / num for number in range(num))
@@ -82,8 +84,8 @@ def calibration_run(
     run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = (), repeats: int = 1, heads: int = 1,
     **changes: Any,
 ) -> Run:
-    """A run of the calibration model ``name`` under the engine and KV cache of ``run``: a single number to find, in text
-    that never repeats. ``changes`` are further settings, as plain data."""
+    """A run of the calibration model ``name`` under the engine and KV cache of ``run``: a single number to find, in
+    text that never repeats. ``changes`` are further settings, as plain data."""
     replaced = ("reader", "scorer", "task", "haystack", "model")
     resolved = {key: value for key, value in run.resolved.items() if key not in replaced}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
@@ -96,7 +98,8 @@ def calibration_run(
             "name": "calibration", "lengths": list(lengths), "depths": list(depths or depths_at(max(lengths))),
             "repeats": repeats,
         },
-        "task": {"_target_": "niah.tasks.single.Single"}, "haystack": {"_target_": "niah.haystacks.generated.Generated"},
+        "task": {"_target_": "niah.tasks.single.Single"},
+        "haystack": {"_target_": "niah.haystacks.generated.Generated"},
         "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
         "name": "calibration", "calibrate": False,
     }
@@ -127,7 +130,8 @@ def keeping_the_log(run_folder: Path, place: Path) -> Iterator[None]:
 def verdicts(
     run: Run, rows: Sequence[Row], record: RunRecord, path: str = "calibration"
 ) -> list[Verdict]:
-    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is that of the run.
+    """The rows of a run of a calibration model against exact arithmetic, one verdict a variant. ``record`` is that of
+    the run.
 
     Raises NiahError where a prompt cannot be built again as it was.
     """
@@ -199,8 +203,8 @@ def verify(run: Run, console: Console) -> list[str]:
     wish = run.engine.wish()
     if wish is None:
         raise NiahError(
-            f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another that loads "
-            "them run model=calibration/full, then calibrate its folder"
+            f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another that "
+            "loads them run model=calibration/full, then calibrate its folder"
         )
     if wish.decode_context_parallel > 1:
         raise NiahError(
@@ -222,16 +226,17 @@ def verify(run: Run, console: Console) -> list[str]:
             raise NiahError(f"calibrate: no trial of calibration/{name} could tell; {(*verdict.bad, 'none ran')[0]}")
         if fault := diagnosed(run, name, verdict, length, heads, console):
             raise NiahError(
-                f"calibrate: engine fails calibration/{name} at {format_length(length)}, {verdict.variant}, {verdict.backend}: "
-                f"{verdict.num_right}/{len(verdict.trials)}; {fault}; a red cell would be the engine's; nothing was measured"
+                f"calibrate: engine fails calibration/{name} at {format_length(length)}, {verdict.variant}, "
+                f"{verdict.backend}: {verdict.num_right}/{len(verdict.trials)}; {fault}; "
+                "a red cell would be the engine's; nothing was measured"
             )
         lines.append(verdict.sentence())
     return lines
 
 
 def diagnosed(run: Run, name: str, verdict: Verdict, length: int, heads: int, console: Console) -> Fault | None:
-    """The fault behind a verdict. Where all is lost a control run comes first: without a quantized cache, or short if there
-    is none."""
+    """The fault behind a verdict. Where all is lost a control run comes first: without a quantized cache, or short
+    if there is none."""
     found = diagnose.diagnose(verdict.trials, chunk=verdict.chunk)
     if found is None or found.name != diagnose.UNKNOWN or any(trial.is_expected for trial in verdict.trials):
         return found

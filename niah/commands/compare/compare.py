@@ -162,7 +162,8 @@ def _short(answer: str) -> str:
 
 
 def _content(
-    settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str], code: int
+    settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str],
+    code: int,
 ) -> dict[str, Any]:
     """Everything printed, as data: accuracies and differences as shares, signals in nats."""
     return {

@@ -60,14 +60,17 @@ def sides(
 ) -> tuple[list[Side], list[str]]:
     """All sides, the baseline first, and what a reader should know about the files.
 
-    ``given`` is what was named, where ``paths`` has the runs of a sweep's folder: of these, one without rows is left out.
+    ``given`` is what was named, where ``paths`` has the runs of a sweep's folder: of these, one without rows is left
+    out.
     """
     found: list[Side] = []
     notes: list[str] = []
     for path, name in zip(paths, labels.of_folders(paths), strict=True):
         folder, record = store.opened(path)
         if folder.is_torn():
-            notes.append(f"{path}: the last line of rows.jsonl is torn and was left out; the run's own command mends it")
+            notes.append(
+                f"{path}: the last line of rows.jsonl is torn and was left out; the run's own command mends it"
+            )
         variants = folder.columns().variants()
         if not variants:
             if not given or path in given:
@@ -143,7 +146,8 @@ def _pair(base: Side, other: Side, settings: CompareSettings) -> Pair:
             f"compare: different models, {base.label} has {', '.join(sorted(models[0]))} and {other.label} "
             f"{', '.join(sorted(models[1]))}; expected one; compare.across=model compares them all the same"
         )
-    notes, key = [], ("task", "length", "depth", "repeat")
+    notes: list[str] = []
+    key: tuple[str, ...] = ("task", "length", "depth", "repeat")
     if settings.across == "model":
         notes.append(
             "paired by length, depth and repeat across models: prompts may differ in text, and lengths are each "

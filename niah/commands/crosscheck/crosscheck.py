@@ -78,9 +78,8 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
             for second, own in _by_cache(seconds, asked):
                 mark = _mark(record, second, packages)
                 todo = [row for row in own if (mark, *_row_key(row)) not in done]
-                console.note(
-                    f"{path}: {len(todo)} of {len(own)} answers to ask {_name(second)} for; its log is in crosscheck.log"
-                )
+                asked_for = f"{len(todo)} of {len(own)} answers to ask {_name(second)} for"
+                console.note(f"{path}: {asked_for}; its log is in crosscheck.log")
                 if todo:
                     facts[second.kv.name] = _ask(check, second, todo, mark, console)
         marks = {_mark(record, second, packages) for second in seconds.values()}

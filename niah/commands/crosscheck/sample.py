@@ -10,7 +10,8 @@ def sample(rows: Sequence[Row], num_trials: int) -> list[tuple[str, list[Row]]]:
     """For each trial that is asked why (discordant, wrong or right) and its answered rows, one a variant.
 
     All discordant trials come first (variants of the run scored differently), then wrong and right ones in turn, up to
-    ``num_trials`` (0: all). Which of a kind come first depends on their prompts alone, so a longer sample holds the shorter.
+    ``num_trials`` (0: all). Which of a kind come first depends on their prompts alone, so a longer sample holds the
+    shorter.
     """
     trials: dict[int, list[Row]] = {}
     for row in rows:

@@ -24,7 +24,9 @@ def second_runs(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
         several = variants(second)
         if len(several) > 1:
             names = ", ".join(one.name for one in several)
-            raise NiahError(f"crosscheck: got several variants ({names}); expected one engine, as engine.attention=sdpa")
+            raise NiahError(
+                f"crosscheck: got several variants ({names}); expected one engine, as engine.attention=sdpa"
+            )
         runs[kv.dtype] = several[0].of(second)
         try:
             capacity.check(runs[kv.dtype])

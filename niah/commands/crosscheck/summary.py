@@ -37,7 +37,8 @@ class Summary:
 def summary(
     answers: Sequence[Line], settings: CrosscheckSettings, path: str, second: str, num_trials: int
 ) -> Summary:
-    """Of all answers of the second engine, named ``second``. ``num_trials`` is how many trials the run at ``path`` has."""
+    """Of all answers of the second engine, named ``second``. ``num_trials`` is how many trials the run at ``path``
+    has."""
     answered = [line for line in answers if line["second"]["score"] is not None]
     by_variant = {
         name: [line for line in answered if line["variant"] == name]
@@ -103,9 +104,8 @@ def _failures(name: str, one: Agreement, first: str, second: str, num_of_dtype: 
     """Whose failures they are."""
     both, alone, other = (one.verdicts[kind] for kind in (BOTH_FAIL, FIRST_FAILS, SECOND_FAILS))
     if both + alone:
-        dtype = (
-            f", or for {num_of_dtype} of them, right under the first variant on both, this KV dtype" if num_of_dtype else ""
-        )
+        dtype = f", or for {num_of_dtype} of them, right under the first variant on both, this KV dtype"
+        dtype = dtype if num_of_dtype else ""
         text = (
             f"of {both + alone} failures of {first}, {both} fail on {second} too (the model{dtype}) and {alone} do not "
             "(the engine or its numerics)"
@@ -156,8 +156,8 @@ def _differences(parted: Sequence[Line], settings: CrosscheckSettings, path: str
     near = sum(_is_near(line, settings) for line in parted)
     weighed = [line for line in parted if line["difference"] and line["difference"]["gap"] is not None]
     lines = [
-        f"first differences: {len(parted)}; {near} are near-ties (at most {settings.near_tie:g} nats apart on the second "
-        "engine), where rounding decides"
+        f"first differences: {len(parted)}; {near} are near-ties (at most {settings.near_tie:g} nats apart on the "
+        "second engine), where rounding decides"
     ]
     if len(weighed) < len(parted):
         lines.append(
@@ -166,7 +166,8 @@ def _differences(parted: Sequence[Line], settings: CrosscheckSettings, path: str
     ordered = sorted(weighed, key=lambda line: (-line["difference"]["gap"], line["trial"]))
     if ordered:
         lines.append(
-            "the widest gaps first: token of the first engine -> of the second (what the second gave its own more, nats)"
+            "the widest gaps first: token of the first engine -> of the second (what the second gave its own more, "
+            "nats)"
         )
     lines += [_difference(line, settings) for line in ordered[:_SHOWN]]
     if len(ordered) > _SHOWN:

@@ -23,8 +23,8 @@ Question = tuple[int | str, ...]
 class ReaderResult:
     """The numbers of one reader.
 
-    ``cells``, ``cost`` and ``misses`` are by length, that of 0 over the lengths that all readers answer (misses: over all
-    lengths). ``unfit`` lengths have no room for what it reads. ``against`` is the comparison with ``full``, of the
+    ``cells``, ``cost`` and ``misses`` are by length, that of 0 over the lengths that all readers answer (misses: over
+    all lengths). ``unfit`` lengths have no room for what it reads. ``against`` is the comparison with ``full``, of the
     answers in ``pair``; both are None where the reader does not retrieve or has no answered trial in common with it.
     """
 
@@ -47,8 +47,8 @@ class GroupResult:
     """The numbers of all readers of a group.
 
     ``shared`` lengths are answered by every reader. ``num_known`` of ``num_questions`` questions are answered right
-    without the context, None where the reader ``none`` was not run; ``num_dropped`` of them are left out of all numbers.
-    ``known`` are their trials as (repeat, length, depth).
+    without the context, None where the reader ``none`` was not run; ``num_dropped`` of them are left out of all
+    numbers. ``known`` are their trials as (repeat, length, depth).
     """
 
     group: Group
