@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_origin
@@ -140,9 +141,9 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return joined
 
 
-def from_resolved(resolved: dict[str, Any]) -> Run:
+def from_resolved(resolved: Mapping[str, Any]) -> Run:
     """The Run of a stored run.json."""
-    return build(OmegaConf.create(resolved))
+    return build(OmegaConf.create(dict(resolved)))
 
 
 def plug_in(key: str, path: str | None) -> type[Any]:

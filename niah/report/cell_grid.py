@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -119,7 +120,8 @@ def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMap
             ground = {"facecolor": GREY, "edgecolor": "none", "pad": 1}
             axes.text(column, line, square.text, **centre, fontsize=6, color=INK, bbox=ground)
         return
-    colour = scale.to_rgba(square.value)
+    red, green, blue, alpha = map(float, scale.to_rgba(np.asarray(square.value)))
+    colour = red, green, blue, alpha
     own_ink = ink(colour)
     axes.add_patch(Rectangle(**box, facecolor=colour, edgecolor="white"))
     if square.is_marked:

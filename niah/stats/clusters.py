@@ -39,7 +39,7 @@ def guarded_effect(
         assumed = 1 + ((sizes.astype(float) ** 2).sum(-1) / sizes.sum(-1) - 1) * SHARED
     effect = design_effect(sums, sizes, sum_squares)
     effect = np.where(np.isfinite(effect), effect, assumed)
-    return np.maximum(np.where(num_differing < FEW, np.maximum(effect, assumed), effect), 1)
+    return np.asarray(np.maximum(np.where(num_differing < FEW, np.maximum(effect, assumed), effect), 1))
 
 
 def effective_size(

@@ -203,8 +203,8 @@ def verify(run: Run, console: Console) -> list[str]:
     wish = run.engine.wish()
     if wish is None:
         raise NiahError(
-            f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another that "
-            "loads them run model=calibration/full, then calibrate its folder"
+            f"calibrate: engine={run.engine.name} is not given weights by the plan; expected engine=vllm; for another "
+            "that loads them run model=calibration/full, then calibrate its folder"
         )
     if wish.decode_context_parallel > 1:
         raise NiahError(
