@@ -78,7 +78,7 @@ def test_commands_people_write():
         (["name=../elsewhere"], "name: got '../elsewhere'"),
         (["seed=abc"], "seed: got 'abc'; expected int"),
         (["engine.args=3"], r"engine\.args"),
-        (["report.formats=[gif]"], r"report\.formats\[0\]: got 'gif'"),
+        (["report.formats=[gif]"], r"report\.formats: got 'gif'"),
     ],
 )
 def test_bad_settings_name_their_key_in_one_line(overrides, message):
