@@ -116,7 +116,7 @@ def run(words: list[str], folder: Path) -> float:
     command = [sys.executable, "-m", "niah", *words, f"outputs={folder}", "name=a", "report.formats=[]"]
     subprocess.run(command, check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     record = json.loads((folder / "a" / "run.json").read_text())
-    return sum(record["sessions"][-1]["trials_seconds"].values())
+    return float(sum(record["sessions"][-1]["trials_seconds"].values()))
 
 
 if __name__ == "__main__":

@@ -122,20 +122,28 @@ def trial_figures(package: Path) -> dict[str, int]:
         return figures
 
 
+class Thread(threading.local):
+    """Of each thread: the files of niah whose functions it is in, and how many modules it is importing."""
+
+    def __init__(self) -> None:
+        self.stack: list[str] = []
+        self.num_imports = 0
+
+
 class Way:
     """Counts, between one row on disk and the next, the files that are entered and the calls between them."""
 
     def __init__(self, package: Path):
         self._prefix = str(package) + os.sep
         self._files: dict[CodeType, str] = {}
-        self._threads = threading.local()
+        self._thread = Thread()
         self.num_rows = 0
         self.entered: dict[int, set[str]] = defaultdict(set)
         self.hops: dict[int, int] = defaultdict(int)
         self.room_hops: dict[int, int] = defaultdict(int)
 
     def profile(self, frame: FrameType, event: str, argument: object) -> None:
-        """What sys.setprofile calls. Each thread has a stack of the files of niah whose functions it is in."""
+        """What sys.setprofile calls: enters and leaves functions of niah, resumed generators among them."""
         if event not in ("call", "return"):
             return
         file = self._files.get(frame.f_code)
@@ -144,23 +152,15 @@ class Way:
             file = self._files[frame.f_code] = path.removeprefix(self._prefix) if path.startswith(self._prefix) else ""
         if not file:
             return
-        stack, loading = self._state()
-        is_module = frame.f_code.co_name == "<module>"
+        thread, is_module = self._thread, frame.f_code.co_name == "<module>"
         if event == "call":
-            loading[0] += is_module
-            if not loading[0]:
-                self._count(stack[-1] if stack else "", file)
-            stack.append(file)
-        else:
-            loading[0] -= is_module and loading[0] > 0
-            if stack:
-                stack.pop()
-
-    def _state(self) -> tuple[list[str], list[int]]:
-        if not hasattr(self._threads, "state"):
-            self._threads.state = ([], [0])
-        state: tuple[list[str], list[int]] = self._threads.state
-        return state
+            thread.num_imports += is_module
+            if not thread.num_imports:
+                self._count(thread.stack[-1] if thread.stack else "", file)
+            thread.stack.append(file)
+        elif thread.stack:  # empty for what was entered before the profiler was
+            thread.num_imports -= is_module
+            thread.stack.pop()
 
     def _count(self, caller: str, file: str) -> None:
         self.entered[self.num_rows].add(file)

@@ -60,7 +60,9 @@ class Recipe:
     @cached_property
     def corpus(self) -> corpus.Corpus | None:
         """The haystack, or None for a task that writes the whole context."""
-        return None if self.run.task.writes_context else corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
+        if self.run.task.writes_context:
+            return None
+        return corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
 
     @cached_property
     def _blocks(self) -> Blocks | None:
@@ -130,6 +132,7 @@ class Recipe:
             grid.generator(run.seed, repeat, "problem"), run.haystack.language, room, num_tokens_of
         )
         self._check_budget(problem)
+        assert problem.text is not None, "a task that fills the context writes its text"
         ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self.tokenizer))
         return problem, Stretch(ids, run.task.name, 0), self._frame(problem)
 
@@ -220,7 +223,9 @@ class Recipe:
             self.build(trial)
 
     def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
-        return self.of_length(trial.repeat, trial.length) if self.run.task.writes_context else self.of_repeat(trial.repeat)
+        if self.run.task.writes_context:
+            return self.of_length(trial.repeat, trial.length)
+        return self.of_repeat(trial.repeat)
 
     def _frame(self, problem: Problem) -> template.Frame:
         model, tokenizer = self.run.model, self.tokenizer

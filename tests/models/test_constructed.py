@@ -8,16 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from niah.commands.calibrate import diagnose, verify
-from niah.commands.calibrate.diagnose import TrialCheck
 from niah.commands.calibrate.expected import expected_answer, trace
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint, vocabulary
 from niah.models.constructed.circuit import Circuit
 from niah.models.constructed.design import DESIGNS, Design, design, position_scores
-from niah.stats.noise_margin import Share, thresholds
 from tests.helpers.command import command, environment_with, is_one_line
-from tests.helpers.configs import built
 from tests.helpers.exact_forward import forward
 from tests.helpers.tokenizers import load_tokenizer
 
@@ -114,56 +110,6 @@ def test_an_ngram_that_the_text_holds_twice_is_a_bad_trial_not_a_miss():
     assert trace(ids[:0], [], 6) == (None, "")
 
 
-# diagnose
-
-
-def cells(lost, *, begun: bool = False) -> list[TrialCheck]:
-    return [
-        TrialCheck(4096, depth, 400 * depth, int(begun), False) if lost(400 * depth)
-        else TrialCheck(4096, depth, 400 * depth, 8, True)
-        for depth in range(11)
-    ]
-
-
-def test_each_pattern_has_its_name():
-    assert diagnose.diagnose(cells(lambda at: False)) is None
-    block = diagnose.diagnose(cells(lambda at: 1200 <= at < 1700))
-    assert block.name == diagnose.BLOCK and "1,200 to 1,600" in block.evidence and "800 and 2,000" in block.evidence
-    assert diagnose.diagnose(cells(lambda at: True, begun=True)).name == diagnose.POSITIONS
-    good, bad = cells(lambda at: False), cells(lambda at: True)
-    assert diagnose.diagnose(bad, good, "fp8_e4m3").name == diagnose.SCALE
-    assert diagnose.diagnose(bad, bad, "fp8_e4m3").name == diagnose.POSITIONS
-    assert diagnose.diagnose(bad).name == diagnose.UNKNOWN
-    assert diagnose.diagnose(bad, good, "bfloat16").name == diagnose.UNKNOWN  # found where short: not its positions
-    assert diagnose.diagnose(cells(lambda at: at > 2000)).name == diagnose.UNKNOWN  # no end: no block
-    beyond = [dataclasses.replace(cell, is_predicted=cell.is_expected) for cell in cells(lambda at: at < 2000)]
-    assert diagnose.diagnose(beyond).name == diagnose.REACH
-    across = [
-        dataclasses.replace(cell, source=cell.source + 300, stop=cell.source + 308)
-        for cell in cells(lambda at: at == 2000)
-    ]
-    assert diagnose.diagnose(across[5:6] + cells(lambda at: False)[1:5], chunk=256).name == diagnose.POSITIONS
-    assert diagnose.diagnose(cells(lambda at: at % 800 == 0)).name == diagnose.UNKNOWN  # scattered: no range of its own
-
-
-def test_the_fitting_model_has_the_same_kind_of_attention():
-    assert verify.fitting({"model_type": "llama4_text"}) == "scout"
-    assert verify.fitting({"model_type": "mistral", "sliding_window": 4096}) == "window_4k"
-    assert verify.fitting({"model_type": "mistral", "sliding_window": None}) == "full"
-    assert verify.fitting({"model_type": "qwen3"}) == "full"
-
-
-def test_thresholds_are_the_last_crossing_and_the_first_level_from_which_all_are_found():
-    shares = [Share("bf16", 1024, 8 + step / 2, found, 4) for step, found in enumerate((0, 2, 1, 3, 4, 4))]
-    (one,) = thresholds(shares)
-    assert (one.half, one.all) == (9.25, 10.0)
-    (none,) = thresholds(shares[:3])
-    assert (none.half, none.all) == (None, None)
-
-
-# files
-
-
 def test_written_twice_the_same_bytes(tmp_path):
     tokenizer = load_tokenizer("smollm2")
     for name in ("a", "b"):
@@ -181,16 +127,6 @@ def test_other_tokenizers_have_their_own_ends():
         for sentence in ("The number is 4719302.", "他说是这样。"):
             assert known.is_end[tokenizer.encode(sentence).ids[-1]], sentence
         assert not known.is_end[tokenizer.encode("The number is 4719302").ids].any()
-
-
-def test_verb_writes_all_models_and_knows_its_own(niah, tmp_path):
-    done = niah("calibrate", "out=here")
-    assert done.returncode == 0, done.stderr
-    assert {folder.name for folder in (tmp_path / "here").iterdir()} == {*DESIGNS}
-    assert json.loads((tmp_path / "here" / "full" / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
-    assert (tmp_path / "here" / "full" / "tokenizer.json").is_file()
-    again = niah("calibrate", "out=here", "models=full")
-    assert again.returncode == 0 and "was there" in again.stdout
 
 
 @pytest.mark.parametrize(("made", "what"), [
@@ -216,15 +152,6 @@ def test_a_mark_of_another_tool_or_a_torn_one_is_something_else(tmp_path, text):
     with pytest.raises(NiahError, match="holds something else; expected a new folder"):
         checkpoint.write_to(DESIGNS["full"], load_tokenizer("smollm2"), None, tmp_path / "here")
     assert (tmp_path / "here" / checkpoint.MARK).read_text() == text
-
-
-@pytest.mark.parametrize("text", ["", '{"identity": "1", "sha', "[1]"])
-def test_torn_margins_are_one_line(niah, tmp_path, text):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "margin.json").write_text(text)
-    done = niah("calibrate", "engine=transformers", "ctx.lengths=[1k]", "ctx.depths=[0]", "out=out")
-    assert done.returncode == 1 and "margin.json: " in done.stderr and "take another out= or delete it" in done.stderr
-    assert is_one_line(done) and (tmp_path / "out" / "margin.json").read_text() == text
 
 
 def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
@@ -269,17 +196,6 @@ def test_a_tokenizer_without_any_ids_is_refused(niah, tmp_path, kind):
     assert is_one_line(done) and not (tmp_path / "here").exists()
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (("models=half",), "calibrate models=half: no such model; expected one of full"),
-    (("models=margin@nats:low",), "nats got 'low'; expected a number"),
-    (("models=margin@size:4",), "unknown setting 'size'"),
-    (("models=margin@nats:-1",), "expected a score above 0"),
-])
-def test_wrong_words_are_one_line(niah, words, message):
-    done = niah("calibrate", *words)
-    assert done.returncode == 1 and message in done.stderr and is_one_line(done)
-
-
 def test_ten_million_tokens_fit_one_card_of_80_gb(niah):
     for name in ("full", "scout"):
         done = niah("plan", f"model=calibration/{name}", "ctx.lengths=[10m]", "hardware=1xh100")
@@ -292,22 +208,3 @@ def test_designs_differ_in_their_key():
     tokenizer = load_tokenizer("smollm2")
     keys = {checkpoint.key(one, tokenizer) for one in (*DESIGNS.values(), dataclasses.replace(DESIGNS["full"], seed=1))}
     assert len(keys) == len(DESIGNS) + 1
-
-
-def test_calibrate_asks_for_an_engine_that_reads_weights(niah):
-    done = niah("engine=fake", "calibrate=true")
-    assert done.returncode == 1 and "calibrate: engine=fake is not given weights by the plan" in done.stderr
-    done = niah("calibrate", "engine=fake", "kv=[bf16]")
-    assert done.returncode == 1 and "calibrate: engine=fake loads no checkpoint of ours" in done.stderr
-    done = niah("calibrate", "kv=[bf16]", "engine.attention=[flash_attn,triton]")
-    assert done.returncode == 1 and "engine.attention: got several" in done.stderr
-    done = niah("calibrate", "kv=[bf16]", "tokenizer=llama4")
-    assert done.returncode == 1 and "calibrate tokenizer=: is for writing checkpoints" in done.stderr
-    done = niah("engine=fake", "calibrate=often")
-    assert done.returncode == 1 and "calibrate: got 'often'; expected true or false" in done.stderr
-
-
-def test_a_variants_cache_is_found_by_its_whole_name():
-    run = built("model=calibration/full", "kv=[fp8,fp8_e5m2]")
-    found = [verify.kv_of(run, name).dtype for name in ("fp8", "fp8_e5m2", "fp8_e5m2 FLASH_ATTN")]
-    assert found == ["fp8_e4m3", "fp8_e5m2", "fp8_e5m2"]
