@@ -1,5 +1,6 @@
 # make run    measure the embedded default (make run ARGS="model=... ctx=...")
-# make test   the tests; make test-all adds those that take minutes and, on a GPU machine, those that need one
+# make test   ruff, mypy and the tests; make test-all adds those that take minutes and, on a GPU machine, those that need one
+# make lint   ruff and mypy alone
 # make test-container   builds and runs the container images without Docker (needs root and Debian's buildah, podman, debootstrap)
 # make setup  only the environment: .venv with the engine that fits this machine
 
@@ -23,18 +24,19 @@ setup: $(STAMP)
 
 # the same random examples each time (test-all draws new ones); an engine takes all cores, so those tests run one by one;
 # 5 is pytest's word for none selected, as with ARGS="-k ..."
-test: $(STAMP)
+test: lint
 	$(BIN)/python -m pytest --hypothesis-profile ci --numprocesses auto --maxprocesses 4 --dist loadfile -m "not engine and not slow and not gpu" $(ARGS) || test $$? = 5
 	$(BIN)/python -m pytest --hypothesis-profile ci -m "engine and not slow and not gpu" $(ARGS) || test $$? = 5
 
-test-all: $(STAMP)
+test-all: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 test-container:
 	bash tests/container.sh
 
 lint: $(STAMP)
-	$(BIN)/python -m ruff check niah tests benchmarks
+	$(BIN)/python -m ruff check niah tests benchmarks deploy
+	$(BIN)/python -m mypy
 
 clean:
 	rm -rf .venv
