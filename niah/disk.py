@@ -1,8 +1,8 @@
-"""What is written survives a kill or a power cut: a file is replaced in one step, JSON lines are added one by one, a folder is
-filled before it gets its name.
+"""What is written survives a kill or a power cut: files replaced whole, JSON lines added one by one, whole folders.
 
-Data is on the disk (fsync) before a name points to it, and the folder that holds the name after. What is begun has a name of its
-own, ``.NAME.draft``: a killed process leaves that behind, and the next one that writes the same thing takes its place.
+Data is on the disk (fsync) before a name points to it, and the folder that holds the name after. What is begun has a
+name of its own, ``.NAME.draft``: a killed process leaves that behind, and the next one that writes the same thing takes
+its place.
 """
 
 import json
@@ -35,9 +35,9 @@ def draft_of(place: Path) -> Path:
 
 @contextmanager
 def replacement(file: Path) -> Iterator[BinaryIO]:
-    """A binary file to write to, which takes the place of ``file`` when the block ends; where it fails, ``file`` stays as it was.
+    """A binary file to write to, which takes the place of ``file`` when the block ends.
 
-    Raises OSError where the disk takes no more.
+    Where the block fails, or the disk takes no more (OSError), ``file`` stays as it was.
     """
     draft = draft_of(file)
     try:
@@ -60,9 +60,10 @@ def replace(file: Path, content: str | bytes) -> None:
 
 
 def fill(place: Path, make: Callable[[Path], None]) -> bool:
-    """Makes the folder ``place``, filled by ``make(empty folder)``; False where it was there, or another process made it meanwhile.
+    """Makes the folder ``place``, filled by ``make(empty folder)``; False where it was there already.
 
-    Raises OSError where it cannot be written; whatever ``make`` raises leaves nothing behind.
+    Safe against a second process that makes the same. Raises OSError where it cannot be written; whatever ``make``
+    raises leaves nothing behind.
     """
     if place.is_dir():
         return False
@@ -173,12 +174,15 @@ class Lines:
             self._is_whole = True
         except OSError as error:
             raise NiahError(
-                f"{self.path}: a {self._what} could not be written ({error.strerror}); the {self._what}s before it are safe; "
-                "free some space, then the same command continues"
+                f"{self.path}: a {self._what} could not be written ({error.strerror}); the {self._what}s before it are "
+                "safe; free some space, then the same command continues"
             ) from error
 
     def replace(self, lines: Iterable[bytes]) -> None:
-        """Puts these lines, as ``whole`` gives them, in the place of all others. Raises OSError when the disk takes no more."""
+        """Puts these lines, as ``whole`` gives them, in the place of all others.
+
+        Raises OSError when the disk takes no more.
+        """
         with replacement(self.path) as draft:
             for line in lines:
                 draft.write(line + b"\n")

@@ -40,7 +40,7 @@ OPTIONAL = {"optional": True}
 
 @dataclass(frozen=True)
 class Trial:
-    """One (length, depth, repeat). ``index`` is its number in this run's plan, for people."""
+    """One (length, depth, repeat). ``index`` is its number among this run's trials, for people."""
 
     index: int
     length: int
@@ -157,9 +157,10 @@ class Grade:
 
 @dataclass(frozen=True)
 class Message:
-    """The user's message of a chat, for a server that takes text and applies the chat template itself: ``before``, the view's ``pieces`` (ids or text) and ``after``, in reading order.
+    """The user's message of a chat, for a server that takes text and applies the chat template itself.
 
-    ``system`` and ``template_arguments`` are what the chat template was given beside it.
+    It is ``before``, the view's ``pieces`` (ids or text) and ``after``, in reading order. ``system`` and
+    ``template_arguments`` are what the chat template was given beside it.
     """
 
     before: str
@@ -176,9 +177,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it. Prompts of a
-    ``repeat`` begin alike; ``salt`` keeps one from the prefix cache. ``message`` is it as a chat, None where it is none.
-    ``targets`` and ``num_missing``, the needles left out, are for ``engine=fake`` alone.
+    """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
+
+    Prompts of a ``repeat`` begin alike; ``salt`` keeps one from the prefix cache. ``message`` is it as a chat, None
+    where it is none. ``targets`` and ``num_missing``, the needles left out, are for ``engine=fake`` alone.
     """
 
     ids: np.ndarray
@@ -313,8 +315,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class Environment:
-    """The software and the machine that a run was begun on. ``gpus`` have name, memory and driver; ``git_commit`` is None
-    where niah was installed."""
+    """The software and the machine that a run was begun on.
+
+    ``gpus`` have name, memory and driver; ``git_commit`` is None where niah was installed.
+    """
 
     niah: str = ""
     git_commit: str | None = None
@@ -341,7 +345,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What an engine said of itself, ``facts`` by its own names (``Session.facts``); each property is None where it said nothing."""
+    """What an engine said of itself: ``facts`` by its own names (``Session.facts``).
+
+    Each property is None where it said nothing of the kind.
+    """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -397,8 +404,8 @@ class RunRecord:
     """run.json: what was run, on what, by which engine. ``rest`` has what a newer niah wrote, here and in the parts.
 
     ``config`` are the resolved settings as plain data, a mapping a group; the properties read what reports need of it.
-    ``engines`` has an engine's facts by variant, ``engine`` those of the first; ``control_due`` are variants whose control
-    sample is not finished.
+    ``engines`` has an engine's facts by variant, ``engine`` those of the first; ``control_due`` are variants whose
+    control sample is not finished.
     """
 
     name: str = ""

@@ -1,6 +1,5 @@
 """What is on the disk after a kill, a full disk or a second writer."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,17 +11,58 @@ from niah import disk
 from niah.errors import NiahError
 from tests.helpers.command import environment_with
 
+HEAD = """
+import os, resource, signal
+from pathlib import Path
+from niah import disk
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+"""
+DIES = """
+with disk.replacement(Path("run.json")) as draft:
+    draft.write(b"new" * 9999)
+    draft.flush()
+    die()
+"""
+REFUSED = """
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    disk.replace(Path("run.json"), "new" * 9999)
+except OSError as error:
+    print(error.strerror)
+"""
+TORN = """
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 1000))
+lines = disk.Lines(Path("a.jsonl"), "row")
+lines.append({"n": 1})
+try:
+    lines.append({"n": "x" * 200})
+except disk.NiahError as error:
+    print(error)
+print(lines.is_torn())
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+lines.append({"n": 2})
+"""
+KILLED = """
+def make(folder):
+    (folder / "weights").write_bytes(b"0" * 2**20)
+    die()
+
+"""
+
 
 def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A process of its own in ``folder``, with what the pieces of code below need."""
-    head = "import os, resource, signal, sys\nfrom pathlib import Path\nfrom niah import disk\ndie = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
-    return subprocess.run([sys.executable, "-c", head + code], cwd=folder, env=environment_with(), capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", HEAD + code], cwd=folder, env=environment_with(), capture_output=True, text=True
+    )
 
 
 def test_a_kill_before_the_rename_leaves_the_old_file_whole(tmp_path):
     file = tmp_path / "run.json"
     disk.replace(file, "old")
-    done = run('with disk.replacement(Path("run.json")) as draft:\n    draft.write(b"new" * 9999)\n    draft.flush()\n    die()', tmp_path)
+    done = run(DIES, tmp_path)
     assert done.returncode == -signal.SIGKILL and file.read_text() == "old"
     assert disk.draft_of(file).read_bytes() == b"new" * 9999  # it died there and no sooner
     disk.replace(file, "newer")
@@ -32,10 +72,7 @@ def test_a_kill_before_the_rename_leaves_the_old_file_whole(tmp_path):
 def test_a_full_disk_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path):
     file = tmp_path / "run.json"
     disk.replace(file, "old")
-    done = run(  # a limit on file size stands in for a full disk: the write fails half-way
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        'try:\n    disk.replace(Path("run.json"), "new" * 9999)\nexcept OSError as error:\n    print(error.strerror)', tmp_path,
-    )
+    done = run(REFUSED, tmp_path)  # a limit on file size stands in for a full disk: the write fails half-way
     assert done.stdout == "File too large\n", done.stderr
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("run.json", "old")]
 
@@ -52,13 +89,6 @@ def test_a_place_that_cannot_be_written_is_an_error_of_the_system(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Not a directory"):
         disk.replace(tmp_path / "file" / "a", "x")
-
-
-KILLED = '''
-def make(folder):
-    (folder / "weights").write_bytes(b"0" * 2**20)
-    die()
-'''
 
 
 @pytest.mark.parametrize("call", ['disk.fill(Path("models/key"), make)', 'disk.folder("models", "key", make)'])
@@ -88,7 +118,7 @@ def test_a_folder_of_the_users_own_is_filled_once_and_nothing_lies_beside_it(tmp
 def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(NiahError, match="cannot be written; got Not a directory; .* set NIAH_CACHE to another folder"):
+    with pytest.raises(NiahError, match=r"cannot be written; got Not a directory; .* set NIAH_CACHE to another folder"):
         disk.folder("models", "key", lambda folder: None)
 
 
@@ -108,18 +138,13 @@ def test_a_torn_line_of_any_size_is_cut_by_the_next(tmp_path, size):
 
 
 def test_a_full_disk_keeps_the_lines_before_and_the_next_append_mends(tmp_path):
-    done = run(
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 1000))\n"
-        'lines = disk.Lines(Path("a.jsonl"), "row")\nlines.append({"n": 1})\n'
-        'try:\n    lines.append({"n": "x" * 200})\nexcept disk.NiahError as error:\n    print(error)\n'
-        'print(lines.is_torn())\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\nlines.append({"n": 2})', tmp_path,
-    )
+    done = run(TORN, tmp_path)
     said, is_torn = done.stdout.splitlines()
     assert said == (
-        "a.jsonl: a row could not be written (File too large); the rows before it are safe; free some space, then the same "
-        "command continues"
+        "a.jsonl: a row could not be written (File too large); the rows before it are safe; free some space, "
+        "then the same command continues"
     )
-    assert is_torn == "True" and [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [{"n": 1}, {"n": 2}]
+    assert is_torn == "True" and disk.Lines(tmp_path / "a.jsonl").read() == [{"n": 1}, {"n": 2}]
 
 
 def test_no_line_holds_what_json_has_not(tmp_path):

@@ -61,7 +61,9 @@ def write(
     NiahError for an unknown format, a full disk, or a folder that holds other contexts.
     """
     if unknown := [name for name in formats if name not in FORMATS]:
-        raise NiahError(f"build format: got {unknown[0]!r}; expected some of {', '.join(FORMATS)}, as format=[ids,text]")
+        raise NiahError(
+            f"build format: got {unknown[0]!r}; expected some of {', '.join(FORMATS)}, as format=[ids,text]"
+        )
     if recipe.unfit:
         raise NiahError(next(iter(recipe.unfit.values())))
     yield from recipe.notes()
@@ -85,9 +87,11 @@ def write(
         }, indent=1, ensure_ascii=False))
     except OSError as error:
         raise NiahError(
-            f"build out={folder}: cannot be written ({error.strerror or error}); expected a writable folder with free space"
+            f"build out={folder}: cannot be written ({error.strerror or error}); "
+            "expected a writable folder with free space"
         ) from error
-    yield f"{folder}: {len(contexts)} contexts of {min(t.length for t in trials):,} to {max(t.length for t in trials):,} tokens, manifest.json"
+    lengths = [trial.length for trial in trials]
+    yield f"{folder}: {len(contexts)} contexts of {min(lengths):,} to {max(lengths):,} tokens, {_MANIFEST}"
 
 
 def _check_folder(folder: Path, known: str) -> None:
@@ -99,10 +103,9 @@ def _check_folder(folder: Path, known: str) -> None:
             there = None
         if there != known:
             raise NiahError(f"build out={folder}: holds contexts of other settings; take another out=")
-    elif any(folder.iterdir()):
-        # an interrupted build left files of its own kind, and nothing else may be mixed with them
-        if foreign := [file.name for file in folder.iterdir() if not _is_ours(file.name)]:
-            raise NiahError(f"build out={folder}: holds other files ({sorted(foreign)[0]}); expected a new or empty folder")
+    # a build that was cut short left files of its own kind, and nothing else may be mixed with them
+    elif foreign := [file.name for file in folder.iterdir() if not _is_ours(file.name)]:
+        raise NiahError(f"build out={folder}: holds other files ({sorted(foreign)[0]}); expected a new or empty folder")
 
 
 def _is_ours(name: str) -> bool:

@@ -51,12 +51,13 @@ def exactly(run: Run) -> Iterator[str]:
     weights = exact.ask(config, questions[:1])[0]["parameter_bytes"]
     if weights >= room:
         raise NiahError(
-            f"plan exact=true: {weights / GIB:.1f} GiB of weights on each GPU of {room / GIB:.1f}; take more or larger GPUs"
+            f"plan exact=true: {weights / GIB:.1f} GiB of weights on each GPU of {room / GIB:.1f}; "
+            "take more or larger GPUs"
         )
     answers = exact.ask(config, [replace(question, available_bytes=room - weights) for question in questions])
     yield (
-        f"vLLM's own classes, tensor parallel {split}: {weights / GIB:.2f} GiB of weights, {(room - weights) / GIB:.2f} GiB "
-        "for the KV cache"
+        f"vLLM's own classes, tensor parallel {split}: {weights / GIB:.2f} GiB of weights, "
+        f"{(room - weights) / GIB:.2f} GiB for the KV cache"
     )
     for (length, dtype), answer in zip(cells, answers, strict=True):
         held = answer["hybrid"]
@@ -74,7 +75,9 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     if lines := run.engine.memory_lines(run.model, run.ctx.lengths, run.kv.dtype, hardware):
         if form == "json" or out:
             given_word = "out=" if out else "format=json"
-            raise NiahError(f"plan engine={run.engine.name}: tells memory alone, as text; got {given_word}; leave it out")
+            raise NiahError(
+                f"plan engine={run.engine.name}: tells memory alone, as text; got {given_word}; leave it out"
+            )
         yield from lines
         return
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
@@ -94,8 +97,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         longest = max(read.values()) if read else max(run.ctx.lengths)
         if read:
             yield (
-                f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; index and retrieval "
-                "are not counted"
+                f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; "
+                "index and retrieval are not counted"
             )
         if (wish := run.engine.wish()) is not None:
             setup = next((cell.setup for cell in made.cells if cell.cache_dtype == run.kv.dtype), made.cells[0].setup)

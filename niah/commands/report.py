@@ -7,7 +7,7 @@ from typing import Any
 
 from niah import config as configuration
 from niah import disk
-from niah.commands.words import changes, folder_arguments, together
+from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
 from niah.report.settings import ReportSettings
@@ -43,7 +43,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
             lines.append(path)
         lines.append(accuracy_by_length(record, rows, settings.threshold))
         panels.append((", ".join(name) if len(paths) > 1 else "", record, rows))
-    folder = Path(out) if out else Path(given[0]) if len(given) == 1 else together("report", given)
+    folder = Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given)
     return lines + draw(panels, make(folder), settings)
 
 

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from niah import choices
@@ -41,12 +40,6 @@ def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str
             expected = " or ".join(f"{group}.key=value" for group in groups)
             raise NiahError(f"{where}: got {word}; expected {expected}")
     return choices.plain(words)
-
-
-def together(verb: str, paths: Sequence[str]) -> Path:
-    """Beside the first run: a folder named by the verb and all runs."""
-    names = "-".join(Path(path).resolve().name for path in paths)
-    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
 
 
 def restart_with_environment(overrides: Sequence[str]) -> None:

@@ -63,7 +63,8 @@ def share(hardware: Hardware, run: Run) -> Hardware:
     if num > 1 and hardware.num_nodes > 1:
         raise NiahError(
             f"engine.replicas: got {num} with hardware of {hardware.num_nodes} nodes; a replica lives on one machine: "
-            "expected the nodes of one engine (engine.replicas=1), or one node's hardware and a Ray cluster (RAY_ADDRESS)"
+            "expected the nodes of one engine (engine.replicas=1), or one node's hardware and a Ray cluster "
+            "(RAY_ADDRESS)"
         )
     if num == 1 or (hardware.capability and run.engine.tensor_parallel_size):
         return hardware

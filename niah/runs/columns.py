@@ -11,7 +11,11 @@ from niah.records import Outcome, Row
 
 _NAMES = ("trial", "length", "depth", "repeat", "score", "outcome", "answer", "prompt_sha256", "model", "task")
 _REQUIRED = itemgetter(*_NAMES)
-_KINDS = dict.fromkeys(("trial", "length", "repeat"), np.int64) | dict.fromkeys(("depth", "score", "logprob"), np.float64)
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("trial", "length", "repeat"), np.int64),
+    **dict.fromkeys(("depth", "score", "logprob"), np.float64),
+}
+"""Of the arrays that are no texts."""
 _ANSWERS = frozenset(outcome.value for outcome in Outcome if outcome.is_answer)
 
 
@@ -42,7 +46,8 @@ class Columns:
     @property
     def answered(self) -> np.ndarray:
         """Bool (rows,): the trial has an answer, right or wrong."""
-        return ~np.isnan(self.score)
+        answered: np.ndarray = ~np.isnan(self.score)
+        return answered
 
     def where(self, chosen: np.ndarray) -> "Columns":
         """The rows picked by a mask or by indices."""
@@ -51,7 +56,9 @@ class Columns:
     def variants(self) -> dict[str, "Columns"]:
         """The rows of each variant, in the order in which variants first appear."""
         names = list(dict.fromkeys(self.variant.tolist()))
-        return {name: self.where(self.variant == name) for name in names} if len(names) > 1 else dict.fromkeys(names, self)
+        if len(names) < 2:
+            return dict.fromkeys(names, self)
+        return {name: self.where(self.variant == name) for name in names}
 
 
 def of_rows(rows: Iterable[Row]) -> Columns:
@@ -65,7 +72,9 @@ def of_dicts(rows: Iterable[Mapping[str, Any]]) -> Columns:
     One row at a time, so that 100,000 parsed rows never stand in memory together.
     """
     kept = [(*_REQUIRED(row), row.get("logprob"), row.get("variant", "")) for row in rows]
-    columns = dict(zip((*_NAMES, "logprob", "variant"), zip(*kept, strict=True) if kept else [()] * (len(_NAMES) + 2), strict=True))
+    names = (*_NAMES, "logprob", "variant")
+    values: Iterable[Sequence[Any]] = zip(*kept, strict=True) if kept else [()] * len(names)
+    columns = dict(zip(names, values, strict=True))
     columns["score"] = [
         (score or 0.0) if outcome in _ANSWERS else np.nan
         for score, outcome in zip(columns["score"], columns["outcome"], strict=True)

@@ -13,7 +13,7 @@ from niah.records import Completion, Prompt, Row
 
 @dataclass(frozen=True)
 class Control:
-    """A trial asked again: answers, and log-probabilities of the right answer, with and without the cache.
+    """A trial asked again: answers, and log-probabilities of the right answer, with the cache and without (cold).
 
     ``error`` says why there is no second answer; then ``is_same`` is None and nothing is compared.
     """
@@ -56,11 +56,14 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
     for index, result in session.generate(prompts()):
         row = of_row[index]
         if not isinstance(result, Completion):
-            yield Control(row.variant, index, row.num_cached_tokens, None, row.response, "", row.logprob, None, result.message)
+            yield Control(
+                row.variant, index, row.num_cached_tokens, None, row.response, "", row.logprob, None, result.message
+            )
             continue
-        cold = None if result.grade is None else round(result.grade.logprob, 6)
+        logprob = None if result.grade is None else round(result.grade.logprob, 6)
         yield Control(
-            row.variant, index, row.num_cached_tokens, result.text == row.response, row.response, result.text, row.logprob, cold
+            row.variant, index, row.num_cached_tokens, result.text == row.response, row.response, result.text,
+            row.logprob, logprob,
         )
 
 
@@ -74,12 +77,13 @@ def sentence(controls: Sequence[dict[str, Any]]) -> str:
     if not controls:
         return ""
     different = [control for control in controls if not control["is_same"]]
-    shifts = [abs(c["logprob"] - c["cold_logprob"]) for c in controls if c["logprob"] is not None and c["cold_logprob"] is not None]
+    both = [(control["logprob"], control["cold_logprob"]) for control in controls]
+    shifts = [abs(cached - cold) for cached, cold in both if None not in (cached, cold)]
     shift = f", the right answer's log-probability by at most {max(shifts):.2g}" if shifts else ""
     if not different:
         return f"control without prefix cache: {len(controls)} of {len(controls)} answers the same{shift}"
     names = ", ".join(f"{control['variant']} trial {control['trial']}" for control in different[:5])
     return (
-        f"control without prefix cache: {len(different)} of {len(controls)} answers differ ({names}){shift}: a fault of the "
-        "engine, not of the model; engine.prefix_caching=false measures without the cache"
+        f"control without prefix cache: {len(different)} of {len(controls)} answers differ ({names}){shift}: "
+        "a fault of the engine, not of the model; engine.prefix_caching=false measures without the cache"
     )

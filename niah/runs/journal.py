@@ -38,7 +38,10 @@ class Journal:
         self.write()
 
     def facts(self, variant: str, session: Session) -> None:
-        """What the engine says of itself by now, and what it tried again; ``engine`` is the first variant's, for who looks at one."""
+        """What the engine says of itself by now, and what it tried again.
+
+        ``engine`` of the record is the first variant's, for those who look at one.
+        """
         engines = {**self.record.engines, variant: EngineFacts(session.facts())}
         self.record = replace(self.record, engines=engines, engine=next(iter(engines.values())))
         self.retried(variant, session.retried)

@@ -28,7 +28,9 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
         name=name_of(settings, known),
         fingerprint=known,
         config=settings.resolved,
-        sources=dataclasses.replace(sources, model_licence=settings.model.licence, model_notices=settings.model.notices),
+        sources=dataclasses.replace(
+            sources, model_licence=settings.model.licence, model_notices=settings.model.notices
+        ),
         scope=Scope(
             num_trials=len(recipe.trials), answer_tokens=settings.task.answer_tokens, has_depth=settings.task.has_depth,
             variants=[variant.name for variant in variants(settings)],
@@ -54,7 +56,10 @@ def name_of(settings: Run, fingerprint: str) -> str:
 
 
 def read(file: Path) -> RunRecord:
-    """The record in ``file``; what an older schema lacks is empty. Raises NiahError for what is no run.json of a schema known here."""
+    """The record in ``file``; what an older schema lacks is empty.
+
+    Raises NiahError for what is no run.json, or of a schema that is not known here.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
@@ -105,7 +110,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 def _fields(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
     """``content`` by the names of a part's fields; keys that are none of them go into ``rest``."""
-    names = {field.metadata.get("key", field.name): field.name for field in dataclasses.fields(kind) if field.name != "rest"}
+    fields = [field for field in dataclasses.fields(kind) if field.name != "rest"]
+    names = {field.metadata.get("key", field.name): field.name for field in fields}
     known = {names[key]: value for key, value in content.items() if key in names}
     return {**known, "rest": {key: value for key, value in content.items() if key not in names}}
 

@@ -18,13 +18,16 @@ _OF_AN_ENGINE = ("tensor_parallel_size",)
 
 
 def answered(settings: Run, rows: Sequence[Row]) -> set[tuple[str, int]]:
-    """Variant and trial of every row that will not be asked again; rows of schema 1 name no variant and have but one."""
+    """Variant and trial of every row that will not be asked again; rows of schema 1 do not name their only variant."""
     only = variants(settings)[0].name
     return {(row.variant or only, row.trial) for row in rows if row.outcome not in RETRIED}
 
 
 def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -> RunRecord:
-    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had, and what it keeps of a newer niah."""
+    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had.
+
+    What a newer niah wrote stays.
+    """
     return replace(
         now,
         engine=stored.engine if stored.engine.facts else now.engine,
@@ -79,13 +82,17 @@ def other_software(stored: RunRecord, now: RunRecord) -> list[str]:
 
 
 def check_same_engine(stored: EngineFacts | None, served: Mapping[str, Any], folder: RunFolder) -> None:
-    """Raises NiahError where a server at the same address is no longer the one that answered before, or the model is split
-    over another number of GPUs (which follows from engine.replicas and the machine where it is not given)."""
+    """Raises NiahError where another server answers at the same address, or the model is split over more or fewer GPUs.
+
+    Their number follows from engine.replicas and the machine where it is not given.
+    """
     if stored is None:
         return
     facts, kind = stored.facts, "server" if stored.server else "engine"
     keys = _OF_A_SERVER if stored.server else [key for key in _OF_AN_ENGINE if key in facts]
-    changed = [f"{key} (there {facts.get(key)}, now {served.get(key)})" for key in keys if facts.get(key) != served.get(key)]
+    changed = [
+        f"{key} (there {facts.get(key)}, now {served.get(key)})" for key in keys if facts.get(key) != served.get(key)
+    ]
     if changed:
         raise NiahError(
             f"{folder.path}: was begun with another {kind}: {', '.join(changed)}; expected the "

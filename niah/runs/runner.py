@@ -1,4 +1,4 @@
-"""The one loop: plan, what is done already, then for each variant its engine and its rows."""
+"""The one loop: what fits, what is done already, then for each variant its engine and its rows."""
 
 import time
 from contextlib import closing, suppress
@@ -81,8 +81,10 @@ def run(settings: Run, console: Console) -> Summary:
             with console.log_to(folder.path / "engine.log"):
                 for variant in asked:
                     if todo[variant.name] or variant.name in due:
-                        own = variant.of(settings)
-                        _measure(own, variant.name, recipe, fits[variant.name], folder, todo[variant.name], journal, console)
+                        _measure(_Part(
+                            variant.of(settings), variant.name, recipe, fits[variant.name], folder, todo[variant.name],
+                            journal, console,
+                        ))
         finally:
             journal.finish()
         if line := control.sentence(folder.controls()):
@@ -113,62 +115,78 @@ def _all_done(folder: RunFolder, stored: RunRecord, console: Console) -> Summary
     return Summary(folder.path, stored, rows, 0)
 
 
-def _measure(
-    settings: Run, variant: str, recipe: Recipe, fit: Fit, folder: RunFolder, todo: list[Trial], journal: Journal,
-    console: Console,
-) -> None:
-    """Opens the engine of one variant, sends it the trials and writes each row; fills in ``journal``."""
-    for trial in [trial for trial in todo if trial.length in fit.unfit]:
-        folder.append(trials.unfit(settings, variant, trial, fit.unfit[trial.length]))
-    todo = [trial for trial in todo if trial.length not in fit.unfit]
-    fitting = [trial for trial in recipe.trials if trial.length not in fit.unfit]
+@dataclass(frozen=True)
+class _Part:
+    """One variant's part of a run: what its trials are asked with, and where rows and notes go."""
+
+    settings: Run
+    variant: str
+    recipe: Recipe
+    fit: Fit
+    folder: RunFolder
+    todo: list[Trial]
+    journal: Journal
+    console: Console
+
+    @property
+    def log(self) -> Path:
+        return self.folder.path / "engine.log"
+
+
+def _measure(part: _Part) -> None:
+    """Opens the variant's engine and sends it the trials, then its control sample; what has no room is only a row."""
+    settings, variant, unfit, journal = part.settings, part.variant, part.fit.unfit, part.journal
+    for trial in [trial for trial in part.todo if trial.length in unfit]:
+        part.folder.append(trials.unfit(settings, variant, trial, unfit[trial.length]))
+    todo = [trial for trial in part.todo if trial.length not in unfit]
+    fitting = [trial for trial in part.recipe.trials if trial.length not in unfit]
     if not fitting or not (todo or variant in journal.record.control_due):
         return
-    longest = recipe.max_read(fitting)
-    job = job_of(settings, recipe, fit, longest, folder.path / "engine.log")
+    job = job_of(settings, part.recipe, part.fit, part.recipe.max_read(fitting), part.log)
     if job.serving:
-        console.note(f"engine arguments: {serving.words({**job.serving, **job.arguments, **settings.engine.args})}")
-    share = settings.engine.cold_check
-    with closing(_open(settings, job, folder)) as session:
-        resume.check_same_engine(journal.record.engines.get(variant), session.served, folder)
-        journal.opened(variant, session, has_control=bool(share))
+        part.console.note(f"engine arguments: {serving.words({**job.serving, **job.arguments, **settings.engine.args})}")
+    with closing(_open(part, job)) as session:
+        resume.check_same_engine(journal.record.engines.get(variant), session.served, part.folder)
+        journal.opened(variant, session, has_control=bool(settings.engine.cold_check))
         try:
-            _ask(settings, variant, session, recipe, folder, todo, journal, console)
-            if share and session.can_skip_cache:
-                begun = time.perf_counter()
-                sample = control.sample(folder.rows(), share, folder.controls(), variant)
-                for one in control.measure(session, recipe, sample):
-                    folder.append_control(asdict(one))
-                journal.control_took(variant, time.perf_counter() - begun)
+            _ask(part, session, todo)
+            if settings.engine.cold_check and session.can_skip_cache:
+                _control(part, session)
         finally:
             journal.retried(variant, session.retried)
         journal.control_done(variant)
 
 
-def _ask(
-    settings: Run, variant: str, session: Session, recipe: Recipe, folder: RunFolder, todo: list[Trial], journal: Journal,
-    console: Console,
-) -> None:
+def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     """Sends the trials to an open engine; each row is on disk before the next is waited for."""
-    work = _work(settings, recipe, todo)
+    settings, variant, num_trials = part.settings, part.variant, len(part.recipe.trials)
+    work = _work(settings, part.recipe, todo)
     begun, graded_seconds = time.perf_counter(), 0.0
-    progress = console.progress(len(recipe.trials), len(recipe.trials) - len(todo), sum(work.values()))
-    ordered = grid.side_by_side(todo, settings.engine.replicas)
+    progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()))
     try:
-        for answered in trials.answers(session, recipe, ordered):
+        for answered in trials.answers(session, part.recipe, grid.side_by_side(todo, settings.engine.replicas)):
             row = trials.row(settings, variant, answered, session.served)
-            folder.append(row)
+            part.folder.append(row)
             grade = answered.result.grade if isinstance(answered.result, Completion) else None
             graded_seconds += grade.seconds if grade else 0.0
             progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
     except Exception:
-        with suppress(Exception):  # the first error is the one to tell
-            journal.facts(variant, session)
+        with suppress(Exception):  # the first error is the one to report
+            part.journal.facts(variant, session)
         raise
     finally:
         progress.close()
-        journal.took(variant, trials=time.perf_counter() - begun, graded=graded_seconds)
-    journal.facts(variant, session)
+        part.journal.took(variant, trials=time.perf_counter() - begun, graded=graded_seconds)
+    part.journal.facts(variant, session)
+
+
+def _control(part: _Part, session: Session) -> None:
+    """Asks the control sample, or what is left of it, without prefix cache."""
+    folder, begun = part.folder, time.perf_counter()
+    sample = control.sample(folder.rows(), part.settings.engine.cold_check, folder.controls(), part.variant)
+    for one in control.measure(session, part.recipe, sample):
+        folder.append_control(asdict(one))
+    part.journal.control_took(part.variant, time.perf_counter() - begun)
 
 
 def _work(settings: Run, recipe: Recipe, todo: list[Trial]) -> dict[int, int]:
@@ -200,8 +218,8 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
     )
 
 
-def _open(settings: Run, job: Job, folder: RunFolder) -> Session:
+def _open(part: _Part, job: Job) -> Session:
     try:
-        return settings.engine.open(job)
+        return part.settings.engine.open(job)
     except NiahError as error:
-        raise NiahError(f"{error}; the engine's log is {folder.path / 'engine.log'}") from error
+        raise NiahError(f"{error}; the engine's log is {part.log}") from error

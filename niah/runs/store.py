@@ -49,7 +49,7 @@ class RunFolder:
         self._rows.append(dataclasses.asdict(row))
 
     def rows(self) -> list[Row]:
-        """All whole rows; a line torn by a crash is left out, and what rows of schema 1 lack (variant, grade, ``served``) is empty.
+        """All whole rows, without a line torn by a crash. What rows of schema 1 lack (variant, grade, served) is empty.
 
         Raises NiahError on foreign lines.
         """

@@ -1,4 +1,4 @@
-"""A sweep's folder is one of run folders: which runs it holds, and by what each is told from the others."""
+"""A sweep's folder is one of run folders: which runs it holds, and what sets each apart from the others."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,10 @@ _GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
 
 
 def runs_below(paths: Sequence[str]) -> list[str]:
-    """Each folder itself where it is a run, else the runs in it that were not named before. Raises NiahError where there is none."""
+    """Each folder itself where it is a run, else the runs in it that were not named before.
+
+    Raises NiahError where there is none.
+    """
     found: list[str] = []
     for path in paths:
         if (Path(path) / "run.json").is_file():
@@ -24,10 +27,17 @@ def runs_below(paths: Sequence[str]) -> list[str]:
     return found
 
 
+def together(verb: str, paths: Sequence[str]) -> Path:
+    """Beside the first run: a folder named by the verb and all runs."""
+    names = "-".join(Path(path).resolve().name for path in paths)
+    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
+
+
 def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """What differs between runs, one part a group: its name, or the settings where the name is the same.
 
-    Ordered by these parts, runs of a sweep over two groups stand in lines of the first. All empty where nothing differs.
+    Ordered by these parts, runs of a sweep over two groups stand in lines of the first. All empty where nothing
+    differs.
     """
     parts: list[list[str]] = [[] for _ in configs]
     for group in _GROUPS:
@@ -35,9 +45,9 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         if len(set(names)) > 1:
             for part, name in zip(parts, names, strict=True):
                 part.append(name)
-    flats = [{k: v for k, v in flat({k: v for k, v in config.items() if k not in PLACE_ONLY}).items()} for config in configs]
+    flats = [flat({key: value for key, value in config.items() if key not in PLACE_ONLY}) for config in configs]
     keys = sorted({key for one in flats for key in one})
-    for key in keys:  # until all are told apart
+    for key in keys:  # until no two are alike
         if len({tuple(part) for part in parts}) == len(parts):
             break
         values = [json.dumps(one.get(key)) for one in flats]

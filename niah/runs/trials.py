@@ -134,7 +134,10 @@ def _num_read(result: Completion | Failure, num_sent: int) -> int:
 def _sent(
     session: Session, recipe: Recipe, work: Iterable[tuple[Trial, Reader | None]]
 ) -> Iterator[tuple[Trial, Built, Completion | Failure]]:
-    """Each trial with its prompt and what the engine returned. Raises NiahError where it read other tokens than were sent."""
+    """Each trial with its prompt and what the engine returned.
+
+    Raises NiahError where it read another number of tokens than were sent.
+    """
     in_flight: dict[int, tuple[Trial, Built]] = {}
 
     def prompts() -> Iterator[tuple[int, Prompt]]:

@@ -52,9 +52,11 @@ def test_no_engine_and_no_weights_are_needed(niah, tmp_path):
 
 
 def test_a_sweep_gives_each_config_a_folder(niah, tmp_path):
-    done = niah("build", "-m", "model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[50]", "task=single,absent", "out=made")
+    words = ("model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[50]", "task=single,absent", "out=made")
+    done = niah("build", "-m", *words)
     assert done.returncode == 0, done.stderr
-    assert sorted(f.name.rsplit("-", 1)[0] for f in (tmp_path / "made").iterdir()) == ["scout-absent-noise", "scout-single-noise"]
+    names = sorted(file.name.rsplit("-", 1)[0] for file in (tmp_path / "made").iterdir())
+    assert names == ["scout-absent-noise", "scout-single-noise"]
 
 
 def test_settings_that_change_no_prompt_change_no_contexts(tmp_path):
@@ -94,7 +96,8 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
 
 
 def test_what_a_killed_build_left_is_gone_on_with(niah, tmp_path):
-    words = ("build", "model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.repeats=40", "out=made", "format=[ids,jsonl]")
+    grid = ("model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.repeats=40")
+    words = ("build", *grid, "out=made", "format=[ids,jsonl]")
     begun = subprocess.Popen(command(*words), cwd=tmp_path, env=environment_with(), stdout=subprocess.DEVNULL)
     while not (tmp_path / "made" / "00003.npy").exists():
         assert begun.poll() is None

@@ -48,7 +48,8 @@ def run(path: Path, content: list[Row], **config) -> str:
     with RunFolder(path) as folder:
         folder.write_record(RunRecord(
             config=settings, scope=Scope(num_trials=len(content)), sources=Sources(haystack_sha256="0"),
-            engine=EngineFacts({"name": "fake"}), environment=Environment(cpu="test", num_cores=2, packages={"vllm": "0"}),
+            engine=EngineFacts({"name": "fake"}),
+            environment=Environment(cpu="test", num_cores=2, packages={"vllm": "0"}),
         ))
         folder.rows_path.write_text("".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in content))
     return str(path)

@@ -1,7 +1,8 @@
 """Run folders that an earlier version wrote are continued, shown, reported and compared as that version did.
 
-``f8078f3`` (named by its commit, schema 2) was written by these words: engine=fake task=multikey haystack=noise ctx.lengths=[1k,4k]
-ctx.depths=[0,50,100] ctx.repeats=4 kv=[bf16,fp8], then for each folder those of ``FOLDERS``. ``expected`` is what it printed of them.
+``f8078f3`` (named by its commit, schema 2) was written by these words: engine=fake task=multikey haystack=noise
+ctx.lengths=[1k,4k] ctx.depths=[0,50,100] ctx.repeats=4 kv=[bf16,fp8], then for each folder those of ``FOLDERS``.
+``expected`` is what it printed of them.
 """
 
 import json
@@ -16,9 +17,14 @@ from niah.runs.record import plain
 from tests.helpers.command import REPOSITORY, comparable, rows
 
 KEPT = REPOSITORY / "tests/runs/f8078f3"
-GRID = ("engine=fake", "task=multikey", "haystack=noise", "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "ctx.repeats=4", "kv=[bf16,fp8]")
+GRID = (
+    "engine=fake", "task=multikey", "haystack=noise", "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "ctx.repeats=4",
+    "kv=[bf16,fp8]",
+)
 FOLDERS = {
-    "bm25": ("engine.window=700", "reader=bm25", "reader.budget=512"), "full": ("engine.window=900",), "wide": ("engine.window=2500",),
+    "bm25": ("engine.window=700", "reader=bm25", "reader.budget=512"),
+    "full": ("engine.window=900",),
+    "wide": ("engine.window=2500",),
 }
 
 

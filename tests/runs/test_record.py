@@ -26,11 +26,16 @@ def test_what_an_earlier_version_wrote_is_written_again_byte_for_byte(name):
 
 def test_what_reports_need_of_it():
     found = record.read(KEPT / "bm25" / "run.json")
-    assert (found.name, found.model_title, found.task, found.answer_kind) == ("bm25", "SmolLM2-135M-Instruct", "multikey", "number")
-    assert (found.reader, found.reader_settings["budget"], found.scorer, found.kv_dtype) == ("bm25", 512, "contains", "bfloat16")
+    assert (found.name, found.model_title, found.scorer, found.kv_dtype) == (
+        "bm25", "SmolLM2-135M-Instruct", "contains", "bfloat16"
+    )
+    assert (found.task, found.answer_kind) == ("multikey", "number")
+    assert (found.reader, found.reader_settings["budget"]) == ("bm25", 512)
     assert (found.lengths, found.depths, found.scope.variants) == ([1024, 4096], [0.0, 50.0, 100.0], ["bf16", "fp8"])
     assert found.engine.facts["window"] == 700 and list(found.engines) == ["bf16", "fp8"] and not found.engine.server
-    assert found.sources.haystack_tokens == 24 and found.sessions[0].trials_before == 0 and found.sessions[0].trials_seconds["fp8"] > 0
+    assert found.sources.haystack_tokens == 24
+    (session,) = found.sessions
+    assert session.trials_before == 0 and session.trials_seconds["fp8"] > 0
 
 
 def test_what_a_newer_version_added_is_kept(tmp_path):
@@ -47,7 +52,8 @@ def test_what_a_newer_version_added_is_kept(tmp_path):
 
 def test_a_session_holds_what_was_measured_and_nothing_else(tmp_path):
     with RunFolder(tmp_path) as folder:
-        folder.write_record(RunRecord(sessions=[RunSession("then", 3, trials_seconds={"bf16": 1.5})], engine=EngineFacts({"name": "fake"})))
+        session = RunSession("then", 3, trials_seconds={"bf16": 1.5})
+        folder.write_record(RunRecord(sessions=[session], engine=EngineFacts({"name": "fake"})))
         found = folder.record()
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["sessions"] == [{"started": "then", "trials_before": 3, "trials_seconds": {"bf16": 1.5}}]
@@ -56,9 +62,10 @@ def test_a_session_holds_what_was_measured_and_nothing_else(tmp_path):
 
 
 def test_schema_1_is_read_as_one_variant(tmp_path):
+    session = {"started": "then", "trials_before": 0, "trials_seconds": 2.5, "finished": "now"}
     (tmp_path / "run.json").write_text(json.dumps({
         "schema": 1, "name": "old", "config": {"kv": {"name": "fp8", "dtype": "fp8_e4m3"}}, "engine": {"vllm": "0.9"},
-        "plan": {"num_trials": 4}, "sessions": [{"started": "then", "trials_before": 0, "trials_seconds": 2.5, "finished": "now"}],
+        "plan": {"num_trials": 4}, "sessions": [session],
     }))
     found = record.read(tmp_path / "run.json")
     assert found.sessions[0].trials_seconds == {"fp8": 2.5} and found.sessions[0].finished == "now"

@@ -56,7 +56,8 @@ def test_what_had_no_room_is_tried_where_there_is_some(tmp_path):
 
 
 def test_two_writers_are_refused(tmp_path):
-    with RunFolder(tmp_path / "a"), pytest.raises(NiahError, match="another process is running"), RunFolder(tmp_path / "a"):
+    refused = pytest.raises(NiahError, match="another process is running")
+    with RunFolder(tmp_path / "a"), refused, RunFolder(tmp_path / "a"):
         pass
 
 
@@ -96,7 +97,8 @@ def test_columns_are_the_rows(tmp_path):
 
 
 def test_rows_of_schema_1_are_read_as_they_are(tmp_path):
-    old = {k: v for k, v in dataclasses.asdict(ROW).items() if k not in ("variant", "logprob", "num_target_tokens", "worst_rank", "margin", "served")}
+    later = ("variant", "logprob", "num_target_tokens", "worst_rank", "margin", "served")
+    old = {key: value for key, value in dataclasses.asdict(ROW).items() if key not in later}
     (tmp_path / "run.json").write_text('{"schema": 1}')
     (tmp_path / "rows.jsonl").write_text(json.dumps(old) + "\n")
     folder, _, rows = open_for_reading(str(tmp_path))

@@ -1,4 +1,4 @@
-"""One run under several KV dtypes and backends: the same prompts, told apart in rows and files."""
+"""One run under several KV dtypes and backends: the same prompts, kept apart in rows and files."""
 
 import json
 from dataclasses import replace
@@ -21,14 +21,15 @@ FAKE = ("engine=fake", "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]")
 
 
 def test_variants_are_named_by_what_differs():
-    assert [arm.name for arm in variants(configured())] == ["bf16"]
-    arms = variants(configured("kv=[bf16,fp8,fp8_e5m2]"))
-    assert [(arm.name, arm.kv.dtype) for arm in arms] == [("bf16", "bfloat16"), ("fp8", "fp8_e4m3"), ("fp8_e5m2", "fp8_e5m2")]
-    arms = variants(configured("kv=[bf16,fp8]", "engine.attention=[flash_attn,triton]", "engine.flash_attn_version=3"))
-    assert [arm.name for arm in arms] == ["bf16 FLASH_ATTN", "bf16 TRITON_ATTN", "fp8 FLASH_ATTN", "fp8 TRITON_ATTN"]
-    assert {tuple(arm.engine.flash_attn_version) for arm in arms} == {(3,)}
-    assert [arm.name for arm in variants(configured("kv=fp8", "engine.attention=triton"))] == ["fp8"]
-    assert arms[1].engine.wish().backend == "TRITON_ATTN" and arms[1].engine.wish().flash_attn_version == 3
+    assert [one.name for one in variants(configured())] == ["bf16"]
+    found = variants(configured("kv=[bf16,fp8,fp8_e5m2]"))
+    assert {one.name: one.kv.dtype for one in found} == {"bf16": "bfloat16", "fp8": "fp8_e4m3", "fp8_e5m2": "fp8_e5m2"}
+    found = variants(configured("kv=[bf16,fp8]", "engine.attention=[flash_attn,triton]", "engine.flash_attn_version=3"))
+    assert [one.name for one in found] == ["bf16 FLASH_ATTN", "bf16 TRITON_ATTN", "fp8 FLASH_ATTN", "fp8 TRITON_ATTN"]
+    assert {tuple(one.engine.flash_attn_version) for one in found} == {(3,)}
+    assert [one.name for one in variants(configured("kv=fp8", "engine.attention=triton"))] == ["fp8"]
+    wish = found[1].engine.wish()
+    assert wish.backend == "TRITON_ATTN" and wish.flash_attn_version == 3
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,10 @@ def test_one_run_holds_the_same_prompts_under_each(niah, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "12 of 12 trials to run" in done.stderr
     found = rows(tmp_path / "outputs" / "a")
-    by_variant = {name: {row["trial"]: row["prompt_sha256"] for row in found if row["variant"] == name} for name in ("bf16", "fp8")}
+    by_variant = {
+        name: {row["trial"]: row["prompt_sha256"] for row in found if row["variant"] == name}
+        for name in ("bf16", "fp8")
+    }
     assert by_variant["bf16"] == by_variant["fp8"] and len(by_variant["fp8"]) == 6
     assert {(row["variant"], row["kv_cache_dtype"]) for row in found} == {("bf16", "bfloat16"), ("fp8", "fp8_e4m3")}
     content = json.loads((tmp_path / "outputs" / "a" / "run.json").read_text())
@@ -94,7 +98,8 @@ def test_forced_ids_are_the_answer_and_rivals_part_from_it(name):
     for place, token in begun.rivals:
         assert place < len(begun.ids) and token != begun.ids[place]
     assert len(begun.rivals) >= 2
-    chinese = forced_answer.forced(tokenizer, Problem((), "?", ("蓝色大象",), "里斯本的暗号是"), begun=True, max_tokens=32)
+    problem_in_chinese = Problem((), "?", ("蓝色大象",), "里斯本的暗号是")
+    chinese = forced_answer.forced(tokenizer, problem_in_chinese, begun=True, max_tokens=32)
     assert tokenizer.decode(chinese.ids) == "蓝色大象"
     assert forced_answer.forced(tokenizer, Problem((), "?", ()), begun=False, max_tokens=32) is None
     room = len(begun.ids) + 1  # for the token that an engine writes itself
@@ -106,7 +111,8 @@ def test_forced_ids_are_the_answer_and_rivals_part_from_it(name):
 @pytest.mark.parametrize("task", ["single", "multikey", "chain", "count", "ordered"])
 @pytest.mark.parametrize("language", ["en", "de", "ar", "ja"])
 def test_a_forced_answer_fits_where_the_answer_would(task, language):
-    recipe = Recipe(configured("model=scout", f"task={task}", "haystack=generated", f"haystack.language={language}", "ctx.lengths=[4k]", "ctx.depths=[50]"))
+    words = ("haystack=generated", f"haystack.language={language}", "ctx.lengths=[4k]", "ctx.depths=[50]")
+    recipe = Recipe(configured("model=scout", f"task={task}", *words))
     made = recipe.build(recipe.trials[0]).prompt
     assert made.forced is not None
     assert len(made.ids) + len(made.forced.ids) + 1 <= 4096
@@ -115,7 +121,10 @@ def test_a_forced_answer_fits_where_the_answer_would(task, language):
 def test_controls_are_drawn_from_cached_answers_and_once():
     from tests.helpers.runs import ROW
 
-    made = [replace(ROW, trial=i, variant="fp8", num_cached_tokens=256 * (i % 2), prompt_sha256=f"{i}", score=1.0) for i in range(60)]
+    made = [
+        replace(ROW, trial=i, variant="fp8", num_cached_tokens=256 * (i % 2), prompt_sha256=f"{i}", score=1.0)
+        for i in range(60)
+    ]
     first = control.sample(made, 0.05, [], "fp8")
     assert len(first) == 3 and all(row.num_cached_tokens for row in first)
     done = [{"variant": "fp8", "trial": row.trial} for row in first[:2]]
@@ -124,7 +133,7 @@ def test_controls_are_drawn_from_cached_answers_and_once():
     assert len(control.sample(made[:3], 0.02, [], "fp8")) == 1  # one at least
 
 
-def test_a_difference_is_told_as_a_fault_of_the_engine():
+def test_a_difference_is_called_a_fault_of_the_engine():
     same = {"variant": "fp8", "trial": 3, "is_same": True, "logprob": -1.0, "cold_logprob": -1.25}
     assert control.sentence([same]) == (
         "control without prefix cache: 1 of 1 answers the same, the right answer's log-probability by at most 0.25"

@@ -11,7 +11,7 @@ import numpy as np
 from niah import config
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
 from niah.commands.report import make, without_nan, write
-from niah.commands.words import changes, folder_arguments, together
+from niah.commands.words import changes, folder_arguments
 from niah.report import difference, verdict
 from niah.report.labels import apart
 from niah.report.settings import ReportSettings
@@ -66,7 +66,7 @@ def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings
     if settings.out:
         return Path(settings.out)
     is_sweep = len(paths) == 1 and list(paths) != list(runs)
-    return Path(paths[0]) if is_sweep else together("compare", paths)
+    return Path(paths[0]) if is_sweep else sweeps.together("compare", paths)
 
 
 def _title(base: Side) -> str:

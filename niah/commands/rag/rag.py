@@ -13,13 +13,14 @@ from niah.commands.rag.gather import Group, gather
 from niah.commands.rag.measure import GroupResult, ReaderResult, measure
 from niah.commands.rag.settings import RagSettings
 from niah.commands.report import make, without_nan, write
-from niah.commands.words import changes, folder_arguments, together
+from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
 from niah.report import rag_curve, rag_pareto, rag_text, verdict
 from niah.report.rag_curve import Line
 from niah.report.rag_pareto import Point
 from niah.report.settings import ReportSettings
+from niah.runs import sweeps
 from niah.stats.comparison import Comparison, Difference, pooled
 from niah.stats.costs import Price
 from niah.units import format_length
@@ -61,7 +62,7 @@ def _folder(paths: Sequence[str], settings: RagSettings) -> Path:
         return Path(settings.out)
     if len(paths) == 1 and not (Path(paths[0]) / "run.json").is_file():
         return Path(paths[0]) / "rag"
-    return together("rag", paths)
+    return sweeps.together("rag", paths)
 
 
 def _price(group: Group, machine: Hardware | None) -> tuple[Price | None, str]:
