@@ -2,8 +2,9 @@
 
     python benchmarks/graded.py [key=value ...]
 
-SmolLM2-135M, one fact among three alike, 1K to 8K tokens, two repeats, KV cache bf16: what `experiment=kv_smollm2/multikey` runs, with
-the plan's own prefill chunks. The share is of the seconds spent on trials, engine start left out; PyTorch's one compilation is in it.
+SmolLM2-135M, one fact among three alike, 1K to 8K tokens, two repeats, KV cache bf16: what
+`experiment=kv_smollm2/multikey` runs, with the plan's own prefill chunks. The share is of the seconds spent on trials,
+engine start left out; PyTorch's one compilation is in it.
 """
 
 import json
@@ -12,14 +13,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-GRID = ("experiment=kv_smollm2/multikey", "kv.also=[]", "ctx.repeats=2", "engine.chunk_tokens=0", "engine.cold_check=0", "report.formats=[]")
+GRID = (
+    "experiment=kv_smollm2/multikey", "kv.also=[]", "ctx.repeats=2", "engine.chunk_tokens=0", "engine.cold_check=0",
+    "report.formats=[]",
+)
 
 
 def session(folder: str, graded: bool, words: list[str]) -> dict[str, float]:
     """Seconds of one run: of all trials, and of what was forced after them."""
     name = f"graded-{graded}".lower()
-    command = [sys.executable, "-m", "niah", *GRID, f"engine.graded={graded}".lower(), f"outputs={folder}", f"name={name}", *words]
-    subprocess.run(command, check=True, capture_output=True)
+    own = (f"engine.graded={graded}".lower(), f"outputs={folder}", f"name={name}")
+    subprocess.run([sys.executable, "-m", "niah", *GRID, *own, *words], check=True, capture_output=True)
     last = json.loads((Path(folder) / name / "run.json").read_text())["sessions"][-1]
     return {what: sum(last[f"{what}_seconds"].values()) for what in ("trials", "graded")}
 
@@ -27,7 +31,9 @@ def session(folder: str, graded: bool, words: list[str]) -> dict[str, float]:
 def main(words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         plain, graded = (session(folder, wanted, words) for wanted in (False, True))
-    print(f"trials without the graded signal {plain['trials']:.1f} s, with it {graded['trials']:.1f} s: ratio {graded['trials'] / plain['trials']:.3f}")
+    ratio = graded["trials"] / plain["trials"]
+    without, with_it = plain["trials"], graded["trials"]
+    print(f"trials without the graded signal {without:.1f} s, with it {with_it:.1f} s: ratio {ratio:.3f}")
     print(f"forced answers: {graded['graded']:.1f} s, {graded['graded'] / graded['trials']:.1%} of the trials' seconds")
 
 

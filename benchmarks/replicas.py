@@ -1,11 +1,11 @@
 """Work stealing between replicas against a static split by repeat, side by side.
 
-    python benchmarks/replicas.py            the dealer simulated on many grids (seconds), then one real run through Ray (a minute)
+    python benchmarks/replicas.py            the dealer simulated on many grids, then a run through Ray (a minute)
     python benchmarks/replicas.py simulated  only the first part
 
-Simulated: a replica computes a fixed number of tokens a second, of a prompt those that it does not share with the one it
-read before. Grids are 8K to 128K (five lengths) at eleven depths, in the order in which a run sends them. In the static
-split repeat r is replica r % N's, and one that has none left waits. "best" is all work divided by N.
+Simulated: a replica computes a fixed number of tokens a second, of a prompt those that it does not share with the one
+it read before. Grids are 8K to 128K (five lengths) at eleven depths, in the order in which a run sends them. In the
+static split repeat r is replica r % N's, and one that has none left waits. "best" is all work divided by N.
 """
 
 import json
@@ -100,8 +100,10 @@ def simulated(cases: Iterable[tuple[int, int]] = CASES) -> None:
 
 
 def measured(repeats: int = 3, replicas: int = 2) -> None:
-    """engine=fake, a fifth of a second a prompt, through Ray; and what its busiest replica would have by the static split."""
-    words = ["engine=fake", "engine.seconds=0.2", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]"]
+    """engine=fake, a fifth of a second a prompt, through Ray; and what its busiest replica has by the static split."""
+    words = [
+        "engine=fake", "engine.seconds=0.2", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         stealing = run([*words, f"ctx.repeats={repeats}", f"engine.replicas={replicas}"], Path(folder) / "stealing")
         static = run([*words, f"ctx.repeats={-(-repeats // replicas)}"], Path(folder) / "static")

@@ -50,8 +50,10 @@ def run(overrides: list[str], folder: Path) -> dict:
     content = json.loads((folder / "a" / "run.json").read_text())
     rows = [json.loads(line) for line in (folder / "a" / "rows.jsonl").read_text().splitlines()]
     return {
-        "wall": wall, "start": content["engine"]["start_seconds"], "seconds": sum(content["sessions"][-1]["trials_seconds"].values()),
-        "tokens": sum(row["num_prompt_tokens"] for row in rows), "cached": sum(row["num_cached_tokens"] for row in rows),
+        "wall": wall, "start": content["engine"]["start_seconds"],
+        "seconds": sum(content["sessions"][-1]["trials_seconds"].values()),
+        "tokens": sum(row["num_prompt_tokens"] for row in rows),
+        "cached": sum(row["num_cached_tokens"] for row in rows),
         "rows": {row["trial"]: (row["prompt_sha256"], row["response"]) for row in rows},
         "shares": [replica["num_answered"] for replica in content["engine"].get("replicas", ())],
     }
@@ -68,8 +70,14 @@ def paper() -> None:
     model = typed("model", Model, next(node for node in choices.choices("model") if node["name"] == "scout"))[0]
     ladder = typed("ctx", Ladder, next(node for node in choices.choices("ctx") if node["name"] == "10m"))[0]
     known = [typed("hardware", Hardware, node)[0] for node in choices.choices("hardware") if node["name"] != "auto"]
-    print(f"\nLlama 4 Scout, 8K to 10M, {len(ladder.depths)} depths, {REPEATS} repeats: on paper (assumed efficiencies, prefixes reused within a repeat)")
-    print(f"{'nodes':>16}{'KV cache':>10}  {'replicas':>8}{'repeats each':>14}{'days':>8}{'speed-up':>10}{'GPU-hours':>11}{'$':>9}")
+    print(
+        f"\nLlama 4 Scout, 8K to 10M, {len(ladder.depths)} depths, {REPEATS} repeats: on paper (assumed efficiencies, "
+        "prefixes reused within a repeat)"
+    )
+    print(
+        f"{'nodes':>16}{'KV cache':>10}  {'replicas':>8}{'repeats each':>14}{'days':>8}{'speed-up':>10}"
+        f"{'GPU-hours':>11}{'$':>9}"
+    )
     for name, dtype in (("h100", "fp8_e4m3"), ("h200", "bfloat16")):
         node = replace(next(one for one in known if one.name == name), num_gpus=8)
         sweep = planner.make(model, replace(ladder, repeats=1), node, known, (dtype,)).sweeps[dtype]
@@ -78,13 +86,14 @@ def paper() -> None:
             hours = rounds * sweep.seconds / 3600
             gpu_hours = REPEATS * sweep.gpu_hours
             print(
-                f"{f'{nodes} x 8x{name}':>16}{dtype:>10}  {nodes:>8}{rounds:>14}{hours / 24:>8.1f}{REPEATS / rounds:>9.1f}x"
-                f"{gpu_hours:>11,.0f}{gpu_hours * node.dollars_per_gpu_hour:>9,.0f}"
+                f"{f'{nodes} x 8x{name}':>16}{dtype:>10}  {nodes:>8}{rounds:>14}{hours / 24:>8.1f}"
+                f"{REPEATS / rounds:>9.1f}x{gpu_hours:>11,.0f}{gpu_hours * node.dollars_per_gpu_hour:>9,.0f}"
             )
     two = replace(next(one for one in known if one.name == "h100"), num_gpus=8, num_nodes=2)
     (cell,) = planner.make(model, replace(ladder, lengths=[max(ladder.lengths)]), two, known, ("bfloat16",)).cells
     print(
-        f"one model over {two} (pipeline parallel): bf16 at 10M takes {cell.need.total / 2**30:.1f} of {cell.available / 2**30:.1f} GiB, "
+        f"one model over {two} (pipeline parallel): bf16 at 10M takes {cell.need.total / 2**30:.1f} of "
+        f"{cell.available / 2**30:.1f} GiB, "
         f"{'fits' if cell.fits else 'does not fit'}; {cell.seconds / 60:.0f} min a cold prompt, as on one node"
     )
 

@@ -11,7 +11,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.engine]
 
 @pytest.mark.parametrize("kv", ["bf16", "fp8"])
 def test_flash_attention(niah, tmp_path, kv):
-    done = niah("ctx.lengths=[1k,8k]", "ctx.depths=[0,50,100]", "engine.attention_backend=FLASH_ATTN", f"kv={kv}", "name=a", timeout=900)
+    done = niah(
+        "ctx.lengths=[1k,8k]", "ctx.depths=[0,50,100]", "engine.attention=flash_attn", f"kv={kv}", "name=a", timeout=900
+    )
     if kv == "fp8" and done.returncode and "did not start" in done.stderr:
         pytest.skip("FLASH_ATTN has no FP8 KV cache on this GPU: it needs compute capability 9.0")
     assert done.returncode == 0, done.stderr

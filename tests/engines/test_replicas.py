@@ -12,7 +12,10 @@ import pytest
 from tests.helpers.command import command, comparable, environment_with, rows
 
 pytest.importorskip("ray")
-FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3", "engine.seconds=0.4")
+FAKE = (
+    "engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=3",
+    "engine.seconds=0.4",
+)
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -125,7 +128,8 @@ def test_a_lost_head_ends_the_run_and_one_engine_finishes_it(niah, cluster, whol
 def test_a_cluster_without_room_is_one_line(niah, cluster):
     done = niah(*FAKE, "engine.replicas=3", RAY_ADDRESS=cluster.address, **QUIET)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "3 asked for, each on 1 CPU of one machine; got room for 2 on 2 machines" in done.stderr.strip().splitlines()[-1]
+    last = done.stderr.strip().splitlines()[-1]
+    assert "3 asked for, each on 1 CPU of one machine; got room for 2 on 2 machines" in last
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,15 @@ def opened(kv: str = "bfloat16", model=SMOLLM2, name: str = "smollm2", **setting
     return Transformers(chunk_tokens=64, **settings).open(job)
 
 
-def prompt(name: str = "smollm2", times: int = 12, ending: str = "Question? The special magic number for Lima is", **more) -> Prompt:
+LIMA = "Question? The special magic number for Lima is"
+GRASS = "Question? Grass is green. The special magic number for Lima is"
+
+
+def prompt(name: str = "smollm2", times: int = 12, ending: str = LIMA, **more: str) -> Prompt:
     tokenizer = load_tokenizer(name)
     ids = np.asarray([*tokenizer.first_ids, *tokenizer.encode(TEXT * times + ending).ids], dtype=np.int32)
-    forced = Forced(np.asarray(tokenizer.encode(" 1116562").ids, dtype=np.int32), 0, ((1, int(tokenizer.encode("9").ids[-1])),))
+    right = np.asarray(tokenizer.encode(" 1116562").ids, dtype=np.int32)
+    forced = Forced(right, 0, ((1, int(tokenizer.encode("9").ids[-1])),))
     return Prompt(ids, (), 12, "", forced=forced, **more)
 
 
@@ -63,16 +69,14 @@ def test_answers_and_tells_what_it_weighed(smollm2):
 
 
 def test_a_reused_beginning_gives_the_value_of_a_full_computation(smollm2):
-    first, second = prompt(), prompt(ending="Question? Grass is green. The special magic number for Lima is")
+    first, second = prompt(), prompt(ending=GRASS)
     warm = ask(smollm2, first, second, first)
-    cold = [ask(smollm2, prompt(salt=f"{n}", ending=ending))[0] for n, ending in enumerate((
-        "Question? The special magic number for Lima is", "Question? Grass is green. The special magic number for Lima is",
-    ))]
+    cold = [ask(smollm2, prompt(salt=f"{n}", ending=ending))[0] for n, ending in enumerate((LIMA, GRASS))]
     assert warm[1].num_cached_tokens > 0 and warm[1].num_cached_tokens % 64 == 0 and warm[2].num_cached_tokens > 0
     assert [one.num_cached_tokens for one in cold] == [0, 0]
     for one, other in ((warm[0], cold[0]), (warm[1], cold[1]), (warm[2], cold[0])):
         assert one.steps == other.steps
-        assert (one.grade.logprob, one.grade.margin, one.grade.worst_rank) == (other.grade.logprob, other.grade.margin, other.grade.worst_rank)
+        assert replace(one.grade, seconds=0.0) == replace(other.grade, seconds=0.0)
 
 
 def test_grading_equals_one_pass_over_prompt_and_answer(smollm2):
@@ -99,7 +103,8 @@ def test_other_number_formats_are_kept_in_the_cache(kv):
     session = opened(kv)
     (one,) = ask(session, prompt(times=4))
     layers = session._past.cache.layers
-    assert {str(layer.keys.dtype) for layer in layers} == {{"float32": "torch.float32"}.get(kv, f"torch.float8_{kv[4:].replace('e4m3', 'e4m3fn')}")}
+    names = {"float32": "torch.float32", "fp8_e4m3": "torch.float8_e4m3fn", "fp8_e5m2": "torch.float8_e5m2"}
+    assert {str(layer.keys.dtype) for layer in layers} == {names[kv]}
     assert layers[0].keys.shape[-2] == len(prompt(times=4).ids)
     assert session.facts()["kv_cache_dtype"] == kv and one.text.startswith(" 111")
     session.close()
@@ -117,8 +122,10 @@ def test_rounding_is_to_the_nearest_or_towards_zero(dtype):
         layer = CastLayer()
         layer.kept, layer.truncates = kept, truncates
         found[truncates], _ = layer.update(states, states)
-        assert found[truncates].dtype == states.dtype and torch.equal(found[truncates].to(kept).to(states.dtype), found[truncates])
-    assert (found[True].abs() <= states.abs()).all() and torch.equal(found[True].sign().abs() * states.sign(), found[True].sign())
+        assert found[truncates].dtype == states.dtype
+        assert torch.equal(found[truncates].to(kept).to(states.dtype), found[truncates])
+    assert (found[True].abs() <= states.abs()).all()
+    assert torch.equal(found[True].sign().abs() * states.sign(), found[True].sign())
     assert (found[False].abs() > states.abs()).float().mean() > 0.3  # half of them are rounded up
     assert ((found[False] - states).abs() <= (found[True] - states).abs()).all()
     layer = CastLayer()
@@ -151,7 +158,9 @@ def test_truncation_is_what_vllms_cpu_kernel_does(kv):
     kernels = found and Path(found.origin).parent / "_C_AVX512.abi3.so"
     if not kernels or not kernels.is_file() or torch.backends.cpu.get_cpu_capability() != "AVX512":
         pytest.skip("no vLLM kernels for this processor")
-    done = subprocess.run([sys.executable, "-c", KERNEL, str(kernels), kv], capture_output=True, text=True, env=environment_with())
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL, str(kernels), kv], capture_output=True, text=True, env=environment_with()
+    )
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
@@ -188,11 +197,14 @@ def refused(*words: str, hardware: Hardware = HERE) -> str:
 
 
 def test_refusals_say_what_works():
-    assert "keeps no int8_per_token_head cache; expected one of bfloat16, float16, float32, fp8_e4m3" in refused("kv=int8_per_token_head")
-    assert "quantizes full attention alone; model=gemma3_270m has sliding layers" in refused("model=gemma3_270m", "kv=hqq_int4")
+    text = refused("kv=int8_per_token_head")
+    assert "keeps no int8_per_token_head cache; expected one of bfloat16, float16, float32, fp8_e4m3" in text
+    text = refused("model=gemma3_270m", "kv=hqq_int4")
+    assert "quantizes full attention alone; model=gemma3_270m has sliding layers" in text
     assert "needs an NVIDIA GPU of compute capability 8.0" in refused("engine.attention=flash_attention_2")
     assert "is a cache of engine=transformers" in refused("engine=vllm", "kv=hqq_int8")
-    assert "engine.attention: got 'paged'; expected one of sdpa, eager, flash_attention_2" in refused("engine.attention=paged")
+    text = refused("engine.attention=paged")
+    assert "engine.attention: got 'paged'; expected one of sdpa, eager, flash_attention_2" in text
     if not transformers._is_installed("flash_attn"):
         text = refused("engine.attention=flash_attention_2", hardware=H100)
         assert "flash-attn is not installed; pip install 'niah[flash]'" in text
@@ -211,11 +223,13 @@ def test_memory_counts_every_layer_whole():
     from niah.planner import architecture
 
     shape = architecture.of(run.model)
-    assert transformers.need(shape, holding, 8192)["KV cache"] == 30 * 2 * 3 * 64 * 8192 * 2  # layers, keys and values, heads, width
+    # layers, keys and values, heads, width, tokens, bytes
+    assert transformers.need(shape, holding, 8192)["KV cache"] == 30 * 2 * 3 * 64 * 8192 * 2
     half = transformers.need(shape, run.engine.holding(run.model, "fp8", HERE), 8192)
     assert half["KV cache"] * 2 == transformers.need(shape, holding, 8192)["KV cache"] and half["weights"] > 2 * 134e6
     eager = run.engine.holding(run.model, "bfloat16", HERE).__class__("bfloat16", "bfloat16", "eager", 256)
-    assert transformers.need(shape, eager, 8192)["else"] > transformers.need(shape, holding, 8192)["else"] + 9 * 256 * 8192 * 4
+    least = transformers.need(shape, holding, 8192)["else"] + 9 * 256 * 8192 * 4
+    assert transformers.need(shape, eager, 8192)["else"] > least
 
 
 def test_a_model_that_transformers_does_not_know_is_one_line(niah, tmp_path):
@@ -225,7 +239,9 @@ def test_a_model_that_transformers_does_not_know_is_one_line(niah, tmp_path):
     shutil.copytree(files_of(SMOLLM2).folder, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "no_such_model"}))
-    done = niah("engine=transformers", f"model.path={folder}", "model.max_length=2k", "ctx.lengths=[512]", "ctx.depths=[50]")
+    done = niah(
+        "engine=transformers", f"model.path={folder}", "model.max_length=2k", "ctx.lengths=[512]", "ctx.depths=[50]"
+    )
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and "engine=transformers: the model did not load" in last and "no_such_model" in last
     assert "Traceback" not in done.stderr + done.stdout
@@ -237,8 +253,11 @@ def test_the_same_ids_and_nearly_the_same_grades_as_vllm(niah, tmp_path):
     grid = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "task=multikey")
     for engine in ("vllm", "transformers"):
         assert niah(*grid, f"engine={engine}", f"name={engine}").returncode == 0
-    first, second = ({row["trial"]: row for row in rows(tmp_path / "outputs" / name)} for name in ("vllm", "transformers"))
-    assert {n: row["prompt_sha256"] for n, row in first.items()} == {n: row["prompt_sha256"] for n, row in second.items()}
+    first, second = (
+        {row["trial"]: row for row in rows(tmp_path / "outputs" / name)} for name in ("vllm", "transformers")
+    )
+    hashes = [{n: row["prompt_sha256"] for n, row in found.items()} for found in (first, second)]
+    assert hashes[0] == hashes[1]
     for n, row in first.items():
         assert row["logprob"] == pytest.approx(second[n]["logprob"], abs=0.1)
         assert row["score"] == second[n]["score"] and row["num_target_tokens"] == second[n]["num_target_tokens"]

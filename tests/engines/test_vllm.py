@@ -49,7 +49,9 @@ def test_engine_talks_to_its_log_alone(whole, place):
 
 @exact_on_cpus
 def test_killed_run_ends_with_the_same_rows(whole, place):
-    process = subprocess.Popen(command(*SMALL, "name=cut"), cwd=place, env=environment_with(), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(*SMALL, "name=cut"), cwd=place, env=environment_with(), stderr=subprocess.DEVNULL
+    )
     file = place / "outputs" / "cut" / "rows.jsonl"
     deadline = time.monotonic() + 120
     while not (file.exists() and file.read_text().count("\n") >= 2) and time.monotonic() < deadline:

@@ -16,7 +16,8 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graded")
     done = run_in(folder, *GRID, "kv=[bf16,fp8_e5m2]", "name=warm", "engine.cold_check=0.5")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"control without prefix cache: (\d) of \1 answers the same, .* by at most 0$", done.stderr, re.MULTILINE)
+    same = r"control without prefix cache: (\d) of \1 answers the same, .* by at most 0$"
+    assert re.search(same, done.stderr, re.MULTILINE)
     return folder
 
 

