@@ -1,6 +1,7 @@
 """What answers prompts: the whole contract of an engine, its settings, and of a session, an open engine.
 
-An engine of one's own is a frozen dataclass that inherits ``Engine`` and has ``name`` and ``open``; all else has a default here.
+An engine of one's own is a frozen dataclass that inherits ``Engine`` and has ``name`` and ``open``; all else has a
+default here.
 """
 
 from abc import ABC, abstractmethod
@@ -86,15 +87,18 @@ class Session(ABC):
     served: dict[str, Any]
     """What decided the answers (software, backend, KV cache); kept in each row."""
     counts_exactly: bool = True
-    """Whether it reads the ids that were sent and no others. One that tokenises text itself may count a prompt otherwise than we do."""
+    """Whether it reads the ids that were sent and no others. One that tokenises text itself may count others."""
     can_skip_cache: bool = True
     """Whether a prompt with a ``salt`` of its own is read without prefix cache."""
     retried: Counter[str] | None = None
-    """How often a request was sent again, by its reason; counts on until the session is closed. None: it never tries again."""
+    """How often a request was sent again, by its reason, so far. None: it never tries again."""
 
     @abstractmethod
     def generate(self, prompts: Iterable[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
-        """Takes (key, prompt) lazily and yields each result with its key as soon as it is there, in any order; answers are greedy."""
+        """Yields each prompt's result with its key as soon as it is there, in any order. Answers are greedy.
+
+        ``prompts`` are (key, prompt); no more of them are taken than can be worked on, since each is built when taken.
+        """
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -106,7 +110,7 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """The settings of an engine. A subclass is a frozen dataclass: its fields are its settings, and run.json holds those alone.
+    """The settings of an engine. A subclass is a frozen dataclass: its fields are its settings, and stand in run.json.
 
     What follows is what the rest of niah asks of any engine; a subclass makes a field of what its user may set.
     """
@@ -118,7 +122,7 @@ class Engine(ABC):
     prefix_caching: bool = True
     """Whether a beginning that prompts share is computed once."""
     cold_check: float = 0.0
-    """Share of the trials, 0 to 1, that are asked again without prefix cache when all are answered; one at least where it is not 0."""
+    """Share (0 to 1) of the trials that are asked again without prefix cache at the end: one at least, or 0 for none."""
     replicas: int = 1
     """So many engines share the trials of a run."""
     tensor_parallel_size: int = 0
@@ -126,13 +130,13 @@ class Engine(ABC):
     max_num_seqs: int = 1
     """Prompts that it reads at the same time."""
     attention: Sequence[str] = ()
-    """Names of attention backends. Several are variants of the run, one after the other; none leaves it to the engine."""
+    """Names of attention backends. Several are variants of the run, one after the other. None: the engine chooses."""
     flash_attn_version: Sequence[int] = ()
     """Versions of FlashAttention; several are variants of the run."""
     args: Mapping[str, Any] = MappingProxyType({})
     """Arguments of the engine by its own names, which win over all that the plan gives it."""
     holds_a_model: bool = False
-    """Whether it loads the weights of ``model.path`` here, so that memory is planned and another engine may check its answers."""
+    """Whether it loads the weights of ``model.path``: then memory is planned, and another engine may check answers."""
     sets_kv_dtype: bool = True
     """Whether its KV cache has the dtype that the command asks for; a server's had its own before."""
 
@@ -161,5 +165,5 @@ class Engine(ABC):
     def memory_lines(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware
     ) -> list[str]:
-        """What one prompt of each length needs, a line each, for the verb ``plan``; empty where vLLM's plan holds for it."""
+        """What one prompt of each length needs, a line each, for the verb ``plan``; empty where vLLM's plan holds."""
         return []

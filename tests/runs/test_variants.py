@@ -41,7 +41,7 @@ def test_variants_are_named_by_what_differs():
         (["kv.also=[{dtype: fp8}]"], "kv.also: got .* expected name and dtype"),
         (["engine.attention=flesh"], "engine.attention: got 'flesh'; expected one of FLASH_ATTN"),
         (["engine.flash_attn_version=5"], "engine.flash_attn_version: got 5; expected one of 2, 3, 4"),
-        (["engine.cold_check=2"], "engine.cold_check: got 2; expected 0 to 1"),
+        (["engine.cold_check=2"], "engine.cold_check: got 2; expected a share from 0 to 1"),
     ],
 )
 def test_bad_variants_are_refused(words, message):

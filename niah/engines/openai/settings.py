@@ -28,8 +28,8 @@ class OpenAISettings(Engine):
     time-out or a broken answer; Retry-After is honoured up to ``max_wait_seconds``. ``wait_seconds`` is how long a
     server that does not answer yet is waited for. ``concurrency`` requests are under way at once: more than one shares
     fewer prefixes. A server that tokenises text itself must count at least the share ``min_counted`` of our tokens,
-    else it cut the prompt: an error. ``prefix_caching=false`` asks vLLM and llama.cpp to read each prompt anew. ``body``
-    is added to every request. ``cold_check`` needs a server that can be asked so and counts cached tokens.
+    else it cut the prompt: an error. ``prefix_caching=false`` asks vLLM and llama.cpp to read each prompt anew.
+    ``body`` is added to every request. ``cold_check`` needs a server that can be asked so and counts cached tokens.
     """
 
     base_url: str
@@ -47,7 +47,7 @@ class OpenAISettings(Engine):
     max_retries: int = limited(5, at_least=0, decides=False)
     max_wait_seconds: float = limited(120.0, at_least=0, decides=False)
     wait_seconds: float = limited(10.0, at_least=0, decides=False)
-    cold_check: float = limited(0.02, at_least=0, at_most=1)
+    cold_check: float = limited(0.02, at_least=0, at_most=1, expected="a share from 0 to 1")
     body: dict[str, Any] = field(default_factory=dict)
     sets_kv_dtype = False
 

@@ -1,4 +1,4 @@
-"""Which replica reads which prompt: a repeat stays on one, and who has nothing to do takes over where that ends sooner."""
+"""Which replica reads which prompt: a repeat stays on one, and one without work takes over where that ends sooner."""
 
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -81,8 +81,11 @@ class Dealer:
         self._has_new = False
 
     def _next_owner(self, asking: int) -> int:
-        """Who gets a repeat that is new: of those at work the one with the fewest, the asking one before others. Were it always
-        the asking one, a faster replica would get several of the repeats that come side by side, and share no beginnings."""
+        """Who gets a repeat that is new: of those at work the one with the fewest, the asking one before others.
+
+        Were it always the asking one, a faster replica would get several of the repeats that come side by side, and its
+        prompts would share no beginnings.
+        """
         num = Counter(self._owners.values())
         at_work = [number for number in range(len(self._queues)) if number not in self._away]
         return min(at_work, key=lambda number: (num[number], number != asking), default=asking)

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,16 @@ from niah.engines import Engine, Job, Session
 from niah.engines.failures import MAX_IN_A_ROW
 from niah.errors import EngineStoppedError, NiahError
 from niah.records import Completion, Failure, Prompt
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open replica: its session's ``served`` and ``facts``, its machine's name and its process."""
+
+    served: dict[str, Any]
+    facts: dict[str, Any]
+    node: str
+    pid: int
 
 
 class Replica:
@@ -24,23 +34,25 @@ class Replica:
     def ping(self) -> None:
         """Answers as soon as the process has its place."""
 
-    def open(self, engine: Engine, job: Job, number: int, cores: Sequence[int]) -> dict[str, Any]:
-        """Opens the engine on ``cores`` (empty: wherever the system puts it) and tells what it is.
+    def open(self, engine: Engine, job: Job, number: int, cores: Sequence[int]) -> Opened:
+        """Opens the engine on ``cores`` (empty: wherever the system puts it).
 
-        What the engine prints goes beside the run's own log, as engine.NUMBER.log; on a machine without that folder to a temporary one.
+        What the engine prints goes beside the run's own log, as engine.NUMBER.log; on a machine without that folder to
+        a temporary one.
         """
         if cores:
             os.sched_setaffinity(0, cores)
         if job.log is not None:
             folder = job.log.parent if job.log.parent.is_dir() else Path(tempfile.mkdtemp(prefix="niah-"))
-            job = replace(job, log=folder / f"{job.log.stem}.{number}.log")
-            log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.close(log)
+            log = folder / f"{job.log.stem}.{number}.log"
+            job = replace(job, log=log)
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+            os.close(file)
         if self._session is None:
             self._session = engine.open(job)
-        return {"served": self._session.served, "pid": os.getpid(), "node": os.uname().nodename, "facts": self._session.facts()}
+        return Opened(self._session.served, self._session.facts(), os.uname().nodename, os.getpid())
 
     def answer(self, prompts: Sequence[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
         """Each result as soon as it is there.
@@ -48,9 +60,10 @@ class Replica:
         Failures wait for what follows: where the engine stops, its last requests did not fail but were never answered.
         An engine that fails ``MAX_IN_A_ROW`` times, over calls too, is as one that stopped.
         """
-        failures = []
+        failures: list[tuple[int, Failure]] = []
+        session = self._opened()
         try:
-            for key, result in self._session.generate(iter(prompts)):
+            for key, result in session.generate(iter(prompts)):
                 if isinstance(result, Failure):
                     self._failures_in_a_row += 1
                     if self._failures_in_a_row >= MAX_IN_A_ROW:
@@ -66,11 +79,16 @@ class Replica:
         yield from failures
 
     def facts(self) -> dict[str, Any]:
+        """Those of its engine now."""
+        return self._opened().facts()
+
+    def _opened(self) -> Session:
         if self._session is None:
             raise NiahError("engine.replicas: a replica was asked before it was opened; report this")
-        return self._session.facts()
+        return self._session
 
     def close(self) -> None:
+        """Frees what the engine holds."""
         if self._session is not None:
             self._session.close()
             self._session = None

@@ -4,11 +4,12 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from niah.engines import Engine, Session
 from niah.engines.replicas.dealer import Dealer, Dealt
+from niah.engines.replicas.replica import Opened
 from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Outcome, Prompt
 
@@ -22,7 +23,8 @@ _SUMMED = ("prompt_tokens_sent", "prompt_tokens_counted", "num_not_graded")
 
 @dataclass
 class Running:
-    """A replica as its driver knows it. ``call`` is what it does now, ``unfinished`` the prompts of that call."""
+    """A replica as the run knows it. ``call`` is what it does now, ``unfinished`` the prompts of that call;
+    ``opened`` is what it said of itself last, None before it did."""
 
     number: int
     actor: Any
@@ -31,7 +33,7 @@ class Running:
     is_open: bool = False
     is_gone: bool = False
     unfinished: dict[int, Dealt] = field(default_factory=dict)
-    told: dict[str, Any] = field(default_factory=dict)
+    opened: Opened | None = None
     num_answered: int = 0
     num_deaths: int = 0
 
@@ -61,8 +63,10 @@ class ReplicatedSession(Session):
             try:
                 self._take_opened(replica)
             except self._ray.exceptions.RayError as error:
-                raise NiahError(f"engine.replicas: replica {replica.number} did not start; {_why(error)}") from error
-        self.served = self._replicas[0].told["served"]
+                why = reason(self._cause(error))
+                raise NiahError(f"engine.replicas: replica {replica.number} did not start; {why}") from error
+            if not self.served and replica.opened:
+                self.served = replica.opened.served
         self._start_seconds = time.perf_counter() - begun
 
     def generate(self, prompts: Iterable[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
@@ -96,8 +100,8 @@ class ReplicatedSession(Session):
         self._head_misses = self._head_misses + 1 if why_silent(self._head, seconds=3) else 0
         if self._head_misses >= _HEAD_MISSES:
             raise NiahError(
-                f"engine.replicas: the head of the Ray cluster ({self._head}) is gone; finished trials are kept, the same command continues "
-                "on a cluster that runs (RAY_ADDRESS) or without one"
+                f"engine.replicas: the head of the Ray cluster ({self._head}) is gone; finished trials are kept, the "
+                "same command continues on a cluster that runs (RAY_ADDRESS) or without one"
             )
 
     def _send(self, replica: Running, dealer: Dealer) -> None:
@@ -123,7 +127,7 @@ class ReplicatedSession(Session):
         except StopIteration:
             replica.call = None
         except NiahError as error:
-            raise NiahError(str(getattr(error, "cause", error))) from error
+            raise NiahError(str(self._cause(error))) from error
         except self._ray.exceptions.RayError as error:
             yield from self._lost(replica, dealer, error)
         else:
@@ -141,18 +145,24 @@ class ReplicatedSession(Session):
             dealer.set_away(replica.number, False)
 
     def _take_opened(self, replica: Running) -> None:
+        """Raises NiahError where it did not start, or other software or hardware answers there than on the first."""
         try:
-            told = self._ray.get(replica.call)
+            opened: Opened = self._ray.get(replica.call)
         except NiahError as error:
-            raise NiahError(str(getattr(error, "cause", error))) from error
-        first = self.served or self._replicas[0].told.get("served", told["served"])
-        if told["served"] != first:
-            differing = ", ".join(f"{k} {first.get(k)!r}, {v!r}" for k, v in told["served"].items() if first.get(k) != v)
+            raise NiahError(str(self._cause(error))) from error
+        first = self.served or opened.served
+        if opened.served != first:
+            others = {name: value for name, value in opened.served.items() if first.get(name) != value}
+            differing = ", ".join(f"{name} {first.get(name)!r}, {value!r}" for name, value in others.items())
             raise NiahError(
-                f"engine.replicas: replica {replica.number} on {told['node']} serves otherwise than the first: {differing}; "
-                "expected machines and versions alike, or answers would be of two engines"
+                f"engine.replicas: replica {replica.number} on {opened.node} serves otherwise than the first: "
+                f"{differing}; expected machines and versions alike, or answers would be of two engines"
             )
-        replica.told, replica.is_open, replica.call = told, True, None
+        replica.opened, replica.is_open, replica.call = opened, True, None
+
+    def _cause(self, error: Exception) -> BaseException:
+        """What was raised in the replica's process, where it was raised there."""
+        return error.cause if isinstance(error, self._ray.exceptions.RayTaskError) else error
 
     def _lost(self, replica: Running, dealer: Dealer, error: Exception) -> Iterator[tuple[int, Failure]]:
         """Its unfinished prompts go back; the process is started again as long as Ray does so."""
@@ -166,28 +176,32 @@ class ReplicatedSession(Session):
         dealer.set_away(replica.number, True)
         for one in unfinished:
             if self._deaths[one.key] >= _MAX_DEATHS:
-                why = f"ended {_MAX_DEATHS} replicas, see engine.{replica.number}.log; {_why(error)}"
+                why = f"ended {_MAX_DEATHS} replicas, see engine.{replica.number}.log; {reason(self._cause(error))}"
                 yield one.key, Failure(Outcome.ENGINE_ERROR, why[:500], 0.0)
 
     def facts(self) -> dict[str, Any]:
         """The first replica's, with sums of the counts; ``replicas`` has what differs."""
         for replica in self._replicas:
-            if replica.is_open and not replica.unfinished:
+            if replica.is_open and replica.opened and not replica.unfinished:
                 try:
-                    replica.told["facts"] = self._ray.get(replica.actor.facts.remote(), timeout=60)
+                    facts = self._ray.get(replica.actor.facts.remote(), timeout=60)
                 except self._ray.exceptions.RayError:
-                    replica.is_open = False  # what it told last stays; the next prompts find out more
-        each = [replica.told["facts"] for replica in self._replicas]
-        sums = {name: sum(facts[name] for facts in each) for name in _SUMMED if all(facts.get(name) is not None for facts in each)}
+                    replica.is_open = False  # what it said last stays; the next prompts find out more
+                else:
+                    replica.opened = replace(replica.opened, facts=facts)
+        known = [(replica, replica.opened) for replica in self._replicas if replica.opened]
+        each = [opened.facts for _, opened in known]
+        counted = [name for name in _SUMMED if all(facts.get(name) is not None for facts in each)]
         return {
-            **each[0], **sums, "start_seconds": round(self._start_seconds, 3), "num_replicas": len(each),
+            **each[0], **{name: sum(facts[name] for facts in each) for name in counted},
+            "start_seconds": round(self._start_seconds, 3), "num_replicas": len(each),
             "replicas": [
                 {
-                    "node": replica.told["node"], "pid": replica.told["pid"], "num_answered": replica.num_answered,
+                    "node": opened.node, "pid": opened.pid, "num_answered": replica.num_answered,
                     "num_deaths": replica.num_deaths, "is_gone": replica.is_gone,
-                    **{name: replica.told["facts"][name] for name in ("start_seconds", *_SUMMED) if name in replica.told["facts"]},
+                    **{name: opened.facts[name] for name in ("start_seconds", *_SUMMED) if name in opened.facts},
                 }
-                for replica in self._replicas
+                for replica, opened in known
             ],
         }
 
@@ -195,7 +209,8 @@ class ReplicatedSession(Session):
         """Ends all replicas, and Ray where it was started for them; those that are at work are not waited for."""
         if self._head_misses >= _HEAD_MISSES:
             return  # nobody is left to ask; the nodes end what they run without a head
-        closing = [replica.actor.close.remote() for replica in self._replicas if replica.is_open and not replica.unfinished]
+        idle = [replica for replica in self._replicas if replica.is_open and not replica.unfinished]
+        closing = [replica.actor.close.remote() for replica in idle]
         self._ray.wait(closing, num_returns=len(closing), timeout=30) if closing else None
         for replica in self._replicas:
             self._ray.kill(replica.actor)
@@ -211,8 +226,3 @@ def why_silent(address: str, seconds: float) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
-
-
-def _why(error: Exception) -> str:
-    """One line, of what was raised in the other process where it was."""
-    return reason(getattr(error, "cause", error))

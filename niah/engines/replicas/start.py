@@ -1,21 +1,26 @@
 """``engine.replicas=N``: the same engine N times, as Ray actors; where they run and with which share of the machine."""
 
+import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from niah import environment
 from niah.engines import Engine, Job
+from niah.engines.replicas.replica import Opened, Replica
 from niah.engines.replicas.session import MAX_RESTARTS, ReplicatedSession, Running, why_silent
 from niah.errors import NiahError, reason
+from niah.records import Completion, Failure, Prompt
 
 _PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE")
 """With all VLLM_ ones what an engine's process is given beside its own; secrets have to be on each machine already."""
 _PLACE_SECONDS = 180
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def opened(engine: Engine, job: Job) -> ReplicatedSession:
@@ -35,12 +40,14 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
         with _own_signals():
             _check_there(address)
             try:
+                here: dict[str, Any] = {"num_cpus": max(environment.num_cores(), num), "include_dashboard": False}
                 ray.init(
-                    address=address or "local", log_to_driver=False, logging_level="ERROR",
-                    **({} if address else {"num_cpus": max(environment.num_cores(), num), "include_dashboard": False}),
+                    address=address or "local", log_to_driver=False, logging_level=logging.ERROR,
+                    **({} if address else here),
                 )
             except (ConnectionError, RuntimeError, ValueError) as error:
-                raise NiahError(f"engine.replicas: Ray does not start{f' at RAY_ADDRESS={address}' if address else ''}; {reason(error)}") from error
+                where = f" at RAY_ADDRESS={address}" if address else ""
+                raise NiahError(f"engine.replicas: Ray does not start{where}; {reason(error)}") from error
     try:
         gpus = job.serving.get("tensor_parallel_size", 1) * job.serving.get("pipeline_parallel_size", 1)
         gpus = gpus if "gpu_memory_utilization" in job.serving else 0
@@ -57,7 +64,7 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
                 num_gpus=gpus, num_cpus=num_cpus, max_restarts=MAX_RESTARTS, scheduling_strategy="SPREAD",
                 runtime_env={"env_vars": _environment(0 if gpus else threads)},
             ).remote()
-            running.append(Running(number, actor, lambda actor=actor, number=number, own=own: actor.open.remote(one, job_ref, number, own)))
+            running.append(Running(number, actor, partial(actor.open.remote, one, job_ref, number, own)))
         _check_placed(ray, [replica.actor for replica in running], gpus)
         session = ReplicatedSession(ray, running, engine, has_started)
         session.open(begun)
@@ -68,51 +75,60 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
     return session
 
 
-def _actor_class(ray) -> Any:
-    from niah.engines.replicas.replica import Replica
-
+def _actor_class(ray: Any) -> Any:
     class ReplicaActor(Replica):
-        @ray.method(max_task_retries=-1)  # waits for the process that takes a dead one's place
-        def open(self, *arguments):
+        @_method(ray, max_task_retries=-1)  # waits for the process that takes a dead one's place
+        def open(self, *arguments: Any) -> Opened:
             return super().open(*arguments)
 
-        @ray.method(num_returns="streaming")
-        def answer(self, prompts):
+        @_method(ray, num_returns="streaming")
+        def answer(self, prompts: Sequence[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
             yield from super().answer(prompts)
 
     return ray.remote(ReplicaActor)
 
 
-def _check_room(ray, num: int, gpus: int) -> None:
+def _method(ray: Any, **options: Any) -> Callable[[_Method], _Method]:
+    """Ray's decorator of an actor's method."""
+    decorator: Callable[[_Method], _Method] = ray.method(**options)
+    return decorator
+
+
+def _check_room(ray: Any, num: int, gpus: int) -> None:
     """Ray would wait for ever for what no machine of its cluster has."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     name, each = ("GPU", gpus) if gpus else ("CPU", 1)
     room = sum(int(node.get(name, 0) // each) for node in nodes)
     if room < num:
         raise NiahError(
-            f"engine.replicas: {num} asked for, each on {each} {name}{'s' if each > 1 else ''} of one machine; got room for {room} on "
-            f"{len(nodes)} machine{'s' if len(nodes) > 1 else ''}; take fewer, a smaller engine.tensor_parallel_size or a larger cluster (RAY_ADDRESS)"
+            f"engine.replicas: {num} asked for, each on {each} {name}{'s' if each > 1 else ''} of one machine; got "
+            f"room for {room} on {len(nodes)} machine{'s' if len(nodes) > 1 else ''}; take fewer, a smaller "
+            "engine.tensor_parallel_size or a larger cluster (RAY_ADDRESS)"
         )
 
 
 def _check_there(address: str | None) -> None:
     """Ray itself tries for minutes to reach a cluster that is not there."""
-    host, _, port = (address or "").rpartition(":")
+    if address is None:
+        return
+    host, _, port = address.rpartition(":")
     if not port.isdigit() or "/" in host:
         return
     if why := why_silent(address, seconds=10):
         raise NiahError(
-            f"RAY_ADDRESS={address}: does not answer ({why}); expected the head of a running cluster, as HOST:6379; unset it to use this machine"
+            f"RAY_ADDRESS={address}: does not answer ({why}); expected the head of a running cluster, as HOST:6379; "
+            "unset it to use this machine"
         )
 
 
-def _check_placed(ray, actors: list[Any], gpus: int) -> None:
+def _check_placed(ray: Any, actors: list[Any], gpus: int) -> None:
     """What others of the cluster hold is not free: two runs that wait for each other's would wait for ever."""
     ready, late = ray.wait([actor.ping.remote() for actor in actors], num_returns=len(actors), timeout=_PLACE_SECONDS)
     if late:
         raise NiahError(
-            f"engine.replicas: {len(ready)} of {len(actors)} got their {'GPUs' if gpus else 'cores'} in {_PLACE_SECONDS} s; others use this "
-            "cluster (the job of a launcher with resources of its own, too); wait for them or take fewer"
+            f"engine.replicas: {len(ready)} of {len(actors)} got their {'GPUs' if gpus else 'cores'} in "
+            f"{_PLACE_SECONDS} s; others use this cluster (the job of a launcher with resources of its own, too); wait "
+            "for them or take fewer"
         )
 
 

@@ -16,24 +16,27 @@ _KEPT = {
 }
 
 
-class _Cast:
+class _Cast(DynamicLayer):
     """Keeps keys and values in ``kept`` and gives them back in the format they came in.
 
-    What a step adds is rounded too (to the nearest, or towards zero) before it is read, as in an engine that reads everything from its cache. Scale 1.0;
-    values beyond the format's range become its largest.
+    What a step adds is rounded too (to the nearest, or towards zero) before it is read, as in an engine that reads all
+    of it from its cache. Scale 1.0; values beyond the format's range become its largest.
     """
 
     kept: torch.dtype
     truncates: bool = False
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any):
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         keys, values = super().update(self._rounded(key_states), self._rounded(value_states), *args, **kwargs)
         return keys.to(key_states.dtype), values.to(value_states.dtype)
 
     def _rounded(self, states: torch.Tensor) -> torch.Tensor:
         limit = min(torch.finfo(self.kept).max, torch.finfo(states.dtype).max)
         rounded = states.clamp(-limit, limit).to(self.kept)
-        if self.truncates:  # one step down where the nearest lies further from zero: magnitudes are ordered as their bits
+        if self.truncates:
+            # one step down where the nearest lies further from zero: magnitudes are ordered as their bits
             bits = rounded.view(torch.uint8 if rounded.element_size() == 1 else torch.int16)
             rounded = (bits - (rounded.float().abs() > states.float().abs()).to(bits.dtype)).view(self.kept)
         return rounded
@@ -48,11 +51,15 @@ class CastSlidingLayer(_Cast, DynamicSlidingWindowLayer):
 
 
 def empty_cache(config: Any, cache_dtype: str, compute: torch.dtype, *, truncates: bool = False) -> Any:
-    """An empty cache for a model's config. ``truncates``: formats with fewer bits are cut off, not rounded. Raises NiahError where its layers have no such cache."""
+    """An empty cache for a model's config. ``truncates``: formats with fewer bits are cut off, not rounded.
+
+    Raises NiahError where its layers have no such cache.
+    """
     if cache_dtype in transformers.QUANTIZED_BITS:
         backend, _, bits = cache_dtype.partition("_int")
         # axis 0 for hqq too: along axis 1 it packs pairs of rows, and an odd number of tokens fails
-        return QuantizedCache(backend, config, nbits=int(bits), axis_key=0, axis_value=0, q_group_size=transformers.GROUP)
+        axes = {"axis_key": 0, "axis_value": 0}
+        return QuantizedCache(backend, config, nbits=int(bits), **axes, q_group_size=transformers.GROUP)
     cache = DynamicCache(config=config)
     if _KEPT[cache_dtype] == compute:
         return cache
@@ -64,7 +71,10 @@ def empty_cache(config: Any, cache_dtype: str, compute: torch.dtype, *, truncate
         elif hasattr(layer, "recurrent_states"):
             continue  # a state, which no KV dtype is about
         else:
-            raise NiahError(f"kv.dtype={cache_dtype}: no such cache for layers of {type(layer).__name__}; expected the model's own number format")
+            raise NiahError(
+                f"kv.dtype={cache_dtype}: no such cache for layers of {type(layer).__name__}; expected the model's own "
+                "number format"
+            )
         changed.kept, changed.truncates = _KEPT[cache_dtype], truncates and _KEPT[cache_dtype] != torch.float32
         cache.layers[place] = changed
     return cache

@@ -21,7 +21,7 @@ from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Forced, Grade, Prompt
 
 _TOP = 20
-"""Tokens told at each place, the chosen one among them."""
+"""Tokens listed at each place, the chosen one among them."""
 
 
 @dataclass
@@ -36,11 +36,13 @@ def load(job: Job, dtype: str, attention: str, *, on_gpu: bool) -> Any:
     """The model, ready to read. ``hf_overrides`` of the model's engine arguments change its config, as in vLLM."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    where = {"pretrained_model_name_or_path": job.files.engine_path, "revision": job.files.revision or "main"}
+    where: dict[str, Any] = {
+        "pretrained_model_name_or_path": job.files.engine_path, "revision": job.files.revision or "main",
+    }
     config = AutoConfig.from_pretrained(**where)
     _override(config, job.arguments.get("hf_overrides", {}))
     spread = {"device_map": "auto"} if on_gpu and torch.cuda.device_count() > 1 else {}
-    network = AutoModelForCausalLM.from_pretrained(
+    network: Any = AutoModelForCausalLM.from_pretrained(
         **where, config=config, dtype=getattr(torch, dtype), attn_implementation=attention, **spread
     )
     return (network if spread or not on_gpu else network.to("cuda")).eval()
@@ -66,7 +68,7 @@ class TransformersSession(Session):
         self._device = network.get_input_embeddings().weight.device
         self._dtype = getattr(torch, settings.dtype or job.dtype)
         self._past: _Past | None = None
-        self._empty()  # what cannot be made is told before a trial
+        self._empty()  # what cannot be made is an error before the first trial
         attention = network.config._attn_implementation
         self.served = {
             "kv_cache_dtype": job.kv_cache_dtype,
@@ -108,13 +110,13 @@ class TransformersSession(Session):
         cache, num_cached = self._begun(prompt)
         for start in range(num_cached, len(prompt.ids), self._chunk):
             ends = self._forward(prompt.ids[start : start + self._chunk], cache, num_logits=1)
-        graded = self._settings.graded and prompt.forced is not None and len(prompt.forced.ids) > 0
+        forced = prompt.forced if self._settings.graded and prompt.forced and len(prompt.forced.ids) else None
         going = fork(cache)
         ids, steps, first = self._written(ends[-1], going, prompt.max_tokens, started)
         if going is cache:
             cache.crop(-(len(ids) - 1))
         seconds = time.perf_counter() - started
-        grade = self._grade(ends[-1], cache, prompt.forced) if graded else None
+        grade = self._grade(ends[-1], cache, forced) if forced else None
         reusable = self._settings.prefix_caching and not prompt.salt and can_be_cut_anywhere(cache)
         self._past = _Past(prompt.ids, cache) if reusable else None
         stops = self._job.tokenizer.stop_ids
@@ -151,12 +153,13 @@ class TransformersSession(Session):
     def _forward(self, ids: np.ndarray | list[int], cache: Any, num_logits: int) -> torch.Tensor:
         """Logits after the last ``num_logits`` of the ids, (num_logits, vocabulary), in the model's number format."""
         start = cache.get_seq_length()
-        told = self._network(
+        output = self._network(
             input_ids=torch.as_tensor(np.asarray(ids, dtype=np.int64), device=self._device)[None],
             position_ids=torch.arange(start, start + len(ids), device=self._device)[None],
             past_key_values=cache, use_cache=True, logits_to_keep=num_logits,
         )
-        return told.logits[0]
+        logits: torch.Tensor = output.logits[0]
+        return logits
 
     def _written(
         self, logits: torch.Tensor, cache: Any, max_tokens: int, started: float
@@ -166,11 +169,12 @@ class TransformersSession(Session):
         steps: list[dict[int, float]] = []
         first = 0.0
         while True:
-            told = torch.log_softmax(logits.float(), dim=-1)
+            logprobs = torch.log_softmax(logits.float(), dim=-1)
             token = int(logits.argmax())
-            top = torch.topk(told, min(_TOP, len(told)))
+            top = torch.topk(logprobs, min(_TOP, len(logprobs)))
             ids.append(token)
-            steps.append({token: float(told[token]), **dict(zip(top.indices.tolist(), top.values.tolist(), strict=True))})
+            nearest = dict(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+            steps.append({token: float(logprobs[token]), **nearest})
             first = first or time.perf_counter() - started
             if token in self._job.tokenizer.stop_ids or len(ids) == max_tokens:
                 return ids, steps, first
@@ -185,11 +189,11 @@ class TransformersSession(Session):
             rows.append(self._forward(ids[:-1], fork(cache), num_logits=len(ids) - 1))
             if can_be_cut_anywhere(cache):
                 cache.crop(1 - len(ids))
-        told = torch.log_softmax(torch.cat(rows).float(), dim=-1)
-        target = torch.tensor(ids, device=told.device)[:, None]
-        logprobs = told.gather(1, target)[:, 0]
-        ranks = (told >= logprobs[:, None]).sum(-1)
-        margins = [float(logprobs[place] - told[place, token]) for place, token in forced.rivals]
+        each = torch.log_softmax(torch.cat(rows).float(), dim=-1)
+        target = torch.tensor(ids, device=each.device)[:, None]
+        logprobs = each.gather(1, target)[:, 0]
+        ranks = (each >= logprobs[:, None]).sum(-1)
+        margins = [float(logprobs[place] - each[place, token]) for place, token in forced.rivals]
         return Grade(
             logprob=float(logprobs[forced.start :].sum()), num_tokens=len(ids) - forced.start,
             worst_rank=int(ranks[forced.start :].max()), margin=min(margins, default=None),

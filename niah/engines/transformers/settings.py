@@ -37,7 +37,7 @@ class TransformersSettings(Engine):
     device: str = one_of("auto", "cpu", "cuda")
     rounding: str = one_of("nearest", "truncate")
     graded: bool = True
-    cold_check: float = limited(0.02, at_least=0, at_most=1)
+    cold_check: float = limited(0.02, at_least=0, at_most=1, expected="a share from 0 to 1")
     holds_a_model = True
 
     def __post_init__(self) -> None:

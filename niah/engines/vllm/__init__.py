@@ -56,7 +56,8 @@ class VLLM(VLLMSettings):
         facts = served.served(config, served.log_since(job.log, log_start))
         return VLLMSession(llm, job, self.max_num_seqs, seconds, graded=self._grades(config), served=facts)
 
-    def _grades(self, config) -> bool:
+    def _grades(self, config: Any) -> bool:
+        """Whether right answers are forced; unless set, where the prefix cache of vLLM's ``config`` makes it cheap."""
         if not grading.supported():
             return False
         if self.graded is not None:
@@ -78,5 +79,7 @@ class VLLM(VLLMSettings):
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
-            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share)
+            arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(
+                job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share
+            )
         return arguments

@@ -43,8 +43,9 @@ def ask(config: dict[str, Any], questions: Sequence[Question]) -> list[dict[str,
     with tempfile.TemporaryDirectory() as folder:
         own = {key: value for key, value in config.items() if key != "niah"}
         (Path(folder) / "config.json").write_text(json.dumps(own))
+        asked = json.dumps([asdict(question) for question in questions])
         done = subprocess.run(
-            [sys.executable, "-m", "niah.engines.vllm.exact", folder, json.dumps([asdict(question) for question in questions])],
+            [sys.executable, "-m", "niah.engines.vllm.exact", folder, asked],
             capture_output=True, text=True,
             env={**os.environ, **environment(), "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"},
         )
@@ -62,23 +63,25 @@ def network(folder: Path, question: Question) -> tuple[Any, Any]:
     from vllm.distributed import parallel_state
     from vllm.model_executor.model_loader.utils import initialize_model
 
-    config = EngineArgs(
-        model=str(folder), skip_tokenizer_init=True, load_format="dummy", max_model_len=question.length,
-        kv_cache_dtype=question.cache_dtype, language_model_only=True, enforce_eager=True,
-        max_num_batched_tokens=question.batch, max_num_seqs=1, block_size=question.block_size,
-    ).create_engine_config()
+    arguments: dict[str, Any] = {
+        "model": str(folder), "skip_tokenizer_init": True, "load_format": "dummy", "max_model_len": question.length,
+        "kv_cache_dtype": question.cache_dtype, "language_model_only": True, "enforce_eager": True,
+        "max_num_batched_tokens": question.batch, "max_num_seqs": 1, "block_size": question.block_size,
+    }
+    config: Any = EngineArgs(**arguments).create_engine_config()
     with set_current_vllm_config(config):
         if not torch.distributed.is_initialized():
             parallel_state.init_distributed_environment(1, 0, f"file://{folder}/store", 0, "gloo")
         parallel_state.destroy_model_parallel()  # a model with experts needs one more group than others
         parallel_state.initialize_model_parallel(1, 1)
         # one process stands for the first of several: layers ask these two for their share
-        parallel_state._TP.world_size = question.tensor_parallel
+        heads: Any = parallel_state._TP
+        heads.world_size = question.tensor_parallel
         config.parallel_config.tensor_parallel_size = question.tensor_parallel
         torch.set_default_dtype(config.model_config.dtype)
         with torch.device("meta"):
             made = initialize_model(config)
-        parallel_state._TP.world_size = 1
+        heads.world_size = 1
     return config, made
 
 
@@ -87,12 +90,15 @@ def cache_specs(config: Any) -> dict[str, Any]:
     from vllm.config.vllm import get_layers_from_vllm_config
     from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
 
-    layers = get_layers_from_vllm_config(config, AttentionLayerBase)
-    # as vLLM's runner: a layer that reads the keys and values of an earlier one keeps none
-    return {
-        name: spec for name, layer in layers.items()
-        if not getattr(layer, "kv_sharing_target_layer_name", None) and (spec := layer.get_kv_cache_spec(config)) is not None
-    }
+    kind: Any = AttentionLayerBase
+    specs = {}
+    for name, layer in get_layers_from_vllm_config(config, kind).items():
+        # as vLLM's runner: a layer that reads the keys and values of an earlier one keeps none
+        is_shared = bool(getattr(layer, "kv_sharing_target_layer_name", None))  # vLLM's own base class does not have it
+        spec = None if is_shared else layer.get_kv_cache_spec(config)
+        if spec is not None:
+            specs[name] = spec
+    return specs
 
 
 def answer(folder: Path, question: Question) -> dict[str, Any]:
@@ -124,7 +130,8 @@ def _capacity(config: Any, specs: dict[str, Any], available_bytes: int, *, hybri
         return {"refused": first_line(error)}
     cache = kv_cache_utils.generate_scheduler_kv_cache_config(made)
     num_tokens, concurrency = kv_cache_utils.get_kv_cache_capacity(config, cache)
-    groups = [[type(g.kv_cache_spec).__name__, len(g.layer_names), g.kv_cache_spec.block_size] for g in cache.kv_cache_groups]
+    kept = [(group.kv_cache_spec, len(group.layer_names)) for group in cache.kv_cache_groups]
+    groups = [[type(spec).__name__, num_layers, spec.block_size] for spec, num_layers in kept]
     return {"num_blocks": cache.num_blocks, "num_tokens": num_tokens, "concurrency": concurrency, "groups": groups}
 
 
@@ -132,7 +139,7 @@ def stand_in_for_torchvision() -> None:
     """vLLM's text-only Qwen3.5 imports image code, which needs torchvision only to be importable."""
     if importlib.util.find_spec("torchvision") is not None:
         return
-    from transformers.utils import is_torchvision_available
+    from transformers.utils.import_utils import is_torchvision_available
 
     is_torchvision_available()  # remembered: transformers goes on without it
     parent = None
@@ -152,12 +159,13 @@ def dense_for_sparse() -> None:
 
     if not current_platform.is_cpu():
         return
-    own = type(current_platform).get_attn_backend_cls
+    platform: Any = type(current_platform)
+    own = platform.get_attn_backend_cls
 
-    def chosen(cls, selected_backend, attn_selector_config, **rest):
+    def dense(cls: type[Any], /, selected_backend: Any, attn_selector_config: Any, **rest: Any) -> Any:
         return own(selected_backend, attn_selector_config._replace(use_sparse=False), **rest)
 
-    type(current_platform).get_attn_backend_cls = classmethod(chosen)
+    platform.get_attn_backend_cls = classmethod(dense)
 
 
 def register(architecture: str) -> None:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
 
 _TOP = 20
-"""Tokens that are told at each place (vLLM's max_logprobs): a rival is almost always among them."""
+"""Tokens that are listed at each place (vLLM's max_logprobs): a rival is almost always among them."""
 _TOP_UP_TO = 2**20
-"""Longer prompts tell the target alone: vLLM lists the top for every place of the prompt."""
+"""Of longer prompts the target alone is listed: vLLM lists the top for every place of the prompt."""
 MAX_TAIL_BYTES = 2**30
 """Logits of the part that is computed again, in float32: beyond this nothing is graded unless asked for."""
 
@@ -44,24 +44,29 @@ def supported() -> bool:
 def grade(output: Any, forced: Forced, seconds: float) -> Grade | None:
     """The grade in a finished request, None where vLLM gave no logprobs.
 
-    A rival outside the top is taken at the last of the top: the margin is then at least what is told.
+    A rival outside the top is taken at the last of the top: the true margin is then at least the one given.
     """
     rows = output.prompt_logprobs
     if rows is None:
         return None
     ids = forced.ids.tolist()
     places = [rows[len(rows) - len(ids) + place] for place in range(len(ids))]
-    told = [row.get(token) for row, token in zip(places, ids, strict=True)]
-    if any(one is None for one in told[forced.start :]):
+    found = [row.get(token) for row, token in zip(places, ids, strict=True)]
+    if any(one is None for one in found[forced.start :]):
         return None
     margin = None
     if forced.rivals and len(places[0]) > 1:
         margin = min(
-            told[place].logprob - (found.logprob if (found := places[place].get(token)) else min(one.logprob for one in places[place].values()))
-            for place, token in forced.rivals
+            found[place].logprob - _logprob_at_most(places[place], token) for place, token in forced.rivals
         )
-    target = told[forced.start :]
+    target = found[forced.start :]
     return Grade(
         logprob=sum(one.logprob for one in target), num_tokens=len(target), worst_rank=max(one.rank for one in target),
         margin=margin, seconds=seconds,
     )
+
+
+def _logprob_at_most(row: Any, token: int) -> float:
+    """The token's log-probability, or that of the last one listed: a token that is not listed has less."""
+    listed = row.get(token)
+    return float(listed.logprob if listed else min(one.logprob for one in row.values()))

@@ -19,7 +19,8 @@ def served(config: Any, log: str) -> dict[str, Any]:
     Where the model lives in this process its layers are asked; where it lives in others, their log tells (and
     whether queries were quantized is then not known: None).
     """
-    layers = [layer for layer in config.compilation_config.static_forward_context.values() if hasattr(layer, "kv_cache_dtype")]
+    here = config.compilation_config.static_forward_context.values()
+    layers = [layer for layer in here if hasattr(layer, "kv_cache_dtype")]
     cache, parallel = config.cache_config, config.parallel_config
     quantized = not str(cache.cache_dtype).startswith(("bfloat16", "float16", "auto"))
     return {
@@ -46,10 +47,10 @@ def log_since(path: Path | None, start: int) -> str:
 
 def _of_layers(layers: list[Any]) -> dict[str, Any]:
     names = sorted({layer.attn_backend.get_name() for layer in layers if hasattr(layer, "attn_backend")})
-    versions = {getattr(getattr(layer, "impl", None), "vllm_flash_attn_version", None) for layer in layers} - {None}
+    versions: set[Any] = {getattr(getattr(layer, "impl", None), "vllm_flash_attn_version", None) for layer in layers}
     return {
         "attention_backend": "+".join(names) or None,
-        "flash_attn_version": max(versions, default=None),
+        "flash_attn_version": max(versions - {None}, default=None),
         "queries_quantized": any(getattr(layer, "query_quant", None) is not None for layer in layers),
     }
 

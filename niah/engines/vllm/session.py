@@ -11,7 +11,7 @@ from niah.engines import Job, Session
 from niah.engines.failures import MAX_IN_A_ROW, failure
 from niah.engines.vllm import grading
 from niah.errors import EngineStoppedError, NiahError, reason
-from niah.records import Completion, Failure, Prompt
+from niah.records import Completion, Failure, Forced, Prompt
 
 
 @dataclass
@@ -25,10 +25,11 @@ class _Request:
 
 
 class VLLMSession(Session):
-    """``graded``: whether the right answer is forced after each prompt that has been answered. ``served`` is what
-    decided the answers, for each row."""
+    """``graded``: whether the right answer is forced after each prompt that has been answered."""
 
-    def __init__(self, llm, job: Job, max_num_seqs: int, start_seconds: float, *, graded: bool, served: dict[str, Any]):
+    def __init__(
+        self, llm: Any, job: Job, max_num_seqs: int, start_seconds: float, *, graded: bool, served: dict[str, Any]
+    ):
         self.served = served
         self._llm = llm
         self._engine = llm.llm_engine
@@ -58,7 +59,8 @@ class VLLMSession(Session):
                     more = False
                     break
                 try:
-                    running[self._send(prompt.ids, self._greedy(prompt), prompt.salt)] = _Request(key, prompt, time.perf_counter())
+                    name = self._send(prompt.ids, self._greedy(prompt), prompt.salt)
+                    running[name] = _Request(key, prompt, time.perf_counter())
                 except Exception as error:
                     self._counts_agree = False
                     yield key, failure(error, 0.0)
@@ -87,14 +89,13 @@ class VLLMSession(Session):
                     request = running.pop(output.request_id)
                     seconds = time.perf_counter() - request.sent
                     if request.answered:
-                        answered = replace(request.answered, grade=grading.grade(output, request.prompt.forced, seconds))
-                        if answered.grade is None:
-                            self._not_graded("vLLM told no log-probabilities of the forced answer")
+                        answered = self._graded_answer(output, request, request.answered, seconds)
                     else:
                         answered = self._completion(output, request.prompt, seconds)
                         if self._graded and request.prompt.forced:  # at once: the prompt is still in the prefix cache
                             try:
-                                running[self._force(request.prompt)] = replace(request, sent=time.perf_counter(), answered=answered)
+                                name = self._force(request.prompt, request.prompt.forced)
+                                running[name] = replace(request, sent=time.perf_counter(), answered=answered)
                                 continue
                             except Exception as error:  # the answer stays, without its grade
                                 self._counts_agree = False
@@ -103,10 +104,20 @@ class VLLMSession(Session):
                         self._check_counts()
                     yield request.key, answered
 
-    def _send(self, ids: np.ndarray, parameters, salt: str) -> str:
+    def _graded_answer(self, output: Any, request: _Request, answer: Completion, seconds: float) -> Completion:
+        """The answer with the grade of the forced one after it, as far as vLLM gives one."""
+        forced = request.prompt.forced
+        answer = replace(answer, grade=grading.grade(output, forced, seconds) if forced else None)
+        if answer.grade is None:
+            self._not_graded("vLLM told no log-probabilities of the forced answer")
+        return answer
+
+    def _send(self, ids: np.ndarray, parameters: Any, salt: str) -> str:
         from vllm import TokensPrompt
 
-        tokens = TokensPrompt(prompt_token_ids=ids.tolist(), **({"cache_salt": salt} if salt else {}))
+        tokens = TokensPrompt(prompt_token_ids=ids.tolist())
+        if salt:
+            tokens["cache_salt"] = salt
         self._sent_tokens += len(ids)
         self._num_requests += 1
         name = f"niah-{self._num_requests}"
@@ -121,7 +132,7 @@ class VLLMSession(Session):
         self._engine.abort_request(names)
         self._engine.reset_prefix_cache()
 
-    def _greedy(self, prompt: Prompt):
+    def _greedy(self, prompt: Prompt) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -133,15 +144,15 @@ class VLLMSession(Session):
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _force(self, prompt: Prompt) -> str:
-        ids = np.concatenate([prompt.ids, prompt.forced.ids])
-        return self._send(ids, grading.parameters(prompt.forced, len(ids)), prompt.salt)
+    def _force(self, prompt: Prompt, forced: Forced) -> str:
+        ids = np.concatenate([prompt.ids, forced.ids])
+        return self._send(ids, grading.parameters(forced, len(ids)), prompt.salt)
 
     def _not_graded(self, because: str) -> None:
         self._num_not_graded += 1
         self._not_graded_because = because
 
-    def _completion(self, output, prompt: Prompt, seconds: float) -> Completion:
+    def _completion(self, output: Any, prompt: Prompt, seconds: float) -> Completion:
         seen = len(output.prompt_token_ids)
         if seen != len(prompt.ids):
             raise NiahError(f"engine=vllm: read {seen} prompt tokens; expected the {len(prompt.ids)} sent; report this")

@@ -24,10 +24,10 @@ class VLLMSettings(Engine):
     ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
     ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
     the model's heads divide. ``graded`` forces the right answer after each prompt to see how likely the model
-    held it; null does so where the prefix cache makes it cheap. ``cold_check`` is the share of the trials that are
-    asked again without prefix cache, one at least. ``attention`` names the backend (flash_attn, flashinfer, triton, or vLLM's own names), none leaves it
-    to vLLM; several, like several of ``flash_attn_version`` (2, 3, 4), are run one after the other. ``replicas`` engines
-    share the trials, as Ray actors: on a machine of its share of cores or GPUs each, or over the cluster of RAY_ADDRESS.
+    held it; null does so where the prefix cache makes it cheap. ``attention`` names the backend (flash_attn,
+    flashinfer, triton, or vLLM's own names), none leaves it to vLLM; several, like several of
+    ``flash_attn_version`` (2, 3, 4), are run one after the other. ``replicas`` engines share the trials, as Ray
+    actors: each on its share of this machine's cores or GPUs, or over the cluster of RAY_ADDRESS.
     """
 
     name: str = "vllm"
@@ -44,7 +44,7 @@ class VLLMSettings(Engine):
     enforce_eager: bool | None = None
     load_format: str = "auto"
     graded: bool | None = None
-    cold_check: float = limited(0.02, at_least=0, at_most=1)
+    cold_check: float = limited(0.02, at_least=0, at_most=1, expected="a share from 0 to 1")
     args: dict[str, Any] = field(default_factory=dict)
     replicas: int = limited(1, at_least=1, decides=False)
     holds_a_model = True
