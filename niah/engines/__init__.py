@@ -122,7 +122,7 @@ class Engine(ABC):
     prefix_caching: bool = True
     """Whether a beginning that prompts share is computed once."""
     cold_check: float = 0.0
-    """Share (0 to 1) of the trials that are asked again without prefix cache at the end: one at least, or 0 for none."""
+    """Share of the trials that are asked again without prefix cache at the end: 0 for none, else one at least."""
     replicas: int = 1
     """So many engines share the trials of a run."""
     tensor_parallel_size: int = 0
