@@ -6,69 +6,80 @@ from typing import Any
 
 import numpy as np
 
-from niah import config as configuration
+from niah import config
 from niah.commands import hydra
 from niah.commands.compare.pairs import CompareSettings, answers, pairs, sides
 from niah.commands.words import changes
 from niah.errors import NiahError
 from niah.grid import Ladder
+from niah.limits import check, limited
+from niah.report.text_table import aligned
 from niah.stats import clusters
 from niah.stats.comparison import MIN_REPEATS
 from niah.stats.power import MAX_REPEATS, Assumptions, detectable, latent_correlation, power, repeats_for
 
 _LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2)
+_POINTS = "0.05 for 5 points"
 
 
 def main(words: list[str]) -> int:
     """Exit code of ``power WORDS [power.key=...]``."""
     own = [word for word in words if word.startswith("power.")]
 
-    def show(config: Any) -> int:
-        run = configuration.build(config)
+    def show(composed: Any) -> int:
+        run = config.build(composed)
         print(*lines(run.ctx, own, run.task.has_depth), sep="\n")
         return 0
 
     return hydra.run(hydra.adapted([word for word in words if word not in own]), show)
 
 
+def _share(default: float | None, below: float) -> Any:
+    expected = f"a share above 0 and below {below:g}"
+    return limited(default, above=0, below=below, expected=expected, example=_POINTS)
+
+
 @dataclass(frozen=True)
 class PowerSettings:
     """Shares from 0 to 1. ``source`` (power.from) is a pilot: one folder with variants, or two as A,B."""
 
-    difference: float | None = None
-    alpha: float = 0.05
-    power: float = 0.8
-    baseline: float = 0.9
-    discordant: float = 0.02
-    correlation: float = 0.3
+    difference: float | None = _share(None, below=1)
+    alpha: float = _share(0.05, below=0.5)
+    power: float = _share(0.8, below=1)
+    baseline: float = _share(0.9, below=1)
+    discordant: float = limited(0.02, at_least=0, below=1)
+    correlation: float = limited(0.3, at_least=0, below=1)
     source: str | None = None
 
     def __post_init__(self) -> None:
-        for name, low, high in (("alpha", 0, 0.5), ("power", 0, 1), ("baseline", 0, 1), ("difference", 0, 1)):
-            value = getattr(self, name)
-            if value is not None and not low < value < high:
-                raise NiahError(f"power.{name}: got {value:g}; expected a share above {low} and below {high:g}, as 0.05 for 5 points")
-        for name in ("discordant", "correlation"):
-            if not 0 <= getattr(self, name) < 1:
-                raise NiahError(f"power.{name}: got {getattr(self, name):g}; expected 0 to below 1")
+        check(self, "power")
         if self.discordant / 2 > 1 - self.baseline + 1e-12:
             raise NiahError(
-                f"power.discordant: half of {self.discordant:g} would be gained, but only {1 - self.baseline:g} is wrong in the baseline; "
-                "expected less, or a lower power.baseline"
+                f"power.discordant: half of {self.discordant:g} would be gained, but only {1 - self.baseline:g} is "
+                "wrong in the baseline; expected less, or a lower power.baseline"
             )
         if self.difference is not None and self.difference + self.discordant / 2 > self.baseline:
-            raise NiahError(f"power.difference: got {self.difference:g}; expected less than the baseline of {self.baseline:g} can lose")
+            raise NiahError(
+                f"power.difference: got {self.difference:g}; expected less than the baseline of {self.baseline:g} can "
+                "lose"
+            )
 
 
-def power_of(settings: PowerSettings) -> tuple[Assumptions, str]:
+def assumptions(settings: PowerSettings) -> tuple[Assumptions, str]:
     """What is assumed, and where it comes from in words."""
-    if settings.source is None:
-        text = (
-            f"assumed: {settings.discordant:.1%} of pairs differ by chance (power.discordant), correlation {settings.correlation:.2f} "
-            "within a repeat (power.correlation); power.from=outputs/NAME takes both from a pilot"
-        )
-        return Assumptions(settings.discordant, settings.correlation), text
-    found, _ = sides(settings.source.split(","), CompareSettings())
+    if settings.source is not None:
+        return _of_pilot(settings, settings.source)
+    text = (
+        f"assumed: {settings.discordant:.1%} of pairs differ by chance (power.discordant), correlation "
+        f"{settings.correlation:.2f} within a repeat (power.correlation); power.from=outputs/NAME takes both from a "
+        "pilot"
+    )
+    return Assumptions(settings.discordant, settings.correlation), text
+
+
+def _of_pilot(settings: PowerSettings, source: str) -> tuple[Assumptions, str]:
+    """The same from two runs that were made; the correlation is that of the settings where the pilot shows none."""
+    found, _ = sides(source.split(","), CompareSettings())
     pair = pairs(found, CompareSettings(across="model"))[0]
     a, b = answers(pair.a), answers(pair.b)
     shift = b.score - a.score
@@ -77,46 +88,74 @@ def power_of(settings: PowerSettings) -> tuple[Assumptions, str]:
     sums, sizes = clusters.clustered(labels, shift, len(names))
     effect = float(clusters.design_effect(sums, sizes, (shift**2).sum()))
     per_repeat = float((sizes**2).sum() / sizes.sum())
+    correlation, note = settings.correlation, " assumed, as it shows none"
     if np.isfinite(effect) and len(names) >= 3 and per_repeat > 1:
-        correlation = latent_correlation(lost, gained, (effect - 1) / (per_repeat - 1))
-        origin = f"correlation {correlation:.2f} within a repeat"
-    else:
-        correlation, origin = settings.correlation, f"correlation {settings.correlation:.2f} within a repeat assumed, as it shows none"
+        correlation, note = latent_correlation(lost, gained, (effect - 1) / (per_repeat - 1)), ""
     discordant = max(2 * min(lost, gained), 1 / len(shift))
     return Assumptions(discordant, correlation), (
-        f"from {settings.source}: {len(shift)} pairs, {lost:.1%} lost and {gained:.1%} gained, so {discordant:.1%} taken to differ by chance; {origin}"
+        f"from {source}: {len(shift)} pairs, {lost:.1%} lost and {gained:.1%} gained, so {discordant:.1%} taken to "
+        f"differ by chance; correlation {correlation:.2f} within a repeat{note}"
     )
 
 
 def lines(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[str]:
     """What to print for this grid and these ``power.key=value`` words."""
     changed = changes("power", [word.replace("power.from=", "power.source=", 1) for word in words], ("power",))
-    settings, _ = configuration.typed("power", PowerSettings, changed.get("power", {}))
-    assumed, origin = power_of(settings)
-    lengths, depths, repeats = len(set(grid.lengths)), len(set(grid.depths)) if has_depth else 1, grid.repeats
+    settings: PowerSettings = config.typed("power", PowerSettings, changed.get("power", {}))[0]
+    assumed, origin = assumptions(settings)
+    lengths, depths = len(set(grid.lengths)), len(set(grid.depths)) if has_depth else 1
     cases = [("all lengths together", lengths * depths, settings.alpha)]
     if lengths > 1:
         cases.append((f"one length, Holm over {lengths}", depths, settings.alpha / lengths))
-    made = [
-        f"grid: {lengths} lengths x {depths} depths x {repeats} repeats = {lengths * depths * repeats} pairs; compare's test at "
-        f"{settings.alpha:g}, two-sided",
+    return [
+        f"grid: {lengths} lengths x {depths} depths x {grid.repeats} repeats = {lengths * depths * grid.repeats} "
+        f"pairs; compare's test at {settings.alpha:g}, two-sided",
         origin,
+        *_note(grid.repeats),
+        *_table(cases, grid.repeats, assumed, settings),
+        *_needed(cases, assumed, settings),
     ]
+
+
+def _note(repeats: int) -> list[str]:
     if repeats == 1:
-        made.append("note: with 1 repeat compare speaks about one needle in one text, and takes its trials as independent")
-    elif repeats < MIN_REPEATS:
-        made.append(f"note: below {MIN_REPEATS} repeats compare's test is a conservative one; ctx.repeats={MIN_REPEATS} or more finds far more")
+        return [
+            "note: with 1 repeat compare speaks about one needle in one text, and takes its trials as independent"
+        ]
+    if repeats < MIN_REPEATS:
+        return [
+            f"note: below {MIN_REPEATS} repeats compare's test is a conservative one; ctx.repeats={MIN_REPEATS} or "
+            "more finds far more"
+        ]
+    return []
+
+
+Case = tuple[str, int, float]
+"""What is tested: its name, its trials in each repeat, and the level of its test."""
+
+
+def _table(cases: Sequence[Case], repeats: int, assumed: Assumptions, settings: PowerSettings) -> list[str]:
+    """How often a loss of so many points is found, and the smallest that is found often enough."""
     losses = sorted({*_LOSSES, *([settings.difference] if settings.difference else [])})
     losses = [loss for loss in losses if loss + assumed.discordant / 2 <= settings.baseline]
-    made.append(f"{'a loss of, points':>30}" + "".join(f"{100 * loss:>8.1f}" for loss in losses) + f"{f'found at {settings.power:.0%}':>16}")
+    rows = [["a loss of, points", *(f"{100 * loss:.1f}" for loss in losses), f"found at {settings.power:.0%}"]]
     for name, trials, alpha in cases:
-        cells = [f"{power(loss, repeats, trials, assumed, alpha):>8.0%}" for loss in losses]
         smallest = detectable(repeats, trials, assumed, alpha, settings.power)
-        found = "nothing" if smallest is None or smallest > settings.baseline else f"{100 * smallest:.1f} points"
-        made.append(f"{name:>30}{''.join(cells)}{found:>16}")
-    if settings.difference:
-        for name, trials, alpha in cases:
-            needed = repeats_for(settings.difference, trials, assumed, alpha, settings.power)
-            told = f"ctx.repeats={needed}" if needed else f"more than {MAX_REPEATS} repeats"
-            made.append(f"to find a loss of {100 * settings.difference:.1f} points with {settings.power:.0%}, {name}: {told}")
-    return made
+        is_found = smallest is not None and smallest <= settings.baseline
+        rows.append([
+            name, *(f"{power(loss, repeats, trials, assumed, alpha):.0%}" for loss in losses),
+            f"{100 * (smallest or 0.0):.1f} points" if is_found else "nothing",
+        ])
+    return aligned(rows, [30, *[8] * len(losses), 16], gap="")
+
+
+def _needed(cases: Sequence[Case], assumed: Assumptions, settings: PowerSettings) -> list[str]:
+    """How many repeats find the loss that was asked for."""
+    if not settings.difference:
+        return []
+    found = f"to find a loss of {100 * settings.difference:.1f} points with {settings.power:.0%}"
+    needed = [repeats_for(settings.difference, trials, assumed, alpha, settings.power) for _, trials, alpha in cases]
+    return [
+        f"{found}, {name}: {f'ctx.repeats={repeats}' if repeats else f'more than {MAX_REPEATS} repeats'}"
+        for (name, _, _), repeats in zip(cases, needed, strict=True)
+    ]

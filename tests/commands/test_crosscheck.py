@@ -11,13 +11,12 @@ import pytest
 
 from niah import cli
 from niah import config as configuration
-from niah.commands.crosscheck import crosscheck
+from niah.commands.crosscheck.crosscheck import crosscheck
 from niah.commands.crosscheck.first_difference import STOP, first_difference, stored_answer
 from niah.commands.crosscheck.sample import sample
 from niah.commands.crosscheck.settings import CrosscheckSettings
 from niah.commands.crosscheck.summary import summary
 from niah.disk import Lines
-from niah.engines.fake import Fake
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
 from niah.runs import store
@@ -60,7 +59,8 @@ def test_the_first_token_that_differs_and_how_close_it_was():
     found = first_difference(tokenizer, answer, second, steps)
     assert (found.place, found.first, found.second) == (3, "3", "9")
     assert found.gap == pytest.approx(0.25) and not found.is_at_least
-    assert first_difference(tokenizer, stored_answer(tokenizer, " 12945.", len(second), True, second), second, steps) is None
+    same = stored_answer(tokenizer, " 12945.", len(second), True, second)
+    assert first_difference(tokenizer, same, second, steps) is None
 
 
 def test_an_end_is_a_difference_too():
@@ -101,7 +101,9 @@ def test_discordant_trials_first_then_wrong_and_right_in_turn():
     assert picked == [group[0].trial for _, group in chosen[:12]]  # whatever the order of the rows
 
 
-def line(variant: str, trial: int, first: float, second: float, gap: float | None = None, at_least: bool = False) -> dict:
+def line(
+    variant: str, trial: int, first: float, second: float, gap: float | None = None, at_least: bool = False
+) -> dict:
     place = None if gap is None else {"place": 1, "first": "a", "second": "b", "gap": gap, "is_at_least": at_least}
     side = {"engine": "vllm", "outcome": "correct", "logprob": -1.0}
     return {
@@ -112,12 +114,19 @@ def line(variant: str, trial: int, first: float, second: float, gap: float | Non
 
 
 def test_the_sentences_name_model_dtype_and_engine():
-    lines = [line("bf16", 0, 1, 1), line("bf16", 1, 0, 0), line("bf16", 2, 1, 1), line("fp8", 0, 0, 0, 2.0, True), line("fp8", 1, 0, 0, 0.3), line("fp8", 2, 0, 1, 1.5)]
+    lines = [
+        line("bf16", 0, 1, 1), line("bf16", 1, 0, 0), line("bf16", 2, 1, 1),
+        line("fp8", 0, 0, 0, 2.0, True), line("fp8", 1, 0, 0, 0.3), line("fp8", 2, 0, 1, 1.5),
+    ]
     found = summary(lines, CrosscheckSettings(), "outputs/a", "transformers sdpa", 9)
     text = "\n".join(found.lines)
     assert "bf16: of 1 failures of vllm, 1 fail on transformers too (the model) and 0 do not" in text
-    assert "fp8: of 3 failures of vllm, 2 fail on transformers too (the model, or for 1 of them, right under the first variant on both, this KV dtype) and 1 do not (the engine or its numerics)" in text
-    assert "first differences: 3; 1 are near-ties" in text and ">= 2.000" in text and "6 answers to 3 of 9 trials" in text
+    assert (
+        "fp8: of 3 failures of vllm, 2 fail on transformers too (the model, or for 1 of them, right under the first "
+        "variant on both, this KV dtype) and 1 do not (the engine or its numerics)"
+    ) in text
+    assert "first differences: 3; 1 are near-ties" in text and ">= 2.000" in text
+    assert "6 answers to 3 of 9 trials" in text
     assert "3/6 = 50%" in text and "mean shift -0.250" in text and "crosscheck.trials=0 asks for all" in text
     assert found.content["near_ties"] == 1 and found.content["overall"]["same"] == 3
 
@@ -149,7 +158,8 @@ def test_bad_input_is_one_line(niah, tmp_path, monkeypatch, capsys):
         ("outputs/fake",): "was answered by engine=fake, which holds no model",
         ("outputs/held", "engine=fake"): "crosscheck engine=fake: holds no model; expected transformers or vllm",
         ("outputs/held", "engine=llama"): "engine=llama: no such choice; expected one of ",
-        ("outputs/held", "kv=int4_per_token_head"): "kv.dtype: engine=transformers keeps no int4_per_token_head cache; expected one of bfloat16",
+        ("outputs/held", "kv=int4_per_token_head"):
+            "kv.dtype: engine=transformers keeps no int4_per_token_head cache; expected one of bfloat16",
         ("outputs/held", "engine.attention=[sdpa,eager]"): "crosscheck: got several variants",
         ("outputs/held", "ctx=8k"): "crosscheck: got ctx=8k; expected engine=NAME",
         ("outputs/held", "crosscheck.trials=-1"): "crosscheck.trials: got -1",
@@ -164,9 +174,12 @@ def test_bad_input_is_one_line(niah, tmp_path, monkeypatch, capsys):
         assert message in said and len(said.strip().splitlines()) == 1, (words, said)
 
 
-def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_path, monkeypatch):
-    words = ("reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed")
-    assert niah("engine=fake", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]", *words, "name=a").returncode == 0
+def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_path):
+    words = (
+        "engine=fake", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]",
+        "reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed",
+    )
+    assert niah(*words, "name=a").returncode == 0
     folder, record, found = store.open_for_reading(str(tmp_path / "outputs" / "a"))
     engine = {"_target_": "niah.engines.transformers.Transformers", "name": "transformers"}
     record = dataclasses.replace(record, config={**record.config, "engine": engine})
@@ -176,19 +189,22 @@ def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_
     retrieved = recipe.build(next(trial for trial in recipe.trials if trial.index == long.trial)).prompt.sha256
     both = [
         dataclasses.replace(long, variant="long"),
-        dataclasses.replace(long, variant="rag", route="rag", prompt_sha256=retrieved, response="I do not know.", score=0.0, outcome="wrong"),
+        dataclasses.replace(
+            long, variant="rag", route="rag", prompt_sha256=retrieved, response="I do not know.", score=0.0,
+            outcome="wrong",
+        ),
     ]
     folder.rows_path.write_text("".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in both))
-    real = crosscheck.second_runs
-    monkeypatch.setattr(crosscheck, "second_runs", lambda *given: {k: dataclasses.replace(second, engine=Fake()) for k, second in real(*given).items()})
-    crosscheck.crosscheck(str(folder.path), [], Console())
-    asked = {line["variant"]: line for line in Lines(folder.path / "crosscheck.jsonl").read()}
-    assert {name: line["second"]["response"] for name, line in asked.items()} == {"long": long.response, "rag": "I do not know."}
-    before = json.loads((folder.path / "crosscheck.json").read_text())
-    crosscheck.crosscheck(str(folder.path), [], Console())
-    assert before["facts"]["bf16"]["engine"] == "fake" and json.loads((folder.path / "crosscheck.json").read_text()) == before
-    crosscheck.crosscheck(str(folder.path), ["engine.attention=eager"], Console())
-    assert json.loads((folder.path / "crosscheck.json").read_text())["second"] != before["second"]
+
+    def checked(*words: str) -> dict:
+        crosscheck(str(folder.path), ["engine._target_=niah.engines.fake.Fake", *words], Console())
+        return json.loads((folder.path / "crosscheck.json").read_text())
+
+    before = checked()
+    answers = {line["variant"]: line["second"] for line in Lines(folder.path / "crosscheck.jsonl").read()}
+    assert answers["long"]["response"] == long.response and answers["rag"]["response"] == "I do not know."
+    assert before["facts"]["bf16"]["engine"] == "fake" and checked() == before
+    assert checked("engine.window=4096")["second"] != before["second"]
 
 
 @pytest.mark.slow
@@ -197,7 +213,8 @@ def test_a_run_of_vllm_on_transformers(niah, tmp_path):
     assert niah(*GRID, "kv=[bf16,fp8]", "name=a").returncode == 0
     done = niah("crosscheck", "outputs/a", "crosscheck.trials=0")
     assert done.returncode == 0, done.stderr
-    assert "6 answers to 3 of 3 trials, on the same prompt ids" in done.stdout and "the same greedy answer" in done.stdout
+    assert "6 answers to 3 of 3 trials, on the same prompt ids" in done.stdout
+    assert "the same greedy answer" in done.stdout
     found = Lines(tmp_path / "outputs" / "a" / "crosscheck.jsonl").read()
     stored_rows = {(row["variant"], row["trial"]): row for row in rows(tmp_path / "outputs" / "a")}
     for one in found:
@@ -209,7 +226,8 @@ def test_a_run_of_vllm_on_transformers(niah, tmp_path):
         if one["variant"] == "bf16":
             assert one["second"]["logprob"] == pytest.approx(row["logprob"], abs=0.1)
     content = json.loads((tmp_path / "outputs" / "a" / "crosscheck.json").read_text())
-    assert content["overall"]["n"] == 6 and content["facts"]["bf16"]["transformers"] and content["lines"][0] in done.stdout
+    assert content["overall"]["n"] == 6 and content["facts"]["bf16"]["transformers"]
+    assert content["lines"][0] in done.stdout
     again = niah("crosscheck", "outputs/a", "crosscheck.trials=0")
     assert "0 of 3 answers to ask" in again.stderr and again.stdout == done.stdout
     full = niah("crosscheck", "outputs/a", "crosscheck.trials=1", "kv=bf16", "engine.attention=eager")

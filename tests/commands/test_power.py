@@ -11,7 +11,9 @@ from niah.stats.comparison import Answers, comparisons
 from tests.helpers.runs import grid, rows, run
 
 
-@pytest.mark.parametrize(("repeats", "loss", "correlation"), [(4, 0.4, 0.3), (8, 0.15, 0.3), (20, 0.06, 0.0), (30, 0.06, 0.6)])
+@pytest.mark.parametrize(("repeats", "loss", "correlation"), [
+    (4, 0.4, 0.3), (8, 0.15, 0.3), (20, 0.06, 0.0), (30, 0.06, 0.6),
+])
 def test_predicted_power_is_that_of_the_verdict(repeats, loss, correlation):
     assumed = power.Assumptions(discordant=0.04, correlation=correlation)
     trials, runs = 12, 150
@@ -23,7 +25,8 @@ def test_predicted_power_is_that_of_the_verdict(repeats, loss, correlation):
     length, nothing = np.full(len(depth), 8192), np.full(len(depth), np.nan)
     found = 0
     for one in shift.reshape(runs, -1):
-        base, other = (Answers(length, depth, repeat, score, nothing) for score in ((one <= 0) * 1.0, (one >= 0) * 1.0 * (one != 0) + (one == 0)))
+        scores = (one <= 0) * 1.0, (one >= 0) * 1.0
+        base, other = (Answers(length, depth, repeat, score, nothing) for score in scores)
         (result,) = comparisons([(base, other, True)], 0.95)
         found += result.overall.p <= 0.05 and result.overall.difference < 0
     assert found / runs == pytest.approx(predicted, abs=3.5 * (0.25 / runs) ** 0.5)
@@ -43,7 +46,8 @@ def test_without_a_difference_power_is_the_level():
 
 @pytest.mark.parametrize("correlation", [0.1, 0.3, 0.7])
 def test_a_pilot_gives_its_correlation_back(correlation):
-    shift = simulation.differences(np.random.default_rng(1), 1, 6000, 11, lost=0.12, gained=0.04, correlation=correlation)[0]
+    rng = np.random.default_rng(1)
+    (shift,) = simulation.differences(rng, 1, 6000, 11, lost=0.12, gained=0.04, correlation=correlation)
     pairs = (shift.sum(-1) ** 2 - (shift**2).sum(-1)).mean() / 110 - shift.mean() ** 2
     assert power.latent_correlation(0.12, 0.04, pairs / shift.var()) == pytest.approx(correlation, abs=0.06)
 
@@ -51,7 +55,8 @@ def test_a_pilot_gives_its_correlation_back(correlation):
 def test_text_names_what_is_assumed():
     text = "\n".join(lines(Ladder(lengths=[8192, 16384], repeats=10), ["power.difference=0.1"]))
     assert "2 lengths x 11 depths x 10 repeats = 220 pairs" in text and "2.0% of pairs differ by chance" in text
-    assert "to find a loss of 10.0 points with 80%, all lengths together: ctx.repeats=" in text and "Holm over 2" in text
+    assert "to find a loss of 10.0 points with 80%, all lengths together: ctx.repeats=" in text
+    assert "Holm over 2" in text
 
 
 def test_from_a_pilot(tmp_path):
@@ -63,8 +68,11 @@ def test_from_a_pilot(tmp_path):
 
 
 @pytest.mark.parametrize(("word", "message"), [
-    ("power.alpha=2", "power.alpha: got 2; expected a share"), ("power.discordant=0.5", "only 0.1 is wrong in the baseline"),
-    ("power.correlation=1", "power.correlation: got 1"), ("power.difference=0.95", "power.difference: got 0.95"), ("power.foo=1", "power.foo: unknown key"),
+    ("power.alpha=2", "power.alpha: got 2; expected a share"),
+    ("power.discordant=0.5", "only 0.1 is wrong in the baseline"),
+    ("power.correlation=1", "power.correlation: got 1"),
+    ("power.difference=0.95", "power.difference: got 0.95"),
+    ("power.foo=1", "power.foo: unknown key"),
 ])
 def test_bad_settings_are_one_line(word, message):
     with pytest.raises(NiahError, match=message):

@@ -26,7 +26,9 @@ LENGTHS = (1024, 4096, 8192)
 BM25 = {"name": "bm25", "chunk_tokens": 128, "budget": 512, "top_k": 8}
 
 
-def reader_run(path: Path, reader: dict | str, right, *, repeats=8, lengths=LENGTHS, salt="", change=lambda row: {}, **config) -> str:
+def reader_run(
+    path: Path, reader: dict | str, right, *, repeats=8, lengths=LENGTHS, salt="", change=lambda row: {}, **config
+) -> str:
     """A finished run of one reader; ``change`` gives further fields of each row."""
     reader = {"name": reader} if isinstance(reader, str) else reader
     made = rows(grid(repeats, lengths, (25.0, 75.0)), right, reader=reader["name"])
@@ -53,7 +55,8 @@ def reported(*paths: str, words=()) -> tuple[str, dict]:
 def test_misses_are_counted_as_by_hand():
     def row(score, kept, retrieved, needed=None, **fields):
         return dataclasses.replace(
-            ROW, score=score, outcome="correct" if score == 1 else "wrong", needles_kept=kept, needles_retrieved=retrieved, num_needed=needed, **fields
+            ROW, score=score, outcome="correct" if score == 1 else "wrong", needles_kept=kept,
+            needles_retrieved=retrieved, num_needed=needed, **fields,
         )
 
     given = [
@@ -78,8 +81,11 @@ def sides(full: list[float], other: list[float], repeats: int) -> tuple[Answers,
     """Accuracy by length, the same in each repeat of ten depths."""
     made = []
     for accuracies in (full, other):
-        cells_ = [(n, d, r, float(d < 10 * acc)) for n, acc in enumerate(accuracies) for r in range(repeats) for d in range(10)]
-        length, depth, repeat, score = map(np.array, zip(*cells_, strict=True))
+        trials = [
+            (step, depth, repeat, float(depth < 10 * accuracy))
+            for step, accuracy in enumerate(accuracies) for repeat in range(repeats) for depth in range(10)
+        ]
+        length, depth, repeat, score = map(np.array, zip(*trials, strict=True))
         made.append(Answers(1024 * 2**length, depth.astype(float), repeat, score, np.full(len(score), np.nan)))
     return made[0], made[1]
 
@@ -113,9 +119,13 @@ def test_crossing_interval_is_as_wide_as_repeats_differ():
 
 
 def test_from_rows_to_sentences(tmp_path):
-    full = reader_run(tmp_path / "full", "full", lambda t: t.length < 4096 or t.repeat < 1, change=lambda row: unfit(row) if row.length == 8192 else {})
+    full = reader_run(
+        tmp_path / "full", "full", lambda t: t.length < 4096 or t.repeat < 1,
+        change=lambda row: unfit(row) if row.length == 8192 else {},
+    )
     bm25 = reader_run(tmp_path / "bm25", BM25, lambda t: t.repeat > 0, change=lambda row: {
-        "num_prompt_tokens": 500, "needles_kept": [row.score == 1], "needles_retrieved": ["whole" if row.score == 1 else "split"],
+        "num_prompt_tokens": 500, "needles_kept": [row.score == 1],
+        "needles_retrieved": ["whole" if row.score == 1 else "split"],
     })
     none = reader_run(tmp_path / "none", "none", lambda t: t.repeat == 0)
     text, content = reported(full, bm25, none)
@@ -132,13 +142,17 @@ def test_from_rows_to_sentences(tmp_path):
     assert (task["num_questions"], task["num_known"], task["num_dropped"]) == (8, 1, 0)
     assert "answerable without the context: 1 of 8 questions; rag.drop_known=true leaves them out" in text
     (sentence,) = task["sentences"]
-    assert sentence == text.splitlines()[-1] and sentence.startswith(("for t: bm25 512 ", "for t: against the full context bm25 512 "))
-    for part in ("better from 4K on [", "it reads 12% of the tokens at 4K and 6.1% of the tokens at 8K", "6 of 48 answers are wrong: 6 not retrieved",
-                 "full does not fit from 8K on, bm25 512 has 0.88 ["):
+    assert sentence == text.splitlines()[-1]
+    assert sentence.startswith(("for t: bm25 512 ", "for t: against the full context bm25 512 "))
+    for part in (
+        "better from 4K on [", "it reads 12% of the tokens at 4K and 6.1% of the tokens at 8K",
+        "6 of 48 answers are wrong: 6 not retrieved", "full does not fit from 8K on, bm25 512 has 0.88 [",
+    ):
         assert part in sentence, part
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"rag.json", "curve.svg", "pareto.svg"}
     svg = (tmp_path / "out" / "curve.svg").read_text()
-    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512", "ring: higher than full from here on, as far as was seen"))
+    ring = "ring: higher than full from here on, as far as was seen"
+    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512", ring))
 
 
 def test_known_questions_are_dropped_from_all_readers(tmp_path):
@@ -154,33 +168,40 @@ def test_known_questions_are_dropped_from_all_readers(tmp_path):
 
 
 def test_not_worse_at_any_length_is_said(tmp_path):
-    paths = [reader_run(tmp_path / name, reader, lambda t: True, repeats=40) for name, reader in (("full", "full"), ("bm25", BM25))]
+    readers = {"full": "full", "bm25": BM25}
+    paths = [reader_run(tmp_path / name, reader, lambda t: True, repeats=40) for name, reader in readers.items()]
     text, _ = reported(*paths, words=["rag.margin=0.1"])
     assert "for t: bm25 512 is not worse than the full context by 10 points at any length (+0.0 [" in text
     text, _ = reported(*paths, words=["rag.margin=0.001"])
     assert "bm25 512 is +0.0 [" in text and "a loss of 0.1 points cannot be ruled out" in text
-    text, _ = reported(*(reader_run(tmp_path / f"{name}2", reader, lambda t: True, repeats=2) for name, reader in (("full", "full"), ("bm25", BM25))))
+    paths = [reader_run(tmp_path / f"{name}2", reader, lambda t: True, repeats=2) for name, reader in readers.items()]
+    text, _ = reported(*paths)
     assert "2 repeats cannot say more" in text
 
 
 def test_a_loss_is_said(tmp_path):
     full = reader_run(tmp_path / "full", "full", lambda t: True)
     text, _ = reported(full, reader_run(tmp_path / "bm25", BM25, lambda t: t.repeat < 1))
-    assert "for t: against the full context bm25 512 loses 87.5 points [" in text and "better nowhere up to 8K [none, none]" in text
+    assert "for t: against the full context bm25 512 loses 87.5 points [" in text
+    assert "better nowhere up to 8K [none, none]" in text
 
 
 def test_tasks_and_budgets_stand_side_by_side(tmp_path):
     folder = tmp_path / "sweep"
     for task in ("single", "aggregate"):
         config = {"task": {"name": task}}
-        for name, reader in (("full", "full"), ("b1", BM25), ("b4", {**BM25, "budget": 4096}), ("top", {**BM25, "budget": 0})):
-            reader_run(folder / f"{task}-{name}", reader, lambda t: True, change=lambda row, task=task: {"task": task}, **config)
+        readers = {"full": "full", "b1": BM25, "b4": {**BM25, "budget": 4096}, "top": {**BM25, "budget": 0}}
+        for name, reader in readers.items():
+            own = folder / f"{task}-{name}"
+            reader_run(own, reader, lambda t: True, change=lambda row, task=task: {"task": task}, **config)
     reader_run(folder / "alone", "full", lambda t: True, task={"name": "qa"})
     lines = rag([str(folder)], ["rag.hardware=null", "report.formats=[svg]"])
     assert f"note: {folder}/alone: left out, no other reader of qa" in lines
     content = json.loads((folder / "rag" / "rag.json").read_text())
-    assert [[one["label"] for one in task["readers"]] for task in content["tasks"]] == [["full", "bm25 top 8", "bm25 512", "bm25 4K"]] * 2
-    assert {f.name for f in (folder / "rag").iterdir()} == {"rag.json", *(f"{kind}-{t}.svg" for kind in ("curve", "pareto") for t in ("single", "aggregate"))}
+    labels = [[one["label"] for one in task["readers"]] for task in content["tasks"]]
+    assert labels == [["full", "bm25 top 8", "bm25 512", "bm25 4K"]] * 2
+    pictures = {f"{kind}-{task}.svg" for kind in ("curve", "pareto") for task in ("single", "aggregate")}
+    assert {file.name for file in (folder / "rag").iterdir()} == {"rag.json", *pictures}
     assert sum(line.startswith("for single: ") for line in lines) == 3
 
 
@@ -197,7 +218,8 @@ def test_runs_of_other_instances_are_refused(tmp_path):
     for name, (changes, message) in cases.items():
         with pytest.raises(NiahError, match=message):
             gather([full, reader_run(tmp_path / name, BM25, lambda t: True, **changes)])
-    with pytest.raises(NiahError, match=r"only one reader \(full\); expected two or more, as python -m niah -m reader=full,bm25"):
+    only_one = r"only one reader \(full\); expected two or more, as python -m niah -m reader=full,bm25"
+    with pytest.raises(NiahError, match=only_one):
         gather([full])
     with pytest.raises(NiahError, match="have the same reader and settings"):
         gather([full, reader_run(tmp_path / "again", "full", lambda t: True)])
@@ -206,9 +228,12 @@ def test_runs_of_other_instances_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("word", "message"), [
-    ("rag.hardware=abacus", "rag.hardware: got 'abacus'; expected one of a100_40"), ("rag.margin=2", "rag.margin: got 2; expected a share"),
-    ("rag.cost=time", "rag.cost: got 'time'; expected one of tokens, seconds, dollars"), ("rag.foo=1", "rag.foo: unknown key"),
-    ("rag.confidence=1", "rag.confidence: got 1; expected 0.5"), ("margin=1", "expected rag.key=value or report.key=value"),
+    ("rag.hardware=abacus", "rag.hardware: got 'abacus'; expected one of a100_40"),
+    ("rag.margin=2", "rag.margin: got 2; expected a share"),
+    ("rag.cost=time", "rag.cost: got 'time'; expected one of tokens, seconds, dollars"),
+    ("rag.foo=1", "rag.foo: unknown key"),
+    ("rag.confidence=1", "rag.confidence: got 1; expected 0.5"),
+    ("margin=1", "expected rag.key=value or report.key=value"),
 ])
 def test_bad_settings_are_one_line(tmp_path, word, message):
     with pytest.raises(NiahError, match=message):
@@ -220,14 +245,19 @@ def test_dollars_are_the_plans_seconds_times_the_price():
     record = RunRecord(config={"model": model, "kv": {"dtype": "bfloat16"}})
     price = prices.price(record, prices.machine("8xh100"), 2**20)
     given = [
-        dataclasses.replace(ROW, length=65536, num_prompt_tokens=1000, route="rag", retrieval_seconds=0.5, first_token_seconds=1.0, index_seconds=2.0),
+        dataclasses.replace(
+            ROW, length=65536, num_prompt_tokens=1000, route="rag", retrieval_seconds=0.5, first_token_seconds=1.0,
+            index_seconds=2.0,
+        ),
         dataclasses.replace(ROW, length=65536, num_prompt_tokens=1000 + 65504, route="long", index_seconds=0.1),
     ]
     found = cost(given, 32, price)
-    assert found.dollars == pytest.approx((2 * price(1000) + price(65504)) / 2) and price(65504) > 65.5 * price(1000) > 0
+    assert found.dollars == pytest.approx((2 * price(1000) + price(65504)) / 2)
+    assert price(65504) > 65.5 * price(1000) > 0
     assert found.tokens == (2000 + 65504) / 2 and found.share == pytest.approx((2000 + 65504) / 2 / 65504)
     assert (found.first_token_seconds, found.index_once_seconds, found.index_seconds) == (1.5, 2.0, 1.05)
-    assert price(1000) == pytest.approx(prices.price(record, prices.machine("4xh100"), 2**20)(1000))  # half the GPUs, twice the time
+    of_half = prices.price(record, prices.machine("4xh100"), 2**20)
+    assert price(1000) == pytest.approx(of_half(1000))  # half the GPUs, twice the time
     with pytest.raises(NiahError, match=r"model.architecture: not given for s"):
         unknown = RunRecord(config={"model": {"name": "s", "path": "x/y", "max_length": 8192}})
         prices.price(unknown, prices.machine("h100"), 8192)
@@ -237,22 +267,30 @@ def test_the_stairs_join_what_nothing_cheaper_beats():
     def point(name, cost, mean):
         return Point(name, name, cost, dataclasses.replace(cells.overall([ROW]), mean=mean))
 
-    given = [point("full", 8000, 0.9), point("bm25", 500, 0.9), point("dense", 510, 0.8), point("none", 50, 0.1), point("rerank", 900, 0.95)]
+    given = [
+        point("full", 8000, 0.9), point("bm25", 500, 0.9), point("dense", 510, 0.8), point("none", 50, 0.1),
+        point("rerank", 900, 0.95),
+    ]
     assert [one.label for one in front(given)] == ["none", "bm25", "rerank"]
 
 
 def test_the_whole_way_with_the_fake_engine(niah, tmp_path):
-    words = ("engine=fake", "engine.window=3000", "ctx.lengths=[1k,4k,16k]", "ctx.repeats=3", "outputs=o", "report.formats=[svg]")
-    done = niah("experiment=rag_vs_long", *words, "hydra.sweeper.params.task=single", "hydra.sweeper.params.reader='full,none,oracle,bm25,route'")
+    done = niah(
+        "experiment=rag_vs_long", "engine=fake", "engine.window=3000", "ctx.lengths=[1k,4k,16k]", "ctx.repeats=3",
+        "outputs=o", "report.formats=[svg]", "hydra.sweeper.params.task=single",
+        "hydra.sweeper.params.reader='full,none,oracle,bm25,route'",
+    )
     assert done.returncode == 0, done.stderr
     done = niah("rag", "o", "report.formats=[svg]", "rag.cost=dollars")
     assert done.returncode == 0, done.stderr
     (task,) = json.loads((tmp_path / "o" / "rag" / "rag.json").read_text())["tasks"]
     found = {one["label"]: one for one in task["readers"]}
     assert list(found) == ["full", "oracle", "none", "bm25 512", "route 512"]
-    assert [found["full"]["cells"][length]["mean"] for length in ("1024", "4096")] == [1, 1] and found["full"]["does_not_fit"] == [16384]
+    assert [found["full"]["cells"][length]["mean"] for length in ("1024", "4096")] == [1, 1]
+    assert found["full"]["does_not_fit"] == [16384]
     assert found["oracle"]["cells"]["shared"]["mean"] == 1 and found["none"]["cells"]["shared"]["mean"] == 0
-    assert found["bm25 512"]["against_full"]["overall"]["num_pairs"] == 6 and found["bm25 512"]["cost"]["16384"]["share"] < 0.04
+    assert found["bm25 512"]["against_full"]["overall"]["num_pairs"] == 6
+    assert found["bm25 512"]["cost"]["16384"]["share"] < 0.04
     assert found["bm25 512"]["cost"]["4096"]["dollars"] < found["full"]["cost"]["4096"]["dollars"] / 5
     refused = niah("rag", "o", "rag.hardware=abacus")
     assert refused.returncode == 1 and is_one_line(refused)

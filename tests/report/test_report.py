@@ -24,7 +24,8 @@ def record(lengths, depths, *, has_depth=True, **config):
             "kv": {"dtype": "fp8_e4m3"}, "engine": {"name": "vllm"}, "scorer": {"name": "contains"}, **config,
         },
         scope=Scope(num_trials=4, has_depth=has_depth), sources=Sources(haystack_sha256="0" * 64),
-        engine=EngineFacts({"vllm": "vllm 0.32.0"}), environment=Environment(gpus=[{"name": "NVIDIA H100"}] * 2, num_cores=1),
+        engine=EngineFacts({"vllm": "vllm 0.32.0"}),
+        environment=Environment(gpus=[{"name": "NVIDIA H100"}] * 2, num_cores=1),
     )
 
 
@@ -36,7 +37,8 @@ ROWS = [
 
 @pytest.fixture
 def drawn(tmp_path):
-    heatmap.draw(panels(record([8192, 131072], [0.0, 50.0]), ROWS), tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
+    shown = panels(record([8192, 131072], [0.0, 50.0]), ROWS)
+    heatmap.draw(shown, tmp_path, ReportSettings(formats=["svg", "png", "pdf"]))
     return tmp_path
 
 
@@ -46,7 +48,9 @@ def test_titles_labels_and_numbers(drawn):
     for text in ("Test Model", "8K", "128K", "0%", "50%", "0.50", "n=2", "1.00", "n=1", "out of memory", "accuracy"):
         assert text in shown, (text, shown)
     details = " ".join(shown)
-    for text in ("task single (uuid)", "haystack essays", "KV cache fp8_e4m3", "vllm 0.32.0 on 2 x NVIDIA H100", "3 of 4 trials"):
+    for text in (
+        "task single (uuid)", "haystack essays", "KV cache fp8_e4m3", "vllm 0.32.0 on 2 x NVIDIA H100", "3 of 4 trials",
+    ):
         assert text in details
 
 
@@ -86,7 +90,8 @@ def test_false_alarms_are_their_own_figure(tmp_path):
     assert "false alarms (a value named that is not there): 0.50 of 4, 0.15 to 0.85" in accuracy_by_length(run, rows)
     heatmap.draw(panels(run, rows), tmp_path, ReportSettings(formats=["svg"]))
     shown = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "heatmap.svg").read_text())
-    assert "50%" not in shown and "0.25" in shown and any("right is to say that nothing is there" in text for text in shown)
+    assert "50%" not in shown and "0.25" in shown
+    assert any("right is to say that nothing is there" in text for text in shown)
 
 
 def test_shuffled_and_foreign_haystacks_are_named(tmp_path):
@@ -105,32 +110,38 @@ def shown_in(file):
 ])
 def test_cells_show_what_is_asked(tmp_path, cell, texts):
     rows = [dataclasses.replace(row, logprob=-1.0 - row.trial if row.depth == 0 else None) for row in ROWS]
-    heatmap.draw(panels(record([8192, 131072], [0.0, 50.0]), rows), tmp_path, ReportSettings(formats=["svg"], cell=cell))
+    shown = panels(record([8192, 131072], [0.0, 50.0]), rows)
+    heatmap.draw(shown, tmp_path, ReportSettings(formats=["svg"], cell=cell))
     for text in texts:
         assert text in shown_in(tmp_path / "heatmap.svg"), text
 
 
 def test_variants_have_a_panel_a_line_and_a_table_each(tmp_path):
     run = record([8192, 131072], [0.0, 50.0])
-    rows = [made(number, length, depth, "correct", 1.0) for number, (length, depth) in enumerate([(8192, 0.0), (8192, 50.0), (131072, 0.0)])]
+    places = [(8192, 0.0), (8192, 50.0), (131072, 0.0)]
+    rows = [made(number, length, depth, "correct", 1.0) for number, (length, depth) in enumerate(places)]
     rows = [dataclasses.replace(row, variant=variant) for variant in ("bf16", "fp8") for row in rows]
     shown = panels(run, rows)
     heatmap.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
     curve.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
     assert {"bf16  (3 answers)", "fp8  (3 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
-    assert {"bf16: effective length at least 128K", "fp8: effective length at least 128K"} <= {*shown_in(tmp_path / "curve.svg")}
+    lines = {"bf16: effective length at least 128K", "fp8: effective length at least 128K"}
+    assert lines <= {*shown_in(tmp_path / "curve.svg")}
     text = accuracy_by_length(run, rows)
     assert text.startswith("bf16\n") and "\nfp8\n" in text
 
 
 def test_settings_of_figures_are_checked():
-    for settings, message in (({"cell": "x"}, "report.cell: got 'x'"), ({"threshold": 90.0}, "report.threshold: got 90")):
+    for settings, message in (
+        ({"cell": "x"}, "report.cell: got 'x'"), ({"threshold": 90.0}, "report.threshold: got 90"),
+    ):
         with pytest.raises(NiahError, match=message):
             ReportSettings(**settings)
 
 
 def test_several_runs_side_by_side(tmp_path):
-    paths = [run(tmp_path / name, generated(grid(3), lambda t, good=good: t.repeat < good)) for name, good in (("a", 3), ("b", 1))]
+    a = run(tmp_path / "a", generated(grid(3), lambda t: True))
+    paths = [a, run(tmp_path / "b", generated(grid(3), lambda t: t.repeat < 1))]
     text = "\n".join(report(paths, ["report.formats=[png]", "report.threshold=0.9"]))
     assert {f.name for f in (tmp_path / "report-a-b").iterdir()} == {"heatmap.png", "curve.png"}
     assert "effective length (your 90.0%): at least 32K" in text and "effective length (your 90.0%): below 8K" in text
@@ -149,7 +160,8 @@ def test_a_panel_without_answers_has_no_line_and_the_others_keep_their_colours(t
     curve.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
     assert {"bf16  (0 answers)", "fp8  (2 answers)"} <= {*shown_in(tmp_path / "heatmap.svg")}
     svg = (tmp_path / "curve.svg").read_text()
-    assert [text for text in shown_in(tmp_path / "curve.svg") if "effective length" in text] == ["fp8: effective length at least 128K"]
+    lines = [text for text in shown_in(tmp_path / "curve.svg") if "effective length" in text]
+    assert lines == ["fp8: effective length at least 128K"]
     assert style.LINES[1] in svg and style.LINES[0] not in svg
 
 

@@ -18,7 +18,10 @@ def test_wilson_of_ten_of_ten():
 
 
 def test_errors_are_no_wrong_answers():
-    rows = [made(0, 1024, 0.0, "correct", 1.0), made(1, 1024, 0.0, "engine-error", None), made(2, 1024, 0.0, "refused", 0.0)]
+    rows = [
+        made(0, 1024, 0.0, "correct", 1.0), made(1, 1024, 0.0, "engine-error", None),
+        made(2, 1024, 0.0, "refused", 0.0),
+    ]
     cell = by_cell(rows)[1024, 0.0]
     assert (cell.mean, cell.n, cell.errors) == (0.5, 2, 1)
     assert cell.outcomes == {"correct": 1, "engine-error": 1, "refused": 1}

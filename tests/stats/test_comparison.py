@@ -32,7 +32,9 @@ def test_mcnemar_is_statsmodels_and_a_binomial_test():
     assert matched_pairs.mcnemar_p(1, 7) == pytest.approx(0.0703, abs=5e-5)  # Fagerland et al. (2013), the same data
 
 
-@pytest.mark.parametrize("sums", [[1, 2, 3, -1, 2], [0.5, 0.25, 1, 1, 1, -2], [1] * 6, [1 / 3, 2 / 3, 1, 1], [4, -4], [0.1234567, 1.0, -2.0, 3.0]])
+@pytest.mark.parametrize("sums", [
+    [1, 2, 3, -1, 2], [0.5, 0.25, 1, 1, 1, -2], [1] * 6, [1 / 3, 2 / 3, 1, 1], [4, -4], [0.1234567, 1.0, -2.0, 3.0],
+])
 def test_sign_flips_are_scipys_permutation_test(sums):
     sums = np.array(sums, float)
     full = stats.permutation_test(
@@ -78,7 +80,8 @@ def test_trials_that_are_one_count_once():
 def test_one_repeat_or_one_trial_each_is_plain_wilson():
     for sums, sizes in (([7.0], [11.0]), ([1.0, 0, 1, 1], [1.0] * 4)):
         sums, sizes = np.array(sums), np.array(sizes)
-        assert np.allclose(clusters.wilson(sums, sizes, sums.sum(), 0.95), proportion_confint(sums.sum(), sizes.sum(), method="wilson"))
+        plain = proportion_confint(sums.sum(), sizes.sum(), method="wilson")
+        assert np.allclose(clusters.wilson(sums, sizes, sums.sum(), 0.95), plain)
 
 
 def test_all_right_is_never_a_point():
@@ -109,7 +112,8 @@ def test_simulated_counts_are_the_simulated_pairs():
     shift = simulation.differences(rng, 4000, 5, 11, **wanted)
     lost, gained = simulation.counts(rng, 4000, 5, 11, **wanted)
     for pairs, counts in (((shift < 0).sum(-1), lost), ((shift > 0).sum(-1), gained)):
-        assert pairs.mean() == pytest.approx(counts.mean(), rel=0.04) and pairs.std() == pytest.approx(counts.std(), rel=0.04)
+        assert pairs.mean() == pytest.approx(counts.mean(), rel=0.04)
+        assert pairs.std() == pytest.approx(counts.std(), rel=0.04)
 
 
 def test_differences_of_shares_keep_their_variance():
