@@ -1,11 +1,17 @@
-"""``conf/``: where it is, and its files as plain data. Light enough for ``--help``."""
+"""``conf/`` and the user's own folder: where they are, and their files as plain data. Light enough for ``--help``."""
 
-from collections.abc import Sequence
+import os
+import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from niah.errors import NiahError
+from niah.values import by_name
+
+PLUG_INS = ("task", "haystack", "reader", "scorer", "engine")
+"""Groups whose files name a class: one of niah's, or one in a module of the user's."""
+_own: list[Path] = []
 
 
 def conf_folder() -> Path:
@@ -17,22 +23,59 @@ def conf_folder() -> Path:
     raise NiahError(f"conf: not found beside {package}; expected the installed package to hold it; install niah again")
 
 
+def own_folder() -> Path | None:
+    """The folder that ``use`` was given, if any."""
+    return _own[0] if _own else None
+
+
+def use(folder: str | Path | None) -> None:
+    """Takes the files of ``folder`` (--config-dir) as choices too, before those of ``conf`` with the same names.
+
+    Modules in it and in its folders of plug-ins can be imported from now on, here and in processes that this one
+    starts. None: no such folder any more. Raises NiahError where there is none of that name.
+    """
+    _own.clear()
+    if folder is None:
+        return
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise NiahError(f"--config-dir: got {str(folder)!r}, no folder; expected one with files such as task/mine.yaml")
+    _own.append(path)
+    places = [str(place) for place in (path, *(path / group for group in PLUG_INS)) if place.is_dir()]
+    sys.path += [place for place in places if place not in sys.path]
+    known = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*known, *places]))
+
+
+def folders() -> list[Path]:
+    """Where choices are looked for, the user's folder first."""
+    return [*_own, conf_folder()]
+
+
+def groups() -> list[str]:
+    """Names of all groups, sorted: those of ``conf``, as a config has no others."""
+    return sorted(place.name for place in conf_folder().iterdir() if place.is_dir())
+
+
+def names(group: str) -> list[str]:
+    """The choices of a group, sorted; not those in folders of it."""
+    return sorted({file.stem for folder in folders() for file in (folder / group).glob("*.yaml")})
+
+
+def file_of(group: str, name: str) -> Path | None:
+    """The file of a choice; ``name`` may lie in a folder, as ruler/vt."""
+    return next((file for folder in folders() if (file := folder / group / f"{name}.yaml").is_file()), None)
+
+
 def choices(group: str) -> list[dict[str, Any]]:
     """The files of a group as plain data, in the order of their names."""
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf  # not for --help
 
-    files = sorted((conf_folder() / group).glob("*.yaml"))
-    return [cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file))) for file in files]
+    files = [file for name in names(group) if (file := file_of(group, name))]
+    return [by_name(OmegaConf.to_container(OmegaConf.load(file)) or {}) for file in files]
 
 
 def named(path: str) -> Any:
     """What a dotted path names, as a ``_target_`` does. Raises ImportError or AttributeError where there is no such."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)
-
-
-def plain(words: Sequence[str]) -> dict[str, Any]:
-    """``a.b=c`` words as nested plain data, without any config file."""
-    from omegaconf import OmegaConf
-
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(list(words))))

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
-from niah import __version__
-from niah.commands import help
+from niah import __version__, choices
+from niah.commands import fault, help
 from niah.errors import NiahError
 
 VERBS = {
@@ -25,15 +25,18 @@ VERBS = {
     "serve-check": "serve_check",
     "show": "show",
 }
-"""Each verb's module in niah/commands/. It is imported when its verb is asked for, and has ``main(words) -> exit code``."""
+"""Each verb's module in niah/commands/: imported when its verb is asked for, it has ``main(words) -> exit code``."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code: 0 done, 1 refused or trials failed, 2 a regression (compare.fail_on), 130 stopped by Ctrl-C or SIGTERM."""
-    words = list(arguments)
+    """Runs a command and returns its exit code.
+
+    0: done. 1: refused, or trials failed. 2: a regression (compare.fail_on). 130: stopped by Ctrl-C or SIGTERM.
+    """
     if threading.current_thread() is threading.main_thread():  # others cannot set it
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     try:
+        words = _without_own_folder(arguments)
         if any(word in ("-h", "--help", "help") for word in words):
             print(help.text())
             return 0
@@ -43,12 +46,28 @@ def main(arguments: Sequence[str]) -> int:
         verb = words.pop(0) if words and words[0] in VERBS else "run"
         code: int = import_module(f"niah.commands.{VERBS[verb]}").main(words)
         return code
-    except NiahError as error:
-        print(f"niah: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("niah: stopped; finished trials are kept, the same command continues", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except Exception as error:  # a bug too is one line, that of a plug-in of the user's above all
+        fault.show(error)
+        return 1
+
+
+def _without_own_folder(arguments: Sequence[str]) -> list[str]:
+    """The words without --config-dir FOLDER, which is taken into use: every verb finds the user's own choices there."""
+    words, folder = [], None
+    rest = iter(arguments)
+    for word in rest:
+        name, separator, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            folder = value if separator else next(rest, None)
+            if not folder:
+                raise NiahError("--config-dir: which folder? expected one with files such as task/mine.yaml")
+        else:
+            words.append(word)
+    choices.use(folder)
+    return words

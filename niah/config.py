@@ -1,23 +1,21 @@
-"""From Hydra's DictConfig to a typed Run; every error names the full key."""
+"""From a composed config, or from words of a command, to a typed Run; every error names the full key."""
 
 import dataclasses
 import difflib
 import re
+import types
+import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, get_origin
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import (
-    ConfigKeyError,
-    InterpolationKeyError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-    ValidationError,
-)
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from niah.choices import choices, named
+from niah import values
+from niah.choices import PLUG_INS, choices, named
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError, first_line
 from niah.grid import Ladder
@@ -33,8 +31,9 @@ from niah.tasks import Task
 from niah.units import parse_length
 
 _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
-_BY_TARGET = ("task", "haystack", "reader", "scorer", "engine")
-_BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer}
+_BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer, "engine": Engine}
+MAX_SEED = 2**32 - 1
+"""The largest that numpy's and PyTorch's generators both take."""
 PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
 """Keys that decide where results go and how they look, never what they are."""
 RETIRED = {"hardware.bandwidth_gb_s"}
@@ -43,7 +42,10 @@ RETIRED = {"hardware.bandwidth_gb_s"}
 
 @dataclass(frozen=True)
 class Run:
-    """One config. With ``calibrate`` a model whose answers are known runs first. ``resolved`` is the same as plain data, every default spelled out."""
+    """The settings of a run. With ``calibrate`` a model whose answers are known runs first.
+
+    ``resolved`` is the same as plain data, every default spelled out.
+    """
 
     name: str | None
     outputs: str
@@ -68,21 +70,29 @@ class Run:
 
 
 def build(config: DictConfig) -> Run:
-    """Raises NiahError for an unknown key, a wrong type or a value out of range."""
+    """The Run of a composed config. Raises NiahError for an unknown key, a wrong type or a value out of range."""
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key or "model.path"
         raise NiahError(f"{key}: not given; expected a value; add {key}=... to the command") from error
-    except (InterpolationKeyError, OmegaConfBaseException) as error:
-        raise NiahError(f"{getattr(error, 'full_key', 'config')}: {first_line(error)}") from error
-    parts: dict[str, Any] = {}
-    resolved: dict[str, Any] = {}
+    except OmegaConfBaseException as error:
+        raise NiahError(f"{error.full_key or 'config'}: {first_line(error)}") from error
+    return from_resolved(values.by_name(plain))
+
+
+def from_resolved(plain: Mapping[str, Any]) -> Run:
+    """The Run of settings as plain data, as a stored run.json has them: ``${...}`` in them is text.
+
+    Raises NiahError as ``build`` does.
+    """
     known = {f.name for f in dataclasses.fields(Run)} - {"resolved"}
     for key in plain:
         if key not in known:
             raise _unknown(key, known)
-    for key in (*_CLASSES, *_BY_TARGET):
+    parts: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
+    for key in (*_CLASSES, *PLUG_INS):
         node = plain.get(key, {} if key == "hardware" else None)  # runs stored before there was hardware
         if not isinstance(node, dict):
             raise NiahError(f"{key}: got {node!r}; expected a group choice, as {key}=NAME")
@@ -99,20 +109,51 @@ def build(config: DictConfig) -> Run:
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
         resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
-    for key, kind in (("name", str), ("outputs", str), ("seed", int)):
-        value = plain.get(key)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            if kind is str and isinstance(value, int | float):
-                value = str(value)
-            else:
-                raise NiahError(f"{key}: got {value!r}; expected {kind.__name__}")
-        parts[key] = resolved[key] = value
-    parts["calibrate"] = resolved["calibrate"] = plain.get("calibrate", False)  # runs stored before there was any
-    if not isinstance(parts["calibrate"], bool):
-        raise NiahError(f"calibrate: got {parts['calibrate']!r}; expected true or false")
-    if parts["name"] is not None and not re.fullmatch(r"[\w+=,@-][\w.+=,@-]*", parts["name"]):
-        raise NiahError(f"name: got {parts['name']!r}; expected one folder name of letters, digits and .+=,@_-")
+    parts["name"] = resolved["name"] = _name(plain.get("name"))
+    resolved["outputs"] = _text("outputs", plain.get("outputs"))
+    parts["outputs"] = str(Path(resolved["outputs"]).expanduser())
+    parts["seed"] = resolved["seed"] = _seed(plain.get("seed"))
+    is_calibrated = _switch("calibrate", plain.get("calibrate", False))  # runs stored before there was any have none
+    parts["calibrate"] = resolved["calibrate"] = is_calibrated
     return Run(**parts, resolved=resolved)
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise NiahError(f"{key}: got {value!r}; expected str")
+    return str(value)
+
+
+def _name(value: Any) -> str | None:
+    """A folder's name, or None. Refused is what would leave the folder of runs, or hide in it."""
+    if value is None:
+        return None
+    name = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    allowed = isinstance(name, str) and all(one in "_.+=,@-" or unicodedata.category(one)[0] in "LMN" for one in name)
+    if not allowed or not name or name[0] == ".":
+        raise NiahError(f"name: got {value!r}; expected one folder name of letters, digits and .+=,@_-")
+    if len(name.encode()) > 200:
+        raise NiahError(f"name: got {len(name.encode())} bytes, {name[:20]}...; expected a folder name of at most 200")
+    return str(name)
+
+
+def _seed(value: Any) -> int:
+    seed = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            seed = int(value)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise NiahError(f"seed: got {value!r}; expected int")
+    if not 0 <= seed <= MAX_SEED:
+        raise NiahError(f"seed: got {seed}; expected 0 to {MAX_SEED:,}")
+    return seed
+
+
+def _switch(key: str, value: Any) -> bool:
+    switch = {"true": True, "false": False}.get(value.casefold()) if isinstance(value, str) else value
+    if not isinstance(switch, bool):
+        raise NiahError(f"{key}: got {value!r}; expected true or false")
+    return switch
 
 
 def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
@@ -122,8 +163,8 @@ def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
     return kept | {"engine": {name: value for name, value in kept["engine"].items() if name not in how_asked}}
 
 
-def _how_asked(path: str | None) -> set[str]:
-    """Settings of an engine that decide how it is asked, never what it answers; none of one that cannot be imported any more."""
+def _how_asked(path: Any) -> set[str]:
+    """Settings of an engine that decide how it is asked, never what it answers; none of one that cannot be imported."""
     try:
         cls = plug_in("engine", path)
     except NiahError:
@@ -141,58 +182,113 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return joined
 
 
-def from_resolved(resolved: Mapping[str, Any]) -> Run:
-    """The Run of a stored run.json."""
-    return build(OmegaConf.create(dict(resolved)))
-
-
-def plug_in(key: str, path: str | None) -> type[Any]:
+def plug_in(key: str, path: Any) -> type[Any]:
     """The class that a ``_target_`` names. Raises NiahError where there is no such dataclass."""
     try:
-        cls = named(path or "")
+        cls = named(str(path))
         if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
             raise TypeError(f"{path} is not a dataclass")
         if key in _BASES and not issubclass(cls, _BASES[key]):
             raise TypeError(f"it is no subclass of {_BASES[key].__module__}.{_BASES[key].__name__}")
     except Exception as error:
+        is_own = isinstance(error, ModuleNotFoundError) and not str(path).startswith("niah.")
+        where = "; a module of your own is found with --config-dir FOLDER, the one that holds it" if is_own else ""
         raise NiahError(
-            f"{key}._target_: got {path!r} ({first_line(error)}); expected the dotted path of a dataclass"
+            f"{key}._target_: got {path!r} ({first_line(error)}); expected the dotted path of a dataclass{where}"
         ) from error
     return cls
 
 
+def classes(group: str) -> list[type]:
+    """The classes that a group's choices name, the user's too; those that cannot be imported are left out."""
+    if group in _CLASSES:
+        return [_CLASSES[group]]
+    found = []
+    for node in choices(group) if group in PLUG_INS else ():
+        if "_target_" in node:
+            with suppress(NiahError):  # it is refused where it is chosen
+                found.append(plug_in(group, node["_target_"]))
+    return list(dict.fromkeys(found))
+
+
+def fields_named(key: str) -> list[tuple[dataclasses.Field, Any]]:
+    """(field, type) in each class of the group that has this one, as in ``task.needle``."""
+    group, _, name = key.partition(".")
+    return [
+        (one, get_type_hints(cls)[name])
+        for cls in classes(group) for one in dataclasses.fields(cls) if one.name == name
+    ]
+
+
 def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The node as an instance of its own dataclass, and as plain data."""
+    """The node as an instance of its own dataclass, and as plain data.
+
+    A field of text holds a string as it is. Strings for other fields, as a command gives them, are read by
+    ``niah.values`` (lists, dicts) or by OmegaConf (numbers, switches). Raises NiahError with the full key.
+    """
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    node = {name: value for name, value in node.items() if f"{key}.{name}" not in RETIRED}
-    for name in node:
+    kinds = get_type_hints(cls)
+    texts, rest = {}, {}
+    for name, given in node.items():
+        if f"{key}.{name}" in RETIRED:
+            continue
         if name not in fields:
             raise _unknown(f"{key}.{name}", {f"{key}.{field_name}" for field_name in fields})
-        if get_origin(fields[name].type) is list and isinstance(node[name], str | int | float):
-            node = {**node, name: [node[name]]}  # ctx.lengths=8k is a list of one
-        is_zero = (fields[name].metadata.get("zero") or fields[name].default == 0) and node[name] in (0, "0")
-        if fields[name].metadata.get("unit") == "tokens" and not is_zero:
-            node = {**node, name: _lengths(node[name], f"{key}.{name}")}
+        if isinstance(given, str) and _kind(kinds[name]) is str:
+            texts[name] = given
+        else:
+            rest[name] = _read(f"{key}.{name}", given, kinds[name], fields[name])
     schema = OmegaConf.structured(cls)
     OmegaConf.set_readonly(schema, False)
     try:
-        merged = OmegaConf.merge(schema, node)
-        value = OmegaConf.to_object(merged)
+        merged: Any = OmegaConf.merge(schema, values.escaped(rest), dict.fromkeys(texts, ""))  # texts come in below
+        plain = {**values.by_name(OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)), **texts}
+        parts = {name: merged[name] for name in plain}
+        made = {name: OmegaConf.to_object(part) if OmegaConf.is_config(part) else part for name, part in parts.items()}
     except MissingMandatoryValue as error:
         name = f"{key}.{error.full_key}"
         raise NiahError(f"{name}: not given; expected a value; add {name}=... to the command") from error
     except (ValidationError, ConfigKeyError) as error:
-        kind = fields[re.split(r"[.\[]", str(error.full_key))[0]].type
+        kind = kinds[re.split(r"[.\[]", str(error.full_key))[0]]
         expected = str(getattr(kind, "__name__", kind) if get_origin(kind) is None else kind)
-        raise NiahError(f"{key}.{error.full_key}: {first_line(error).rstrip('.')}; expected {expected}") from error
-    return value, OmegaConf.to_container(merged)
+        said = first_line(error).rstrip(".")
+        raise NiahError(f"{key}.{error.full_key}: {said}; expected {expected}") from error
+    return cls(**{**made, **texts}), plain
 
 
-@cache
+def _kind(hint: Any) -> Any:
+    """The type without ``| None``: list for list[int]."""
+    parts = [part for part in get_args(hint) if part is not types.NoneType]
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = parts[0] if len(parts) == 1 else None
+    return get_origin(hint) or hint
+
+
+def _read(key: str, given: Any, hint: Any, field: dataclasses.Field) -> Any:
+    """What a setting that is no text holds, where a command gave it as a string."""
+    kind, is_list = _kind(hint), _kind(hint) is list
+    if isinstance(given, str) and type(None) in get_args(hint) and given.casefold() == "null":
+        return None
+    if isinstance(given, str) and kind in (list, dict) and given[:1] == ("[" if is_list else "{"):
+        given = values.read(given, key, is_text=hint == list[str])
+    elif isinstance(given, str) and hint != list[str] and kind in (list, int, float, bool) and "," in given:
+        one = f"[{given}]" if is_list else "one value"
+        raise NiahError(f"{key}: got {given!r}; expected {one}, or -m before it for a run of each")
+    if is_list and isinstance(given, str | int | float):
+        given = [given]  # ctx.lengths=8k is a list of one
+    is_zero = (field.metadata.get("zero") or field.default == 0) and given in (0, "0")
+    if field.metadata.get("unit") == "tokens" and not is_zero:
+        return _lengths(given, key)
+    return given
+
+
 def _scorer_path(cls: type) -> str:
-    """The path that conf/scorer gives for a scorer that a task names; for one of a user's own the path it is imported by."""
-    paths = (str(node["_target_"]) for node in choices("scorer"))
-    return next((path for path in paths if plug_in("scorer", path) is cls), f"{cls.__module__}.{cls.__qualname__}")
+    """The path that conf/scorer gives for a scorer that a task names; for others the path they are imported by."""
+    for path in (node["_target_"] for node in choices("scorer") if "_target_" in node):
+        with suppress(NiahError):  # a file of the user's that nothing asked for
+            if plug_in("scorer", path) is cls:
+                return str(path)
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _lengths(value: Any, where: str) -> Any:

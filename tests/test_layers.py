@@ -14,12 +14,12 @@ from tests.helpers.command import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOT = {
-    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "limits", "units",
+    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "limits", "units", "values",
 }
 """All that may lie at the root of niah/: a new verb is a file in commands/, a new method a file in its plug-in's folder."""
 FLOORS = (
     ("errors", "__init__"),
-    ("limits", "units", "records"),
+    ("limits", "units", "values", "records"),
     ("choices", "environment", "disk", "grid", "languages", "stats", "tokens"),
     ("scorers", "models", "haystacks"),
     ("tasks", "readers", "planner"),
@@ -111,7 +111,7 @@ def test_the_root_holds_a_fixed_list_of_names():
 
 
 def test_each_verb_is_one_file_or_one_folder_of_commands():
-    shared = {"__init__", "words", "hydra", "help"}
+    shared = {"__init__", "words", "hydra", "help", "fault"}
     there = {path.stem for path in (PACKAGE / "commands").iterdir()} - {"__pycache__"} - shared
     assert {module.partition(".")[0] for module in VERBS.values()} == there
     for module in VERBS.values():

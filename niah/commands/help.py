@@ -2,6 +2,7 @@
 
 from niah import __version__, choices
 from niah.errors import NiahError
+from niah.units import parse_length
 
 _TEXT = """\
 niah {version}: does this model really find a fact at that length?
@@ -53,16 +54,11 @@ def text() -> str:
 
 
 def _groups() -> str:
-    folders = sorted(folder for folder in choices.conf_folder().iterdir() if folder.is_dir())
-    return "\n".join(
-        f"  {folder.name:<10} {', '.join(sorted((f.stem for f in folder.glob('*.yaml')), key=_by_size))}"
-        for folder in folders
-    )
+    known = {group: sorted(choices.names(group), key=_by_size) for group in choices.groups()}
+    return "\n".join(f"  {group:<10} {', '.join(names)}" for group, names in known.items())
 
 
 def _by_size(name: str) -> tuple[int, str]:
-    from niah.units import parse_length
-
     try:
         return parse_length(name, ""), name
     except NiahError:

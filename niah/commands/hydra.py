@@ -1,4 +1,4 @@
-"""From the words of a command to a composed config; with ``config`` the only user of Hydra."""
+"""From the words of a command to composed configs and the jobs on them: one, or each of a sweep. Hydra is used here."""
 
 import os
 import re
@@ -6,89 +6,198 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from niah.choices import choices, conf_folder
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from niah import choices, config, values
+from niah.commands import fault
 from niah.errors import NiahError
+from niah.limits import is_free_text
+from niah.planner.hardware import counted
+from niah.units import parse_length
 
-_TEXTS = (
-    "task.needle", "task.question", "task.answer_prefix", "task.template", "task.key", "task.value", "task.claim",
-    "task.instruction", "task.path", "model.system", "haystack.path", "haystack.sentences", "haystack.sentence",
-    "haystack.separator", "haystack.comment",
-    "haystack.licence", "reader.instruction", "reader.marker", "reader.model", "reader.rerank",
-)
-"""Fields of free text: Hydra's grammar would trip over spaces, commas and braces in them."""
+_WORD = re.compile(r"(\+\+|\+|~|)([^=]*)(=?)(.*)", re.DOTALL)
+_SWEEP = {"-m", "--multirun"}
 
 
-def adapted(overrides: Sequence[str]) -> list[str]:
+def adapted(words: Sequence[str]) -> list[str]:
     """Overrides as Hydra wants them, from the commands people write.
 
-    ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
-    file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each. An experiment that is a folder means one run of each file in it. Fields of free text need no second pair of quotes; \\n in them is a
-    line break. ``hardware=2x8xh100`` is two nodes of eight.
-    """
-    from niah.planner.hardware import counted
-    from niah.units import parse_length
+    ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a file, means the
+    ladder up to it. ``reader.budget=[1k,4k]`` is one run each. An experiment that is a folder means one run of each
+    file in it. ``hardware=2x8xh100`` is two nodes of eight.
 
-    result, names = [], {word.split("=", 1)[0] for word in overrides if "=" in word}
-    overrides = [_each_of_a_folder(word) for word in overrides]
-    if any(word.startswith("experiment=") and "," in word for word in overrides) and not {"-m", "--multirun"} & {*overrides}:
-        result.append("-m")
-    if "model.path" in names and "model" not in names:
-        result.append("model=custom")
-    for word in overrides:
-        key, separator, value = word.partition("=")
-        if not word.startswith("-") and not separator and key[:1] not in "~+":
-            raise NiahError(
-                f"{word}: not understood; expected key=value, or a verb first; see python -m niah --help"
-            )
-        if key == "ctx" and "," not in value and not (conf_folder() / "ctx" / f"{value}.yaml").is_file():
-            try:
-                longest = parse_length(value, "ctx")
-            except NiahError:
-                pass  # no length either: Hydra lists the choices
-            else:
-                result.append(f"++ctx.lengths={_ladder(longest)}".replace(" ", ""))
-                continue
-        if key == "reader.budget" and value.startswith("["):  # one run each
-            value = value.strip("[]").replace(" ", "")
-            word = f"{key}={value}"
-            if not {"-m", "--multirun"} & {*overrides, *result}:
-                result.append("-m")
-        if key == "kv" and value.startswith("["):
+    A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
+    wholly in quotes is what they hold; ``\\n`` in free text is a line break.
+    """
+    is_sweep, is_implied = bool(_SWEEP & {*words}), False
+    given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
+    result = ["model=custom"] if "model.path" in given and "model" not in given else []
+    for word in words:
+        if word.startswith("-"):
+            result.append(word)
+            continue
+        sign, key, separator, value = _parts(word)
+        if not separator and not sign:
+            raise NiahError(f"{word}: not understood; expected key=value, or a verb first; see python -m niah --help")
+        if sign == "~" or not separator or re.match(r"hydra\b", key):
+            result.append(word)
+        elif word == "experiment=null":
+            continue  # none is the default, and Hydra takes no null for a choice
+        elif key == "experiment" and ("," in (files := _files_of_a_folder(value))):
+            result.append(f"{sign}experiment={files}")
+            is_implied = True
+        elif key == "reader.budget" and value.startswith("["):
+            result.append(f"++{key}={value.strip('[]').replace(' ', '')}")
+            is_implied = True
+        elif key == "ctx" and (ladder := _ladder_up_to(value)):
+            result.append(f"++ctx.lengths={ladder}".replace(" ", ""))
+        elif key == "kv" and value.startswith("["):
             result += _each_cache(value)
-            continue
-        if key == "hardware" and (parts := counted(value)):
-            result += [f"hardware={parts[0]}", f"++hardware.num_gpus={parts[1]}", f"++hardware.num_nodes={parts[2]}"]
-            continue
-        if key in _TEXTS and value[:1] not in "'\"":
-            value = value.replace("\\n", "\n").replace("'", "\\'")
-            word = f"{key}='{value}'"
-        # a field that a group's file leaves at its default is there all the same; config checks names
-        result.append(f"++{word}" if "." in key and key[0].isalpha() and not key.startswith("hydra.") else word)
+        elif key == "hardware" and (parts := counted(value)):
+            name, num_gpus, num_nodes = parts
+            result += [f"hardware={_quoted(name)}"]
+            result += [f"++hardware.num_gpus={num_gpus}", f"++hardware.num_nodes={num_nodes}"]
+        elif "." in key:
+            # a field that a group's file leaves at its default is there all the same; config checks names
+            make = _setting if key.count(".") == 1 else _deeper
+            result.append(f"++{key}={make(key, value, is_sweep)}")
+        else:
+            result.append(f"{sign}{key}={_top(key, value, is_sweep)}")
+    if is_implied and not is_sweep:
+        result.append("-m")
     return sorted(result, key=lambda word: not word.startswith("-"))  # Hydra takes options before overrides alone
+
+
+def _parts(word: str) -> tuple[str, str, str, str]:
+    match = _WORD.fullmatch(word)
+    assert match  # every string does
+    return match[1], match[2], match[3], match[4]
+
+
+def _top(key: str, value: str, is_sweep: bool) -> str:
+    """The value of a group's choice, of name, outputs, seed or calibrate, in Hydra's grammar."""
+    is_choice = key.partition("@")[0] in choices.groups()
+    if is_sweep and _swept(key, value):
+        return value
+    if is_choice and "," in value:
+        raise NiahError(f"{key}={value}: several choices; expected one, or -m before it for a run of each")
+    if key == "outputs":
+        value = os.path.expanduser(value)  # Hydra itself makes this folder for a sweep
+    return _quoted(values.as_typed(value) or value) if is_choice else _said(value)
+
+
+def _setting(key: str, value: str, is_sweep: bool) -> str:
+    """The value of a group's setting in Hydra's grammar."""
+    sweep = _swept(key, value) if is_sweep else None
+    if (sweep or value == "null" or "\\n" in value) and _is_free_text(key):
+        return _free_text(key, value, sweep)
+    return value if sweep else _said(value)
+
+
+def _free_text(key: str, value: str, sweep: Override | None) -> str:
+    """A text as typed, line breaks for ``\\n``; a sweep only of texts in quotes, or by choice(...)."""
+    texts = sweep.value() if sweep else None
+    if isinstance(texts, ChoiceSweep):
+        parts = texts.list
+        if not texts.simple_form or all(isinstance(one, QuotedString) for one in parts):
+            return ",".join(_quoted(one.text if isinstance(one, QuotedString) else str(one)) for one in parts)
+    text = values.as_typed(value)
+    if text is None:
+        may_be_none = any(type(None) in getattr(kind, "__args__", ()) for _, kind in config.fields_named(key))
+        return "null" if may_be_none else _quoted(value)
+    return _quoted(text.replace("\\n", "\n") if text == value else text)
+
+
+def _deeper(key: str, value: str, is_sweep: bool) -> str:
+    """What lies within a setting, as engine.args.x: Hydra's grammar, and JSON; text where neither understands it."""
+    override = _parsed(key, value)
+    if override and "${" not in value and (is_sweep or not override.is_sweep_override()):
+        return value
+    if value[:1] in ("[", "{"):
+        return _in_grammar(values.read(value, key))
+    return _quoted(value)
+
+
+def _is_free_text(key: str) -> bool:
+    return any(is_free_text(field) for field, _ in config.fields_named(key))
+
+
+def _parsed(key: str, value: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(f"{key}={value}")
+    except HydraException:
+        return None
+
+
+def _swept(key: str, value: str) -> Override | None:
+    """The sweep that the value is in Hydra's grammar, if it is one.
+
+    Raises NiahError for one that would look something up: it would end in run.json.
+    """
+    override = _parsed(key, value)
+    if override is None or not override.is_sweep_override():
+        return None
+    if "${" in value and not _is_free_text(key):
+        raise NiahError(
+            f"{key}: got {value!r}; expected values without ${{...}}: a command looks nothing up; let the shell do so"
+        )
+    return override
+
+
+def _said(value: str) -> str:
+    text = values.as_typed(value)
+    return "null" if text is None else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """The text in Hydra's grammar, with nothing in it that Hydra or OmegaConf would take for more than text."""
+    return str(QuotedString(values.escaped(text), Quote.single).with_quotes())
+
+
+def _in_grammar(value: Any) -> str:
+    """Plain data in Hydra's grammar."""
+    if isinstance(value, dict):
+        keys = {name: re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", name) for name in value}
+        return "{" + ",".join(f"{keys[name]}:{_in_grammar(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_in_grammar, value)) + "]"
+    if isinstance(value, str):
+        return _quoted(value)
+    return "null" if value is None else str(value).lower()
 
 
 def _each_cache(value: str) -> list[str]:
     """``kv=[bf16,fp8]``: the first is the choice, the others are run beside it."""
     names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
-    known = {node["name"]: node["dtype"] for node in choices("kv")}
+    known = {node["name"]: node["dtype"] for node in choices.choices("kv")}
     for name in names:
         if name not in known:
             raise NiahError(f"kv={name}: no such choice; expected one of {', '.join(known)}")
     if not names:
         raise NiahError(f"kv: got {value}; expected at least one, as kv=[bf16,fp8]")
-    others = ",".join(f"{{name:{name},dtype:{known[name]}}}" for name in names[1:])
-    return [f"kv={names[0]}", *([f"++kv.also=[{others}]"] if others else [])]
+    others = [{"name": name, "dtype": known[name]} for name in names[1:]]
+    return [f"kv={_quoted(names[0])}", *([f"++kv.also={_in_grammar(others)}"] if others else [])]
 
 
-def _each_of_a_folder(word: str) -> str:
-    key, _, value = word.partition("=")
-    folder = conf_folder() / "experiment" / value
-    if key != "experiment" or not value or not folder.is_dir():
-        return word
-    return "experiment=" + ",".join(f"{value}/{file.stem}" for file in sorted(folder.glob("*.yaml")))
+def _files_of_a_folder(value: str) -> str:
+    """Of an experiment that is a folder each file in it, with commas between; else the value itself."""
+    places = [folder / "experiment" / value for folder in choices.folders()] if value else []
+    names = sorted({f"{value}/{file.stem}" for place in places for file in place.glob("*.yaml")})
+    return ",".join(names) if names else value
 
 
-def _ladder(longest: int) -> list[int]:
+def _ladder_up_to(value: str) -> list[int]:
+    """Lengths from 8K up to this one, each twice the one before; none for a file of ctx, or where it is no length."""
+    if "," in value or choices.file_of("ctx", value):
+        return []
+    try:
+        longest = parse_length(value, "ctx")
+    except NiahError:
+        return []  # Hydra lists the choices
     lengths = [8192]
     while lengths[-1] * 2 < longest:
         lengths.append(lengths[-1] * 2)
@@ -96,53 +205,58 @@ def _ladder(longest: int) -> list[int]:
 
 
 def run(overrides: list[str], job: Callable[[Any], int]) -> int:
-    """Composes the config (or, with -m, each config of the sweep) and runs ``job`` on it."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    """Composes the config (or, with -m, each config of the sweep) and runs ``job`` on it.
 
+    Returns the largest exit code. Where a job fails, the others of a sweep still run; then the last error is raised.
+    """
     codes: list[int] = []
-    refused: list[NiahError] = []
-    own_process = os.getpid()
+    failed: list[Exception] = []
+    own_process, own_folder = os.getpid(), choices.own_folder()
 
-    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
-    def composed(config) -> None:
+    @hydra.main(version_base="1.3", config_path=str(choices.conf_folder()), config_name="config")
+    def composed(composed_config: Any) -> None:
         try:
-            codes.append(job(config))
-        except NiahError as error:  # the other configs of a sweep still run
-            if os.getpid() != own_process:  # a launcher's: Hydra carries the first error home, this tells them all
-                print(f"niah: {error}", file=sys.stderr, flush=True)
-                raise
-            refused.append(error)
+            if os.getpid() != own_process:  # a launcher's, which knows nothing of this one
+                choices.use(own_folder)
+            codes.append(job(composed_config))
+        except Exception as error:
+            if os.getpid() != own_process:  # Hydra carries the first error home, this tells them all
+                fault.show(error)
+                raise NiahError(fault.line(error)) from None
+            failed.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
     before = sys.argv
-    sys.argv = [before[0], *overrides]
+    sys.argv = [before[0], *([f"--config-dir={own_folder}"] if own_folder else []), *overrides]
     try:
         composed()
     except (HydraException, OmegaConfBaseException) as error:
         raise NiahError(_one_line(error)) from error
     finally:
         sys.argv = before
-    for error in refused[:-1]:
-        print(f"niah: {error}", file=sys.stderr)
-    if refused:
-        raise refused[-1]
+    for earlier in failed[:-1]:
+        fault.show(earlier)
+    if failed:
+        raise failed[-1]
     return max(codes, default=0)
 
 
 def _one_line(error: Exception) -> str:
     """Hydra's complaint as one line of where, what, expected."""
     text = " ".join(str(error).replace("\t", " ").split())
-    if match := re.search(r"Could not find '([^']*)/([^']*)' Available options in '[^']*': (.*?)(?: Config search path|$)", text):
+    no_choice = r"Could not find '([^']*)/([^']*)' Available options in '[^']*': (.*?)(?: Config search path|$)"
+    if match := re.search(no_choice, text):
         group, choice, options = match.groups()
         return f"{group}={choice}: no such choice; expected one of {', '.join(options.split())}"
     if match := re.search(r"Could not override '(hydra\.[^']*)'", text):
-        return f"{match[1]}: not among this launcher's settings; expected one of them (--cfg=hydra lists them), or + before it to add it"
+        return (
+            f"{match[1]}: not among this launcher's settings; expected one of them (--cfg=hydra lists them), "
+            "or + before it to add it"
+        )
     if match := re.search(r"Could not override '([^']*)'", text):
-        groups = sorted(folder.name for folder in conf_folder().iterdir() if folder.is_dir())
-        return f"{match[1]}: unknown key; expected name, outputs, seed or one of the groups {', '.join(groups)}"
+        groups = ", ".join(choices.groups())
+        return f"{match[1]}: unknown key; expected name, outputs, seed or one of the groups {groups}"
     if override := getattr(error, "override", None):
         reason = text.split(" See http")[0]
-        return f"{override.lstrip('+')}: not understood ({reason}); expected key=value, lists as key=[a,b], quotes around ="
+        return f"{override.lstrip('+')}: not understood ({reason}); expected key=value, lists as key=[a,b]"
     return f"{text.split(' See http')[0]}; see python -m niah --help"

@@ -17,7 +17,7 @@ from niah.units import format_seconds
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``run WORDS``, or of the words without a verb. Raises NiahError where a trial ended without an answer."""
+    """Exit code of ``run WORDS``, also without the verb. Raises NiahError where a trial ended without an answer."""
     restart_with_environment(words)
     # later configs of a sweep start when they start, and those of a launcher in processes of their own
     own_process, starts = os.getpid(), [float(os.environ.pop("NIAH_STARTED", time.time()))]
@@ -35,7 +35,7 @@ def _measure(config: Any, started: float) -> int:
         for line in verify.verify(settings, console):
             console.say(line)
     summary = runner.run(settings, console)
-    from niah.commands.report import draw  # matplotlib and scipy: seconds that nobody waits for who is refused above
+    from niah.commands.report import draw  # matplotlib and scipy: seconds that whoever is refused above need not wait
     from niah.report.accuracy import accuracy_by_length
 
     console.say(accuracy_by_length(summary.record, summary.rows, settings.report.threshold))

@@ -1,4 +1,4 @@
-"""What verbs do with the words of a command: their own, their folders, changed settings; and the restart that vLLM needs."""
+"""What verbs do with the words of a command: their own, their folders, changed settings; and vLLM's restart."""
 
 import itertools
 import os
@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from niah import choices
+from niah import values
 from niah.engines.vllm.process import environment
 from niah.errors import NiahError
 
@@ -26,10 +26,14 @@ def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str
 
 def folder_arguments(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:
     """The run folders that a command begins with, and the words behind them. Raises NiahError where there is none."""
-    paths = list(itertools.takewhile(lambda word: os.path.isdir(word) or not (word.startswith("-") or "=" in word), arguments))
+    paths = list(itertools.takewhile(_may_be_a_folder, arguments))
     if not paths:
         raise NiahError(f"{verb}: which run? expected its folder, as {verb} outputs/NAME")
     return paths, arguments[len(paths) :]
+
+
+def _may_be_a_folder(word: str) -> bool:
+    return os.path.isdir(word) or not (word.startswith("-") or "=" in word)
 
 
 def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str
         if not separator or key.split(".")[0] not in groups or "." not in key:
             expected = " or ".join(f"{group}.key=value" for group in groups)
             raise NiahError(f"{where}: got {word}; expected {expected}")
-    return choices.plain(words)
+    return values.from_words(words)
 
 
 def restart_with_environment(overrides: Sequence[str]) -> None:

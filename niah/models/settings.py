@@ -26,7 +26,7 @@ class Model:
     """
 
     name: str
-    path: str = free_text()
+    path: str
     max_length: int = limited(at_least=1, unit="tokens")
     label: str = ""
     revision: str | None = None

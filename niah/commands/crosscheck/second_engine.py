@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from niah import choices, config
+from niah import choices, config, values
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import RunRecord
@@ -53,7 +53,7 @@ def _nodes(words: Sequence[str]) -> dict[str, dict[str, Any]]:
     nodes = {group: _choice(group, name) for group, name in names.items()}
     if names["engine"] not in (able := holding_a_model()):
         raise NiahError(f"crosscheck engine={names['engine']}: holds no model; expected {' or '.join(able)}")
-    for group, changed in choices.plain(fields).items():
+    for group, changed in values.from_words(fields).items():
         nodes[group] = {**nodes.get(group, {}), **changed}
     return nodes
 

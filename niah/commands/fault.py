@@ -1,0 +1,39 @@
+"""What a person sees of an error: one line, and with NIAH_DEBUG=1 its traceback before it."""
+
+import os
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+
+from niah.errors import NiahError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
+
+def show(error: BaseException) -> None:
+    """Prints the error to stderr."""
+    if os.environ.get("NIAH_DEBUG", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    print(f"niah: {line(error)}", file=sys.stderr, flush=True)
+
+
+def line(error: BaseException) -> str:
+    """A NiahError's own words; of any other exception, which is a bug, its name, its first line and its place."""
+    if isinstance(error, NiahError):
+        return str(error)
+    said = next((text.strip() for text in str(error).splitlines() if text.strip()), "no message")
+    return f"{type(error).__name__}: {said}; a bug at {_place(error)}, not a setting; NIAH_DEBUG=1 shows the traceback"
+
+
+def _place(error: BaseException) -> str:
+    """file:line of the innermost call in a plug-in of the user's, else in niah, else anywhere."""
+    calls = traceback.extract_tb(error.__traceback__)
+    niahs = [call for call in calls if Path(call.filename).is_relative_to(_PACKAGE)]
+    own = [
+        call for call in calls
+        if call not in niahs and call.filename[:1] != "<" and not call.filename.startswith(_LIBRARIES)
+    ]
+    found = (own or niahs or calls)[-1:]
+    return f"{found[0].filename}:{found[0].lineno}" if found else "an unknown place"
