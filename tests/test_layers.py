@@ -46,7 +46,6 @@ ONLY_IN = {
     "Stemmer": ("readers/retrieval/words.py",),
     "wordllama": ("readers/retrieval/embedders.py",),
     "sentence_transformers": ("readers/retrieval/embedders.py", "readers/retrieval/rerank.py"),
-    "faiss": ("readers/retrieval/hnsw.py",),
     "torch": ("models/", "engines/vllm/exact.py", "engines/transformers/"),
     "httpx2": ("engines/openai/http.py",),
 }

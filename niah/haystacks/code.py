@@ -1,19 +1,18 @@
-"""Source code as a haystack; and which files a path or pattern names, for every source that reads files."""
+"""Source code as a haystack: every installed Python package, or the files that a path names."""
 
 import hashlib
 import json
 import os
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
 from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
+from niah.haystacks.paths import matching, shown, stamp
 from niah.limits import free_text, limited, one_of
 
-ALL = "**/*"
 _LARGEST_BYTES = 1_000_000  # larger ones are generated tables, not code
 _SMALLEST_BYTES = 80  # less is an __init__.py with an import or two
 _TEST_FOLDERS = frozenset(("test", "tests", "testdata", "test_data"))
@@ -94,7 +93,7 @@ class Code(Haystack):
 
 
 def _source(file: Path, skip: Skip) -> str:
-    """The text of a file of code, "" if it is left out; ``skip`` tells why, unless it is next to empty."""
+    """The text of a file of code, "" if it is left out; ``skip`` is given the reason, unless it is next to empty."""
     try:
         if file.stat().st_size > _LARGEST_BYTES:
             skip(f"{shown(file)}: larger than 1 MB, so likely generated; split it to read it")
@@ -110,79 +109,3 @@ def _source(file: Path, skip: Skip) -> str:
             return text.replace("\r\n", "\n") if len(raw) >= _SMALLEST_BYTES else ""
         skip(f"{shown(file)}: is a binary file (it holds NUL bytes); leave it out")
     return ""
-
-
-def stamp(files: Iterable[Path]) -> str:
-    """A hash of names, sizes, times and modes: another one whenever the files may hold other text."""
-    told = hashlib.sha256()
-    for file in files:
-        try:
-            status = file.stat()
-            seen = f"{status.st_size} {status.st_mtime_ns} {status.st_mode}"
-        except OSError as error:
-            seen = f"error {error.errno}"
-        told.update(f"{file}\0{seen}\n".encode(errors="surrogateescape"))
-    return told.hexdigest()
-
-
-def matching(path: str, pattern: str, skip: Skip, suffixes: frozenset[str] = frozenset()) -> list[Path]:
-    """What a file, folder or glob names, sorted; ``suffixes`` limit a folder's files under the default pattern."""
-    place = Path(path).expanduser()
-    if os.path.isdir(place):
-        suffixes = suffixes if pattern == ALL else frozenset()
-        found = [f for f in _below(place, pattern, skip) if not suffixes or f.suffix.lower() in suffixes]
-        wanted = f"files matching {pattern}{' with a known text suffix' if suffixes else ''} in it (haystack.pattern)"
-    elif os.path.exists(place):
-        return [place]
-    else:
-        wild = next((n for n, part in enumerate(place.parts) if set(part) & set("*?[")), len(place.parts))
-        folder, rest = Path(*place.parts[:wild]), "/".join(place.parts[wild:])
-        found = _below(folder, rest, skip) if rest and os.path.isdir(folder) else []
-        wanted = "an existing file, folder or glob"
-    kept = []
-    for file in sorted(found):
-        if os.path.isfile(file):
-            kept.append(file)
-        else:
-            skip(f"{shown(file)}: is not a readable file (a link to nothing, a pipe or a device); leave it out")
-    if not kept:
-        raise NiahError(f"haystack.path: nothing to read; got {path!r}; expected {wanted}")
-    return kept
-
-
-def _below(folder: Path, pattern: str, skip: Skip) -> Iterator[Path]:
-    """Files below a folder that match. Linked folders are entered, each folder once: links may go round."""
-    wanted = tuple(pattern.split("/"))
-    depth = None if "**" in wanted else len(wanted)
-    hidden = any(part.startswith(".") for part in wanted)
-    seen: set[tuple[int, int]] = set()
-
-    def unreadable(error: OSError) -> None:
-        told = f"{shown(error.filename)}: cannot be listed ({error.strerror}); check its permissions"
-        if Path(error.filename) == folder:
-            raise NiahError(f"haystack.path: {told}") from error
-        skip(told)
-
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
-        status, inside = os.stat(place), Path(place).relative_to(folder).parts
-        if (status.st_dev, status.st_ino) in seen or (depth is not None and len(inside) >= depth):
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
-        for name in names:
-            if (hidden or not name.startswith(".")) and _matches((*inside, name), wanted):
-                yield Path(place, name)
-
-
-def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return _matches(path, pattern[1:] or ("*",)) or (bool(path) and _matches(path[1:], pattern))
-    return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
-
-
-def shown(file: object) -> str:
-    """A file's name fit for one line, whatever bytes it is made of."""
-    return " ".join(str(file).encode(errors="replace").decode().splitlines())

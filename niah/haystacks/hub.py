@@ -9,8 +9,8 @@ from typing import Any
 
 from niah.errors import NiahError, first_line
 from niah.haystacks import Haystack, Skip
-from niah.haystacks.code import ALL, matching, stamp
 from niah.haystacks.files import parts
+from niah.haystacks.paths import ALL, matching, stamp
 from niah.limits import free_text, limited
 
 _FORMATS = ("arrow", "csv", "json", "parquet", "text", "xml")

@@ -1,6 +1,6 @@
 """Several sources in one, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -71,7 +71,7 @@ class Mixed(Haystack):
         return usable
 
 
-def _parts() -> dict[str, type[Haystack]]:
-    """The haystacks of conf/haystack that can be a part, by name."""
+def _parts() -> dict[str, Callable[[], Haystack]]:
+    """The haystacks of conf/haystack that can be a part, by name; a call makes one with its default settings."""
     classes = {str(node["name"]): named(node["_target_"]) for node in choices("haystack")}
     return {name: cls for name, cls in classes.items() if cls.can_be_part}

@@ -9,8 +9,8 @@ from typing import Any
 
 from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
-from niah.haystacks.code import stamp
-from niah.haystacks.essays import read_json, ruler_file
+from niah.haystacks.paths import stamp
+from niah.haystacks.ruler_data import read_json, ruler_file
 from niah.limits import free_text, one_of
 
 _PARTS = ("hotpotqa", "squad")
@@ -111,15 +111,16 @@ def _records(part: str, path: str) -> list[dict[str, Any]]:
     file = _file(part, path)
     data = read_json(file)
     try:
+        records: list[dict[str, Any]] = data
         if part == "squad":
-            data = [paragraph for article in data["data"] for paragraph in article["paragraphs"]]
-        if not data or "context" not in data[0]:
+            records = [paragraph for article in data["data"] for paragraph in article["paragraphs"]]
+        if not records or "context" not in records[0]:
             raise KeyError("context")
     except (KeyError, TypeError, IndexError) as error:
         raise NiahError(
             f"haystack.path: {file} is not RULER's {part}.json; got no {error}; expected its paragraphs; copy it anew"
         ) from error
-    return data
+    return records
 
 
 def _file(part: str, path: str) -> Path:

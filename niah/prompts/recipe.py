@@ -65,8 +65,8 @@ class Recipe:
         return corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
 
     @cached_property
-    def _blocks(self) -> Blocks | None:
-        return Blocks(self.corpus.ids, self.tokenizer) if self.corpus else None
+    def _blocks(self) -> Blocks:
+        return Blocks(self.corpus.ids if self.corpus else np.empty(0, dtype=np.int32), self.tokenizer)
 
     @cached_property
     def trials(self) -> list[Trial]:

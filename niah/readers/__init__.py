@@ -21,7 +21,7 @@ class Material:
     """What a reader may use besides the context itself, all of it made already on the way to the prompt.
 
     ``whole`` is the prompt with the full context, whose pieces begin at place ``first`` of it. ``blocks`` is the
-    tokenised source, None for a task that writes its own text.
+    tokenised source, of no tokens for a task that writes its own text.
     """
 
     tokenizer: Tokenizer
@@ -30,7 +30,7 @@ class Material:
     stretch: Stretch
     whole: Spliced
     first: int
-    blocks: Blocks | None
+    blocks: Blocks
 
     @property
     def origin(self) -> int:

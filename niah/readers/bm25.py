@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from niah.limits import one_of
 from niah.readers import Material
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
-from niah.readers.retrieval.postings import count, look_up, numbers_of
+from niah.readers.retrieval.postings import Entries, count, look_up, numbers_of
 from niah.readers.retrieval.ranking import Ask, Ranking, ranked
 from niah.readers.retrieval.retriever import Retriever
 from niah.readers.retrieval.words import words_of
@@ -84,24 +85,26 @@ def bm25_index(
     return ask
 
 
-def _in_collection(entries: tuple[np.ndarray, np.ndarray, np.ndarray], numbers: np.ndarray):
+def _in_collection(entries: Entries, numbers: np.ndarray) -> Entries:
+    """Those whose chunk is in the collection, by its number there."""
     which, chunks, counts = entries
     chunks = numbers[chunks]
     inside = chunks >= 0
     return which[inside], chunks[inside], counts[inside]
 
 
-def _library():
+def _library() -> Any:
     """bm25s' formulas, without numba: bm25s loads it where it is there, and vLLM on a CPU does not start after that
     (it looks at an attribute of every module, and one of numba's answers to any name)."""
-    is_hidden = "numba" not in sys.modules
+    modules: dict[str, Any] = sys.modules
+    is_hidden = "numba" not in modules
     if is_hidden:
-        sys.modules["numba"] = None
+        modules["numba"] = None  # an import of it fails
     try:
         from bm25s import scoring
     except ImportError as error:
         raise NiahError("reader=bm25: package bm25s is not installed; pip install 'niah[rag]'") from error
     finally:
         if is_hidden:
-            del sys.modules["numba"]
+            del modules["numba"]
     return scoring

@@ -34,7 +34,7 @@ class Hybrid(Retriever):
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         asks = (
             bm25_index("lucene", 1.5, 0.75, self.language, collection, cutter, material),
-            dense_index(self.model, self.device, "flat", collection, cutter, material),
+            dense_index(self.model, self.device, collection, cutter, material),
         )
         return lambda question: fused([ask(question) for ask in asks], len(collection), self.k)
 

@@ -53,7 +53,7 @@ class Route(Retriever):
         if self.first == "bm25":
             return bm25_index("lucene", 1.5, 0.75, self.language, collection, cutter, material)
         if self.first == "dense":
-            return dense_index(self.model, self.device, "flat", collection, cutter, material)
+            return dense_index(self.model, self.device, collection, cutter, material)
         hybrid = Hybrid(model=self.model, device=self.device, language=self.language)
         return hybrid.index(collection, cutter, material)
 

@@ -13,8 +13,8 @@ from niah.scorers import Scorer
 _ENGLISH = regex.compile(
     r"\b(?:(?:is|are|was|were)(?: not|n't) (?:\w+ ){0,2}(?:mentioned|given|stated|specified|provided|found|"
     r"present|included)|(?:does|do|did)(?: not|n't) (?:\w+ ){0,2}(?:mention|contain|include|specify|state|"
-    r"provide|say|appear|give)|no (?:mention|information|reference|such)|unanswerable|(?:can(?:no|')t|could(?: not|n't)) "
-    r"(?:be )?f(?:i|ou)nd)",
+    r"provide|say|appear|give)|no (?:mention|information|reference|such)|unanswerable|"
+    r"(?:can(?:no|')t|could(?: not|n't)) (?:be )?f(?:i|ou)nd)",
     regex.IGNORECASE,
 )
 
@@ -27,7 +27,7 @@ def _phrases() -> tuple[str, ...]:
 
 
 def claims_absence(response: str) -> bool:
-    """Told by phrases; only about responses that are not right otherwise."""
+    """Whether a response that is not right otherwise says, in phrases known for it, that there is no answer."""
     said = response.casefold()
     return _ENGLISH.search(response) is not None or any(phrase in said for phrase in _phrases())
 

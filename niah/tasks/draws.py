@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +27,14 @@ def random_uuid(rng: np.random.Generator) -> str:
 def value(rng: np.random.Generator, kind: str, words: Sequence[str]) -> str:
     """A number, a word of ``words`` or a UUID."""
     if kind == "word":
-        return str(words[rng.integers(len(words))])
+        return str(words[int(rng.integers(len(words)))])
     return number(rng) if kind == "number" else random_uuid(rng)
 
 
 def key(rng: np.random.Generator, kind: str, cities: Sequence[str]) -> str:
     """A city of ``cities``, a pair of English words (RULER's keys) or a UUID."""
     if kind == "city":
-        return str(cities[rng.integers(len(cities))])
+        return str(cities[int(rng.integers(len(cities)))])
     return pair(rng) if kind == "pair" else random_uuid(rng)
 
 
@@ -49,9 +50,7 @@ def distinct(draw: Callable[[], str], count: int, what: str, taken: Sequence[str
     return list(found)[len(taken) :]
 
 
-def unseen(
-    draw: Callable[[], str], count: int, haystack: Surroundings, what: str
-) -> list[str]:
+def unseen(draw: Callable[[], str], count: int, haystack: Surroundings, what: str) -> list[str]:
     """``count`` different draws that occur nowhere in the haystack."""
     found: list[str] = []
     refused: set[str] = set()
@@ -78,11 +77,11 @@ def given(text: str, haystack: Surroundings, where: str) -> str:
     return text
 
 
-def listed(items: Sequence[str], phrases: dict) -> str:
+def listed(items: Sequence[str], phrases: dict[str, Any]) -> str:
     """The items as a list in the phrases' language: "a, b and c"."""
     if len(items) == 1:
         return items[0]
-    return phrases["list_separator"].join(items[:-1]) + phrases["list_last"] + items[-1]
+    return f"{phrases['list_separator'].join(items[:-1])}{phrases['list_last']}{items[-1]}"
 
 
 def filled(text: str, **values: object) -> str:

@@ -36,7 +36,8 @@ class Given(Haystack):
 def test_essays_are_tokenised_as_one_text(tokenizer):
     loaded = corpus.load(Essays(), tokenizer)
     assert 600_000 < loaded.num_tokens < 720_000 and loaded.unique_tokens == loaded.num_tokens
-    assert is_canonical(tokenizer, np.asarray(loaded.ids[:50_000])) and is_canonical(tokenizer, np.asarray(loaded.ids[-9_000:]))
+    for part in (loaded.ids[:50_000], loaded.ids[-9_000:]):
+        assert is_canonical(tokenizer, np.asarray(part))
     assert loaded.text_path.read_text().startswith(tokenizer.decode(loaded.ids[:4000])[:9000])
 
 
@@ -46,7 +47,8 @@ def test_parts_of_a_large_text_are_joined_as_one(tokenizer, own_cache):
     assert len(text) > 1.5 * corpus.CHUNK
     assert tokenizer.decode(ids) == text + "\n\n"
     seam = len(tokenizer.encode(text[: corpus.CHUNK]).ids)
-    assert is_canonical(tokenizer, ids[seam - 3000 : seam + 3000]) or tokenizer.encode(text).ids.tolist() == ids[:-1].tolist()
+    is_one_text = tokenizer.encode(text).ids.tolist() == ids[:-1].tolist()
+    assert is_one_text or is_canonical(tokenizer, ids[seam - 3000 : seam + 3000])
 
 
 @pytest.mark.parametrize("text", ["a" * 700_000, " " * 400_000 + "end", "word\n" * 200_000, "字" * 500_000])
@@ -80,7 +82,8 @@ def test_repeats_are_recorded_and_can_be_refused(own_cache):
     tokenizer = load_tokenizer("smollm2")
     loaded = corpus.load(Given(texts=["A short day. " * 20]), tokenizer)
     assert loaded.repeated_share(2 * loaded.num_tokens) == 0.5
-    with pytest.raises(NiahError, match=r"haystack=given: \d+ tokens of unique text for a context of 4,000; .*haystack=mixed"):
+    message = r"haystack=given: \d+ tokens of unique text for a context of 4,000; .*haystack=mixed"
+    with pytest.raises(NiahError, match=message):
         corpus.load(Given(texts=["A short day. " * 20], repeat="forbid"), tokenizer, 4000)
     noise = corpus.load(Noise(), tokenizer)
     assert noise.unique_tokens < 40 and noise.repeated_share(4000) > 0.99
@@ -88,8 +91,10 @@ def test_repeats_are_recorded_and_can_be_refused(own_cache):
 
 def test_holding_ignores_case_and_block_edges(own_cache, monkeypatch):
     monkeypatch.setattr(corpus, "_BLOCK", 64)
-    loaded = corpus.load(Given(texts=["The Grass is GREEN. 他说天黑了。 code 4827163 ends."]), load_tokenizer("smollm2"))
-    assert loaded.holding(["grass IS green", "umbrella", "4827163", "1234567", "天黑", "月亮"]) == {"grass IS green", "4827163", "天黑"}
+    text = "The Grass is GREEN. 他说天黑了。 code 4827163 ends."
+    loaded = corpus.load(Given(texts=[text]), load_tokenizer("smollm2"))
+    held = {"grass IS green", "4827163", "天黑"}
+    assert loaded.holding([*held, "umbrella", "1234567", "月亮"]) == held
     assert loaded.holding([]) == set()
 
 
@@ -102,7 +107,8 @@ def test_shuffled_is_the_same_sentences_in_another_order(by_line, separator, own
     split = str.splitlines if by_line else sentences
     assert sorted(split(mixed)) == sorted(part for document in documents for part in split(document))
     assert split(mixed) != [part for document in documents for part in split(document)]
-    coherent, other = (corpus.load(Given(texts=documents, order=order), load_tokenizer("smollm2")) for order in ("coherent", "shuffled"))
+    sources = (Given(texts=documents, order=order) for order in ("coherent", "shuffled"))
+    coherent, other = (corpus.load(source, load_tokenizer("smollm2")) for source in sources)
     assert coherent.sha256 != other.sha256
 
 

@@ -20,16 +20,20 @@ def rows(path: Path) -> dict[str, list[dict]]:
 def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
     done = niah("-m", *FAKE, "ctx.lengths=[1k,16k]", "reader=full,none,oracle,bm25,hybrid")
     assert done.returncode == 0, done.stderr
-    assert "16K does not fit: ctx.lengths[1]: above the limit of smollm2_135m; got 16,384; expected at most 8,192" in done.stderr
+    reason = "above the limit of smollm2_135m; got 16,384; expected at most 8,192"
+    assert f"16K does not fit: ctx.lengths[1]: {reason}" in done.stderr
     found = rows(tmp_path / "outputs")
     assert set(found) == {"full", "none", "oracle", "bm25", "hybrid"}
     for run in found.values():
-        assert [row["targets"] for row in run if row["targets"]] == [found["bm25"][0]["targets"]] * (2 if run[0]["reader"] == "full" else 4)
+        num_sent = 2 if run[0]["reader"] == "full" else 4
+        assert [row["targets"] for row in run if row["targets"]] == [found["bm25"][0]["targets"]] * num_sent
     assert [row["outcome"] for row in found["full"]] == ["correct", "correct", "does-not-fit", "does-not-fit"]
-    assert {row["outcome"] for row in found["none"]} == {"wrong"} and {row["outcome"] for row in found["oracle"]} == {"correct"}
+    assert {row["outcome"] for row in found["none"]} == {"wrong"}
+    assert {row["outcome"] for row in found["oracle"]} == {"correct"}
     for row in found["bm25"] + found["hybrid"]:
         fate = row["needles_retrieved"][0]
-        assert row["outcome"] == ("correct" if fate == "whole" else "wrong") and row["needles_kept"] == [fate == "whole"]
+        assert row["outcome"] == ("correct" if fate == "whole" else "wrong")
+        assert row["needles_kept"] == [fate == "whole"]
         assert 0 < len(row["retrieved"]) <= 8 and row["num_prompt_tokens"] < 8 * 260 + 100 and row["route"] == ""
         start, stop, _ = max(row["retrieved"], key=lambda chunk: chunk[2])
         assert 0 <= start < stop <= row["length"]
@@ -37,15 +41,21 @@ def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
 
 
 def test_one_budget_for_a_sweep_over_all_readers(niah, tmp_path):
-    words = ("task=multikey", "ctx.lengths=[4k]", "reader=full,none,bm25", "reader.chunk_tokens=128", "reader.budget=[256,1k]")
+    words = (
+        "task=multikey", "ctx.lengths=[4k]", "reader=full,none,bm25", "reader.chunk_tokens=128",
+        "reader.budget=[256,1k]",
+    )
     done = niah(*FAKE, *words)
     assert done.returncode == 0, done.stderr
-    found = [[json.loads(line) for line in file.read_text().splitlines()] for file in sorted((tmp_path / "outputs").glob("*/rows.jsonl"))]
-    assert sorted(run[0]["reader"] for run in found) == ["bm25", "bm25", "full", "none"]  # full and none have no budget: one run each
+    found = [rows(file.parent) for file in sorted((tmp_path / "outputs").glob("*/rows.jsonl"))]
+    # full and none have no budget: one run each
+    assert sorted(run[0]["reader"] for run in found) == ["bm25", "bm25", "full", "none"]
     for trial in range(2):
-        (sha,) = {next(row for row in run if row["trial"] == trial)["context_sha256"] for run in found}  # whatever the reader shows
+        # whatever the reader shows
+        (sha,) = {next(row for row in run if row["trial"] == trial)["context_sha256"] for run in found}
         assert len(sha) == 64
-    assert {row["context_sha256"] for row in found[0]} != {sha} and {row["num_needed"] for run in found for row in run} == {1}
+    assert {row["context_sha256"] for row in found[0]} != {sha}
+    assert {row["num_needed"] for run in found for row in run} == {1}
 
 
 def test_show_tells_what_was_retrieved(niah, tmp_path):
@@ -57,7 +67,9 @@ def test_show_tells_what_was_retrieved(niah, tmp_path):
 
 
 def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
-    words = ("reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed")
+    words = (
+        "reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed",
+    )
     done = niah(*FAKE, "ctx.lengths=[2k,4k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]", *words, "name=a")
     assert done.returncode == 0, done.stderr
     _, record, found = open_for_reading(str(tmp_path / "outputs" / "a"))
@@ -66,15 +78,18 @@ def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
         whole = row.length - record.scope.answer_tokens
         assert row.needles_kept == [True] and (row.needles_retrieved == ["whole"]) == (row.route == "rag")
         assert (row.num_prompt_tokens > whole) == (row.route == "long") and row.num_prompt_tokens < whole + 300
-    told = shares(found, record.scope.answer_tokens)
-    assert f"route: {told.answerable:.0%} of 22 answered from retrieved text, {told.tokens:.0%} of the tokens" in done.stdout
-    assert told.answerable == sum(row.route == "rag" for row in found) / 22 and told.tokens < 1
+    share = shares(found, record.scope.answer_tokens)
+    sentence = f"route: {share.answerable:.0%} of 22 answered from retrieved text, {share.tokens:.0%} of the tokens"
+    assert sentence in done.stdout
+    assert share.answerable == sum(row.route == "rag" for row in found) / 22 and share.tokens < 1
     trial = next(row.trial for row in found if row.route == "long")
     shown = niah("show", "outputs/a", "--trial", str(trial))
     assert shown.returncode == 0 and "then the whole context was read" in shown.stdout
 
 
-@pytest.mark.parametrize("words", [("task=aggregate",), ("task=absent", "task.num_decoys=3"), ("task=multikey", "haystack=records")])
+@pytest.mark.parametrize(
+    "words", [("task=aggregate",), ("task=absent", "task.num_decoys=3"), ("task=multikey", "haystack=records")]
+)
 def test_every_kind_of_task_and_source(niah, tmp_path, words):
     done = niah(*FAKE, "reader=bm25", "ctx.lengths=[8k]", "name=a", "reader.budget=1k", *words)
     assert done.returncode == 0, done.stderr
@@ -83,7 +98,8 @@ def test_every_kind_of_task_and_source(niah, tmp_path, words):
 
 
 def test_build_writes_what_a_reader_shows(niah, tmp_path):
-    done = niah("build", "out=a", "model=smollm2_135m", "reader=bm25", "haystack=generated", "ctx.lengths=[32k]", "ctx.depths=[50]")
+    words = ("model=smollm2_135m", "reader=bm25", "haystack=generated", "ctx.lengths=[32k]", "ctx.depths=[50]")
+    done = niah("build", "out=a", *words)
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads((tmp_path / "a" / "manifest.json").read_text())["contexts"]
     assert entry["num_prompt_tokens"] < 2200 and entry["needles_kept"] == [True] and entry["length"] == 32768
@@ -93,14 +109,20 @@ def test_build_writes_what_a_reader_shows(niah, tmp_path):
     ("words", "message"),
     [
         (["reader=bm25", "reader.budget=100"], "reader.budget: smaller than a chunk; got 100; expected at least 256"),
-        (["reader=bm25", "reader.budget=16k", "ctx.lengths=[64k]"], "reader.budget: with question and answer up to 16,"),
+        (
+            ["reader=bm25", "reader.budget=16k", "ctx.lengths=[64k]"],
+            "reader.budget: with question and answer up to 16,",
+        ),
         (["reader=bm25", "reader.top_k=60", "ctx.lengths=[64k]"], "expected at most 8,192, the limit of smollm2_135m"),
-        (["reader=dense", "reader.model=nobody/nothing"], "reader.model: nobody/nothing is neither a folder nor could it be fetched"),
+        (
+            ["reader=dense", "reader.model=nobody/nothing"],
+            "reader.model: nobody/nothing is neither a folder nor could it be fetched",
+        ),
         (["reader=dense", "reader.model=package:no_such/model"], "package no-such is not installed"),
         (["reader=bm25", "task.needle=A {value}.", "task.question=?!"], "no word to search for in the question '?!'"),
         (["reader=oracle", "task=aggregate"], "reader=oracle: this task plants nothing"),
         (["reader=route", "reader.first=guess"], "reader.first: got 'guess'; expected one of bm25, dense, hybrid"),
-        (["reader=dense", "reader.search=fast"], "reader.search: got 'fast'; expected flat or hnsw"),
+        (["reader=dense", "reader.search=fast"], "reader.search: got 'fast'; expected flat, which"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

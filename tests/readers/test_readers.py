@@ -123,7 +123,8 @@ def test_a_needle_at_a_border_is_split_unless_chunks_overlap_or_end_with_sentenc
 @pytest.mark.parametrize(
     "reader",
     [
-        BM25(chunk_tokens=100, top_k=3), BM25(chunk_tokens=100, split="fixed", overlap_tokens=30, top_k=4, order="rank"),
+        BM25(chunk_tokens=100, top_k=3),
+        BM25(chunk_tokens=100, split="fixed", overlap_tokens=30, top_k=4, order="rank"),
         Dense(chunk_tokens=300, top_k=6, neighbours=1), Hybrid(chunk_tokens=100, budget=700), Oracle(), NoContext(),
     ],
     ids=lambda reader: f"{reader.name} {getattr(reader, 'order', '')}",
@@ -155,7 +156,8 @@ def test_none_has_no_needle_and_oracle_has_them_all_in_the_order_of_the_text():
     everything = template.render(made.tokenizer, frame, Oracle().read(made.context, problem, made), problem, 32)
     text = made.tokenizer.decode(everything.ids)
     assert SEPARATOR.join(problem.needles[n] for n in (1, 2, 0)) in text
-    assert [problem.needles[n] in made.tokenizer.decode(everything.ids[a:b]) for n, (a, b) in enumerate(everything.spans)]
+    planted = [made.tokenizer.decode(everything.ids[start:stop]) for start, stop in everything.spans]
+    assert all(needle in text for needle, text in zip(problem.needles, planted, strict=True))
     with pytest.raises(NiahError, match="reader=oracle: this task plants nothing"):
         Oracle().read(made.context, dataclasses.replace(problem, text="a b c"), made)
 
@@ -187,7 +189,8 @@ def test_what_is_read_decides_what_fits(reader, monkeypatch):
     run = built(*(words if reader not in ("none", "oracle") else words[:-1]), f"reader={reader}")
     (fit,), recipe = capacity.check(run).values(), Recipe(run)
     if reader == "route":  # its second step reads everything
-        assert fit.unfit == recipe.unfit == {2**18: "ctx.lengths[1]: above the limit of smollm2_135m; got 262,144; expected at most 8,192 (model.max_length)"}
+        reason = "above the limit of smollm2_135m; got 262,144; expected at most 8,192 (model.max_length)"
+        assert fit.unfit == recipe.unfit == {2**18: f"ctx.lengths[1]: {reason}"}
         trials = [trial for trial in recipe.trials if trial.length < 2**18]
         assert recipe.max_read(trials) == 1024
     else:
@@ -251,8 +254,9 @@ def test_a_stored_index_of_other_settings_or_a_damaged_one_is_made_anew(tmp_path
     [
         ({"budget": 100}, "reader.budget: smaller than a chunk; got 100; expected at least 256"),
         ({"budget": 300, "neighbours": 1}, "smaller than a chunk with its neighbours; got 300; expected at least 768"),
-        ({"overlap_tokens": 200}, "reader.overlap_tokens: got 200; expected at most 128"), ({"top_k": 0}, "reader.top_k"),
-        ({"split": "paragraph"}, "reader.split: got 'paragraph'; expected sentence or fixed"), ({"order": "x"}, "reader.order"),
+        ({"overlap_tokens": 200}, "reader.overlap_tokens: got 200; expected at most 128"),
+        ({"top_k": 0}, "reader.top_k: got 0; expected at least 1"), ({"order": "x"}, "reader.order"),
+        ({"split": "paragraph"}, "reader.split: got 'paragraph'; expected sentence or fixed"),
     ],
 )
 def test_impossible_settings(settings, message):
@@ -260,11 +264,12 @@ def test_impossible_settings(settings, message):
         BM25(**settings)
 
 
-def test_what_cannot_be_searched_is_told():
+def test_what_cannot_be_searched_is_refused():
     marks = Problem(("A fact.",), "?!", ("fact",))
     made, _, problem = material("smollm2", problem=marks)
     with pytest.raises(NiahError, match="no word to search for in the question"):
         BM25().read(made.context, problem, made)
-    made, _, problem = material("smollm2", ids=load_tokenizer("smollm2").encode("… — !?\n" * 3000).ids, problem=Problem((), "Which?", ("x",)), depths=())
+    ids = load_tokenizer("smollm2").encode("… — !?\n" * 3000).ids
+    made, _, problem = material("smollm2", ids=ids, problem=Problem((), "Which?", ("x",)), depths=())
     with pytest.raises(NiahError, match="the context holds no words that could be searched for"):
         BM25().read(made.context, problem, made)

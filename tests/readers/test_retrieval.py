@@ -66,7 +66,8 @@ def test_bm25_is_bm25s(method, arguments, settings):
     documents, scores = library.retrieve([words.of(problem.question)], k=10, show_progress=False)
     hits = scores[0][scores[0] > 0]  # a chunk that shares no word is no hit
     assert np.array_equal(ranking.scores[:10], hits)
-    assert {n for n, s in zip(documents[0], scores[0], strict=True) if s > scores[0][-1]} <= set(ranking.order[:10].tolist())
+    sure = {n for n, score in zip(documents[0], scores[0], strict=True) if score > scores[0][-1]}
+    assert sure <= set(ranking.order[:10].tolist())
     assert (theirs[ranking.order] > 0).all() and len(ranking.order) == (theirs > 0).sum()
 
 
@@ -80,7 +81,8 @@ def test_wordllama_is_wordllama(language):
     assert np.allclose(scores_of(ranking, len(found)), theirs, atol=1e-5)
     assert len(ranking.order) == len(texts)
     sure = np.abs(np.diff(np.sort(theirs)[::-1])) > 1e-5
-    assert all(ours == best for ours, best, is_sure in zip(ranking.order, np.argsort(-theirs), sure & np.append(True, sure[:-1]), strict=False) if is_sure)
+    is_sure = sure & np.append(True, sure[:-1])
+    assert np.array_equal(ranking.order[: len(is_sure)][is_sure], np.argsort(-theirs)[: len(is_sure)][is_sure])
 
 
 def test_sentence_transformers_is_sentence_transformers(tmp_path):
@@ -95,7 +97,8 @@ def test_sentence_transformers_is_sentence_transformers(tmp_path):
     assert [hit["corpus_id"] for hit in hits][:8] == ranking.order[:8].tolist()
     assert np.allclose([hit["score"] for hit in hits], ranking.scores, atol=1e-5)
     assert len(found.fresh) < len(found)
-    with pytest.raises(NiahError, match=r"reader.chunk_tokens: got 300; expected at most 256, all that reader.model=package:gt"):
+    message = r"reader.chunk_tokens: got 300; expected at most 256, all that reader.model=package:gt"
+    with pytest.raises(NiahError, match=message):
         dataclasses.replace(reader, chunk_tokens=300).read(made.context, problem, made)
     with pytest.raises(NiahError, match=r"reader.model: .* is no sentence-transformers model"):
         load(str(tmp_path), "cpu")
@@ -111,30 +114,8 @@ def test_hybrid_is_the_formula():
             scores[number] = scores.get(number, 0) + 1 / (60 + place)
     assert ranking.order.tolist() == sorted(scores, key=lambda number: (-scores[number], number))
     assert np.allclose(ranking.scores, sorted(scores.values(), reverse=True))
-    assert fused([Ranking(np.array([2, 0]), np.zeros(2)), Ranking(np.array([0]), np.zeros(1))], 3, 1).order.tolist() == [0, 2]
-
-
-def test_hnsw_is_faiss_and_near_to_exact():
-    faiss = pytest.importorskip("faiss")
-    size = {"num_tokens": 20_000, "ids": source("smollm2", "en")[:25_000]}
-    exact = prepared(Dense(chunk_tokens=24, split="fixed"), "smollm2", "en", **size)[2]
-    found, _, ranking, problem, made = prepared(Dense(chunk_tokens=24, split="fixed", search="hnsw"), "smollm2", "en", **size)
-    assert len(ranking.order) < len(exact.order)  # the graph gave no more than its 512
-    scores = scores_of(exact, len(found))
-    assert np.allclose(scores[ranking.order], ranking.scores, atol=1e-5)
-    assert len(set(ranking.order[:10].tolist()) & set(exact.order[:10].tolist())) >= 9
-    assert set(found.fresh.tolist()) <= set(ranking.order.tolist())
-    # the library itself, on the same vectors: chunks that the context does not have are left out of its answer
-    embedder = load("wordllama", "cpu")
-    (known,) = found.known
-    starts, stops = made.blocks.chunks(0, Cutter(made.tokenizer, 24))
-    vectors = embedder.chunks([made.tokenizer.decode(made.blocks.ids[a:b]) for a, b in zip(starts, stops, strict=True)])
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    _, places = index.search(embedder.question(problem.question)[None], len(vectors))
-    numbers = [int(known.numbers[place]) for place in places[0] if known.numbers[place] >= 0]
-    old = [n for n in ranking.order.tolist() if n not in set(found.fresh.tolist())]
-    assert len(set(old[:10]) & set(numbers[:10])) >= 9
+    two = [Ranking(np.array([2, 0]), np.zeros(2)), Ranking(np.array([0]), np.zeros(1))]
+    assert fused(two, 3, 1).order.tolist() == [0, 2]
 
 
 def test_a_cross_encoder_orders_the_first_chunks(tmp_path):
@@ -142,13 +123,14 @@ def test_a_cross_encoder_orders_the_first_chunks(tmp_path):
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    torch.manual_seed(0)  # and weights wide enough that no two scores nearly tie: batches of another size round otherwise
+    # weights wide enough that no two scores nearly tie: batches of another size round otherwise
+    torch.manual_seed(0)
     folder = tmp_path / "encoder"
     tokenizer = AutoTokenizer.from_pretrained(folder_of(MINILM, "test"))
     tokenizer.save_pretrained(folder)
     BertForSequenceClassification(BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=1,
-        initializer_range=0.5,
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        num_labels=1, initializer_range=0.5,
     )).save_pretrained(folder)
     found, texts, first, problem, made = prepared(BM25(chunk_tokens=128), "smollm2", "en")
     view = BM25(chunk_tokens=128, rerank=str(folder), rerank_top=6, top_k=4).read(made.context, problem, made)

@@ -18,7 +18,8 @@ from niah.scorers.outcome import judge, without_thinking
         ("The word is Umbrella.", ["umbrella"], 1), ("umbrellas", ["umbrella"], 0), ("start", ["art"], 0),
         ("it is 4827163", ["4827163"], 1), ("it is 14827163", ["4827163"], 0), ("red and blue", ["red", "blue"], 1),
         ("only red", ["red", "blue"], 0.5), ("答案是蓝色大象。", ["蓝色大象"], 1), ("", ["x"], 0), ("C++!", ["c++"], 1),
-        ("5f0c-aa", ["5F0C-AA"], 1), ("里斯本的神奇数字是1234567。", ["1234567"], 1), ("数字は1234567です", ["1234567"], 1),
+        ("5f0c-aa", ["5F0C-AA"], 1), ("里斯本的神奇数字是1234567。", ["1234567"], 1),
+        ("数字は1234567です", ["1234567"], 1),
         ("数字は11234567です", ["1234567"], 0), ("هي لشبونة وأوسلو", ["أوسلو"], 1), ("هي والقاهرة", ["القاهرة"], 1),
         ("شمسية", ["شمس"], 0),
     ],
@@ -40,7 +41,10 @@ def test_exact(response, value):
 
 @pytest.mark.parametrize(
     ("response", "value"),
-    [("1234567", 1), ("It is 1,234,567.", 1), ("first 99, then 1 234 567", 1), ("1234567 of 8", 0), ("none", 0), ("-1234567", 0)],
+    [
+        ("1234567", 1), ("It is 1,234,567.", 1), ("first 99, then 1 234 567", 1), ("1234567 of 8", 0), ("none", 0),
+        ("-1234567", 0),
+    ],
 )
 def test_number(response, value):
     assert Number().score(response, ["1234567"]).value == value
@@ -62,8 +66,9 @@ def test_thinking_is_cut(response, rest, is_open):
     [
         ("It is umbrella", "stop", Outcome.CORRECT), ("It is umbrella and", "length", Outcome.CORRECT),
         ("It is a violin", "stop", Outcome.WRONG), ("It is a violin and", "length", Outcome.WRONG),
-        ("<think>umbrella? let me", "length", Outcome.TRUNCATED), ("", "length", Outcome.TRUNCATED), ("", "stop", Outcome.WRONG),
-        ("The text does not mention a magic word.", "stop", Outcome.ABSENT_CLAIMED), ("文中没有提到。", "stop", Outcome.ABSENT_CLAIMED),
+        ("<think>umbrella? let me", "length", Outcome.TRUNCATED), ("", "length", Outcome.TRUNCATED),
+        ("", "stop", Outcome.WRONG), ("The text does not mention a magic word.", "stop", Outcome.ABSENT_CLAIMED),
+        ("文中没有提到。", "stop", Outcome.ABSENT_CLAIMED),
         ("資料に記載なし", "stop", Outcome.ABSENT_CLAIMED), ("Das wird nicht erwähnt.", "stop", Outcome.ABSENT_CLAIMED),
         ("The word is not explicitly mentioned in it.", "stop", Outcome.ABSENT_CLAIMED),
         ("I'm sorry, but I cannot help with that.", "stop", Outcome.REFUSED),

@@ -5,6 +5,7 @@ from collections import Counter
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,8 @@ def test_haystack_of_needles_is_made_of_needles():
 def test_repeated_noise_is_one_line_again_and_again():
     _, _, context = shown("niah_single_1")
     counts = Counter(line for line in context.split("\n") if line)
-    assert counts.most_common(1)[0][0] == "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+    noise = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+    assert counts.most_common(1)[0][0] == noise
     assert len(counts) <= 3  # noise, the needle, and the last line, cut to length
 
 
@@ -111,9 +113,10 @@ def test_variable_tracking():
     theirs, definition = SETTINGS["vt"]["args"], CONSTANTS["variable_tracking"]
     recipe, built = made("vt")
     task, problem = recipe.run.task, built.problem
-    assert (task.num_chains, task.num_hops, recipe.run.haystack.name) == (theirs["num_chains"], theirs["num_hops"], "noise")
+    assert (task.num_chains, task.num_hops) == (theirs["num_chains"], theirs["num_hops"])
+    assert recipe.run.haystack.name == "noise"
     value = re.fullmatch(r"VAR [A-Z]{5} = (\d{5})", problem.needles[0])[1]
-    assert list(problem.needles[1:]) == [f"VAR {b} = VAR {a}" for a, b in zip(problem.targets, problem.targets[1:], strict=False)]
+    assert list(problem.needles[1:]) == [f"VAR {b} = VAR {a}" for a, b in pairwise(problem.targets)]
     depths = built.context.depths
     assert list(depths) == sorted(depths)
     opening, closing, _ = shown("vt")

@@ -23,8 +23,9 @@ from niah.tasks.single import Single
 
 PLANTED = [
     Single(), Single(answer="word"), Single(answer="uuid", key_kind="uuid"), MultiKey(num_keys=9, key_kind="pair"),
-    MultiValue(), MultiQuery(), Chain(), Chain(form="variables", num_hops=4), Chain(num_chains=3), Latent(num_distractors=3),
-    Conflicting(num_values=4), Conflicting(wins="oldest"), Count(), Ordered(num_needles=6), Absent(num_decoys=3),
+    MultiValue(), MultiQuery(), Chain(), Chain(form="variables", num_hops=4), Chain(num_chains=3),
+    Latent(num_distractors=3), Conflicting(num_values=4), Conflicting(wins="oldest"), Count(), Ordered(num_needles=6),
+    Absent(num_decoys=3),
 ]
 
 
@@ -85,7 +86,8 @@ def test_answers_of_the_haystack_are_drawn_again(task):
 
 
 def test_words_run_out_with_a_clear_message():
-    with pytest.raises(NiahError, match=r"task.answer=word: \d+ of the drawn answers occur in the haystack.*task.answer=uuid"):
+    message = r"task.answer=word: \d+ of the drawn answers occur in the haystack.*task.answer=uuid"
+    with pytest.raises(NiahError, match=message):
         drawn(Single(answer="word"), text=" ".join(languages.load("en")["words"]))
 
 
@@ -99,7 +101,8 @@ def test_users_own_needle_must_be_new_to_the_haystack():
 def test_distractors_look_like_the_needle():
     problem = drawn(MultiKey(num_keys=5))
     key = problem.question.removeprefix("What is the special magic number for ").removesuffix("?")
-    forms = {needle.replace(value, "V") for needle, value in zip(problem.needles, [*problem.targets, *problem.distractors], strict=True)}
+    values = [*problem.targets, *problem.distractors]
+    forms = {needle.replace(value, "V") for needle, value in zip(problem.needles, values, strict=True)}
     assert len(forms) == 5 and sum(key in needle for needle in problem.needles) == 1 and key in problem.needles[0]
     assert len({needle.split(" for ")[0] for needle in problem.needles}) == 1
 
@@ -139,7 +142,8 @@ def test_nothing_is_planted_where_absence_is_right():
     assert drawn(Absent()).needles == () and not Absent().has_depth
     decoyed = drawn(Absent(num_decoys=2))
     key = decoyed.question.split(" for ")[1].split("?")[0]
-    assert len(decoyed.needles) == 2 and not any(key in needle for needle in decoyed.needles) and Absent(num_decoys=1).has_depth
+    assert len(decoyed.needles) == 2 and not any(key in needle for needle in decoyed.needles)
+    assert Absent(num_decoys=1).has_depth
 
 
 def test_the_absent_key_was_looked_for():
@@ -162,7 +166,8 @@ def test_common_words_are_the_most_common(num_tokens):
     assert set(counts.values()) <= {often, seldom, 1} and all(counts[word] == often for word in problem.targets)
     assert num_tokens <= count_words(problem.text) <= 1.1 * num_tokens + 200
     assert [int(number) for number, _ in entries] == list(range(1, len(entries) + 1))
-    assert problem.preamble.count("Question:") == 1 and not set(problem.targets) & set(re.findall(r"\w+", problem.question))
+    assert problem.preamble.count("Question:") == 1
+    assert not set(problem.targets) & set(re.findall(r"\w+", problem.question))
 
 
 @pytest.mark.parametrize("num_tokens", [500, 5000, 50_000])
@@ -191,9 +196,11 @@ def test_a_list_that_does_not_fit_is_refused():
         (lambda: Single(needle="Nothing."), "task.needle: does not hold the answer"),
         (lambda: MultiKey(needle="Nothing."), "task.needle: does not hold the answer"),
         (lambda: MultiKey(num_keys=0), r"task.num_keys: got 0"), (lambda: Single(num_keys=4), "expected task=multikey"),
-        (lambda: MultiQuery(num_queries=9), "task.num_queries: got 9 of 4 keys"), (lambda: Single(placement="left"), "task.placement"),
-        (lambda: Single(key_kind="river"), "task.key_kind: got 'river'"), (lambda: Chain(num_hops=0), "task.num_hops: got 0"),
-        (lambda: Chain(form="ring"), "task.form"), (lambda: Conflicting(wins="loudest"), "task.wins"),
+        (lambda: MultiQuery(num_queries=9), "task.num_queries: got 9 of 4 keys"),
+        (lambda: Single(placement="left"), "task.placement"),
+        (lambda: Single(key_kind="river"), "task.key_kind: got 'river'"),
+        (lambda: Chain(num_hops=0), "task.num_hops: got 0"), (lambda: Chain(form="ring"), "task.form"),
+        (lambda: Conflicting(wins="loudest"), "task.wins"),
         (lambda: Conflicting(num_values=1), "task.num_values"), (lambda: Count(fewest=5, most=2), "task.fewest"),
         (lambda: Ordered(num_needles=1), "task.num_needles"), (lambda: Aggregate(alpha=1.0), "task.alpha"),
         (lambda: Aggregate(form="story"), "task.form"), (lambda: Aggregate(common_repeats=3), "task.common_repeats"),

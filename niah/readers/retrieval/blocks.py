@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,14 +27,15 @@ Arrays = dict[str, np.ndarray]
 
 
 class Blocks:
-    """``ids``: the source, int32 (tokens,). What was opened stays open as long as this lives."""
+    """``ids``: the source, int32 (tokens,), none where there is no source. What was opened stays open as long as this
+    lives."""
 
     def __init__(self, ids: np.ndarray, tokenizer: Tokenizer):
         self.ids = ids
         self._tokenizer = tokenizer
         self._opened: dict[tuple, Arrays] = {}
         self._identities: dict[int, str] = {}
-        self._shared: dict[str, Any] = {}
+        self._is_announced = False
 
     def chunks(self, number: int, cutter: Cutter) -> tuple[np.ndarray, np.ndarray]:
         """Starts and stops of the chunks of a block, int64 (chunks,), in tokens of the source.
@@ -61,7 +61,9 @@ class Blocks:
         if key not in self._opened:
 
             def index() -> Arrays:
-                self.shared("told", lambda: print("haystack index: made once for this reader", file=sys.stderr, flush=True))
+                if not self._is_announced:
+                    print("haystack index: made once for this reader", file=sys.stderr, flush=True)
+                    self._is_announced = True
                 starts, stops = self.chunks(number, cutter)
                 return make([
                     self._tokenizer.decode(self.ids[start:stop]) for start, stop in zip(starts, stops, strict=True)
@@ -70,17 +72,11 @@ class Blocks:
             self._opened[key] = stored("indexes", f"{label} {cutter.label} {self.identity(number)}", index)
         return self._opened[key]
 
-    def shared(self, key: str, make: Callable[[], Any]) -> Any:
-        """What ``make`` gives, made once in this process."""
-        if key not in self._shared:
-            self._shared[key] = make()
-        return self._shared[key]
-
     def identity(self, number: int) -> str:
         """sha256 of the block's tokens and of those beside it."""
         if number not in self._identities:
             near = self.ids[max(0, number * BLOCK - _MARGIN) : (number + 1) * BLOCK + _MARGIN]
-            self._identities[number] = hashlib.sha256(memoryview(np.ascontiguousarray(near))).hexdigest()
+            self._identities[number] = hashlib.sha256(np.ascontiguousarray(near).data).hexdigest()
         return self._identities[number]
 
     def _edge(self, number: int, cutter: Cutter) -> int:
@@ -122,6 +118,7 @@ def _opened(place: Path, label: str) -> Arrays:
 def _mapped(path: Path) -> np.ndarray:
     """The array, as a plain view of the file (cheaper to slice); an empty one cannot be mapped."""
     try:
-        return np.asarray(np.load(path, mmap_mode="r"))
+        array = np.load(path, mmap_mode="r")
     except ValueError:
-        return np.load(path)
+        array = np.load(path)
+    return np.asarray(array)

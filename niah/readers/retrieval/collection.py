@@ -1,6 +1,6 @@
 """The chunks of one context: those its source was cut into, and new ones where needles stand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,9 @@ def collect(material: Material, cutter: Cutter) -> Collection:
     return Collection(joined[:, 0], joined[:, 1], _by_block(material, cutter, runs), numbers, texts)
 
 
-def _whole_chunks(material: Material, cutter: Cutter, start: int, stop: int):
+def _whole_chunks(
+    material: Material, cutter: Cutter, start: int, stop: int
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """Of each block, the chunks that lie in [``start``, ``stop``) of the source: block, first, starts, stops."""
     for block in range(start // BLOCK, (stop - 1) // BLOCK + 1):
         starts, stops = material.blocks.chunks(block, cutter)

@@ -33,7 +33,10 @@ class Embedder(Protocol):
 
 @cache
 def load(model: str, device: str) -> Embedder:
-    """``model``: wordllama, package:MODULE/FOLDER, a folder or a Hugging Face id. Raises NiahError where it is missing."""
+    """``model``: wordllama, package:MODULE/FOLDER, a folder or a Hugging Face id.
+
+    Raises NiahError where it is missing.
+    """
     if model == EMBEDDED:
         return WordLlama()
     return SentenceTransformer(folder_of(model, "reader.model"), device)
@@ -42,13 +45,13 @@ def load(model: str, device: str) -> Embedder:
 class WordLlama:
     """Mean of token vectors distilled from Llama 2 (package wordllama, l2_supercat_256): no limit, fast on a CPU."""
 
-    max_tokens = None
+    max_tokens: int | None = None
 
     def __init__(self) -> None:
         root = logging.getLogger()
         before, level = list(root.handlers), root.level
         try:
-            from wordllama import WordLlama as Library
+            import wordllama as module
         except ImportError as error:
             raise NiahError(
                 f"reader.model=wordllama: package {error.name or 'wordllama'} is not installed; pip install 'niah[rag]'"
@@ -57,8 +60,8 @@ class WordLlama:
             root.handlers[:] = before
             root.setLevel(level)
         # its own search looks for the tokenizer beside where the package has it
-        folder = Path(find_spec("wordllama").origin).parent
-        self._model = Library.load(cache_dir=folder, disable_download=True)
+        folder = Path(module.__file__).parent
+        self._model = module.WordLlama.load(cache_dir=folder, disable_download=True)
         self.label = f"wordllama {version('wordllama')} l2_supercat_256 tokenizers {version('tokenizers')}"
 
     def chunks(self, texts: Sequence[str]) -> np.ndarray:
@@ -70,7 +73,7 @@ class WordLlama:
         return _of_length_one(vectors)
 
     def question(self, text: str) -> np.ndarray:
-        return self.chunks([text])[0]
+        return np.asarray(self.chunks([text])[0])
 
 
 class SentenceTransformer:
@@ -96,11 +99,12 @@ class SentenceTransformer:
 
     def chunks(self, texts: Sequence[str]) -> np.ndarray:
         if not len(texts):
-            return np.empty((0, self._model.get_embedding_dimension()), dtype=np.float32)
+            return np.empty((0, self._model.get_embedding_dimension() or 0), dtype=np.float32)
         return _of_length_one(self._model.encode_document(list(texts), show_progress_bar=False).astype(np.float32))
 
     def question(self, text: str) -> np.ndarray:
-        return _of_length_one(self._model.encode_query([text], show_progress_bar=False).astype(np.float32))[0]
+        vectors = self._model.encode_query([text], show_progress_bar=False).astype(np.float32)
+        return np.asarray(_of_length_one(vectors)[0])
 
 
 def silence() -> None:
@@ -146,4 +150,4 @@ def identity(folder: Path) -> str:
 def _of_length_one(vectors: np.ndarray) -> np.ndarray:
     vectors = np.nan_to_num(vectors)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -38,7 +38,11 @@ def count(texts: Sequence[str], words: Words) -> Arrays:
     }
 
 
-def look_up(postings: Arrays, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Which word, in which chunk, how often: three arrays side by side."""
+
+
+def look_up(postings: Arrays, wanted: np.ndarray) -> Entries:
     """For words ``wanted`` (uint64, ascending): which of them, which chunk, how often; one entry for each pair."""
     vocabulary, first = postings["words"], postings["first"]
     places = np.searchsorted(vocabulary, wanted)

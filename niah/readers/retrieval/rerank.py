@@ -1,6 +1,7 @@
 """A cross-encoder reads question and chunk together and orders the first chunks of a ranking anew."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -16,23 +17,25 @@ def reranked(
 ) -> Ranking:
     """The first ``num`` chunks by the cross-encoder's score; the others are left out (Nogueira & Cho 2019)."""
     encoder = _load(model)
-    limit = getattr(encoder, "max_length", None)
+    limit = encoder.max_length
     if limit and limit < chunk_tokens:
         raise NiahError(
-            f"reader.chunk_tokens: got {chunk_tokens}; expected fewer than {limit}, all that reader.rerank={model} reads "
-            "of a question and a chunk; take smaller chunks or another model"
+            f"reader.chunk_tokens: got {chunk_tokens}; expected fewer than {limit}, all that reader.rerank={model} "
+            "reads of a question and a chunk; take smaller chunks or another model"
         )
     order = ranking.order[:num]
     if not len(order):
         return ranking
     texts = [material.tokenizer.decode(material.ids[collection.starts[n] : collection.stops[n]]) for n in order]
-    scores = np.asarray(encoder.predict([(question, text) for text in texts], show_progress_bar=False), dtype=np.float64)
+    pairs = [(question, text) for text in texts]
+    scores = np.asarray(encoder.predict(pairs, show_progress_bar=False), dtype=np.float64)
     best = np.lexsort((order, -scores))
     return Ranking(order[best], scores[best])
 
 
 @cache
-def _load(model: str):
+def _load(model: str) -> Any:
+    """sentence-transformers' CrossEncoder."""
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as error:

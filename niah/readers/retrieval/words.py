@@ -31,7 +31,8 @@ class Words:
                 import Stemmer
             except ImportError as error:
                 raise NiahError(
-                    "reader=bm25: package PyStemmer is not installed; expected it for this language; pip install 'niah[rag]'"
+                    "reader=bm25: package PyStemmer is not installed; expected it for this language; "
+                    "pip install 'niah[rag]'"
                 ) from error
             self._stemmer = Stemmer.Stemmer(algorithm)
             self.label += f" {algorithm} PyStemmer {version('PyStemmer')}"

