@@ -126,7 +126,8 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
         lost, gained = (shift < 0).sum(-1), (shift > 0).sum(-1)
         name = f"{discordant} discordant"
         worse, better = lost.sum(1), gained.sum(1)  # (runs, lengths, repeats) to (runs, repeats)
-        p, exact = p_values(worse, better, num_lengths * DEPTHS), matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
+        p = p_values(worse, better, num_lengths * DEPTHS)
+        exact = matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
         lengths = np.stack([p_values(lost[:, k], gained[:, k], DEPTHS) for k in range(num_lengths)], -1)
         cells = matched_pairs.mcnemar_ps((shift < 0).sum(2), (shift > 0).sum(2)).reshape(runs, -1)
         test = "sign flips by repeat" if repeats >= MIN_REPEATS else "McNemar, effective trials (2 to 5 repeats)"
