@@ -39,40 +39,46 @@ class _Limits:
         )
 
     def __str__(self) -> str:
-        if self.expected:
-            expected = self.expected
-        elif self.choices:
-            said = [str(choice) for choice in self.choices if choice != ""]
-            expected = " or ".join(said) if len(said) < 3 else f"one of {', '.join(said)}"
-            expected += ", or null" if self.is_optional else ""
-        else:
-            low = f"{self.at_least:,g}" if self.at_least is not None else "" if self.above is None else f"above {self.above:,g}"
-            high = f"{self.at_most:,g}" if self.at_most is not None else "" if self.below is None else f"below {self.below:,g}"
-            joint = " to " if self.at_least is not None else ", "
-            expected = f"{low}{joint}{high}" if low and high else f"at least {low}" if self.at_least is not None else low or f"at most {high}"
-            if self.below is not None and not low:
-                expected = high
+        """What was expected, for a message."""
+        expected = self.expected or (self._choices() if self.choices else self._range())
         return expected + (f", as {self.example}" if self.example else "")
+
+    def _choices(self) -> str:
+        names = [str(choice) for choice in self.choices if choice != ""]
+        expected = " or ".join(names) if len(names) < 3 else f"one of {', '.join(names)}"
+        return expected + (", or null" if self.is_optional else "")
+
+    def _range(self) -> str:
+        above = "" if self.above is None else f"above {self.above:,g}"
+        below = "" if self.below is None else f"below {self.below:,g}"
+        if self.at_least is None:
+            high = below if self.at_most is None else f"at most {self.at_most:,g}"
+            return ", ".join(filter(None, (above, high)))
+        high = below if self.at_most is None else f"{self.at_most:,g}"
+        return f"{self.at_least:,g} to {high}" if high else f"at least {self.at_least:,g}"
 
 
 def limited(
-    default: Any = dataclasses.MISSING, *, at_least: float | None = None, above: float | None = None, at_most: float | None = None,
-    below: float | None = None, example: str = "", expected: str = "", unit: str = "", zero: bool = False, decides: bool = True,
+    default: Any = dataclasses.MISSING, *, at_least: float | None = None, above: float | None = None,
+    at_most: float | None = None, below: float | None = None, example: str = "", expected: str = "", unit: str = "",
+    zero: bool = False, decides: bool = True,
 ) -> Any:
     """A field that holds a number within these limits, or a list of such numbers.
 
     ``unit="tokens"``: config reads it as a length (8k, 1m); with ``zero`` or a default of 0 it may be 0 too.
-    ``expected`` says in the message what was expected, where the bare limits would not (a share of what); ``example`` ends it.
-    ``decides`` as in ``decides``.
+    ``expected`` says in the message what was expected, where the bare limits would not (a share of what); ``example``
+    ends it. ``decides`` is what the function of that name answers.
     """
     held = _Limits(
-        at_least=at_least, above=above, at_most=at_most, below=below, example=example, expected=expected, decides=decides
+        at_least=at_least, above=above, at_most=at_most, below=below, example=example, expected=expected,
+        decides=decides,
     )
     return _field(default, held, unit=unit, zero=zero)
 
 
 def one_of(*choices: Any, default: Any = dataclasses.MISSING, example: str = "") -> Any:
-    """A field that holds one of the choices, or a list of them; the first is the default. ``default=None``: it may be null too."""
+    """A field that holds one of the choices, or a list of them; the first is the default. With ``default=None`` it may
+    be null too."""
     held = _Limits(choices=choices, is_optional=default is None, example=example)
     return _field(choices[0] if default is dataclasses.MISSING else default, held)
 
@@ -83,8 +89,9 @@ def free_text(default: Any = dataclasses.MISSING, *, decides: bool = True) -> An
 
 
 def decides(field: dataclasses.Field[Any]) -> bool:
-    """Whether the field decides what is measured. One made with ``decides=False`` says how many answer and how patiently they
-    are asked, never what they answer: it is no part of a run's identity, and a run goes on with another value."""
+    """Whether the field decides what is measured. One made with ``decides=False`` says how many answer and how
+    patiently they are asked, never what they answer: it is no part of a run's identity, and a run goes on with
+    another value."""
     held = field.metadata.get(_HELD)
     return held is None or held.decides
 

@@ -95,3 +95,20 @@ def test_place_and_looks_are_not_content():
 def test_conf_travels_in_the_wheel():
     text = (REPOSITORY / "pyproject.toml").read_text()
     assert 'conf = "niah/conf"' in text
+
+
+@pytest.mark.parametrize(("name", "how_asked"), [
+    ("fake", {"replicas"}), ("vllm", {"replicas"}), ("transformers", set()),
+    ("openai", {
+        "api_key_env", "timeout_seconds", "timeout_seconds_per_1k", "max_retries", "max_wait_seconds", "wait_seconds",
+    }),
+])
+def test_how_an_engine_is_asked_is_no_part_of_what_a_run_is(name, how_asked):
+    resolved = built(f"engine={name}").resolved
+    assert resolved["engine"].keys() - config.deciding(resolved)["engine"].keys() == how_asked
+
+
+def test_an_engine_that_is_gone_keeps_all_its_settings():
+    resolved = built("engine=fake").resolved
+    gone = {**resolved, "engine": {"_target_": "gone.engine.Engine", "name": "gone", "replicas": 2}}
+    assert config.deciding(gone)["engine"] == gone["engine"]

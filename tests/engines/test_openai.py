@@ -168,10 +168,10 @@ def test_a_server_with_another_tokenizer_is_refused(niah, tmp_path, prompts):
 def test_the_same_tokenizer_with_or_without_a_bos_is_taken(niah, tmp_path, more):
     with Server(text_tokens=more) as server:
         assert niah(*GRID, *server.words).returncode == 0
-        told = niah("serve-check", server.words[1], "model=smollm2_135m").stdout
+        checked = niah("serve-check", server.words[1], "model=smollm2_135m").stdout
     assert {row["served"]["prompts"] for row in rows(folder(tmp_path))} == {"ids"}
-    assert "sends ids: lengths are exact" in told and "NOT the same" not in told.split("chat to")[0]
-    assert ("the same and a BOS token" in told) is bool(more)
+    assert "sends ids: lengths are exact" in checked and "NOT the same" not in checked.split("chat to")[0]
+    assert ("the same and a BOS token" in checked) is bool(more)
 
 
 @pytest.mark.parametrize("fault", ["429-long", "500", "hang"])
@@ -191,8 +191,8 @@ def test_null_in_the_body_drops_the_templates_arguments(niah):
         settings = (*GRID, *server.words, *chat)
         assert niah(*settings).returncode == 0
         assert niah(*settings, "name=b", "engine.body.chat_template_kwargs=null").returncode == 0
-    told = [body.get("chat_template_kwargs") for body in server.bodies]
-    assert told == [{"enable_thinking": False}] * 10 + [None] * 10
+    sent = [body.get("chat_template_kwargs") for body in server.bodies]
+    assert sent == [{"enable_thinking": False}] * 10 + [None] * 10
     assert not any("chat_template_kwargs" in body for body in server.bodies[10:])
 
 

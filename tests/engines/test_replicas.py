@@ -62,10 +62,10 @@ def test_a_killed_replica_costs_no_row_and_is_started_again(whole, tmp_path):
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert by_trial(tmp_path / "outputs" / "two") == whole
-    told = facts(tmp_path / "outputs" / "two")["replicas"]
-    assert [replica["num_deaths"] for replica in told] == [1, 0]
-    assert sum(replica["num_answered"] for replica in told) == len(whole)
-    assert all(replica["num_answered"] for replica in told)
+    replicas = facts(tmp_path / "outputs" / "two")["replicas"]
+    assert [replica["num_deaths"] for replica in replicas] == [1, 0]
+    assert sum(replica["num_answered"] for replica in replicas) == len(whole)
+    assert all(replica["num_answered"] for replica in replicas)
 
 
 @pytest.mark.slow
@@ -104,8 +104,8 @@ def test_a_node_that_goes_down_costs_no_row(cluster, whole, tmp_path):
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert by_trial(tmp_path / "outputs" / "two") == whole
-    told = facts(tmp_path / "outputs" / "two")["replicas"]
-    assert sorted(replica["num_deaths"] for replica in told) == [0, 1]
+    replicas = facts(tmp_path / "outputs" / "two")["replicas"]
+    assert sorted(replica["num_deaths"] for replica in replicas) == [0, 1]
     assert sum(alive(pid) for pid in pids) == 0
 
 

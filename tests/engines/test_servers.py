@@ -52,8 +52,8 @@ def test_vllms_server_answers_as_the_engine_in_process(niah, tmp_path):
     hits = engine["metrics"]["vllm:prefix_cache_hits_total"]
     assert hits >= sum(row["num_cached_tokens"] for row in found) > 0
     # the server computes otherwise than the engine in process: what follows an answer may part by rounding
-    told = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "score")} for row in found]
-    assert told == [{key: row[key] for key in told[0]} for row in rows(tmp_path / "outputs" / "here")]
+    answered = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "score")} for row in found]
+    assert answered == [{key: row[key] for key in answered[0]} for row in rows(tmp_path / "outputs" / "here")]
     for text in (
         "1,024 tokens, prompt and answer", "bfloat16 (by its own word)",
         f"{1023 // CHUNK * CHUNK} of 1,023 when a prompt", "sends ids", "/metrics is there",
@@ -84,8 +84,8 @@ def test_a_server_over_two_nodes(niah, tmp_path):
         done = niah(*words[3:], "name=there")
     assert done.returncode == 0, done.stderr
     found, _ = check(tmp_path, "there")
-    told = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "score")} for row in found]
-    assert told == [{key: row[key] for key in told[0]} for row in rows(tmp_path / "outputs" / "here")]
+    answered = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "score")} for row in found]
+    assert answered == [{key: row[key] for key in answered[0]} for row in rows(tmp_path / "outputs" / "here")]
     assert "PP rank 1" in (tmp_path / "node1.log").read_text()
 
 

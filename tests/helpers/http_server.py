@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server over real sockets that answers from its prompt and misbehaves when told to."""
+"""A small OpenAI-compatible server over real sockets that answers from its prompt and misbehaves when asked to."""
 
 import json
 import re

@@ -16,7 +16,7 @@ _PLAIN_SCALES = "Using KV cache scaling factor 1.0"
 def served(config: Any, log: str) -> dict[str, Any]:
     """Plain data for each row. ``config`` is vLLM's, ``log`` what it wrote while it started.
 
-    Where the model lives in this process its layers are asked; where it lives in others, their log tells (and
+    Where the model lives in this process its layers are asked; where it lives in others, their log is read (and
     whether queries were quantized is then not known: None).
     """
     here = config.compilation_config.static_forward_context.values()

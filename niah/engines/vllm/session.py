@@ -109,7 +109,7 @@ class VLLMSession(Session):
         forced = request.prompt.forced
         answer = replace(answer, grade=grading.grade(output, forced, seconds) if forced else None)
         if answer.grade is None:
-            self._not_graded("vLLM told no log-probabilities of the forced answer")
+            self._not_graded("vLLM gave no log-probabilities of the forced answer")
         return answer
 
     def _send(self, ids: np.ndarray, parameters: Any, salt: str) -> str:
