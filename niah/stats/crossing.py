@@ -48,7 +48,7 @@ def crossings(
         np.bincount(place * shape[1] + cluster, weights, shape[0] * shape[1]).reshape(shape).astype(float)
         for weights in (other.score - full.score, None)
     )
-    low, high = (np.array([getattr(d, name) for d in differences]) for name in ("low", "high"))
+    low, high = np.array([one.low for one in differences]), np.array([one.high for one in differences])
     found = []
     for condition, limit in (("better", 1e-9), ("not worse", 1e-9 - margin)):
         is_drawn = condition == "better" and len(repeats) >= MIN_BOOTSTRAP
