@@ -144,7 +144,8 @@ def _measure(part: _Part) -> None:
         return
     job = job_of(settings, part.recipe, part.fit, part.recipe.max_read(fitting), part.log)
     if job.serving:
-        part.console.note(f"engine arguments: {serving.words({**job.serving, **job.arguments, **settings.engine.args})}")
+        arguments = {**job.serving, **job.arguments, **settings.engine.args}
+        part.console.note(f"engine arguments: {serving.words(arguments)}")
     with closing(_open(part, job)) as session:
         resume.check_same_engine(journal.record.engines.get(variant), session.served, part.folder)
         journal.opened(variant, session, has_control=bool(settings.engine.cold_check))
