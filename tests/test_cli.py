@@ -100,10 +100,13 @@ def test_stopped_runs_continue_with_the_same_rows(niah, tmp_path, whole_rows, se
 
 
 def stopped(place, words: tuple[str, ...], is_busy: Callable[[], bool]) -> tuple[int, str]:
-    """Exit code and stderr of a command that gets SIGTERM as soon as it is busy; ignored before, as by a container's first process."""
+    """Exit code and last line of a command that gets SIGTERM as soon as it is busy.
+
+    The signal is ignored when the command starts, as by the first process of a container.
+    """
     process = subprocess.Popen(
-        command(*words), cwd=place, env=environment_with(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+        command(*words), cwd=place, env=environment_with(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     )
     while process.poll() is None and not is_busy():
         time.sleep(0.02)
@@ -157,7 +160,10 @@ def test_two_processes_on_one_folder(niah, tmp_path):
 def test_larger_grid_contains_the_smaller_one(niah, tmp_path):
     assert niah(*FAKE, "name=small").returncode == 0
     assert niah(*FAKE[:2], "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,10,25,50,75,100]", "name=large").returncode == 0
-    small, large = ({(r["length"], r["depth"]): r["prompt_sha256"] for r in rows(tmp_path / "outputs" / n)} for n in ("small", "large"))
+    small, large = (
+        {(row["length"], row["depth"]): row["prompt_sha256"] for row in rows(tmp_path / "outputs" / name)}
+        for name in ("small", "large")
+    )
     assert small.items() <= large.items()
 
 
@@ -166,7 +172,8 @@ def test_show_rebuilds_and_verifies(niah, tmp_path):
     done = niah("show", "outputs/a", "--trial", "12")
     assert done.returncode == 0, done.stderr
     row = next(r for r in rows(tmp_path / "outputs" / "a") if r["trial"] == 12)
-    for text in (row["prompt_sha256"], "verified", ">>>", row["targets"][0], "question:", "What is the special", "outcome:"):
+    fixed = ("verified", ">>>", "question:", "What is the special", "outcome:")
+    for text in (row["prompt_sha256"], row["targets"][0], *fixed):
         assert text in done.stdout
     whole = niah("show", "outputs/a", "--trial=12", "--whole").stdout
     assert whole.count(row["targets"][0]) >= 2 and len(whole) > 8000
@@ -207,10 +214,11 @@ def test_multirun_makes_one_folder_each(niah, tmp_path):
 
 NAMES = languages.load("en")["latent"]["names"]
 BAD = [
-    (["model=gpt9"], "model=gpt9: no such choice; expected one of command_r_plus, command_r_plus_08_2024, custom, deepseek_r1, gemma3_270m"),
+    (["model=gpt9"], "model=gpt9: no such choice; expected one of command_r_plus, command_r_plus_08_2024, custom, "),
     (["nonsense=1"], "nonsense: unknown key; expected name, outputs, seed or one of the groups ctx, "),
     (["ctx.lengths=[1k"], "ctx.lengths=[1k: not understood"), (["frobnicate"], "frobnicate: not understood"),
-    (["ctx=9q"], "ctx=9q: no such choice; expected one of 10m, 128k"), (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
+    (["ctx=9q"], "ctx=9q: no such choice; expected one of 10m, 128k"),
+    (["ctx.lengths=[8q]"], "ctx.lengths[0]: not a length"),
     (["ctx.lengths=[16k]"], "above the limit of smollm2_135m; got 16,384; expected at most 8,192"),
     (["ctx.depths=[120]"], "ctx.depths: got 120; expected 0 to 100"), (["ctx.repeats=x"], "ctx.repeats"),
     (["ctx.lengths=[40]"], "do not fit"), (["task.needle=" + "long {value} " * 300, "ctx.lengths=[512]"], "do not fit"),
@@ -219,7 +227,8 @@ BAD = [
     (["model.path=nowhere", "model.max_length=8k"], "model.path: no such folder"),
     (["model.path=nowhere"], "model.max_length: not given"), (["outputs=/dev/null/x"], "cannot be written"),
     (["task=multikey", "task.num_keys=60", "ctx.lengths=[512]"], "of 60 needles; expected a longer length, or fewer"),
-    (["task.language=fr"], "task.language: got 'fr'"), (["haystack=essays", "haystack.repeat=forbid", "model=scout", "ctx=1m"], "haystack=mixed"),
+    (["task.language=fr"], "task.language: got 'fr'"),
+    (["haystack=essays", "haystack.repeat=forbid", "model=scout", "ctx=1m"], "haystack=mixed"),
     (["haystack.order=backwards"], "haystack.order: got 'backwards'; expected coherent or shuffled"),
     (["task=latent", "haystack.sentences=Yuki " + " ".join(NAMES)], "the haystack holds too many of its names"),
     (["model.tokenizer=gpt9"], "model.tokenizer: got 'gpt9'; expected a folder, llama4, or one of"),
@@ -227,7 +236,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), BAD, ids=lambda value: str(value)[:40] if isinstance(value, list) else "")
+@pytest.mark.parametrize(("words", "message"), BAD, ids=[str(words)[:40] for words, _ in BAD])
 def test_bad_input_is_one_line(niah, words, message):
     done = niah("engine=fake", "haystack=noise", *words)
     assert done.returncode == 1
@@ -241,7 +250,8 @@ def test_bad_input_is_one_line(niah, words, message):
     ("words", "message"),
     [
         (["show"], "which run?"), (["show", "nowhere"], "no run here"), (["report", "nowhere"], "no run here"),
-        (["show", "a", "--trial", "x"], "expected the number of a trial"), (["report", "nowhere", "x=1"], "no run here"),
+        (["show", "a", "--trial", "x"], "expected the number of a trial"),
+        (["report", "nowhere", "x=1"], "no run here"),
     ],
 )
 def test_bad_verbs_are_one_line(niah, words, message):
@@ -256,7 +266,9 @@ def test_a_package_that_is_missing_is_named(niah):
     assert done.returncode == 1 and "haystack.path: no such file" in done.stderr
 
 
-@pytest.mark.parametrize("words", [("build", "out=a", "model=scout"), ("engine=fake", "name=a")], ids=["source", "model"])
+@pytest.mark.parametrize(
+    "words", [("build", "out=a", "model=scout"), ("engine=fake", "name=a")], ids=["source", "model"]
+)
 def test_full_disk_while_a_cache_is_filled(tmp_path, words):
     done = subprocess.run(
         ["bash", "-c", 'trap "" XFSZ; ulimit -f 64; exec "$@"', "bash", *command(*words, "haystack=noise")],
@@ -303,7 +315,7 @@ def test_disk_full_keeps_what_was_measured(niah, tmp_path):
     kept = (tmp_path / "outputs" / "a" / "rows.jsonl").read_text().count("\n")
     assert 0 < kept < 15
     assert niah(*settings).returncode == 0
-    assert [r["trial"] for r in rows(tmp_path / "outputs" / "a")][:1] != [] and len(rows(tmp_path / "outputs" / "a")) == 15
+    assert len(rows(tmp_path / "outputs" / "a")) == 15
     assert os.path.getsize(tmp_path / "outputs" / "a" / "heatmap.png") > 8192
 
 
@@ -320,4 +332,5 @@ def test_a_length_without_room_is_tried_again_where_it_has_some(niah, tmp_path, 
         run["environment"]["packages"]["torch"] = "0.1"
         (folder / "run.json").write_text(json.dumps(run))
     assert niah(*settings).returncode == 0
-    assert sorted(row["outcome"] for row in rows(folder)) == (["correct", "correct"] if is_same else ["correct", "does-not-fit"])
+    outcomes = ["correct", "correct"] if is_same else ["correct", "does-not-fit"]
+    assert sorted(row["outcome"] for row in rows(folder)) == outcomes

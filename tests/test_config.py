@@ -13,7 +13,8 @@ CHOICES = [
     for folder in sorted(CONF.iterdir()) if folder.is_dir()
     for file in sorted(folder.glob("*.yaml")) if file.stem != "custom" and folder.name != "experiment"
 ]
-EXPERIMENTS = sorted(str(file.relative_to(CONF / "experiment").with_suffix("")) for file in (CONF / "experiment").rglob("*.yaml"))
+_FOLDER = CONF / "experiment"
+EXPERIMENTS = sorted(str(file.relative_to(_FOLDER).with_suffix("")) for file in _FOLDER.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("choice", CHOICES)

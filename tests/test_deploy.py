@@ -28,9 +28,11 @@ PINS = dict(
 # fields of KubeRay's v1 types (rayjob_types.go, raycluster_types.go) that are not plain Kubernetes
 RAY_FIELDS = {
     "RayJobSpec": {
-        "activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata", "clusterSelector",
+        "activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata",
+        "clusterSelector",
         "submitterConfig", "managedBy", "deletionStrategy", "entrypoint", "runtimeEnvYAML", "jobId", "submissionMode",
-        "entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished", "shutdownAfterJobFinishes",
+        "entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished",
+        "shutdownAfterJobFinishes",
         "suspend",
     },
     "RayClusterSpec": {
@@ -39,7 +41,8 @@ RAY_FIELDS = {
     },
     "HeadGroupSpec": {"serviceType", "headService", "enableIngress", "rayStartParams", "template"},
     "WorkerGroupSpec": {
-        "groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "rayStartParams", "template", "scaleStrategy",
+        "groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "rayStartParams", "template",
+        "scaleStrategy",
     },
 }
 
@@ -91,7 +94,8 @@ def test_compose_file_meets_its_specification():
 
 def test_every_service_is_hardened():
     for name, service in COMPOSE["services"].items():
-        assert service["cap_drop"] == ["ALL"] and service["init"] and service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"] and service["init"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
 
 
 def test_compose_builds_stages_that_exist():
@@ -157,7 +161,8 @@ def claims(spec: dict) -> set[str]:
 def test_pods_write_where_the_image_does(path):
     """A mount that is missing, or a claim nobody makes, shows on a cluster only after the weights were fetched."""
     made = {d["metadata"]["name"] for d in documents(path) if d["kind"] == "PersistentVolumeClaim"}
-    pods = [g["template"]["spec"] for g in ray_groups()] if path == RAY else [documents(path)[-1]["spec"]["template"]["spec"]]
+    made_of = ray_groups() if path == RAY else [documents(path)[-1]["spec"]]
+    pods = [one["template"]["spec"] for one in made_of]
     for pod in pods:
         (container,) = pod["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -220,7 +225,8 @@ def requirements():
 def test_images_keep_what_their_base_has():
     lines = ["# measured with", "huggingface_hub==2.4.0", "hydra-core==1.3.8", "torch==2.13.0  # CPU"]
     installed = {"Huggingface-Hub": "1.31.0", "torch": "2.12.0+cu130"}
-    assert requirements().pins(lines, installed) == ["Huggingface-Hub==1.31.0", "torch==2.12.0+cu130", "hydra-core==1.3.8"]
+    pins = ["Huggingface-Hub==1.31.0", "torch==2.12.0+cu130", "hydra-core==1.3.8"]
+    assert requirements().pins(lines, installed) == pins
 
 
 @pytest.mark.parametrize("extras", re.findall(r"^ARG EXTRAS=(\S+)", DOCKERFILE, re.MULTILINE))

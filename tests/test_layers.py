@@ -14,9 +14,10 @@ from tests.helpers.command import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOT = {
-    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "limits", "units", "values",
+    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "limits",
+    "units", "values",
 }
-"""All that may lie at the root of niah/: a new verb is a file in commands/, a new method a file in its plug-in's folder."""
+"""All that may lie at the root of niah/: a verb is a file in commands/, a method one in its plug-in's folder."""
 FLOORS = (
     ("errors", "__init__"),
     ("limits", "units", "values", "records"),
@@ -31,7 +32,7 @@ FLOORS = (
     ("cli",),
     ("__main__",),
 )
-"""From the bottom up. A file imports files of its own room and of floors below it, never of another room on its floor or above."""
+"""From the bottom up. A file imports files of its own room and of floors below, never of another room on its floor."""
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "ray": ("engines/replicas/",),
@@ -41,7 +42,10 @@ ONLY_IN = {
     "matplotlib": ("report/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": ("stats/",),
-    "transformers": ("tokens/", "models/", "planner/transformers.py", "engines/vllm/exact.py", "engines/transformers/", "readers/retrieval/embedders.py"),
+    "transformers": (
+        "tokens/", "models/", "planner/transformers.py", "engines/vllm/exact.py", "engines/transformers/",
+        "readers/retrieval/embedders.py",
+    ),
     "bm25s": ("readers/bm25.py",),
     "Stemmer": ("readers/retrieval/words.py",),
     "wordllama": ("readers/retrieval/embedders.py",),
@@ -86,12 +90,13 @@ def neighbours(path: Path) -> frozenset[Path]:
     found = {MODULES[name] for name in imported(path) if name in MODULES}
     passed = {name.rpartition(".")[0] for name in imported(path) if name in MODULES}
     plain = {name for name in imported(path) if name.rpartition(".")[0] in MODULES and name not in MODULES}
-    packages = {MODULES[name] for name in passed if name in MODULES} - {MODULES[name.rpartition(".")[0]] for name in plain}
+    wanted = {MODULES[name.rpartition(".")[0]] for name in plain}
+    packages = {MODULES[name] for name in passed if name in MODULES} - wanted
     return frozenset(found - packages - {path, PACKAGE / "__init__.py"})
 
 
 def circles() -> list[set[Path]]:
-    """Groups of files each of which reaches every other by imports (Tarjan's strongly connected components, by reachability)."""
+    """Groups of files each of which reaches every other by imports (strongly connected components, by reachability)."""
     reach: dict[Path, set[Path]] = {}
     for path in FILES:
         seen, todo = set(), [path]
@@ -100,7 +105,9 @@ def circles() -> list[set[Path]]:
                 seen.add(other)
                 todo.append(other)
         reach[path] = seen
-    groups = {frozenset(other for other in reach[path] if path in reach[other]) for path in FILES if path in reach[path]}
+    groups = {
+        frozenset(other for other in reach[path] if path in reach[other]) for path in FILES if path in reach[path]
+    }
     return [set(group) for group in groups]
 
 
@@ -110,7 +117,7 @@ def test_the_root_holds_a_fixed_list_of_names():
 
 
 def test_each_verb_is_one_file_or_one_folder_of_commands():
-    shared = {"__init__", "words", "hydra", "help", "fault"}
+    shared = {"__init__", "words", "hydra", "help", "fault", "results"}
     there = {path.stem for path in (PACKAGE / "commands").iterdir()} - {"__pycache__"} - shared
     assert {module.partition(".")[0] for module in VERBS.values()} == there
     for module in VERBS.values():

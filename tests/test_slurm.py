@@ -1,4 +1,4 @@
-"""deploy/slurm/niah.sbatch in a real Slurm of one node, started here: preempted in the middle, it queues again and finishes."""
+"""deploy/slurm/niah.sbatch in a real Slurm of one node: preempted in the middle, it queues again and finishes."""
 
 import getpass
 import json
@@ -77,11 +77,15 @@ def slurm(tmp_path) -> Iterator[Callable[..., str]]:
     (folder / "munge.key").write_bytes(os.urandom(1024))
     (folder / "munge.key").chmod(0o600)
     host = socket.gethostname().split(".")[0]
-    (folder / "slurm.conf").write_text(CONF.format(host=host, ports=free_ports(2), user=getpass.getuser(), folder=folder))
+    conf = CONF.format(host=host, ports=free_ports(2), user=getpass.getuser(), folder=folder)
+    (folder / "slurm.conf").write_text(conf)
     environment = environment_with(
         SLURM_CONF=f"{folder}/slurm.conf", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     )
-    names = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid", "log-file": "munge.log", "seed-file": "seed"}
+    names = {
+        "key-file": "munge.key", "socket": "munge.socket", "pid-file": "munge.pid", "log-file": "munge.log",
+        "seed-file": "seed",
+    }
     munge = [f"--{option}={folder / name}" for option, name in names.items()]
     commands = [[DAEMONS[0], "--foreground", "--force", *munge], [DAEMONS[1], "-D"], [DAEMONS[2], "-D"]]
 
@@ -91,9 +95,14 @@ def slurm(tmp_path) -> Iterator[Callable[..., str]]:
 
     running = []
     try:
-        for command, ready in zip(commands, [lambda: (folder / "munge.socket").exists(), lambda: "UP" in call("scontrol", "ping"),
-                                             lambda: "idle" in call("sinfo", "--noheader")], strict=True):
-            running.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        signs = [
+            lambda: (folder / "munge.socket").exists(), lambda: "UP" in call("scontrol", "ping"),
+            lambda: "idle" in call("sinfo", "--noheader"),
+        ]
+        for command, ready in zip(commands, signs, strict=True):
+            running.append(subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ))
             until(ready, command[0], 30)
         yield call
     finally:
@@ -110,7 +119,8 @@ def test_a_preempted_job_queues_again_and_finishes(slurm, tmp_path):
     def trials() -> list[int]:
         return [json.loads(line)["trial"] for line in rows.read_text().splitlines()] if rows.exists() else []
 
-    (job,) = re.findall(r"Submitted batch job (\d+)", slurm("sbatch", *options, str(REPOSITORY / "deploy/slurm/niah.sbatch"), *words))
+    said = slurm("sbatch", *options, str(REPOSITORY / "deploy/slurm/niah.sbatch"), *words)
+    (job,) = re.findall(r"Submitted batch job (\d+)", said)
     until(lambda: len(trials()) > 5, "first trials")
     slurm("scancel", "--batch", "--signal=TERM", job)  # what --signal=B:TERM@60 makes Slurm do
     until(lambda: "Restarts=1" in slurm("scontrol", "show", "job", job), "queued again")

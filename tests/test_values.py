@@ -10,11 +10,15 @@ from niah import values
 from niah.errors import NiahError
 
 READ = {
-    "[]": [], "{}": {}, "[a,b]": ["a", "b"], "[ a b , c ]": ["a b", "c"], "[1,-2,0.5,1e5,1_000]": [1, -2, 0.5, 1e5, 1000],
+    "[]": [], "{}": {}, "[a,b]": ["a", "b"], "[ a b , c ]": ["a b", "c"],
+    "[1,-2,0.5,1e5,1_000]": [1, -2, 0.5, 1e5, 1000],
     "[true,FALSE,null,Null]": [True, False, None, None], "[007,1.2.3,8k,-]": ["007", "1.2.3", "8k", "-"],
-    "[[0,1],[2]]": [[0, 1], [2]], "{a:1,b:{c:[x]}}": {"a": 1, "b": {"c": ["x"]}}, '{"a b": "x, y", \'c\': 1}': {"a b": "x, y", "c": 1},
-    '["a\\nb\\u00e9", "\\"q\\""]': ["a\nbé", '"q"'], "['it\\'s', 'x']": ["it's", "x"], "['tis, 'twas]": ["'tis", "'twas"],
-    "[/d/x(1,2).gguf,*.py]": ["/d/x(1,2).gguf", "*.py"], "[模型/é,~/m,#1]": ["模型/é", "~/m", "#1"], "[a\\,b,c]": ["a,b", "c"],
+    "[[0,1],[2]]": [[0, 1], [2]], "{a:1,b:{c:[x]}}": {"a": 1, "b": {"c": ["x"]}},
+    '{"a b": "x, y", \'c\': 1}': {"a b": "x, y", "c": 1},
+    '["a\\nb\\u00e9", "\\"q\\""]': ["a\nbé", '"q"'], "['it\\'s', 'x']": ["it's", "x"],
+    "['tis, 'twas]": ["'tis", "'twas"],
+    "[/d/x(1,2).gguf,*.py]": ["/d/x(1,2).gguf", "*.py"], "[模型/é,~/m,#1]": ["模型/é", "~/m", "#1"],
+    "[a\\,b,c]": ["a,b", "c"],
     "{url: 'http://[::1]:8000/v1'}": {"url": "http://[::1]:8000/v1"}, "[a=b=c]": ["a=b=c"],
 }
 
@@ -36,7 +40,11 @@ def test_texts_in_a_list_stay_what_was_typed():
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "-3", "007", "1_000", "1__0", "1.", ".5", "1e5", "-1E-3", "e5", "1e", ".", "inf", "-NaN", "nano", "True", "nULL", "x1", "8k"],
+    "text",
+    [
+        "0", "-3", "007", "1_000", "1__0", "1.", ".5", "1e5", "-1E-3", "e5", "1e", ".", "inf", "-NaN", "nano", "True",
+        "nULL", "x1", "8k",
+    ],
 )
 def test_a_bare_word_is_what_hydra_takes_it_for(text):
     theirs = OverridesParser.create().parse_override(f"x={text}").value()
@@ -44,7 +52,8 @@ def test_a_bare_word_is_what_hydra_takes_it_for(text):
 
 
 @pytest.mark.parametrize(("text", "meant"), [
-    ("'a b'", "a b"), ('"a\'b"', "a'b"), ("'a' or 'b'", "'a' or 'b'"), ("'tis", "'tis"), ("rock 'n'", "rock 'n'"), ("'", "'"), ("''", ""),
+    ("'a b'", "a b"), ('"a\'b"', "a'b"), ("'a' or 'b'", "'a' or 'b'"), ("'tis", "'tis"), ("rock 'n'", "rock 'n'"),
+    ("'", "'"), ("''", ""),
     ("null", None), ("'null'", "null"), ("Null", "Null"),
 ])
 def test_quotes_around_all_of_a_value_go(text, meant):
@@ -59,4 +68,5 @@ def test_an_escaped_text_is_itself_again(text):
 
 def test_words_make_a_tree():
     words = ["report.dpi=50", "report.out=a=b", "engine.args.x=1", "engine.args.y={a: [b]}"]
-    assert values.from_words(words) == {"report": {"dpi": "50", "out": "a=b"}, "engine": {"args": {"x": 1, "y": {"a": ["b"]}}}}
+    engine = {"args": {"x": 1, "y": {"a": ["b"]}}}
+    assert values.from_words(words) == {"report": {"dpi": "50", "out": "a=b"}, "engine": engine}

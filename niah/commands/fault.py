@@ -6,7 +6,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from niah.errors import NiahError
+from niah.errors import NiahError, reason
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
@@ -23,8 +23,7 @@ def line(error: BaseException) -> str:
     """A NiahError's own words; of any other exception, which is a bug, its name, its first line and its place."""
     if isinstance(error, NiahError):
         return str(error)
-    said = next((text.strip() for text in str(error).splitlines() if text.strip()), "no message")
-    return f"{type(error).__name__}: {said}; a bug at {_place(error)}, not a setting; NIAH_DEBUG=1 shows the traceback"
+    return f"{reason(error)}; a bug at {_place(error)}, not a setting; NIAH_DEBUG=1 shows the traceback"
 
 
 def _place(error: BaseException) -> str:

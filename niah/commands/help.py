@@ -9,18 +9,18 @@ niah {version}: does this model really find a fact at that length?
 
 usage:
   python -m niah [key=value ...]              run: measure, then draw the heatmap
-  python -m niah plan [key=value ...] [format=json] [out=DIR] [exact=true]   what fits, how long, what it costs; loads nothing
+  python -m niah plan [key=value ...] [format=json] [out=DIR] [exact=true]   what fits, how long, what it costs
   python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
   python -m niah build out=DIR [key=value ...] [format=[ids,text,jsonl]]   write the exact contexts; no engine
-  python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, how many repeats a wanted one needs
+  python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, and the repeats needed
   python -m niah calibrate [models=[full,scout]] [out=DIR] [tokenizer=NAME]   write models whose right answer is known
   python -m niah calibrate DIR [DIR ...]      runs of model=calibration/..., trial by trial beside what must come out
   python -m niah calibrate kv=[bf16,fp8] ctx=8k [out=DIR]   the engine's noise margin by length and KV dtype
   python -m niah report DIR [DIR ...] [report.key=...]   draw again from rows, several runs side by side
-  python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2 on regression
-  python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine: whose failure is it?
-  python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: from which length RAG is better, why it fails, what it costs
-  python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, and its real limit
+  python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2: worse
+  python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine
+  python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: when and why RAG is better
+  python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, its real limit
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
 
 examples:
@@ -38,13 +38,17 @@ examples:
   python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
   python -m niah power ctx=128k power.difference=0.05
   python -m niah engine=openai engine.base_url=http://127.0.0.1:8000/v1   against a server that already runs
-  python -m niah model=calibration/full ctx=128k  constructed weights that find everything; also window_4k, scout, margin
+  python -m niah model=calibration/full ctx=128k  weights made to find everything; also window_4k, scout, margin
   python -m niah calibrate=true ctx=32k kv=fp8    a model whose answers are known first, with the same engine
+  python -m niah --config-dir DIR task=mine       a task (reader, engine, ...) of your own: DIR/task/mine.yaml
+                                                  names its class, as mine.Mine in DIR/mine.py; for every verb
 
 groups (key=NAME picks conf/key/NAME.yaml, key.field=... sets one field):
 {groups}
 
 The same command with the same settings continues where it stopped. Lengths: 8192, 8k, 1m.
+A value is taken as typed, = , {{}} # and spaces too; quotes around all of it go; \\n in a text is a line break. With -m
+a comma makes one run of each, in texts only between quotes: task.question="'Who?','When?'". NIAH_DEBUG=1: tracebacks.
 """
 
 

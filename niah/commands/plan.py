@@ -8,7 +8,7 @@ from typing import Any
 
 from niah import planner
 from niah.commands import hydra
-from niah.commands.report import make, write
+from niah.commands.results import make, write
 from niah.commands.words import own_words
 from niah.config import Run, build
 from niah.errors import NiahError
@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
 
 def exactly(run: Run) -> Iterator[str]:
     """What vLLM's own classes say of each length and KV dtype on this hardware; takes some seconds."""
-    from niah.engines.vllm import exact
+    from niah.engines.vllm import exact  # not for the fast plan
 
     hardware = capacity.share(machine.resolve(run.hardware, capacity.known_hardware()), run)
     config = config_of(run.model)
@@ -111,7 +111,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
                     {**capacity.engine_environment(longest), **run.model.environment_at(longest)},
                 )
     if out:
-        from niah.report import memory_chart
+        from niah.report import memory_chart  # matplotlib, for a picture alone
 
         folder = make(Path(out))
         write(folder / "plan.json", json.dumps(content, indent=1))

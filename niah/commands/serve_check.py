@@ -41,7 +41,8 @@ def main(words: list[str]) -> int:
 def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
     """One line a finding. Counts are compared with the tokenizer of ``model=`` where the command names one.
 
-    ``probed`` are lengths in tokens to send a prompt of, for a server that does not tell its limit. Raises NiahError where nothing answers, or the key is refused.
+    ``probed`` are lengths in tokens to send a prompt of, for a server that does not give its limit. Raises NiahError
+    where nothing answers, or the key is refused.
     """
     engine = run.engine
     if not isinstance(engine, OpenAI):
@@ -51,12 +52,16 @@ def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
     with Connection(engine) as connection:
         server = connection.server
         yield _row("server", f"{connection.http.base_url}: {server.label}")
-        yield _row("model", server.model + (f" (also {', '.join(m for m in server.models if m != server.model)})" if len(server.models) > 1 else ""))
-        limit = f"{server.max_length:,} tokens, prompt and answer, by its own word" if server.max_length else "not told; probe=8k,32k finds out, at the price of those prompts"
+        others = ", ".join(name for name in server.models if name != server.model)
+        yield _row("model", f"{server.model} (also {others})" if len(server.models) > 1 else server.model)
+        limit = "not told; probe=8k,32k finds out, at the price of those prompts"
+        if server.max_length:
+            limit = f"{server.max_length:,} tokens, prompt and answer, by its own word"
         yield _row("limit", limit)
         if server.max_length and server.max_length < run.model.limit and is_ours:
             yield _row("", f"{run.model.name} itself reads {run.model.limit:,}")
-        yield _row("KV cache", f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it")
+        cache = f"{server.cache_dtype} (by its own word)" if server.cache_dtype else "type not told; kv=NAME labels it"
+        yield _row("KV cache", cache)
         yield from _ways(connection, Requests(server, tokenizer, engine), run, is_ours, probed)
         yield _row("metrics", "/metrics is there" if server.has_metrics else _metrics_missing(server.kind))
         for name, value in server.details.items():
@@ -66,7 +71,7 @@ def lines(run: Run, given: set[str], probed: Sequence[int]) -> Iterator[str]:
 def _ways(
     connection: Connection, requests: Requests, run: Run, is_ours: bool, probed: Sequence[int]
 ) -> Iterator[str]:
-    """Ids, text and chat, each tried; then what is told beside an answer, in the best way that works."""
+    """Ids, text and chat, each tried; then what comes beside an answer, in the best way that works."""
     engine, server, tokenizer = requests.settings, requests.server, requests.tokenizer
     ids = sample(tokenizer)
     text = tokenizer.decode(ids)
@@ -86,7 +91,8 @@ def _ways(
     reply, reason = _tried(connection, path, {**body, **logprobs}, engine.timeout_seconds)
     yield _row("logprobs", ("told" if reply.has_logprobs else "asked for, not told") if reply else f"refused: {reason}")
     first = reply.first_token_seconds if reply else None
-    yield _row("streaming", f"works, first token after {first:.3f} s" if first is not None else "no" if engine.stream else "not asked (engine.stream=false)")
+    silent = "no" if engine.stream else "not asked (engine.stream=false)"
+    yield _row("streaming", silent if first is None else f"works, first token after {first:.3f} s")
     many = tokenizer.encode(_SENTENCE * _REPEATED).ids.tolist()
     if server.max_length:
         many = many[: server.max_length - 1]
@@ -99,8 +105,10 @@ def _ways(
         request = _request(requests, best, ids, tokenizer.decode(ids))
         reply, reason = _tried(connection, *request, engine.timeout(length))
         yield _row(f"probe of {format_length(length)}", _probe(reply, reason, length, engine.min_counted))
-    sends = {"ids": f"does not run: it {other}" if other else "sends ids: lengths are exact", "chat": "sends chat: lengths are as exact as the counts above"}
-    yield _row("engine=openai", sends[best])
+    if best == "chat":
+        yield _row("engine=openai", "sends chat: lengths are as exact as the counts above")
+    else:
+        yield _row("engine=openai", f"does not run: it {other}" if other else "sends ids: lengths are exact")
 
 
 def _tried(
@@ -122,7 +130,8 @@ def _request(requests: Requests, way: str, ids: list[int], text: str) -> Request
 def _chat_tokens(tokenizer: Tokenizer, text: str, run: Run) -> int | None:
     if not tokenizer.chat_template:
         return None
-    return len(tokenizer.reference(template.render_chat(tokenizer, text, None, run.model.template_arguments, "serve-check")))
+    rendered = template.render_chat(tokenizer, text, None, run.model.template_arguments, "serve-check")
+    return len(tokenizer.reference(rendered))
 
 
 def _counted(reply: Reply | None, reason: str, way: str, own: int | None, is_ours: bool) -> str:
@@ -155,7 +164,8 @@ def _probe(reply: Reply | None, reason: str, length: int, min_counted: float) ->
 
 
 def _metrics_missing(kind: str) -> str:
-    return {"llamacpp": "none; start llama-server with --metrics", "sglang": "none; start SGLang with --enable-metrics"}.get(kind, "none")
+    hints = {"llamacpp": "; start llama-server with --metrics", "sglang": "; start SGLang with --enable-metrics"}
+    return f"none{hints.get(kind, '')}"
 
 
 def _row(name: str, value: str) -> str:

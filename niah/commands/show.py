@@ -1,5 +1,7 @@
 """Rebuilds a trial of a stored run and prints what the model saw."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from niah.commands.words import folder_arguments
@@ -76,8 +78,8 @@ def _answered(row: Row) -> list[str]:
     if row.logprob is not None:
         lead = "" if row.margin is None else f", {row.margin:+.2f} nats to the best distractor"
         lines.append(
-            f"graded:   log-probability {row.logprob:.2f} nats of the right answer's {row.num_target_tokens} tokens, the worst of "
-            f"them in place {row.worst_rank}{lead}"
+            f"graded:   log-probability {row.logprob:.2f} nats of the right answer's {row.num_target_tokens} tokens, "
+            f"the worst of them in place {row.worst_rank}{lead}"
         )
     return lines
 
@@ -93,7 +95,10 @@ def _retrieved(row: Row) -> list[str]:
         return []
     route = {"rag": "; answered from them", "long": "; then the whole context was read"}.get(row.route, "")
     lines = ["", f"retrieved: {len(row.retrieved)} chunks in {row.retrieval_seconds:.3f} s{route}"]
-    lines += [f"  tokens {int(start):,} to {int(stop):,} of the context, score {score:g}" for start, stop, score in row.retrieved]
+    lines += [
+        f"  tokens {int(start):,} to {int(stop):,} of the context, score {score:g}"
+        for start, stop, score in row.retrieved
+    ]
     return [*lines, *(f"  needle {number}: {fate}" for number, fate in enumerate(row.needles_retrieved, 1))]
 
 
@@ -105,11 +110,14 @@ def _pick(rows: list[Row], trial: int | None, path: str) -> Row:
             return row
     numbers = sorted(row.trial for row in rows)
     raise NiahError(
-        f"{path}: no row of trial {trial}; expected one of the {len(numbers)} finished, from {numbers[0]} to {numbers[-1]}"
+        f"{path}: no row of trial {trial}; expected one of the {len(numbers)} finished, from {numbers[0]} to "
+        f"{numbers[-1]}"
     )
 
 
-def _excerpts(ids: np.ndarray, spans, decode) -> list[str]:
+def _excerpts(
+    ids: np.ndarray, spans: Sequence[tuple[int, int]], decode: Callable[[np.ndarray], str]
+) -> list[str]:
     """The prompt's beginning, each needle marked in its surroundings, and the end."""
     parts = [("beginning", decode(ids[:_AROUND]) + " …")]
     for number, (start, stop) in enumerate(spans, 1):

@@ -18,7 +18,7 @@ def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str
     for word in words:
         key, separator, value = word.partition("=")
         if separator and key in own:
-            own[key] = value
+            own[key] = os.path.expanduser(value) if key == "out" else value
         else:
             rest.append(word)
     return own, rest

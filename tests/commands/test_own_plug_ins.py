@@ -21,15 +21,18 @@ def folder(tmp_path):
 
 
 def test_all_five_kinds_run_and_are_found_again(niah, tmp_path, folder):
-    done = niah(*RUN, "kv=[odd,bf16]", "haystack.sound=Hm, {hm}.", "engine.ending=, 'so' it is", "scorer.ending=, 'so' it is")
+    ends = ("engine.ending=, 'so' it is", "scorer.ending=, 'so' it is")
+    words = (*RUN, "kv=[odd,bf16]", "haystack.sound=Hm, {hm}.", *ends)
+    done = niah(*words)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "outputs/a/run.json").read_text())["config"]
     assert {config[group]["_target_"] for group in own.CLASSES} == {f"mine.{name}" for name in own.CLASSES.values()}
-    assert config["task"]["greeting"] == GREETING and config["haystack"]["sound"] == "Hm, {hm}." and config["kv"]["dtype"] == "float16"
+    assert config["task"]["greeting"] == GREETING and config["haystack"]["sound"] == "Hm, {hm}."
+    assert config["kv"]["dtype"] == "float16"
     found = rows(tmp_path / "outputs/a")
     assert [row["outcome"] for row in found] == ["correct"] * 4
-    assert {row["response"] for row in found} == {f"{GREETING}, 'so' it is"} and {row["length"] for row in found} == {512}
-    again = niah(*RUN, "kv=[odd,bf16]", "haystack.sound=Hm, {hm}.", "engine.ending=, 'so' it is", "scorer.ending=, 'so' it is")
+    assert {(row["response"], row["length"]) for row in found} == {(f"{GREETING}, 'so' it is", 512)}
+    again = niah(*words)
     assert again.returncode == 0 and "all 4 trials were done before" in again.stderr, again.stderr
     shown = niah("show", "outputs/a", "--config-dir", "own")
     assert shown.returncode == 0 and f">>>{GREETING}<<<" in shown.stdout and "verified" in shown.stdout, shown.stderr
@@ -37,7 +40,8 @@ def test_all_five_kinds_run_and_are_found_again(niah, tmp_path, folder):
     assert reported.returncode == 0 and reported.stdout.count("2 correct") == 2  # one each KV dtype
     lost = niah("show", "outputs/a")
     assert lost.returncode == 1 and is_one_line(lost)
-    assert "task._target_: got 'mine.Greeting' (No module named 'mine')" in lost.stderr and "--config-dir FOLDER" in lost.stderr
+    assert "task._target_: got 'mine.Greeting' (No module named 'mine')" in lost.stderr
+    assert "--config-dir FOLDER" in lost.stderr
 
 
 def test_other_verbs_take_them(niah, tmp_path, folder):
@@ -53,7 +57,8 @@ def test_other_verbs_take_them(niah, tmp_path, folder):
 
 def test_a_folder_of_experiments_and_a_launchers_processes(niah, tmp_path, folder):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    done = niah(*own.WORDS, "experiment=both", f"task.greeting={GREETING}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = niah(*own.WORDS, "experiment=both", f"task.greeting={GREETING}", *launcher)
     assert done.returncode == 0, done.stderr
     for name, length in (("short", 512), ("long", 1024)):
         (row,) = rows(tmp_path / "outputs" / name)

@@ -11,13 +11,14 @@ from niah.runs import sweeps
 from tests.helpers.command import command, environment_with, rows
 
 SWEEP = (
-    "-m", "engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,100]", "model=smollm2_135m,gemma3_270m",
+    "-m", "engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,100]",
+    "model=smollm2_135m,gemma3_270m",
     "reader=full,none", "outputs=sweep",
 )
 
 
 def config(model: str, reader: str, **own) -> dict:
-    groups = {"task": {"name": "t"}, "haystack": {"name": "h"}, "kv": {"name": "k"}, "engine": {"name": "e"}, "scorer": {"name": "s"}}
+    groups = {group: {"name": group[0]} for group in ("task", "haystack", "kv", "engine", "scorer")}
     return {"model": {"name": model, "label": model.upper()}, "reader": {"name": reader, **own}, **groups}
 
 
@@ -50,18 +51,19 @@ def test_four_runs_one_picture(niah, tmp_path, launcher, settings):
     assert niah(*words, RAY_USAGE_STATS_ENABLED="0").returncode == 0  # goes on in the one that is not finished
     after = [(folder / "rows.jsonl").read_bytes() for folder in folders]
     assert after[1:] == before[1:] and len(rows(folders[0])) == len(before[0].splitlines())
-    told = niah("report", "sweep")
-    assert told.returncode == 0 and "heatmap: sweep/heatmap.png" in told.stdout
+    reported = niah("report", "sweep")
+    assert reported.returncode == 0 and "heatmap: sweep/heatmap.png" in reported.stdout
     picture = (tmp_path / "sweep" / "heatmap.svg").read_text()
     for label in ("SmolLM2-135M", "Gemma 3 270M", "full", "none"):
         assert label in picture
     assert niah("compare", "sweep", "compare.across=model").returncode == 0
 
 
-def test_a_refused_setting_stops_no_other_and_is_told(niah, tmp_path):
+def test_a_refused_setting_is_printed_and_stops_no_other(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = niah(
-        "-m", "engine=fake", "haystack=noise", "ctx.lengths=[512]", "ctx.depths=[0]", "haystack.repeat=bogus,allow", "outputs=sweep",
+        "-m", "engine=fake", "haystack=noise", "ctx.lengths=[512]", "ctx.depths=[0]", "haystack.repeat=bogus,allow",
+        "outputs=sweep",
         "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
     )
     assert done.returncode == 1 and "haystack.repeat: got 'bogus'" in done.stderr and "Traceback" not in done.stderr
@@ -78,9 +80,12 @@ def test_a_folder_without_runs_is_refused(niah, tmp_path):
 def test_a_stopped_sweep_leaves_no_worker_and_goes_on(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = (*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    process = subprocess.Popen(command(*words, "engine.seconds=1"), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*words, "engine.seconds=1"), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
-    while len([*(tmp_path / "sweep").glob("*/rows.jsonl")]) < 2 and process.poll() is None and time.monotonic() < deadline:
+    sweep = tmp_path / "sweep"
+    while len([*sweep.glob("*/rows.jsonl")]) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children(recursive=True)
     assert len([one for one in workers if "LokyProcess" in " ".join(one.cmdline())]) == 2
@@ -92,4 +97,5 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on(niah, tmp_path):
     done = niah(*words, "engine.seconds=1")
     assert done.returncode == 0, done.stderr
     files = [*(tmp_path / "sweep").glob("*/rows.jsonl")]
-    assert [len(rows(file.parent)) for file in files] == [4] * 4 and all(file.read_bytes().startswith(text) for file, text in kept.items())
+    assert [len(rows(file.parent)) for file in files] == [4] * 4
+    assert all(file.read_bytes().startswith(text) for file, text in kept.items())

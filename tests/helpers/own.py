@@ -1,4 +1,4 @@
-"""A folder of plug-ins outside the package, as a user writes it: a task, a haystack, a reader, a scorer and an engine."""
+"""A folder of plug-ins outside the package, as a user writes it: one task, haystack, reader, scorer and engine."""
 
 from pathlib import Path
 
@@ -88,16 +88,21 @@ WORDS = ("--config-dir", "own", *(f"{group}={name.lower()}" for group, name in C
 
 
 def write(folder: Path, module: str = "mine.py") -> None:
-    """Writes the module and, for each class in it, a file that makes it a choice; a ctx, a kv, two experiments and a model too."""
+    """Writes the module and, for each class in it, a file that makes it a choice.
+
+    A ladder of lengths, a KV dtype, a kind of GPU and a folder of two experiments lie there too.
+    """
     dotted = module.removesuffix(".py").replace("/", ".")
     for group, name in CLASSES.items():
         _put(folder / group / f"{name.lower()}.yaml", f"_target_: {dotted}.{name}\n")
     _put(folder / module, MODULE)
     _put(folder / "ctx/tiny.yaml", "name: tiny\nlengths: [512]\ndepths: [0, 100]\n")
     _put(folder / "kv/odd.yaml", "name: odd\ndtype: float16\n")
-    _put(folder / "hardware/pocket.yaml", "name: pocket\nlabel: pocket GPU\nmemory_gib: 320\ncompute_capability: '9.0'\nbf16_tflops: 1\n")
+    pocket = "name: pocket\nlabel: pocket GPU\nmemory_gib: 320\ncompute_capability: '9.0'\nbf16_tflops: 1\n"
+    _put(folder / "hardware/pocket.yaml", pocket)
     for name, length in (("short", 512), ("long", 1024)):
-        _put(folder / f"experiment/both/{name}.yaml", f"# @package _global_\nname: {name}\nctx:\n  lengths: [{length}]\n  depths: [50]\n")
+        grid = f"ctx:\n  lengths: [{length}]\n  depths: [50]\n"
+        _put(folder / f"experiment/both/{name}.yaml", f"# @package _global_\nname: {name}\n{grid}")
 
 
 def _put(file: Path, text: str) -> None:

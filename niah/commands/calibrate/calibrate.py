@@ -9,7 +9,7 @@ from niah.choices import choices
 from niah.commands import hydra
 from niah.commands.calibrate import margin, verify
 from niah.commands.calibrate.diagnose import UNQUANTIZED, TrialCheck, diagnose
-from niah.commands.report import make
+from niah.commands.results import make
 from niah.commands.words import folder_arguments, own_words, restart_with_environment
 from niah.config import Run, build, from_resolved, typed
 from niah.errors import NiahError

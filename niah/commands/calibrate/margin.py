@@ -18,7 +18,7 @@ import numpy as np
 from niah import environment
 from niah.commands.calibrate import verify
 from niah.commands.calibrate.expected import expected_answer
-from niah.commands.report import write
+from niah.commands.results import write
 from niah.config import Run
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint

@@ -14,7 +14,7 @@ from niah.choices import choices
 from niah.commands.calibrate import diagnose
 from niah.commands.calibrate.diagnose import Fault, TrialCheck
 from niah.commands.calibrate.expected import ExpectedAnswer, expected_answer
-from niah.commands.report import make
+from niah.commands.results import make
 from niah.config import Run, from_resolved
 from niah.engines import KVCache
 from niah.errors import NiahError

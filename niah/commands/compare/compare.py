@@ -10,7 +10,7 @@ import numpy as np
 
 from niah import config
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
-from niah.commands.report import make, without_nan, write
+from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.report import difference, verdict
 from niah.report.labels import apart

@@ -13,7 +13,7 @@ from niah.commands.crosscheck.sample import sample
 from niah.commands.crosscheck.second_engine import holding_a_model, second_runs
 from niah.commands.crosscheck.settings import CrosscheckSettings
 from niah.commands.crosscheck.summary import summary
-from niah.commands.report import write
+from niah.commands.results import write
 from niah.commands.words import changes, folder_arguments, restart_with_environment
 from niah.config import Run
 from niah.disk import Lines

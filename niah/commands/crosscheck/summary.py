@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.commands.crosscheck.settings import CrosscheckSettings
-from niah.commands.report import without_nan
+from niah.commands.results import without_nan
 from niah.report.text_table import aligned
 from niah.stats.agreement import (
     BOTH_FAIL,

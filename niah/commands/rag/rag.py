@@ -12,7 +12,7 @@ from niah.commands.rag import prices
 from niah.commands.rag.gather import Group, gather
 from niah.commands.rag.measure import GroupResult, ReaderResult, measure
 from niah.commands.rag.settings import RagSettings
-from niah.commands.report import make, without_nan, write
+from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
