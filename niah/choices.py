@@ -40,6 +40,11 @@ def use(folder: str | Path | None) -> None:
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise NiahError(f"--config-dir: got {str(folder)!r}, no folder; expected one with files such as task/mine.yaml")
+    settings = path / "config.yaml"
+    if settings.is_file() and settings.read_bytes() != (conf_folder() / "config.yaml").read_bytes():
+        raise NiahError(
+            f"--config-dir: {settings} would take the place of niah's own; expected none; give it another name"
+        )
     _own.append(path)
     places = [str(place) for place in (path, *(path / group for group in PLUG_INS)) if place.is_dir()]
     sys.path += [place for place in places if place not in sys.path]

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -107,7 +107,7 @@ def _free_text(key: str, value: str, sweep: Override | None) -> str:
             return ",".join(_quoted(one.text if isinstance(one, QuotedString) else str(one)) for one in parts)
     text = values.as_typed(value)
     if text is None:
-        may_be_none = any(type(None) in getattr(kind, "__args__", ()) for _, kind in config.fields_named(key))
+        may_be_none = any(type(None) in get_args(kind) for _, kind in config.fields_named(key))
         return "null" if may_be_none else _quoted(value)
     return _quoted(text.replace("\\n", "\n") if text == value else text)
 

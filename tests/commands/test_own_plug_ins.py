@@ -105,6 +105,12 @@ def test_without_such_a_folder(niah):
         assert done.returncode == 1 and done.stderr.startswith("niah: --config-dir: ") and is_one_line(done)
 
 
+def test_a_config_of_other_software_is_not_taken_for_niahs(niah, folder):
+    (folder / "config.yaml").write_text("port: 80\n")
+    done = niah("power", *own.WORDS)
+    assert done.returncode == 1 and "own/config.yaml would take the place of niah's own" in done.stderr
+
+
 def test_a_broken_file_that_nothing_asks_for_disturbs_nobody(niah, folder):
     (folder / "task/broken.yaml").write_text("_target_: nowhere.Broken\n")
     (folder / "scorer/broken.yaml").write_text("_target_: nowhere.Broken\n")
