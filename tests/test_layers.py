@@ -49,7 +49,7 @@ ONLY_IN = {
     "bm25s": ("readers/bm25.py",),
     "Stemmer": ("readers/retrieval/words.py",),
     "wordllama": ("readers/retrieval/embedders.py",),
-    "sentence_transformers": ("readers/retrieval/embedders.py", "readers/retrieval/rerank.py"),
+    "sentence_transformers": ("readers/retrieval/embedders.py", "readers/retrieval/cross_encoder.py"),
     "torch": ("models/", "engines/vllm/exact.py", "engines/transformers/"),
     "httpx2": ("engines/openai/http.py",),
 }

@@ -29,7 +29,7 @@ Facts = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Generated(Haystack):
-    """Stories in ``language``, without end; another ``seed`` tells other ones."""
+    """Stories in ``language``, without end; another ``seed`` gives other ones."""
 
     name: str = "generated"
     licence: str = free_text("none: made by niah")
@@ -48,7 +48,7 @@ class Generated(Haystack):
 
 
 class _Writer:
-    """Tells one story after another and remembers, as hashes of 64 bits, every sentence it has used."""
+    """Writes one story after another and remembers, as hashes of 64 bits, every sentence it has used."""
 
     def __init__(self, prose: Prose, seed: str):
         self._prose = prose

@@ -71,7 +71,7 @@ class Reader:
     Give ``name`` a default and write ``read``; one that shows less than the context says how much in ``max_tokens``
     and sets ``reads_all`` to False. Then a file ``reader/mine.yaml`` in a conf folder, with
     ``_target_: my_module.Mine`` and ``name: mine``, makes it ``reader=mine``. One that searches the context subclasses
-    ``Retriever`` instead, of readers/retrieval/retriever.py, and writes ``index``.
+    ``Retriever`` instead, of readers/retrieval/base.py, and writes ``index``.
 
     Every field is a setting (``reader.top_k=3``) and stands in run.json; niah/limits.py says how a field's limits, or
     that it is free text, stand on its own line. What holds for the reader whatever its settings is a class attribute

@@ -9,11 +9,11 @@ import numpy as np
 from niah.errors import NiahError
 from niah.limits import one_of
 from niah.readers import Material
+from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.postings import Entries, count, look_up, numbers_of
 from niah.readers.retrieval.ranking import Ask, Ranking, ranked
-from niah.readers.retrieval.retriever import Retriever
 from niah.readers.retrieval.words import words_of
 
 METHODS = ("lucene", "robertson", "atire")

@@ -7,12 +7,12 @@ import numpy as np
 from niah.errors import NiahError
 from niah.limits import free_text
 from niah.readers import Material
+from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.blocks import Arrays
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, load
 from niah.readers.retrieval.ranking import Ask, Ranking, ranked
-from niah.readers.retrieval.retriever import Retriever
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from niah.limits import free_text, limited
 from niah.readers import Material
 from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
+from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, load
 from niah.readers.retrieval.ranking import Ask, Ranking, ranked
-from niah.readers.retrieval.retriever import Retriever
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
 from niah.readers.full import Full
 from niah.readers.hybrid import Hybrid
+from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, load
 from niah.readers.retrieval.ranking import Ask
-from niah.readers.retrieval.retriever import Retriever
 from niah.records import Context, Problem, View
 from niah.scorers.claims_absence import claims_absence
 from niah.scorers.outcome import without_thinking

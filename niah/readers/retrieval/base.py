@@ -11,8 +11,8 @@ from niah.readers import Material, Reader
 from niah.readers.retrieval import embedders
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection, collect
+from niah.readers.retrieval.cross_encoder import reranked
 from niah.readers.retrieval.ranking import Ask, Ranking
-from niah.readers.retrieval.rerank import reranked
 from niah.readers.retrieval.settings import RetrievalSettings
 from niah.readers.retrieval.views import fate, merged, view
 from niah.records import Context, Problem, Retrieval, View
