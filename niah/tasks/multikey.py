@@ -1,4 +1,4 @@
-"""One fact among others that look like it: only the key is another.
+"""One fact among others that look like it: only its key is another.
 
 RULER's niah_multikey (Hsieh et al. 2024, arXiv:2404.06654, section 3). With haystack=distractors the
 whole haystack is made of such facts (its settings 2 and 3).

@@ -199,7 +199,7 @@ def test_sentences_stay_new_when_wordings_run_out():
     """A sentence that cannot be worded anew is made longer, before its mark."""
     teller = writer("en")
     written = {teller._sentence((("The mill stood still.", ()),), {}) for _ in range(200)}
-    assert len(written) == 200 and all(text.startswith("The mill stood still") and text[-1] == "." for text in told)
+    assert len(written) == 200 and all(text.startswith("The mill stood still") and text[-1] == "." for text in written)
 
 
 def test_an_unknown_language_is_refused_in_one_line():
