@@ -69,7 +69,7 @@ def table(engines: list[str]) -> list[str]:
         sent = sum(row.length - record.scope.answer_tokens for row in rows)
         cold = [row.first_token_seconds for row in rows if row.length == 4096 and row.first_token_seconds]
         same = sum(
-            row.answer == first[row.trial].answer and row.prompt_sha256 == first[row.trial].prompt_sha256 for row in rows
+            (row.answer, row.prompt_sha256) == (first[row.trial].answer, first[row.trial].prompt_sha256) for row in rows
         )
         lines.append(
             f"| {ENGINES[key][0]} | {values} | {sent:,} / {read:,} | {cached / read:.0%} "
