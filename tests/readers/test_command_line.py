@@ -7,14 +7,19 @@ import pytest
 
 from niah.runs.store import open_for_reading
 from niah.stats.routes import shares
+from tests.helpers.command import rows
 
 FAKE = ("engine=fake", "haystack=generated", "ctx.depths=[20,80]", "engine.window=100k")
 
 
-def rows(path: Path) -> dict[str, list[dict]]:
-    """Rows of every run below a folder, by reader."""
-    found = [[json.loads(line) for line in file.read_text().splitlines()] for file in sorted(path.glob("*/rows.jsonl"))]
-    return {run[0]["reader"]: sorted(run, key=lambda row: row["trial"]) for run in found}
+def runs(path: Path) -> list[list[dict]]:
+    """Rows of every run below a folder."""
+    return [rows(file.parent) for file in sorted(path.glob("*/rows.jsonl"))]
+
+
+def by_reader(path: Path) -> dict[str, list[dict]]:
+    """Rows of every run below a folder, in the order of their trials, by reader."""
+    return {run[0]["reader"]: sorted(run, key=lambda row: row["trial"]) for run in runs(path)}
 
 
 def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
@@ -22,7 +27,7 @@ def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
     assert done.returncode == 0, done.stderr
     reason = "above the limit of smollm2_135m; got 16,384; expected at most 8,192"
     assert f"16K does not fit: ctx.lengths[1]: {reason}" in done.stderr
-    found = rows(tmp_path / "outputs")
+    found = by_reader(tmp_path / "outputs")
     assert set(found) == {"full", "none", "oracle", "bm25", "hybrid"}
     for run in found.values():
         num_sent = 2 if run[0]["reader"] == "full" else 4
@@ -47,7 +52,7 @@ def test_one_budget_for_a_sweep_over_all_readers(niah, tmp_path):
     )
     done = niah(*FAKE, *words)
     assert done.returncode == 0, done.stderr
-    found = [rows(file.parent) for file in sorted((tmp_path / "outputs").glob("*/rows.jsonl"))]
+    found = runs(tmp_path / "outputs")
     # full and none have no budget: one run each
     assert sorted(run[0]["reader"] for run in found) == ["bm25", "bm25", "full", "none"]
     for trial in range(2):
@@ -93,7 +98,7 @@ def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
 def test_every_kind_of_task_and_source(niah, tmp_path, words):
     done = niah(*FAKE, "reader=bm25", "ctx.lengths=[8k]", "name=a", "reader.budget=1k", *words)
     assert done.returncode == 0, done.stderr
-    (run,) = rows(tmp_path / "outputs").values()
+    (run,) = by_reader(tmp_path / "outputs").values()
     assert all(row["retrieved"] and row["num_prompt_tokens"] < 1400 for row in run)
 
 
