@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from tests.helpers.tokenizers import load_tokenizer
 
@@ -18,6 +19,7 @@ _TEMPLATE = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
+GRID = ("haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]", "name=a", "report.formats=[svg]")
 
 
 @dataclass
@@ -207,3 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+
+def folder(tmp_path: Path) -> Path:
+    """The run folder of a run called a, as GRID names it."""
+    return tmp_path / "outputs" / "a"
+
+
+def record(tmp_path: Path) -> dict:
+    return json.loads((folder(tmp_path) / "run.json").read_text())
