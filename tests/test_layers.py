@@ -37,8 +37,8 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "ray": ("engines/replicas/",),
     "vllm": ("engines/vllm/",),
-    "hydra": ("commands/hydra.py",),
-    "omegaconf": ("commands/hydra.py", "config.py", "choices.py"),
+    "hydra": ("commands/hydra.py", "values.py",),
+    "omegaconf": ("commands/hydra.py", "values.py", "config.py", "choices.py"),
     "matplotlib": ("report/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": ("stats/",),

@@ -1,7 +1,6 @@
 """Lists, dicts and numbers as people type them."""
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -13,13 +12,11 @@ READ = {
     "[]": [], "{}": {}, "[a,b]": ["a", "b"], "[ a b , c ]": ["a b", "c"],
     "[1,-2,0.5,1e5,1_000]": [1, -2, 0.5, 1e5, 1000],
     "[true,FALSE,null,Null]": [True, False, None, None], "[007,1.2.3,8k,-]": ["007", "1.2.3", "8k", "-"],
-    "[[0,1],[2]]": [[0, 1], [2]], "{a:1,b:{c:[x]}}": {"a": 1, "b": {"c": ["x"]}},
-    '{"a b": "x, y", \'c\': 1}': {"a b": "x, y", "c": 1},
-    '["a\\nb\\u00e9", "\\"q\\""]': ["a\nbé", '"q"'], "['it\\'s', 'x']": ["it's", "x"],
-    "['tis, 'twas]": ["'tis", "'twas"],
-    "[/d/x(1,2).gguf,*.py]": ["/d/x(1,2).gguf", "*.py"], "[模型/é,~/m,#1]": ["模型/é", "~/m", "#1"],
-    "[a\\,b,c]": ["a,b", "c"],
-    "{url: 'http://[::1]:8000/v1'}": {"url": "http://[::1]:8000/v1"}, "[a=b=c]": ["a=b=c"],
+    "[[0,1],[2]]": [[0, 1], [2]], "{a:1,b:{c:[x]}}": {"a": 1, "b": {"c": ["x"]}}, "{a: 1, b: x}": {"a": 1, "b": "x"},
+    '{"a b": "x, y", "c": 1e3, "d": null, "e": {"f": [true]}}':
+        {"a b": "x, y", "c": 1e3, "d": None, "e": {"f": [True]}},
+    '{"a": "b\\nc"}': {"a": "b\nc"}, "['it\\'s', 'x']": ["it's", "x"], "[a\\,b,c]": ["a,b", "c"],
+    "{url: 'http://[::1]:8000/v1'}": {"url": "http://[::1]:8000/v1"},
 }
 
 
@@ -33,22 +30,14 @@ def test_brackets_that_do_not_close_are_one_line(text):
     with pytest.raises(NiahError, match="not understood") as caught:
         values.read(text, "engine.args")
     assert str(caught.value).startswith(f"engine.args={text}: ") and "\n" not in str(caught.value)
+    with pytest.raises(NiahError, match="not understood"):
+        values.read(text, "engine.args", is_text=True)
 
 
 def test_texts_in_a_list_stay_what_was_typed():
     assert values.read("[1e5,007,null,true]", "x", is_text=True) == ["1e5", "007", "null", "true"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "0", "-3", "007", "1_000", "1__0", "1.", ".5", "1e5", "-1E-3", "e5", "1e", ".", "inf", "-NaN", "nano", "True",
-        "nULL", "x1", "8k",
-    ],
-)
-def test_a_bare_word_is_what_hydra_takes_it_for(text):
-    theirs = OverridesParser.create().parse_override(f"x={text}").value()
-    assert repr(values.scalar(text)) == repr(theirs)
+    found = values.read("[/d/x(1).gguf, ~/m, 模型/é, a=b=c, it's, 'a, b', \"c #1\"]", "x", is_text=True)
+    assert found == ["/d/x(1).gguf", "~/m", "模型/é", "a=b=c", "it's", "a, b", "c #1"]
 
 
 @pytest.mark.parametrize(("text", "meant"), [
