@@ -33,7 +33,7 @@ def adapted(words: Sequence[str]) -> list[str]:
     A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
     """
-    is_sweep, is_implied = bool(_SWEEP & {*words}), False
+    is_sweep, is_implied = bool(_SWEEP & {*words}), any(map(_implies_a_sweep, words))
     given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
     result = ["model=custom"] if "model.path" in given and "model" not in given else []
     for word in words:
@@ -49,10 +49,8 @@ def adapted(words: Sequence[str]) -> list[str]:
             continue  # none is the default, and Hydra takes no null for a choice
         elif key == "experiment" and ("," in (files := _files_of_a_folder(value))):
             result.append(f"{sign}experiment={files}")
-            is_implied = True
         elif key == "reader.budget" and value.startswith("["):
             result.append(f"++{key}={value.strip('[]').replace(' ', '')}")
-            is_implied = True
         elif key == "ctx" and (ladder := _ladder_up_to(value)):
             result.append(f"++ctx.lengths={ladder}".replace(" ", ""))
         elif key == "kv" and value.startswith("["):
@@ -66,10 +64,18 @@ def adapted(words: Sequence[str]) -> list[str]:
             make = _setting if key.count(".") == 1 else _deeper
             result.append(f"++{key}={make(key, value, is_sweep)}")
         else:
-            result.append(f"{sign}{key}={_top(key, value, is_sweep)}")
+            result.append(f"{sign}{key}={_top(key, value, is_sweep or (is_implied and key in choices.groups()))}")
     if is_implied and not is_sweep:
         result.append("-m")
     return sorted(result, key=lambda word: not word.startswith("-"))  # Hydra takes options before overrides alone
+
+
+def _implies_a_sweep(word: str) -> bool:
+    """Whether it means several runs without -m: then the choices of groups may be several too."""
+    key, _, value = word.lstrip("+").partition("=")
+    if key == "experiment":
+        return "," in _files_of_a_folder(value)
+    return key == "reader.budget" and value.startswith("[")
 
 
 def _parts(word: str) -> tuple[str, str, str, str]:

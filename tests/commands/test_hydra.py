@@ -55,7 +55,7 @@ AS_TYPED = [
     ("haystack.paths=[1e5,007,模型/*.md]", FILES, ["1e5", "007", "模型/*.md"]),
     ("haystack.paths=a,b.txt", FILES, ["a,b.txt"]),
     ('engine.args={"a": 1, "b c": {"d": [true, null, "x,y"]}}', VLLM, {"a": 1, "b c": {"d": [True, None, "x,y"]}}),
-    ("engine.args={a: 1, b: 1e5, c: ~/m, d: 007}", VLLM, {"a": 1, "b": 1e5, "c": "~/m", "d": "007"}),
+    ("engine.args={a: 1, b: 1e5, c: '~/m', d: 007}", VLLM, {"a": 1, "b": 1e5, "c": "~/m", "d": "007"}),
     ("engine.args.x=1", VLLM, 1), ("engine.args.x=1e5", VLLM, 1e5), ("engine.args.x='1'", VLLM, "1"),
     ("engine.args.x=~/y(1)", VLLM, "~/y(1)"),
     ("engine.args.x=a,b", VLLM, "a,b"), ('engine.args.x={"rope": {"type a": "b"}}', VLLM, {"rope": {"type a": "b"}}),
@@ -146,8 +146,8 @@ def test_with_m_free_text_sweeps_only_in_quotes_or_by_choice():
 
 
 def test_one_word_of_many_runs_leaves_the_others_as_typed():
-    words = adapted(["reader=bm25", "reader.budget=[1k,4k]", "outputs=/d/a,b", "task.question=Who, when?"])
-    assert words[0] == "-m" and "++reader.budget=1k,4k" in words
+    words = adapted(["reader=bm25,dense", "reader.budget=[1k,4k]", "outputs=/d/a,b", "task.question=Who, when?"])
+    assert words[0] == "-m" and "++reader.budget=1k,4k" in words and "reader=bm25,dense" in words
     assert "outputs='/d/a,b'" in words and "++task.question='Who, when?'" in words
 
 

@@ -47,7 +47,7 @@ def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
 
 def test_one_budget_for_a_sweep_over_all_readers(niah, tmp_path):
     words = (
-        "-m", "task=multikey", "ctx.lengths=[4k]", "reader=full,none,bm25", "reader.chunk_tokens=128",
+        "task=multikey", "ctx.lengths=[4k]", "reader=full,none,bm25", "reader.chunk_tokens=128",
         "reader.budget=[256,1k]",
     )
     done = niah(*FAKE, *words)
