@@ -37,7 +37,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "ray": ("engines/replicas/",),
     "vllm": ("engines/vllm/",),
-    "hydra": ("commands/hydra.py", "values.py",),
+    "hydra": ("commands/hydra.py", "values.py"),
     "omegaconf": ("commands/hydra.py", "values.py", "config.py", "choices.py"),
     "matplotlib": ("report/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
@@ -123,6 +123,35 @@ def test_each_verb_is_one_file_or_one_folder_of_commands():
     for module in VERBS.values():
         path = MODULES[f"niah.commands.{module}"]
         assert "main" in {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+ASKED_BY_NAME = {
+    "choices.py": "what the dotted path of a _target_ names in its module",
+    "commands/compare/pairs.py": "columns of rows by the names of a key",
+    "commands/hydra.py": "an exception of Hydra's, only some of which name the word",
+    "config.py": "the name of a type, for a message",
+    "engines/transformers/cache.py": "layers of a transformers cache, which differ by architecture",
+    "engines/transformers/session.py": "dtypes of torch by name, parts of a transformers config",
+    "engines/vllm/exact.py": "classes and layers of vLLM, which differ by architecture",
+    "engines/vllm/served.py": "layers of vLLM, which differ by backend",
+    "engines/vllm/session.py": "a field that only some versions of vLLM have",
+    "limits.py": "the fields of any settings class",
+    "models/gguf.py": "the function of a package that a model's path names",
+    "planner/architecture.py": "counts of parameters by the part of a layer",
+    "report/memory_chart.py": "the parts of a need by name, one bar each",
+    "runs/columns.py": "the fields of a dataclass of arrays",
+    "runs/record.py": "the fields of the parts of run.json",
+    "stats/comparison.py": "the fields of a dataclass of arrays",
+}
+"""Files that ask an object for an attribute by its name, and what object: never a plug-in, whose base class has all."""
+
+
+def test_attributes_are_asked_by_name_only_where_said():
+    asking = {
+        name_of(path) for path in FILES for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id in ("hasattr", "getattr")
+    }
+    assert asking == ASKED_BY_NAME.keys()
 
 
 def test_only_commands_print():

@@ -35,7 +35,8 @@ def reader_run(
     made = [
         dataclasses.replace(row, **{
             "context_sha256": f"{salt}{row.length} {row.depth} {row.repeat}", "num_prompt_tokens": row.length - 32,
-            "targets": [str(row.repeat)], **change(row),
+            "targets": [str(row.repeat)], "retrieved": [[0, 128, 1.0]] if "top_k" in reader else [],
+            **change(row),
         })
         for row in made
     ]

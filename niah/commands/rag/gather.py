@@ -14,7 +14,6 @@ from niah.units import format_length
 
 Place = tuple[int, float, int]
 """Length, depth and repeat: what names an instance among those of one task."""
-_RETRIEVING = "chunk_tokens"  # a setting that every retrieving reader has
 _MAY_DIFFER = ("reader", "ctx", "engine", *PLACE_ONLY)
 _FIRST = {"full": 0, "oracle": 1, "none": 2}
 """Readers that stand before all others, in this order."""
@@ -40,7 +39,8 @@ class ReaderRun:
 
     @property
     def retrieves(self) -> bool:
-        return _RETRIEVING in self.settings
+        """Whether the model was shown chunks that a retriever chose, as the rows have it."""
+        return any(row.retrieved for row in self.rows)
 
     @property
     def answer_tokens(self) -> int:
