@@ -62,7 +62,7 @@ def from_words(words: Sequence[str]) -> dict[str, Any]:
         elif text[:1] in ("[", "{"):
             node[last] = read(text, path)
         else:
-            node[last] = OmegaConf.to_container(OmegaConf.from_dotlist([f"x={text}"]))["x"]
+            node[last] = by_name(OmegaConf.to_container(OmegaConf.from_dotlist([f"x={text}"])))["x"]
     return tree
 
 
