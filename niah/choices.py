@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.values import by_name
 
 PLUG_INS = ("task", "haystack", "reader", "scorer", "engine")
@@ -77,7 +77,26 @@ def choices(group: str) -> list[dict[str, Any]]:
     from omegaconf import OmegaConf  # not for --help
 
     files = [file for name in names(group) if (file := file_of(group, name))]
-    return [by_name(OmegaConf.to_container(OmegaConf.load(file)) or {}) for file in files]
+    return [by_name(OmegaConf.to_container(_loaded(file)) or {}) for file in files]
+
+
+def _loaded(file: Path) -> Any:
+    import yaml
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.load(file)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise unreadable(error, file) from error
+
+
+def unreadable(error: Exception, file: str | Path = "") -> NiahError:
+    """The error for a file of settings that is no YAML; one that YAML's parser gives names its file and line itself."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"{file or (mark.name if mark else 'a file of settings')}{f', line {mark.line + 1}' if mark else ''}"
+    return NiahError(
+        f"{where}: not YAML ({problem or first_line(error)}); expected lines as name: value; mend that file"
+    )
 
 
 def named(path: str) -> Any:

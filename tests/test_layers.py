@@ -126,7 +126,7 @@ def test_each_verb_is_one_file_or_one_folder_of_commands():
 
 
 ASKED_BY_NAME = {
-    "choices.py": "what the dotted path of a _target_ names in its module",
+    "choices.py": "what a _target_ names in its module; where YAML stopped, which only some of its errors know",
     "commands/compare/pairs.py": "columns of rows by the names of a key",
     "commands/hydra.py": "an exception of Hydra's, only some of which name the word",
     "config.py": "the name of a type, for a message",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import hydra
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
@@ -238,6 +239,8 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
         composed()
     except (HydraException, OmegaConfBaseException) as error:
         raise NiahError(_one_line(error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise choices.unreadable(error) from error
     finally:
         sys.argv = before
     for earlier in failed[:-1]:

@@ -124,3 +124,14 @@ def test_a_folder_is_used_for_one_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", "")
     assert cli.main(["--config-dir", str(tmp_path / "own"), "--help"]) == 0 and "greeting" in capsys.readouterr().out
     assert cli.main(["--help"]) == 0 and "greeting" not in capsys.readouterr().out and choices.own_folder() is None
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    (("task=broken",), b"{{{"), (("kv=[bf16,broken]",), b"name: x\n dtype: ["), (("kv=broken",), b"\xff\xfe"),
+])
+def test_a_file_of_settings_that_is_no_yaml_is_one_line(niah, tmp_path, words, text):
+    group = words[0].partition("=")[0]
+    (tmp_path / "own" / group).mkdir(parents=True)
+    (tmp_path / "own" / group / "broken.yaml").write_bytes(text)
+    done = niah("--config-dir", "own", "engine=fake", *words)
+    assert done.returncode == 1 and is_one_line(done) and "not YAML (" in done.stderr, done.stderr
