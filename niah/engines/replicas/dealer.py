@@ -9,7 +9,7 @@ import numpy as np
 from niah.records import Prompt
 
 _TOKENS_OF_A_STEP = 4
-"""A decoded token costs several read ones (as in plan.expected_work)."""
+"""A decoded token costs several read ones (as in grid.expected_work)."""
 _WORTH_WHILE = 0.9
 """Of the time left: a cut that leaves more than that is not made, since it reads a beginning twice."""
 
