@@ -1,7 +1,9 @@
 """A source is tokenised once, as one text, and kept; what is missing or repeats is said."""
 
-import multiprocessing
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,20 +150,33 @@ def test_half_made_cache_folder_is_never_used(tmp_path, own_cache):
     assert [p.name for p in made.parent.iterdir() if p.is_dir()] == ["key"]
 
 
-def _load(start) -> str:
-    start.wait()
-    return corpus.load(Given(texts=["The day was fine. " * 4000]), load_tokenizer("llama4")).ids.filename
+_LOAD = """
+import sys
+from niah.haystacks import corpus
+from niah.haystacks.files import Files
+from tests.helpers.tokenizers import load_tokenizer
+tokenizer = load_tokenizer("llama4")
+print("ready", flush=True)
+sys.stdin.readline()
+print(corpus.load(Files(path=sys.argv[1]), tokenizer).ids.filename)
+"""
 
 
-def test_two_processes_make_one_corpus(own_cache):
-    spawn = multiprocessing.get_context("fork")
-    with spawn.Manager() as manager:
-        start = manager.Event()
-        with spawn.Pool(2) as pool:
-            results = [pool.apply_async(_load, (start,)) for _ in range(2)]
-            start.set()
-            files = {result.get(timeout=60) for result in results}
-    assert len(files) == 1
+def test_two_processes_make_one_corpus(own_cache, tmp_path):
+    (tmp_path / "text.txt").write_text("The day was fine. " * 40_000)
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", _LOAD, str(tmp_path / "text.txt")], cwd=Path(__file__).parents[2], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    files = {process.communicate(timeout=60)[0] for process in both}
+    assert len(files) == 1 and [process.returncode for process in both] == [0, 0]
     assert len([p for p in (disk.root() / "corpora").iterdir() if p.is_dir()]) == 1
 
 
