@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from niah.haystacks.essays import Essays
 from niah.haystacks.files import Files
 from niah.haystacks.noise import Noise
 from niah.tokens.splice import is_canonical
+from tests.helpers.command import REPOSITORY
 from tests.helpers.tokenizers import load_tokenizer
 
 
@@ -154,6 +154,7 @@ _LOAD = """
 import sys
 from niah.haystacks import corpus
 from niah.haystacks.files import Files
+from tests.helpers.command import REPOSITORY
 from tests.helpers.tokenizers import load_tokenizer
 tokenizer = load_tokenizer("llama4")
 print("ready", flush=True)
@@ -166,7 +167,7 @@ def test_two_processes_make_one_corpus(own_cache, tmp_path):
     (tmp_path / "text.txt").write_text("The day was fine. " * 40_000)
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", _LOAD, str(tmp_path / "text.txt")], cwd=Path(__file__).parents[2], text=True,
+            [sys.executable, "-c", _LOAD, str(tmp_path / "text.txt")], cwd=REPOSITORY, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         for _ in range(2)
