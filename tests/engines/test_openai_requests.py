@@ -97,7 +97,7 @@ def test_the_servers_limit_is_asked_before_anything_is_sent(niah, tmp_path):
 
 
 def test_as_many_at_once_as_asked_and_each_once(niah, tmp_path):
-    with Server(seconds=0.3) as server:
+    with Server(at_once=4) as server:
         done = niah(*GRID, *server.words, "engine.concurrency=4")
     assert done.returncode == 0, done.stderr
     assert server.most_running == 4

@@ -29,8 +29,8 @@ class Server:
     429, 429-long, 429-date, 500, hang, half, closed, garbage, count; refused, echo and echoed-event repeat the key
     where a message is cut. -1 is every prompt of the greeting. ``takes_ids`` false leaves chat alone;
     ``extra_tokens`` is what its count of a chat has too many, ``text_tokens`` that of a text, None where it takes
-    none. ``tokenizer`` counts both. ``key`` is the one it wants, ``certificate`` a PEM file for TLS. ``card`` and
-    ``pages`` are what it says of itself.
+    none. ``tokenizer`` counts both. ``at_once`` requests are waited for before the first is answered. ``key`` is the
+    one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
     """
 
     faults: dict[int, str] = field(default_factory=dict)
@@ -44,6 +44,7 @@ class Server:
     card: dict = field(default_factory=lambda: {"id": "smol", "owned_by": "vllm", "max_model_len": 8192})
     pages: dict[str, str] = field(default_factory=lambda: {"/version": '{"version": "9.9"}'})
     seconds: float = 0.0
+    at_once: int = 0
     die_after: int | None = None
     port: int = 0
     certificate: str = ""
@@ -88,6 +89,13 @@ class Server:
             self.most_running = max(self.most_running, self.running)
 
 
+    def wait_for_others(self) -> None:
+        """Returns as soon as ``at_once`` requests have been there together, or after 20 seconds."""
+        stop = time.monotonic() + 20
+        while self.most_running < self.at_once and time.monotonic() < stop:
+            time.sleep(0.01)
+
+
 class _Handler(BaseHTTPRequestHandler):
     server_of_test: Server
     protocol_version = "HTTP/1.1"
@@ -125,11 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = "closed"
             threading.Thread(target=own._http.shutdown).start()
             own._http.socket.close()
-        own.count_running(1)
-        try:
-            self._answer(body, is_chat, fault)
-        finally:
-            own.count_running(-1)
+        self._answer(body, is_chat, fault)
 
     def _answer(self, body: dict, is_chat: bool, fault: str) -> None:
         own = self.server_of_test
@@ -151,7 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "closed":
             self.close_connection = True
             return
+        own.count_running(1)
         time.sleep(30 if fault == "hang" else own.seconds)
+        own.wait_for_others()
+        own.count_running(-1)  # before the reply: whoever has it may send the next
         if is_chat:
             text = body["messages"][-1]["content"]
             num_prompt = len(tokenizer.reference(_TEMPLATE.format(text))) + own.extra_tokens
