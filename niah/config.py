@@ -34,15 +34,16 @@ _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettin
 _BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer, "engine": Engine}
 MAX_SEED = 2**32 - 1
 """The largest that numpy's and PyTorch's generators both take."""
-PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate")
-"""Keys that decide where results go and how they look, never what they are."""
+PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate", "retry")
+"""Keys that decide where results go, how they look and how patiently they are asked for, never what they are."""
 RETIRED = {"hardware.bandwidth_gb_s"}
 """Settings that once were: runs and files that still name them are read without them, since no number came of them."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The settings of a run. With ``calibrate`` a model whose answers are known runs first.
+    """The settings of a run. With ``calibrate`` a model whose answers are known runs first, with ``retry`` trials are
+    asked again that ended an engine twice.
 
     ``resolved`` is the same as plain data, every default spelled out.
     """
@@ -61,6 +62,7 @@ class Run:
     report: ReportSettings
     hardware: Hardware
     calibrate: bool
+    retry: bool
     resolved: dict[str, Any] = field(repr=False)
 
     @property
@@ -115,6 +117,7 @@ def from_resolved(plain: Mapping[str, Any]) -> Run:
     parts["seed"] = resolved["seed"] = _seed(plain.get("seed"))
     is_calibrated = _switch("calibrate", plain.get("calibrate", False))  # runs stored before there was any have none
     parts["calibrate"] = resolved["calibrate"] = is_calibrated
+    parts["retry"] = resolved["retry"] = _switch("retry", plain.get("retry", False))
     return Run(**parts, resolved=resolved)
 
 

@@ -9,7 +9,31 @@ class NiahError(Exception):
 
 
 class EngineStoppedError(NiahError):
-    """An open engine answers no more: another one, opened anew, may."""
+    """An open engine answers no more: another one, opened anew, may.
+
+    ``words`` say why, ``seconds`` how long the oldest of the prompts was under way that it left without an answer.
+    ``in_grading``: it was not a prompt that ended it but the right answer forced after one.
+    """
+
+    def __init__(
+        self, message: str, *, words: str = "", is_out_of_memory: bool = False, seconds: float = 0.0,
+        in_grading: bool = False,
+    ):
+        super().__init__(message)
+        self.words = words or message
+        self.is_out_of_memory = is_out_of_memory
+        self.seconds = seconds
+        self.in_grading = in_grading
+
+
+class NoRoomError(NiahError):
+    """An engine has room for prompts up to ``max_length`` tokens, fewer than it was to be opened for; ``words`` are its
+    own. Opened for those it may run."""
+
+    def __init__(self, message: str, max_length: int, words: str):
+        super().__init__(message)
+        self.max_length = max_length
+        self.words = words
 
 
 def first_line(error: BaseException) -> str:

@@ -216,6 +216,7 @@ class Failure:
     outcome: Outcome
     message: str
     seconds: float
+    finish_reason: str = "error"
 
 
 @dataclass(frozen=True)

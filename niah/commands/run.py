@@ -11,7 +11,7 @@ from niah.commands.calibrate import verify
 from niah.commands.words import restart_with_environment
 from niah.errors import NiahError
 from niah.records import RETRIED
-from niah.runs import runner
+from niah.runs import resume, runner
 from niah.runs.console import Console
 from niah.units import format_seconds
 
@@ -44,8 +44,12 @@ def _measure(config: Any, started: float) -> int:
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
     if failed:
+        num_passed_over = sum((row.variant, row.trial) in summary.passed_over for row in failed)
+        again = "the same command tries them again"
+        if num_passed_over:
+            again += f", but for {num_passed_over} that {resume.PASSED_OVER}"
         raise NiahError(
             f"{summary.folder}: {len(failed)} of {len(summary.rows)} trials ended without an answer "
-            f"(trial {failed[0].trial}: {failed[0].error}); the same command tries them again"
+            f"(trial {failed[0].trial}: {failed[0].error}); {again}"
         )
     return 0

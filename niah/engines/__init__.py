@@ -100,6 +100,11 @@ class Session(ABC):
         ``prompts`` are (key, prompt); no more of them are taken than can be worked on, since each is built when taken.
         """
 
+    def stop_grading(self) -> None:
+        """Answers go without a grade from now on: grading has ended the engine more than once. Nothing for one that
+        never grades."""
+        return
+
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What decided the numbers: versions, backend, cache size, counts; kept in run.json."""
@@ -157,6 +162,10 @@ class Engine(ABC):
         that holds no model needs no room.
         """
         return Fit(Setup(), {})
+
+    def check(self, files: ModelFiles, model: Model, longest: int) -> None:
+        """Raises NiahError where the model's own files rule out prompts of ``longest`` tokens; nothing, by default."""
+        return
 
     def wish(self) -> Wish | None:
         """What its user left to the plan and what not; None for an engine that takes no arguments from the plan."""

@@ -1,13 +1,34 @@
 """From exceptions to recorded failures."""
 
-from niah.errors import reason
+import re
+
+from niah.errors import EngineStoppedError, reason
 from niah.records import Failure, Outcome
 
 MAX_IN_A_ROW = 3
 """An engine that fails so often without an answer in between is given up; the same command continues."""
+ENDED_BY_IT = "engine died"
+"""The ``finish_reason`` of a prompt's row that took its engine along: asked twice, it is passed over from then on."""
+_NO_MEMORY = re.compile(
+    r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory|cannot allocate memory|"
+    r"no available memory for the cache blocks|CUBLAS_STATUS_ALLOC_FAILED|oom-killed",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(words: str) -> bool:
+    """Whether an error's type and message say that memory ran out, a GPU's or the machine's."""
+    return bool(_NO_MEMORY.search(words))
 
 
 def failure(error: Exception, seconds: float) -> Failure:
     """What an exception on one prompt is recorded as."""
-    memory = "out of memory" in str(error).lower() or type(error).__name__ == "OutOfMemoryError"
+    memory = is_out_of_memory(f"{type(error).__name__}: {error}")
     return Failure(Outcome.OUT_OF_MEMORY if memory else Outcome.ENGINE_ERROR, reason(error), seconds)
+
+
+def death(error: EngineStoppedError, num: int = 1) -> Failure:
+    """What a prompt is recorded as that ended ``num`` engines, the last of them with ``error``."""
+    times = f"ended {num} engines; " if num > 1 else ""
+    outcome = Outcome.OUT_OF_MEMORY if error.is_out_of_memory else Outcome.ENGINE_ERROR
+    return Failure(outcome, f"{times}{error.words}"[:500], error.seconds, ENDED_BY_IT)

@@ -25,7 +25,8 @@ class Console:
 
     def note(self, text: str) -> None:
         """A line about the run's progress, apart from its results."""
-        print(text, file=self.err, flush=True)
+        tqdm.write(text, file=self.err)  # on a line of its own, whatever bar is there
+        self.err.flush()
 
     @contextmanager
     def log_to(self, path: Path) -> Iterator[None]:

@@ -1,13 +1,16 @@
 """When a command goes on with a stored run: what is answered already, and the refusal to mix one run with another."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from niah import environment
 from niah.config import Run, deciding, flat
+from niah.engines.failures import ENDED_BY_IT
+from niah.engines.restart import MAX_DEATHS
 from niah.errors import NiahError
-from niah.records import RETRIED, EngineFacts, Row, RunRecord
+from niah.records import RETRIED, EngineFacts, Outcome, Row, RunRecord
 from niah.runs.record import plain
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
@@ -15,12 +18,45 @@ from niah.runs.variants import variants
 _OF_A_SERVER = ("server", "server_model", "prompts", "kv_cache_dtype")
 _OF_AN_ENGINE = ("tensor_parallel_size",)
 """Facts that must be the same all through a run."""
+NO_ROOM_SHOWN = "not sent: two trials as long, or shorter, ran out of memory, and none as long was answered"
+"""Why a trial has no room that nobody reckoned beforehand."""
+PASSED_OVER = "ran out of memory twice or ended the engine twice; retry=true asks these too"
+"""What is said of trials that are not asked again."""
 
 
-def answered(settings: Run, rows: Sequence[Row]) -> set[tuple[str, int]]:
+def answered(
+    settings: Run, rows: Sequence[Row], passed_over: Collection[tuple[str, int]] = ()
+) -> set[tuple[str, int]]:
     """Variant and trial of every row that will not be asked again; rows of schema 1 do not name their only variant."""
     only = variants(settings)[0].name
-    return {(row.variant or only, row.trial) for row in rows if row.outcome not in RETRIED}
+    return {
+        key for row in rows if (key := (row.variant or only, row.trial)) in passed_over or row.outcome not in RETRIED
+    }
+
+
+def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
+    """Variant and trial of those that ran out of memory twice, or were asked twice and ended the engine each time, in
+    this folder: a third time would cost another engine. Those left out beside them are among them.
+
+    ``retry=true`` asks them again.
+    """
+    only, num = variants(settings)[0].name, Counter[tuple[str, int]]()
+    rows = folder.rows()
+    for row in (*rows, *folder.failures()):
+        if row.outcome == Outcome.OUT_OF_MEMORY:
+            num[row.variant or only, row.trial] += 1
+        elif row.finish_reason == ENDED_BY_IT:
+            num[row.variant or only, row.trial] += MAX_DEATHS
+    found = {key for key, times in num.items() if times >= MAX_DEATHS}
+    still = {(row.variant or only, row.trial) for row in rows if row.outcome in RETRIED} & found
+    short = {variant for variant, _ in still}
+    beside = {
+        (row.variant or only, row.trial) for row in rows
+        if row.outcome == Outcome.DOES_NOT_FIT and row.error == NO_ROOM_SHOWN and (row.variant or only) in short
+    }
+    return still | beside
+
+
 
 
 def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -> RunRecord:

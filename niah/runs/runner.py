@@ -1,34 +1,43 @@
 """The one loop: what fits, what is done already, then for each variant its engine and its rows."""
 
 import time
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from niah import grid
 from niah.config import Run
-from niah.engines import Job, Session
-from niah.errors import NiahError
+from niah.engines import Job, Session, processes
+from niah.engines.failures import ENDED_BY_IT
+from niah.engines.restart import RestartedSession
+from niah.errors import EngineStoppedError, NiahError, NoRoomError
 from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
 from niah.runs import capacity, control, record, resume, trials
-from niah.runs.console import Console
+from niah.runs.agenda import Agenda
+from niah.runs.console import Console, Progress
 from niah.runs.journal import Journal
 from niah.runs.store import RunFolder
-from niah.runs.variants import variants
+from niah.runs.variants import Variant, variants
 from niah.units import format_length
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run left: its folder, its record, all its rows and how many of them are new."""
+    """What a run left: its folder, its record, all its rows and how many of them are new.
+
+    ``passed_over`` are variant and trial of those without an answer that the same command does not ask again.
+    """
 
     folder: Path
     record: RunRecord
     rows: list[Row]
     num_new: int
+    passed_over: frozenset[tuple[str, int]] = frozenset()
 
 
 def run(settings: Run, console: Console) -> Summary:
@@ -38,13 +47,14 @@ def run(settings: Run, console: Console) -> Summary:
         fits = capacity.check(settings)
     except NiahError:  # the server is off, or this machine too small: what is finished needs neither
         if done := _finished_before(settings):
-            return _all_done(*done, console)
+            return _all_done(settings, *done, console)
         raise
     for variant in asked:
         for length, why in fits[variant.name].unfit.items():
             which = f"{variant.name}: " if len(asked) > 1 else ""
             console.note(f"{which}{format_length(length)} does not fit: {why}")
     recipe = Recipe(settings)
+    _check_lengths(settings, recipe, asked, fits)
     licences = [f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices]
     for line in (*licences, *recipe.notes()):
         console.note(line)
@@ -61,7 +71,12 @@ def run(settings: Run, console: Console) -> Summary:
             unfit = fits[row.variant or asked[0].name].unfit
             return is_continued and row.outcome == Outcome.DOES_NOT_FIT and row.length not in unfit
 
-        finished = resume.answered(settings, folder.drop_retried(fits_now))
+        passed_over = set() if settings.retry else resume.passed_over(settings, folder)
+
+        def is_passed_over(row: Row) -> bool:
+            return (row.variant or asked[0].name, row.trial) in passed_over
+
+        finished = resume.answered(settings, folder.drop_retried(fits_now, is_passed_over), passed_over)
         ordered = grid.in_running_order(recipe.trials)
         todo = {
             variant.name: [trial for trial in ordered if (variant.name, trial.index) not in finished]
@@ -70,26 +85,55 @@ def run(settings: Run, console: Console) -> Summary:
         num_new = sum(map(len, todo.values()))
         due = {*stored.control_due} if stored and is_continued else set()
         if stored and not num_new and not due:  # a finished run keeps the record of the software that measured it
-            return _all_done(folder, stored, console)
+            return _all_done(settings, folder, stored, console)
         if stored and finished:
             resume.check_same_software(stored, fresh, folder)
         journal = Journal(folder, resume.continued(stored, fresh, due) if stored else fresh)
         journal.begin(len(finished))
         to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"
         console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
+        if passed_over:
+            console.note(f"passed over: {len(passed_over)} that {resume.PASSED_OVER}")
+        stopped: list[str] = []
         try:
-            with console.log_to(folder.path / "engine.log"):
+            with console.log_to(folder.path / "engine.log"), _watched(settings, folder.path, console):
                 for variant in asked:
                     if todo[variant.name] or variant.name in due:
-                        _measure(_Part(
-                            variant.of(settings), variant.name, recipe, fits[variant.name], folder, todo[variant.name],
-                            journal, console,
-                        ))
+                        try:
+                            _measure(_Part(
+                                variant.of(settings), variant.name, recipe, fits[variant.name], folder,
+                                todo[variant.name], journal, console,
+                            ))
+                        except EngineStoppedError as error:  # the next variant's engine is another one
+                            stopped.append(f"{variant.name}: {error}" if len(asked) > 1 else str(error))
+                            console.note(f"{variant.name}: given up")
         finally:
             journal.finish()
+        if stopped:
+            raise EngineStoppedError("; ".join(stopped))
         if line := control.sentence(folder.controls()):
             console.note(line)
-        return Summary(folder.path, journal.record, folder.rows(), num_new)
+        passed_over = resume.passed_over(settings, folder)
+        return Summary(folder.path, journal.record, folder.rows(), num_new, frozenset(passed_over))
+
+
+def _check_lengths(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapping[str, Fit]) -> None:
+    """Raises NiahError for lengths that the model's own files rule out, before text is read and an engine started."""
+    for variant in asked:
+        if fitting := [trial for trial in recipe.trials if trial.length not in fits[variant.name].unfit]:
+            variant.engine.check(recipe.files, settings.model, recipe.max_read(fitting))
+
+
+@contextmanager
+def _watched(settings: Run, folder: Path, console: Console) -> Iterator[None]:
+    """While engines are open here: none outlives this process. Names what an earlier command left in memory."""
+    if not (settings.engine.holds_a_model or settings.engine.replicas > 1):
+        yield
+        return
+    for left in processes.left_behind():
+        console.note(str(left))
+    with processes.watched(folder):
+        yield
 
 
 def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
@@ -104,15 +148,17 @@ def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
         folder = RunFolder(root / fresh.name)
         if stored := folder.record():
             resume.check_same_settings(stored, fresh, folder)
-            if len(resume.answered(settings, folder.rows())) == len(recipe.trials) * len(variants(settings)):
+            passed_over = set() if settings.retry else resume.passed_over(settings, folder)
+            num_finished = len(resume.answered(settings, folder.rows(), passed_over))
+            if num_finished == len(recipe.trials) * len(variants(settings)):
                 return folder, stored
     return None
 
 
-def _all_done(folder: RunFolder, stored: RunRecord, console: Console) -> Summary:
+def _all_done(settings: Run, folder: RunFolder, stored: RunRecord, console: Console) -> Summary:
     rows = folder.rows()
     console.note(f"{folder.path}: all {len(rows)} trials were done before; name=... measures them again")
-    return Summary(folder.path, stored, rows, 0)
+    return Summary(folder.path, stored, rows, 0, frozenset(resume.passed_over(settings, folder)))
 
 
 @dataclass(frozen=True)
@@ -134,19 +180,30 @@ class _Part:
 
 
 def _measure(part: _Part) -> None:
-    """Opens the variant's engine and sends it the trials, then its control sample; what has no room is only a row."""
-    settings, variant, unfit, journal = part.settings, part.variant, part.fit.unfit, part.journal
-    for trial in [trial for trial in part.todo if trial.length in unfit]:
-        part.folder.append(trials.unfit(settings, variant, trial, unfit[trial.length]))
-    todo = [trial for trial in part.todo if trial.length not in unfit]
-    fitting = [trial for trial in part.recipe.trials if trial.length not in unfit]
-    if not fitting or not (todo or variant in journal.record.control_due):
-        return
-    job = job_of(settings, part.recipe, part.fit, part.recipe.max_read(fitting), part.log)
-    if job.serving:
-        arguments = {**job.serving, **job.arguments, **settings.engine.args}
-        part.console.note(f"engine arguments: {serving.words(arguments)}")
-    with closing(_open(part, job)) as session:
+    """Opens the variant's engine and sends it the trials, then its control sample; what has no room is only a row.
+
+    Where the engine says itself how many tokens it has room for it is opened for the lengths that are within that.
+    """
+    settings, variant, unfit, journal = part.settings, part.variant, dict(part.fit.unfit), part.journal
+    while True:
+        for trial in [trial for trial in part.todo if trial.length in unfit]:
+            part.folder.append(trials.unfit(settings, variant, trial, unfit[trial.length]))
+        todo = [trial for trial in part.todo if trial.length not in unfit]
+        fitting = [trial for trial in part.recipe.trials if trial.length not in unfit]
+        if not fitting or not (todo or variant in journal.record.control_due):
+            return
+        part = replace(part, todo=todo)
+        job = job_of(settings, part.recipe, part.fit, part.recipe.max_read(fitting), part.log)
+        if job.serving:
+            arguments = {**job.serving, **job.arguments, **settings.engine.args}
+            part.console.note(f"engine arguments: {serving.words(arguments)}")
+        try:
+            session = _open(part, job)
+        except NoRoomError as error:
+            unfit = _without_room(part, fitting, error)
+            continue
+        break
+    with closing(session):
         resume.check_same_engine(journal.record.engines.get(variant), session.served, part.folder)
         journal.opened(variant, session, has_control=bool(settings.engine.cold_check))
         try:
@@ -158,19 +215,39 @@ def _measure(part: _Part) -> None:
         journal.control_done(variant)
 
 
+def _without_room(part: _Part, fitting: list[Trial], error: NoRoomError) -> dict[int, str]:
+    """The lengths that an engine has no room for by its own word, with these words; at least the longest of them."""
+    read = {trial.length: part.recipe.num_read(trial) for trial in fitting}
+    most = min(error.max_length, max(read.values()) - 1)
+    why = f"the engine has room for {error.max_length:,} tokens; {error.words}"
+    unfit = {length: why for length, num in read.items() if num > most}
+    for length in sorted(unfit):
+        part.console.note(f"{part.variant}: {format_length(length)} does not fit: {unfit[length]}")
+    return unfit
+
+
 def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     """Sends the trials to an open engine; each row is on disk before the next is waited for."""
     settings, variant, num_trials = part.settings, part.variant, len(part.recipe.trials)
     work = _work(settings, part.recipe, todo)
     begun, graded_seconds = time.perf_counter(), 0.0
+    agenda = _agenda(part, todo)
     progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()))
     try:
-        for answered in trials.answers(session, part.recipe, grid.side_by_side(todo, settings.engine.replicas)):
+        _leave_out(part, agenda, progress, work)
+        for answered in trials.answers(session, part.recipe, agenda):
             row = trials.row(settings, variant, answered, session.served)
             part.folder.append(row)
             grade = answered.result.grade if isinstance(answered.result, Completion) else None
             graded_seconds += grade.seconds if grade else 0.0
             progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
+            if isinstance(answered.result, Completion):
+                agenda.answered(answered.trial)
+            elif answered.result.outcome == Outcome.OUT_OF_MEMORY:
+                agenda.out_of_memory(answered.trial)
+                _leave_out(part, agenda, progress, work)
+            elif answered.result.finish_reason == ENDED_BY_IT:
+                agenda.put_off(answered.trial)
     except Exception:
         with suppress(Exception):  # the first error is the one to report
             part.journal.facts(variant, session)
@@ -179,6 +256,27 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
         progress.close()
         part.journal.took(variant, trials=time.perf_counter() - begun, graded=graded_seconds)
     part.journal.facts(variant, session)
+
+
+def _agenda(part: _Part, todo: list[Trial]) -> Agenda:
+    """The trials to send, with what earlier commands found out about the memory."""
+    own = [row for row in part.folder.rows() if (row.variant or part.variant) == part.variant]
+    before = Counter(row.length for row in own if row.outcome == Outcome.OUT_OF_MEMORY)
+    has_room = [row.length for row in own if row.score is not None]
+    one_of = {trial.length: trial for trial in part.recipe.trials}
+    sizes = {length: part.recipe.num_read(trial) for length, trial in one_of.items()}
+    return Agenda(grid.side_by_side(todo, part.settings.engine.replicas), sizes.__getitem__, before, has_room)
+
+
+def _leave_out(part: _Part, agenda: Agenda, progress: Progress, work: dict[int, int]) -> None:
+    """Rows for the trials that have no room, as shown by others of their length or shorter ones that were sent."""
+    left_out = agenda.without_room()
+    for trial in left_out:
+        part.folder.append(trials.unfit(part.settings, part.variant, trial, resume.NO_ROOM_SHOWN))
+        progress.advance(work[trial.index], 0)
+    if left_out:
+        lengths = ", ".join(format_length(length) for length in sorted({trial.length for trial in left_out}))
+        part.console.note(f"{part.variant}: trials of {lengths} {resume.NO_ROOM_SHOWN} ({len(left_out)})")
 
 
 def _control(part: _Part, session: Session) -> None:
@@ -220,7 +318,14 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
 
 
 def _open(part: _Part, job: Job) -> Session:
-    try:
-        return part.settings.engine.open(job)
-    except NiahError as error:
-        raise NiahError(f"{error}; the engine's log is {part.log}") from error
+    """The variant's engine, which is opened again where it ends. Raises NiahError where it does not start."""
+
+    def opened() -> Session:
+        try:
+            return part.settings.engine.open(job)
+        except NoRoomError:
+            raise
+        except NiahError as error:
+            raise NiahError(f"{error}; the engine's log is {part.log}") from error
+
+    return RestartedSession(opened, lambda line: part.console.note(f"{part.variant}: {line}"))

@@ -53,7 +53,11 @@ class RunFolder:
 
         Raises NiahError on foreign lines.
         """
-        return [self._row(number, line) for number, line in enumerate(self._rows.whole(), 1)]
+        return [self._row(self.rows_path, number, line) for number, line in enumerate(self._rows.whole(), 1)]
+
+    def failures(self) -> list[Row]:
+        """Rows of trials that failed and were asked again."""
+        return [self._row(self._failures.path, number, line) for number, line in enumerate(self._failures.whole(), 1)]
 
     def columns(self) -> columns.Columns:
         """The same rows as arrays, read some times faster."""
@@ -71,15 +75,18 @@ class RunFolder:
         """All whole lines of controls.jsonl."""
         return self._controls.read()
 
-    def drop_retried(self, is_stale: Callable[[Row], bool] = lambda row: False) -> list[Row]:
-        """Before a run continues: cuts a torn last line, moves failed trials and stale ones to failures.jsonl.
+    def drop_retried(
+        self, is_stale: Callable[[Row], bool] = lambda row: False, is_kept: Callable[[Row], bool] = lambda row: False
+    ) -> list[Row]:
+        """Before a run continues: cuts a torn last line, moves failed trials and stale ones to failures.jsonl, but for
+        those that are kept.
 
         Returns the rows that stay.
         """
         if not self.rows_path.exists():
             return []
         lines, rows = self._rows.whole(), self.rows()
-        is_failed = [row.outcome in _RETRIED or is_stale(row) for row in rows]
+        is_failed = [(row.outcome in _RETRIED or is_stale(row)) and not is_kept(row) for row in rows]
         if failed := list(compress(rows, is_failed)):
             self._failures.append(*map(dataclasses.asdict, failed))
         if failed or self.is_torn():
@@ -104,12 +111,12 @@ class RunFolder:
         """A crash cut the last line of rows.jsonl; it is left out wherever rows are read."""
         return self._rows.is_torn()
 
-    def _row(self, number: int, line: bytes) -> Row:
+    def _row(self, file: Path, number: int, line: bytes) -> Row:
         try:
             return Row(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise NiahError(
-                f"{self.rows_path}:{number}: not a row of this version ({error}); expected what niah wrote; "
+                f"{file}:{number}: not a row of this version ({error}); expected what niah wrote; "
                 "mend or delete that line"
             ) from error
 

@@ -82,7 +82,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
     """
     sent, result = _sent_row(settings, variant, answered, served), answered.result
     if isinstance(result, Failure):
-        return replace(sent, outcome=result.outcome.value, finish_reason="error", error=result.message)
+        return replace(sent, outcome=result.outcome.value, finish_reason=result.finish_reason, error=result.message)
     score, outcome = judge(result.text, answered.built.problem, settings.scorer, result.finish_reason)
     first, grade = result.first_token_seconds, result.grade
     judged = replace(

@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from niah.engines import Job, Session
-from niah.engines.vllm import exact, grading, served
+from niah.engines import Job, Session, processes
+from niah.engines.vllm import causes, exact, grading, positions, served
 from niah.engines.vllm.process import is_cpu_build
 from niah.engines.vllm.session import VLLMSession
 from niah.engines.vllm.settings import VLLMSettings
-from niah.errors import NiahError, reason
+from niah.errors import NiahError, NoRoomError
+from niah.models.files import ModelFiles
+from niah.models.settings import Model
 from niah.planner import cpu
 
 
@@ -47,14 +49,20 @@ class VLLM(VLLMSettings):
         if is_cpu_build():
             exact.without_torchvision(job.files.config.get("architectures", ()))
         started, log_start = time.perf_counter(), job.log.stat().st_size if job.log and job.log.exists() else 0
+        log, memory = causes.Log(job.log), processes.MemoryKills()
         try:
             llm = LLM(**{**arguments, **serving, **job.arguments, **self.args})
         except Exception as error:
-            raise NiahError(f"engine=vllm: did not start; {reason(error)}") from error
+            raise _not_started(error, log, memory) from error
         seconds = time.perf_counter() - started
         config = llm.llm_engine.vllm_config
         facts = served.served(config, served.log_since(job.log, log_start))
         return VLLMSession(llm, job, self.max_num_seqs, seconds, graded=self._grades(config), served=facts)
+
+    def check(self, files: ModelFiles, model: Model, longest: int) -> None:
+        """As vLLM itself would, once it has been imported and begun to start: before text is read and prompts made."""
+        arguments = {**model.arguments_at(longest, is_wrapped=files.is_wrapped), **self.args}
+        positions.check(arguments, files, model, longest)
 
     def _grades(self, config: Any) -> bool:
         """Whether right answers are forced; unless set, where the prefix cache of vLLM's ``config`` makes it cheap."""
@@ -83,3 +91,18 @@ class VLLM(VLLMSettings):
                 job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share
             )
         return arguments
+
+
+def _not_started(error: Exception, log: causes.Log, memory: processes.MemoryKills) -> NiahError:
+    """The one line of a failed start: its root cause, and what to do where niah knows that."""
+    cause = causes.of(error, log.since)
+    words = cause.words
+    if not cause.is_known and (killed := memory.killed()):
+        words = f"{killed}; {words}"
+    if cause.max_length:
+        return NoRoomError(f"engine=vllm: did not start; {words}", cause.max_length, words)
+    parts = [f"engine=vllm: did not start; {words}", cause.advice]
+    if "free memory on device" in words.lower():
+        held = [f"pid {pid} {mib:,} MiB" for pid, mib in processes.held_mib().items()]
+        parts += [f"held now: {', '.join(held)}" if held else "", *map(str, processes.left_behind())]
+    return NiahError("; ".join(part for part in parts if part))

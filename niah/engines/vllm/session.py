@@ -1,15 +1,16 @@
 """An open vLLM: prompts in, completions out, and what it says of itself."""
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from niah.engines import Job, Session
+from niah.engines import Job, Session, processes
 from niah.engines.failures import MAX_IN_A_ROW, failure
-from niah.engines.vllm import grading
+from niah.engines.vllm import causes, grading
 from niah.errors import EngineStoppedError, NiahError, reason
 from niah.records import Completion, Failure, Forced, Prompt
 
@@ -22,6 +23,11 @@ class _Request:
     prompt: Prompt
     sent: float
     answered: Completion | None = None
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether the engine's own process has ended: vLLM's EngineDeadError, by name for it has moved between versions."""
+    return type(error).__name__ == "EngineDeadError"
 
 
 class VLLMSession(Session):
@@ -42,46 +48,58 @@ class VLLMSession(Session):
         self._sent_tokens = 0
         self._num_requests = 0
         self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
+        self._log = causes.Log(job.log)
+        self._memory = processes.MemoryKills()
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
     ) -> Iterator[tuple[int, Completion | Failure]]:
-        """Keeps ``max_num_seqs`` prompts in the engine and yields each result as it finishes."""
+        """Keeps ``max_num_seqs`` prompts in the engine and yields each result as it finishes.
+
+        Where a step fails under several prompts nobody knows whose it was: they are asked again, one by one. Where the
+        engine itself is gone what it was reading has no result; EngineStoppedError says why.
+        """
         waiting = iter(prompts)
         running: dict[str, _Request] = {}
+        again: deque[_Request] = deque()
         failures = 0
         more = True
-        while more or running:
-            while more and len(running) < self._max_num_seqs:
+        while more or running or again:
+            while more and not again and len(running) < self._max_num_seqs:
                 try:
                     key, prompt = next(waiting)
                 except StopIteration:
                     more = False
                     break
-                try:
-                    name = self._send(prompt.ids, self._greedy(prompt), prompt.salt)
-                    running[name] = _Request(key, prompt, time.perf_counter())
-                except Exception as error:
-                    self._counts_agree = False
-                    yield key, failure(error, 0.0)
+                if (refused := self._ask(key, prompt, running)) is not None:
+                    yield key, refused
+            if again and not running:
+                request = again.popleft()
+                if (refused := self._ask(request.key, request.prompt, running)) is not None:
+                    yield request.key, refused
             if not running:
                 continue
             try:
                 outputs = self._engine.step()
                 failures = 0 if outputs else failures
             except Exception as error:
-                failures += 1
                 broken, running = running, {}
-                self._counts_agree = False
+                stopped = self._stopped(error, list(broken.values()))
                 for request in broken.values():
                     if request.answered:
-                        self._not_graded(reason(error))
-                    yield request.key, request.answered or failure(error, time.perf_counter() - request.sent)
-                if failures >= MAX_IN_A_ROW or type(error).__name__ == "EngineDeadError":
-                    raise EngineStoppedError(
-                        f"engine=vllm: stopped answering; {reason(error)}; the same command continues "
-                        "where this run stopped"
-                    ) from error
+                        self._not_graded(stopped.words)
+                        yield request.key, request.answered
+                unanswered = [request for request in broken.values() if not request.answered]
+                if _is_gone(error):
+                    raise stopped from error
+                if len(unanswered) > 1:
+                    again.extend(unanswered)
+                elif unanswered:
+                    seconds = time.perf_counter() - unanswered[0].sent
+                    yield unanswered[0].key, failure(error, seconds)
+                failures += not stopped.is_out_of_memory  # that is the prompt's, and the engine goes on
+                if failures >= MAX_IN_A_ROW:
+                    raise stopped from error
                 self._forget(list(broken))
                 continue
             for output in outputs:
@@ -103,6 +121,42 @@ class VLLMSession(Session):
                     if not running:
                         self._check_counts()
                     yield request.key, answered
+
+    def _ask(self, key: int, prompt: Prompt, running: dict[str, _Request]) -> Failure | None:
+        """Puts a prompt into the engine, to be found in ``running``; or what it is recorded as where that refuses it.
+
+        Raises EngineStoppedError where the engine is gone.
+        """
+        if not running:
+            self._log.mark()
+        try:
+            name = self._send(prompt.ids, self._greedy(prompt), prompt.salt)
+            running[name] = _Request(key, prompt, time.perf_counter())
+        except Exception as error:
+            self._counts_agree = False
+            if _is_gone(error):
+                raise self._stopped(error, []) from error
+            return failure(error, 0.0)
+        return None
+
+    def _stopped(self, error: Exception, running: list[_Request]) -> EngineStoppedError:
+        """What a failed step says: why, by the engine's own words, and what it was doing."""
+        self._counts_agree = False
+        cause = causes.of(error, self._log.since)
+        killed = "" if cause.is_known else self._memory.killed()
+        words = f"{killed}; {cause.words}" if killed else cause.words
+        sent = [request.sent for request in running if not request.answered]
+        return EngineStoppedError(
+            f"engine=vllm: stopped answering; {words}; the same command continues where this run stopped",
+            words=words, is_out_of_memory=bool(killed) or cause.is_out_of_memory,
+            seconds=time.perf_counter() - min(sent) if sent else 0.0,
+            in_grading=bool(running) and not sent,
+        )
+
+    def stop_grading(self) -> None:
+        """Forces no more answers: two engines have ended in that."""
+        self._graded = False
+        self._not_graded_because = self._not_graded_because or "two engines ended in it"
 
     def _graded_answer(self, output: Any, request: _Request, answer: Completion, seconds: float) -> Completion:
         """The answer with the grade of the forced one after it, as far as vLLM gives one."""

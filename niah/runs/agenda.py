@@ -1,0 +1,63 @@
+"""The trials that are still to be sent, in an order that changes when memory runs out."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from niah.records import Trial
+
+MAX_OUT_OF_MEMORY = 2
+"""So many trials out of memory, and none as large answered: the rest of that size has no room, and is not sent."""
+
+
+class Agenda:
+    """Gives out trials one by one. ``size`` are the tokens that a model reads of a length, ``before`` the trials by
+    length that ran out of memory under an earlier command.
+
+    An engine that ends has to be opened again, which is not done for each trial of a length: the first that ends it
+    puts off all as large until the smaller ones are done; the second that runs out of memory leaves the others out.
+    """
+
+    def __init__(
+        self, ordered: Iterable[Trial], size: Callable[[int], int], before: Mapping[int, int],
+        answered: Iterable[int] = (),
+    ):
+        self._waiting = deque(ordered)
+        self._size = size
+        self._failed: Counter[int] = Counter()
+        for length, num in before.items():
+            self._failed[size(length)] += num
+        self._answered = max(map(size, answered), default=0)
+
+    def __iter__(self) -> Iterator[Trial]:
+        while self._waiting:
+            yield self._waiting.popleft()
+
+    def answered(self, trial: Trial) -> None:
+        """A trial of that length has room."""
+        self._answered = max(self._answered, self._size(trial.length))
+
+    def out_of_memory(self, trial: Trial) -> None:
+        """A trial of that length has none."""
+        self._failed[self._size(trial.length)] += 1
+        self.put_off(trial)
+
+    def put_off(self, trial: Trial) -> None:
+        """Trials as large as this one come last, the shortest of them first."""
+        size = self._size(trial.length)
+        smaller = [one for one in self._waiting if self._size(one.length) < size]
+        others = [one for one in self._waiting if self._size(one.length) >= size]
+        self._waiting = deque([*smaller, *sorted(others, key=lambda one: self._size(one.length))])
+
+    def without_room(self) -> list[Trial]:
+        """Takes out trials for which two others, as large or smaller, had no room, where none as large was answered."""
+        limit, num = None, 0
+        for size in sorted(self._failed):
+            num += self._failed[size] if size > self._answered else 0
+            if num >= MAX_OUT_OF_MEMORY:
+                limit = size
+                break
+        if limit is None:
+            return []
+        left_out = [one for one in self._waiting if self._size(one.length) >= limit]
+        self._waiting = deque(one for one in self._waiting if self._size(one.length) < limit)
+        return left_out
