@@ -20,7 +20,7 @@ from niah.engines import Engine, KVCache
 from niah.errors import NiahError, first_line
 from niah.grid import Ladder
 from niah.haystacks import Haystack
-from niah.limits import decides
+from niah.limits import identity
 from niah.models.settings import Model
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
@@ -160,19 +160,14 @@ def _switch(key: str, value: Any) -> bool:
 
 
 def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
-    """Resolved settings without ``PLACE_ONLY`` and those of the engine that decide no answer (``limits.decides``)."""
+    """Resolved settings without ``PLACE_ONLY``, and those of the engine as ``limits.identity`` has them; of an engine
+    that cannot be imported all."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
-    how_asked = _how_asked(kept["engine"].get("_target_"))
-    return kept | {"engine": {name: value for name, value in kept["engine"].items() if name not in how_asked}}
-
-
-def _how_asked(path: Any) -> set[str]:
-    """Settings of an engine that decide how it is asked, never what it answers; none of one that cannot be imported."""
     try:
-        cls = plug_in("engine", path)
+        cls = plug_in("engine", kept["engine"].get("_target_"))
     except NiahError:
-        return set()
-    return {field.name for field in dataclasses.fields(cls) if not decides(field)}
+        return kept
+    return kept | {"engine": identity(cls, kept["engine"])}
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,8 @@ from niah.errors import NiahError
 
 _HELD = "niah"
 """The key of a field's metadata under which its limits stand."""
+NEW = "new"
+"""``known_as`` of a field that earlier versions of niah did not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class _Limits:
     expected: str = ""
     is_text: bool = False
     decides: bool = True
+    known_as: Any = None
 
     def allows(self, value: Any) -> bool:
         if self.choices:
@@ -61,17 +64,18 @@ class _Limits:
 def limited(
     default: Any = dataclasses.MISSING, *, at_least: float | None = None, above: float | None = None,
     at_most: float | None = None, below: float | None = None, example: str = "", expected: str = "", unit: str = "",
-    zero: bool = False, decides: bool = True,
+    zero: bool = False, decides: bool = True, known_as: Any = None,
 ) -> Any:
     """A field that holds a number within these limits, or a list of such numbers.
 
     ``unit="tokens"``: config reads it as a length (8k, 1m); with ``zero`` or a default of 0 it may be 0 too.
     ``expected`` says in the message what was expected, where the bare limits would not (a share of what); ``example``
-    ends it. ``decides`` is what the function of that name answers.
+    ends it. ``decides`` is what the function of that name answers. ``known_as`` is for a field whose default is newer
+    than some runs: what stands for the default in a run's identity, the default of earlier versions or ``NEW``.
     """
     held = _Limits(
         at_least=at_least, above=above, at_most=at_most, below=below, example=example, expected=expected,
-        decides=decides,
+        decides=decides, known_as=known_as,
     )
     return _field(default, held, unit=unit, zero=zero)
 
@@ -94,6 +98,24 @@ def decides(field: dataclasses.Field[Any]) -> bool:
     another value."""
     held = field.metadata.get(_HELD)
     return held is None or held.decides
+
+
+def identity(settings: type, node: dict[str, Any]) -> dict[str, Any]:
+    """What a run's identity holds of the settings ``node`` of a class: not what decides nothing, and what is at its
+    default as earlier versions knew it, so that a run of theirs is still the same run."""
+    fields = {field.name: field for field in dataclasses.fields(settings)}
+    kept = {}
+    for name, value in node.items():
+        field = fields.get(name)
+        if field is not None and not decides(field):
+            continue
+        held = field.metadata.get(_HELD) if field is not None else None
+        if field is not None and held is not None and held.known_as is not None and value == field.default:
+            if held.known_as is NEW:
+                continue
+            value = held.known_as
+        kept[name] = value
+    return kept
 
 
 def is_free_text(field: dataclasses.Field[Any]) -> bool:

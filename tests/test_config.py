@@ -99,7 +99,8 @@ def test_conf_travels_in_the_wheel():
 
 
 @pytest.mark.parametrize(("name", "how_asked"), [
-    ("fake", {"replicas"}), ("vllm", {"replicas"}), ("transformers", set()),
+    ("fake", {"replicas"}), ("transformers", set()),
+    ("vllm", {"replicas", "batch_invariant"}),  # the second at its default: earlier versions did not have it
     ("openai", {
         "api_key_env", "timeout_seconds", "timeout_seconds_per_1k", "max_retries", "max_wait_seconds", "wait_seconds",
     }),

@@ -1,7 +1,8 @@
 """The verb ``plan``: which lengths fit a machine, how long they take and what they cost, before anything is loaded."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from niah.commands.words import own_words
 from niah.config import Run, build
 from niah.errors import NiahError
 from niah.models.resolve import config_of
-from niah.planner import estimate, machine, memory, nodes, serving, table
+from niah.planner import architecture, estimate, machine, memory, nodes, serving, table
+from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.runs import capacity
@@ -43,7 +45,7 @@ def exactly(run: Run) -> Iterator[str]:
     hardware = capacity.share(machine.resolve(run.hardware, capacity.known_hardware()), run)
     config = config_of(run.model)
     wish = _wish(run)
-    split, block = wish.tensor_parallel or hardware.num_gpus, wish.block_size or wish.chunk or Setup.block_size
+    split, block = _split(run, hardware, wish, config), wish.block_size or wish.chunk or Setup.block_size
     cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in planner.DTYPES]
     room = estimate.available_bytes(hardware, Setup(utilization=wish.utilization)) - memory.ENGINE_BYTES
     batch = wish.batch or wish.chunk or memory.BATCH
@@ -71,7 +73,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     """Lines of the plan of a run with settings ``words``; with ``out`` a picture and the object are written there."""
     given = {word.split("=")[0] for word in words}
     known = capacity.known_hardware()
-    hardware = capacity.share(machine.resolve(run.hardware, known), run)
+    whole = machine.resolve(run.hardware, known)
+    hardware = capacity.share(whole, run)
     if lines := run.engine.memory_lines(run.model, run.ctx.lengths, run.kv.dtype, hardware):
         if form == "json" or out:
             given_word = "out=" if out else "format=json"
@@ -102,6 +105,10 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
             )
         if (wish := run.engine.wish()) is not None:
             setup = next((cell.setup for cell in made.cells if cell.cache_dtype == run.kv.dtype), made.cells[0].setup)
+            with suppress(NiahError):  # no length has room: the table says so
+                fits = capacity.check(run, whole)
+                yield from capacity.choice_lines(run, fits, whole)
+                setup = next((one.setup for one in fits.values() if not one.refusal), setup)
             own = serving.arguments(setup, longest, wish)
             arguments = {**own, **run.model.arguments_at(longest), **run.engine.args}
             yield f"engine arguments: {serving.words(arguments)}"
@@ -118,6 +125,20 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         picture = memory_chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
         if form != "json":
             yield f"picture: {picture}"
+
+
+def _split(run: Run, hardware: Hardware, wish: Wish, config: Mapping[str, Any]) -> int:
+    """GPUs that share each layer: the plan's choice, for a model that the fast plan does not know all whose number
+    divides its heads."""
+    try:
+        longest = max(capacity.num_read(run, length) for length in run.ctx.lengths)
+        shape = architecture.of(run.model)
+        return serving.setup(
+            shape, hardware, wish, run.kv.dtype, run.model.weights, longest, run.model.name
+        ).tensor_parallel
+    except architecture.UnknownArchitectureError:
+        heads = {**config, **config.get("text_config", {})}.get("num_attention_heads") or 1
+        return wish.tensor_parallel or max(n for n in range(1, hardware.num_gpus + 1) if heads % n == 0)
 
 
 def _wish(run: Run) -> Wish:

@@ -131,9 +131,9 @@ class Engine(ABC):
     replicas: int = 1
     """So many engines share the trials of a run."""
     tensor_parallel_size: int = 0
-    """GPUs that one engine splits the model over; 0 takes all there are."""
+    """GPUs that one engine splits the model over; 0 leaves it to the plan."""
     max_num_seqs: int = 1
-    """Prompts that it reads at the same time."""
+    """Prompts that it has in work at the same time; 0 leaves it to the plan."""
     attention: Sequence[str] = ()
     """Names of attention backends. Several are variants of the run, one after the other. None: the engine chooses."""
     flash_attn_version: Sequence[int] = ()
@@ -170,6 +170,12 @@ class Engine(ABC):
     def wish(self) -> Wish | None:
         """What its user left to the plan and what not; None for an engine that takes no arguments from the plan."""
         return None
+
+    def settled(self, chosen: Mapping[str, Any]) -> "Engine":
+        """This engine with what the plan chose (by the names of its settings, others are passed over) in place of what
+        its user left to the plan: so a run goes on as it began. Itself, unless a subclass leaves something to the plan.
+        """
+        return self
 
     def memory_lines(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware

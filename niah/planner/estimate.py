@@ -10,9 +10,13 @@ from niah.planner.flops import Attention, Prefill, prefill
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Need, Setup
 
+_SUMS_A_LAYER = 2
+"""All-reduces where GPUs share a layer: one after attention, one after the feed-forward part."""
 LINEAR_EFFICIENCY = 0.45
 ATTENTION_EFFICIENCY = 0.5
 """Shares of peak TFLOPS reached in long prefills: assumed, of the order that FlashAttention 3 reports."""
+LINK_EFFICIENCY = 0.7
+"""Share of a link's data-sheet rate that sums over GPUs reach: assumed, of the order that NCCL's own tests show."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,12 @@ def operations(architecture: Architecture, length: int, start: int) -> Prefill:
         for layer in architecture.layers
         if layer.kind != "state"
     ]
-    return prefill(length, start, architecture.active_parameters, layers)
+    exchanged = _SUMS_A_LAYER * len(architecture.layers) * (length - start) * architecture.hidden_size * 2
+    return replace(prefill(length, start, architecture.active_parameters, layers), exchanged=float(exchanged))
 
 
 def seconds_of(work: Prefill, hardware: Hardware, setup: Setup) -> float:
-    """Seconds at the assumed efficiencies, over the GPUs that share a prompt's work."""
+    """Seconds at the assumed efficiencies, over the GPUs that share a prompt's work and have to talk for it."""
     if not hardware.bf16_tflops:
         return 0.0
     gpus = setup.tensor_parallel  # stages work one after the other on a single prompt
@@ -112,20 +117,39 @@ def seconds_of(work: Prefill, hardware: Hardware, setup: Setup) -> float:
     return (
         work.linear / (gpus * linear * 1e12 * LINEAR_EFFICIENCY)
         + work.attention / (gpus * hardware.bf16_tflops * 1e12 * ATTENTION_EFFICIENCY)
+        + _talking(work.exchanged, gpus, hardware)
     )
+
+
+def _talking(exchanged: float, gpus: int, hardware: Hardware) -> float:
+    """Seconds of all-reduces in a ring: each GPU sends 2 (n - 1) / n of the bytes."""
+    if gpus == 1 or not hardware.link_gb_s:
+        return 0.0
+    return 2 * (gpus - 1) / gpus * exchanged / (hardware.link_gb_s * 1e9 * LINK_EFFICIENCY)
 
 
 def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: Ladder, longest: int) -> Sweep:
     """The grid's lengths up to ``longest``, in the order in which they run."""
-    chosen = [trial for trial in in_running_order(trials(ladder)) if trial.length <= longest]
+    prompts = of_one_repeat(ladder, [length for length in ladder.lengths if length <= longest])
     seconds = cold = 0.0
-    repeat, covered = None, 0
-    for trial in chosen:
-        if trial.repeat != repeat:
-            repeat, covered = trial.repeat, 0
-        needle = round(trial.depth / 100 * trial.length)
-        seconds += seconds_of(operations(architecture, trial.length, min(needle, covered)), hardware, setup)
-        cold += seconds_of(operations(architecture, trial.length, 0), hardware, setup)
-        covered = max(covered, needle)
+    for length, start in prompts:
+        seconds += ladder.repeats * seconds_of(operations(architecture, length, start), hardware, setup)
+        cold += ladder.repeats * seconds_of(operations(architecture, length, 0), hardware, setup)
     gpu_hours = seconds * hardware.total_gpus / 3600
-    return Sweep(len(chosen), seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)
+    num_trials = ladder.repeats * len(prompts)
+    return Sweep(num_trials, seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)
+
+
+def of_one_repeat(ladder: Ladder, lengths: Sequence[int], *, has_depth: bool = True) -> list[tuple[int, int]]:
+    """The prompts of one repeat in running order, those of ``lengths`` alone: tokens, and how many of them are cached.
+
+    All repeats are alike: their prompts share no beginnings with those of another.
+    """
+    prompts, covered = [], 0
+    for trial in in_running_order(trials(replace(ladder, repeats=1), has_depth=has_depth)):
+        if trial.length not in lengths:
+            continue
+        needle = round(trial.depth / 100 * trial.length)
+        prompts.append((trial.length, min(needle, covered)))
+        covered = max(covered, needle)
+    return prompts

@@ -21,10 +21,14 @@ class Attention:
 
 @dataclass(frozen=True)
 class Prefill:
-    """Floating-point operations of one prompt: matrix products of the weights, and attention."""
+    """Floating-point operations of one prompt: matrix products of the weights, and attention.
+
+    ``exchanged`` are the bytes that GPUs which share the layers have to add up among them.
+    """
 
     linear: float
     attention: float
+    exchanged: float = 0.0
 
     @property
     def total(self) -> float:

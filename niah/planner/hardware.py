@@ -13,7 +13,8 @@ _COUNTED = re.compile(r"(?:(\d+)x)?(\d+)x(\w+)")
 class Hardware:
     """``memory_gib`` is one GPU's (with no GPU: the machine's). ``num_gpus`` is per node.
 
-    TFLOPS are dense, of tensor cores; ``fp8_tflops`` 0 means no FP8 arithmetic.
+    TFLOPS are dense, of tensor cores; ``fp8_tflops`` 0 means no FP8 arithmetic. ``link_gb_s`` is what one GPU sends
+    to others of its node (gigabytes a second, one direction); 0 is not known, and no time is counted for it.
     """
 
     name: str = "auto"
@@ -22,6 +23,7 @@ class Hardware:
     compute_capability: str = ""
     bf16_tflops: float = 0.0
     fp8_tflops: float = 0.0
+    link_gb_s: float = 0.0
     dollars_per_gpu_hour: float = 0.0
     num_gpus: int = limited(1, at_least=1)
     num_nodes: int = limited(1, at_least=1)

@@ -21,7 +21,11 @@ _PACKED_LATENT_BYTES = 656
 ENGINE_BYTES = 2 * GIB
 """CUDA context, communication buffers and captured graphs: assumed, about what an H100 shows."""
 BATCH = 8192
-"""Tokens of one step (max_num_batched_tokens): more of them cost cache where layers forget."""
+"""Tokens of one step (max_num_batched_tokens), on GPUs. vLLM's own default for its Python API is 16,384 on an H100.
+
+Matrix products are as fast with half of that, and each token of a step costs: activations, and cache in all layers
+that forget, twice (``STEPS_IN_FLIGHT``). Scout at 10M with an FP8 cache takes 60.4 GiB of an H100 so, 61.1 with vLLM's.
+"""
 STEPS_IN_FLIGHT = 2
 """Steps scheduled at once: asynchronous scheduling, vLLM's default on GPUs."""
 
@@ -32,7 +36,9 @@ class Setup:
 
     ``tensor_parallel`` splits every layer, ``pipeline_parallel`` the layers; ``hybrid`` is vLLM's hybrid
     KV-cache manager, ``capability`` the GPU's compute capability, ``utilization`` the share of its
-    memory that the engine takes (gpu_memory_utilization, at its default).
+    memory that the engine takes (gpu_memory_utilization, at its default). ``enforce_eager`` runs the model as it is
+    written, without compilation and CUDA graphs; None leaves that to the engine. ``batch_invariant``: an answer does
+    not depend on what is computed beside it. ``cache_bytes`` is the KV cache of one GPU as given, 0 for what is left.
     """
 
     tensor_parallel: int = 1
@@ -49,6 +55,9 @@ class Setup:
     prefix_caching: bool = True
     capability: float = 0.0
     utilization: float = 0.92
+    enforce_eager: bool | None = None
+    batch_invariant: bool = False
+    cache_bytes: int = 0
 
     @property
     def in_flight(self) -> int:

@@ -5,19 +5,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from niah.errors import NiahError
-from niah.planner import backends, cpu, memory
+from niah.planner import backends, cpu, defaults, memory
 from niah.planner.architecture import Architecture
+from niah.planner.defaults import Load, Split
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 
 LONG = 2**20
 _LARGE_BLOCK = 64
 """Block size from 1M tokens on: fewer blocks to hash and to list, and every backend that vLLM chooses has it."""
+BATCH_INVARIANT = ("FLASH_ATTN", "TRITON_ATTN", "FLEX_ATTENTION", "FLASH_ATTN_MLA", "TRITON_MLA")
+"""Attention backends whose answer for a prompt does not depend on the others in work (vLLM 0.32, v1/attention/backends,
+supports_batch_invariance)."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user set; 0 and None leave it to the plan. ``chunk`` sets block_size and max_num_batched_tokens."""
+    """What the user set; 0 and None leave it to the plan. ``chunk`` sets block_size and max_num_batched_tokens,
+    ``cache_bytes`` the KV cache."""
 
     tensor_parallel: int = 0
     pipeline_parallel: int = 0
@@ -25,12 +30,15 @@ class Wish:
     chunk: int = 0
     batch: int = 0
     block_size: int = 0
-    max_num_seqs: int = 1
+    max_num_seqs: int = 0
     hybrid: bool = True
     prefix_caching: bool = True
     utilization: float = Setup.utilization
     backend: str | None = None
     flash_attn_version: int = 0
+    enforce_eager: bool | None = None
+    batch_invariant: bool = False
+    cache_bytes: int = 0
 
 
 def setup(
@@ -39,27 +47,61 @@ def setup(
     """The setup for a run up to ``longest``. Raises NiahError for what cannot be served so."""
     if reason := backends.refusal(architecture, cache_dtype, wish.backend, hardware.capability):
         raise NiahError(reason)
+    if wish.batch_invariant and (reason := _not_invariant(architecture, cache_dtype, wish, hardware.capability)):
+        raise NiahError(f"engine.batch_invariant: {reason}")
     _check_count(hardware, wish)
-    possible = memory.splits(architecture, hardware.num_gpus)
+    possible = _possible(architecture, hardware, wish)
     if wish.tensor_parallel and wish.tensor_parallel not in possible:
         raise NiahError(
             f"engine.tensor_parallel_size: {wish.tensor_parallel} does not divide the heads of model={model}; "
             f"expected one of {', '.join(map(str, possible))}"
         )
-    split = wish.tensor_parallel or max(possible)
-    _check_sharding(architecture, split, wish.decode_context_parallel, model)
-    plain = replace(unplanned(hardware, wish, cache_dtype), tensor_parallel=split, weights=weights)
+    plain = replace(unplanned(hardware, wish, cache_dtype), weights=weights)
     if hardware.capability:
-        return replace(plain, block_size=plain.block_size or block_for(longest, backends.kind_of(architecture)))
-    return plain if wish.chunk else cpu.served(architecture, plain, longest)
+        plain = replace(plain, block_size=plain.block_size or block_for(longest, backends.kind_of(architecture)))
+    size = split(architecture, hardware, wish, plain, longest).size
+    _check_sharding(architecture, size, wish.decode_context_parallel, model)
+    plain = replace(plain, tensor_parallel=size)
+    return plain if wish.chunk or hardware.capability else cpu.served(architecture, plain, longest)
+
+
+def split(architecture: Architecture, hardware: Hardware, wish: Wish, plain: Setup, longest: int) -> Split:
+    """The GPUs that share each layer: as asked for, all where nodes, stages or a sharded cache are asked for, else the
+    plan's choice."""
+    if wish.tensor_parallel:
+        return Split(wish.tensor_parallel, "as asked for")
+    possible = _possible(architecture, hardware, wish)
+    if plain.pipeline_parallel > 1 or plain.decode_context_parallel > 1:
+        return Split(max(possible), "all that share its heads")
+    return defaults.split(architecture, hardware, plain, possible, longest)
+
+
+def settled(
+    architecture: Architecture, hardware: Hardware, wish: Wish, setup: Setup, load: Load, longest: int
+) -> Setup:
+    """The setup with what follows from the size of a run: prompts at once, and whether the model is compiled. On CPUs
+    as it is."""
+    if not setup.capability:
+        return setup
+    if not wish.max_num_seqs:
+        number = defaults.prompts_at_once(architecture, hardware, setup, load, longest)
+        setup = replace(setup, max_num_seqs=number)
+    if wish.enforce_eager is None:
+        setup = replace(setup, enforce_eager=defaults.is_eager(architecture, hardware, setup, load))
+    return setup
 
 
 def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str) -> Setup:
     """The setup as far as it does not depend on the model: all there is for an architecture that is not known here.
 
-    ``block_size`` 0 leaves it to vLLM.
+    ``block_size`` 0 leaves it to vLLM. Raises NiahError for what vLLM has on GPUs alone.
     """
     on_gpu = bool(hardware.capability)
+    if wish.batch_invariant and not on_gpu:
+        raise NiahError(
+            "engine.batch_invariant: vLLM has such kernels on NVIDIA GPUs alone; expected false on CPUs, where one "
+            "prompt is in work at a time"
+        )
     return Setup(
         tensor_parallel=wish.tensor_parallel or 1,
         pipeline_parallel=wish.pipeline_parallel or hardware.num_nodes,
@@ -69,10 +111,13 @@ def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str) -> Setup:
         hybrid=wish.hybrid,
         batch=wish.batch or wish.chunk or (memory.BATCH if on_gpu else cpu.CHUNK),
         steps_in_flight=memory.STEPS_IN_FLIGHT if on_gpu else 1,
-        max_num_seqs=wish.max_num_seqs,
+        max_num_seqs=wish.max_num_seqs or 1,
         prefix_caching=wish.prefix_caching,
         capability=hardware.capability,
         utilization=wish.utilization,
+        enforce_eager=wish.enforce_eager,
+        batch_invariant=wish.batch_invariant,
+        cache_bytes=wish.cache_bytes,
     )
 
 
@@ -98,6 +143,7 @@ def arguments(setup: Setup, max_length: int, wish: Wish = Wish()) -> dict[str, A
         **({"block_size": setup.block_size} if setup.block_size else {}),
         "max_num_batched_tokens": setup.batch,
         "max_num_seqs": setup.max_num_seqs,
+        **({} if setup.enforce_eager is None or not setup.capability else {"enforce_eager": setup.enforce_eager}),
         "enable_prefix_caching": setup.prefix_caching,
         # by default sliding-window layers forget a prefix until it is seen twice; null keeps all
         "prefix_cache_retention_interval": None,
@@ -113,6 +159,12 @@ def words(arguments: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in plain.items())
 
 
+def _possible(architecture: Architecture, hardware: Hardware, wish: Wish) -> list[int]:
+    """Numbers of GPUs of one node that may share each layer, where stages have theirs."""
+    stages = wish.pipeline_parallel or hardware.num_nodes
+    return memory.splits(architecture, max(1, min(hardware.num_gpus, hardware.total_gpus // stages)))
+
+
 def _check_count(hardware: Hardware, wish: Wish) -> None:
     asked, here = max(1, wish.tensor_parallel) * max(1, wish.pipeline_parallel), hardware.total_gpus
     if asked > here:
@@ -122,6 +174,29 @@ def _check_count(hardware: Hardware, wish: Wish) -> None:
             f"pipeline parallel {max(1, wish.pipeline_parallel)}); here: {what} on {hardware.label or hardware}; "
             f"expected at most {here}; 0 takes what is here"
         )
+
+
+def _not_invariant(architecture: Architecture, cache_dtype: str, wish: Wish, capability: float) -> str:
+    """Why vLLM cannot serve this batch-invariantly, or only with other kernels than are named; empty where it can."""
+    if not capability:
+        return ""  # refused for every model on CPUs
+    if any(layer.kind == "state" for layer in architecture.layers):
+        return "vLLM's linear attention is not batch-invariant; expected false, or a model without such layers"
+    if wish.flash_attn_version == 4:
+        return "FlashAttention 4 is not batch-invariant; expected engine.flash_attn_version=3, or none"
+    own = [name for name in backends.serving(architecture, cache_dtype, capability) if name in BATCH_INVARIANT]
+    # FlashAttention 4 becomes 2 (fa_utils.py), which has neither heads above 256 nor FP8
+    is_large = any(layer.key_width > 256 for layer in architecture.layers if not layer.latent)
+    is_old = is_large or (int(capability) == 10 and cache_dtype.startswith("fp8"))
+    able = [name for name in own if name != "FLASH_ATTN" or not is_old]
+    if not able:
+        return f"no batch-invariant attention backend keeps a {cache_dtype} cache of this model here; expected false"
+    chosen = wish.backend or own[0]
+    if chosen not in able:
+        return f"{chosen} is not batch-invariant here; expected engine.attention={' or '.join(map(str.lower, able))}"
+    if chosen == "TRITON_MLA" and wish.prefix_caching:
+        return "vLLM's TRITON_MLA has no prefix cache then; expected engine.prefix_caching=false with it"
+    return ""
 
 
 def _check_sharding(architecture: Architecture, split: int, shards: int, model: str) -> None:

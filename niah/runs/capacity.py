@@ -1,5 +1,6 @@
-"""Which lengths of a run fit, on this machine or another, before anything is loaded."""
+"""Which lengths of a run fit, on this machine or another, and how it is served there, before anything is loaded."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -7,10 +8,13 @@ from niah import grid
 from niah.choices import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
-from niah.planner import machine, serving
+from niah.planner import architecture, defaults, machine, serving
+from niah.planner.architecture import Architecture
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
-from niah.runs.variants import variants
+from niah.planner.memory import Setup
+from niah.runs.variants import Variant, variants
+from niah.units import format_seconds
 
 _NEEDLES, _QUESTION = 1024, 1024
 """Tokens of needles and question, about: for the memory a reader needs that leaves text out."""
@@ -24,6 +28,9 @@ def known_hardware() -> list[Hardware]:
 def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     """Which lengths fit on this machine (or on ``here``), by variant and by what the reader lets the model read.
 
+    On GPUs all variants are served alike but for what sets them apart: one split, as many prompts at once, all compiled
+    or none.
+
     An engine that holds no model needs no room; a server elsewhere is asked for its limit. Raises NiahError where no
     length fits under any variant, and for what vLLM would refuse.
     """
@@ -36,14 +43,135 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
     known = known_hardware() if run.engine.holds_a_model else []
     hardware = share(here or _here(run, known), run) if run.engine.holds_a_model else run.hardware
     read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
-    fits = {}
-    for variant in variants(run):
+
+    def fit(variant: Variant) -> Fit:
         found = variant.engine.fit(run.model, list(read.values()), variant.kv.dtype, hardware, known)
         unfit = {length: found.unfit[num] for length, num in read.items() if num in found.unfit}
-        fits[variant.name] = replace(found, unfit=above | unfit)
+        return replace(found, unfit=above | unfit)
+
+    fits = {variant.name: fit(variant) for variant in variants(run)}
     if all(one.refusal for one in fits.values()):
         raise NiahError(next(iter(fits.values())).refusal)
-    return fits
+    if run.engine.wish() is None or not hardware.capability:
+        return fits
+    split = max(one.setup.tensor_parallel for one in fits.values() if not one.refusal)
+    for variant in variants(run):
+        if fits[variant.name].setup.tensor_parallel != split:
+            fits[variant.name] = fit(replace(variant, engine=variant.engine.settled({"tensor_parallel_size": split})))
+    return _settled(run, fits, hardware)
+
+
+def _settled(run: Run, fits: Mapping[str, Fit], hardware: Hardware) -> dict[str, Fit]:
+    """The fits with what the size of the run decides, for all variants what serves the most demanding of them."""
+    wish, shape = run.engine.wish(), _shape(run)
+    if wish is None or shape is None:
+        return dict(fits)
+    load = _load(run, fits)
+    found = {
+        name: serving.settled(shape, hardware, wish, fit.setup, load, _longest(run, fit))
+        for name, fit in fits.items() if not fit.refusal
+    }
+    number = min(setup.max_num_seqs for setup in found.values())
+    alike = replace(wish, max_num_seqs=number)
+    made: dict[str, Fit] = {}
+    eager: bool | None = None
+    for name, fit in fits.items():
+        if name not in found:
+            made[name] = fit
+            continue
+        setup = replace(fit.setup, max_num_seqs=number)
+        if eager is None:
+            eager = serving.settled(shape, hardware, alike, setup, load, _longest(run, fit)).enforce_eager
+        made[name] = replace(fit, setup=replace(setup, enforce_eager=eager))
+    return made
+
+
+def choice_lines(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) -> list[str]:
+    """How the run is served on GPUs and why, and what of them it leaves unused, for a person; empty on CPUs and where
+    the plan does not know the model."""
+    wish, shape = run.engine.wish(), _shape(run)
+    fit = next((fit for fit in fits.values() if not fit.refusal), None)
+    if wish is None or shape is None or fit is None or not fit.setup.capability:
+        return []
+    whole = here or _here(run, known_hardware())
+    hardware, setup, load = share(whole, run), fit.setup, _load(run, fits)
+    split = serving.split(shape, hardware, wish, replace(setup, tensor_parallel=1), _longest(run, fit))
+    why = split.why if split.size == setup.tensor_parallel else "as another variant needs it"
+    parts = [f"tensor parallel {setup.tensor_parallel} ({why})", _at_once(setup, wish)]
+    parts.append(_compiled(shape, hardware, setup, wish, load))
+    seconds = defaults.expected(shape, hardware, setup, load)
+    lines = [f"served with {', '.join(parts)}"]
+    each = f" for each of {len(fits)} variants" if len(fits) > 1 else ""
+    if seconds.reading:
+        again = f", the control sample again {format_seconds(seconds.control)}" if seconds.control else ""
+        lines.append(
+            f"about {format_seconds(seconds.total)}{each}: start {format_seconds(seconds.start)}, reading "
+            f"{format_seconds(seconds.reading)}, writing {format_seconds(seconds.writing)}{again} (estimates)"
+        )
+    used = run.engine.replicas * setup.tensor_parallel * setup.pipeline_parallel
+    possible = whole.total_gpus // (setup.tensor_parallel * setup.pipeline_parallel)
+    if used < whole.total_gpus:
+        line = f"{used} of {whole.total_gpus} GPUs used"
+        if seconds.reading and seconds.trials < defaults.STARTING_SECONDS:
+            line += ": all trials take less than the start of another engine"
+        elif possible > run.engine.replicas and whole.num_nodes == 1 and load.num_prompts > 1:
+            gain = defaults.gain_of_replicas(possible, load, seconds)
+            line += f"; engine.replicas={possible} shares the trials: about {gain:.1f} times as fast (needs niah[ray])"
+        lines.append(line)
+    return lines
+
+
+def _at_once(setup: Setup, wish: serving.Wish) -> str:
+    one = "1 prompt" if setup.max_num_seqs == 1 else f"{setup.max_num_seqs} prompts"
+    return f"{one} at once" + (" (as asked for)" if wish.max_num_seqs else "")
+
+
+def _compiled(
+    shape: Architecture, hardware: Hardware, setup: Setup, wish: serving.Wish, load: defaults.Load
+) -> str:
+    word = "not compiled" if setup.enforce_eager else "compiled"
+    if wish.enforce_eager is not None:
+        return f"{word} (as asked for)"
+    saved = defaults.saved_by_compiling(shape, hardware, setup, load)
+    return f"{word} (it would take {format_seconds(defaults.COMPILING_SECONDS)} and save {format_seconds(saved)})"
+
+
+def settled(run: Run, fits: Mapping[str, Fit]) -> Run:
+    """The run with what the plan chose on GPUs as settings of its engine: another run made of it is served alike."""
+    fit = next((fit for fit in fits.values() if not fit.refusal), None)
+    if fit is None or not fit.setup.capability:
+        return run
+    setup = fit.setup
+    chosen = {
+        "tensor_parallel_size": setup.tensor_parallel, "max_num_seqs": setup.max_num_seqs,
+        "enforce_eager": setup.enforce_eager,
+    }
+    engine = run.engine.settled(chosen)
+    settings = run.resolved["engine"]
+    plain = {name: value for name, value in chosen.items() if name in settings and name not in engine.args}
+    return replace(run, engine=engine, resolved={**run.resolved, "engine": {**settings, **plain}})
+
+
+def _shape(run: Run) -> Architecture | None:
+    """None for an architecture that the plan does not know."""
+    try:
+        return architecture.of(run.model)
+    except architecture.UnknownArchitectureError:
+        return None
+
+
+def _load(run: Run, fits: Mapping[str, Fit]) -> defaults.Load:
+    """The whole grid, of lengths that fit under one of the variants."""
+    fitting = [length for length in run.ctx.lengths if any(length not in fit.unfit for fit in fits.values())]
+    read = None if run.reader.reads_all else {length: num_read(run, length) for length in fitting}
+    return defaults.load(
+        run.ctx, fitting, run.task.answer_tokens, has_depth=run.task.has_depth, read=read,
+        cold_share=run.engine.cold_check,
+    )
+
+
+def _longest(run: Run, fit: Fit) -> int:
+    return max(num_read(run, length) for length in run.ctx.lengths if length not in fit.unfit)
 
 
 def num_read(run: Run, length: int) -> int:

@@ -16,8 +16,8 @@ from niah.runs.store import RunFolder
 from niah.runs.variants import variants
 
 _OF_A_SERVER = ("server", "server_model", "prompts", "kv_cache_dtype")
-_OF_AN_ENGINE = ("tensor_parallel_size",)
-"""Facts that must be the same all through a run."""
+_OF_AN_ENGINE = ("tensor_parallel_size", "max_num_seqs", "enforce_eager", "batch_invariant")
+"""Facts that must be the same all through a run, as far as both sides give them."""
 NO_ROOM_SHOWN = "not sent: two trials as long, or shorter, ran out of memory, and none as long was answered"
 """Why a trial has no room that nobody reckoned beforehand."""
 PASSED_OVER = "ran out of memory twice or ended the engine twice; retry=true asks these too"
@@ -57,6 +57,13 @@ def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
     return still | beside
 
 
+
+
+def as_begun(settings: Run, stored: RunRecord) -> Run:
+    """The run with what the plan chose when it began, by the facts of its engines, in place of choosing anew: by now
+    there may be other GPUs, or another niah."""
+    facts = next((one.facts for one in stored.engines.values() if one.facts), stored.engine.facts)
+    return replace(settings, engine=settings.engine.settled(facts))
 
 
 def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -> RunRecord:
@@ -118,14 +125,13 @@ def other_software(stored: RunRecord, now: RunRecord) -> list[str]:
 
 
 def check_same_engine(stored: EngineFacts | None, served: Mapping[str, Any], folder: RunFolder) -> None:
-    """Raises NiahError where another server answers at the same address, or the model is split over more or fewer GPUs.
-
-    Their number follows from engine.replicas and the machine where it is not given.
+    """Raises NiahError where another server answers at the same address, or an engine is opened otherwise than before:
+    split over more or fewer GPUs, with more or fewer prompts at once, compiled or not.
     """
     if stored is None:
         return
     facts, kind = stored.facts, "server" if stored.server else "engine"
-    keys = _OF_A_SERVER if stored.server else [key for key in _OF_AN_ENGINE if key in facts]
+    keys = _OF_A_SERVER if stored.server else [key for key in _OF_AN_ENGINE if key in facts and key in served]
     changed = [
         f"{key} (there {facts.get(key)}, now {served.get(key)})" for key in keys if facts.get(key) != served.get(key)
     ]

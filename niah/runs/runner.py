@@ -65,6 +65,9 @@ def run(settings: Run, console: Console) -> Summary:
         if stored:
             resume.check_same_settings(stored, fresh, folder)
         is_continued = stored is not None and not resume.other_software(stored, fresh)
+        if stored and is_continued and (begun := resume.as_begun(settings, stored)) != settings:
+            settings, fits = begun, capacity.check(begun)
+            asked = variants(settings)
 
         def fits_now(row: Row) -> bool:
             """What had no room may have it by now, or with fewer replicas."""
@@ -92,6 +95,8 @@ def run(settings: Run, console: Console) -> Summary:
         journal.begin(len(finished))
         to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"
         console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
+        for line in capacity.choice_lines(settings, fits):
+            console.note(line)
         if passed_over:
             console.note(f"passed over: {len(passed_over)} that {resume.PASSED_OVER}")
         stopped: list[str] = []

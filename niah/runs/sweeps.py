@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from niah.config import PLACE_ONLY, flat
+from niah.config import deciding, flat
 from niah.errors import NiahError
 
 _GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
@@ -45,7 +45,7 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         if len(set(names)) > 1:
             for part, name in zip(parts, names, strict=True):
                 part.append(name)
-    flats = [flat({key: value for key, value in config.items() if key not in PLACE_ONLY}) for config in configs]
+    flats = [flat(deciding(dict(config))) for config in configs]
     keys = sorted({key for one in flats for key in one})
     for key in keys:  # until no two are alike
         if len({tuple(part) for part in parts}) == len(parts):

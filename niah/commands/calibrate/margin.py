@@ -25,7 +25,7 @@ from niah.models.constructed import checkpoint
 from niah.models.constructed.design import design
 from niah.models.constructed.files import tokenizer_and_folder
 from niah.prompts.recipe import Recipe
-from niah.runs import runner
+from niah.runs import capacity, runner
 from niah.runs.console import Console, Progress
 from niah.runs.record import fingerprint, plain
 from niah.scorers.outcome import judge
@@ -91,8 +91,9 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
         length: min((share.nats for share in found if share.length == length), default=_LAST_NATS) - STEP_NATS
         for length in lengths
     }
+    served = capacity.settled(base, capacity.check(base))  # by the whole ladder: later levels have less of it
     for kv in run.kv.each():
-        rising(partial(_engine_counts, dataclasses.replace(base, kv=kv)), kv.name, lowest)
+        rising(partial(_engine_counts, dataclasses.replace(served, kv=kv)), kv.name, lowest)
     return shares
 
 

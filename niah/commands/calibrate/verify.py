@@ -213,6 +213,7 @@ def verify(run: Run, console: Console) -> list[str]:
         )
     name = fitting(config_of(run.model))
     fits = capacity.check(run)
+    run = capacity.settled(run, fits)  # what is verified is the engine as the run has it
     length = min(_longest(run, fits), DESIGNS[name].max_length)
     heads = max(fit.setup.tensor_parallel for fit in fits.values())
     lines = []

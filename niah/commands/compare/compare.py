@@ -114,7 +114,7 @@ def _changed(pair: Pair) -> list[str]:
 
 
 def _settings(side: Side) -> dict[str, Any]:
-    return config.flat(side.record.without(config.PLACE_ONLY))
+    return config.flat(config.deciding(dict(side.record.config)))
 
 
 def _versions(side: Side) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from niah.engines import Engine, Session
+from niah.engines import Session
 from niah.engines.replicas.dealer import Dealer, Dealt
 from niah.engines.replicas.replica import Opened
 from niah.errors import NiahError, reason
@@ -39,16 +39,17 @@ class Running:
 
 
 class ReplicatedSession(Session):
-    """``served`` is that of every replica: other machines or versions among them are refused."""
+    """``served`` is that of every replica: other machines or versions among them are refused. Each has ``num_at_once``
+    prompts in work."""
 
-    def __init__(self, ray: Any, replicas: list[Running], engine: Engine, has_started: bool):
+    def __init__(self, ray: Any, replicas: list[Running], num_at_once: int, has_started: bool):
         self._ray = ray
         self._head: str = ray.get_runtime_context().gcs_address
         self._head_asked, self._head_misses = time.monotonic(), 0
         self._replicas = replicas
         self._has_started = has_started
         # an engine that reads several prompts at once needs more of them at hand than it reads
-        self._batch = 1 if engine.max_num_seqs == 1 else 4 * engine.max_num_seqs
+        self._batch = 1 if num_at_once == 1 else 4 * num_at_once
         self._owners: dict[int, int] = {}
         self._deaths: Counter[int] = Counter()
         self._start_seconds = 0.0

@@ -66,7 +66,8 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
             ).remote()
             running.append(Running(number, actor, partial(actor.open.remote, one, job_ref, number, own)))
         _check_placed(ray, [replica.actor for replica in running], gpus)
-        session = ReplicatedSession(ray, running, engine, has_started)
+        num_at_once = job.serving.get("max_num_seqs", engine.max_num_seqs) or 1
+        session = ReplicatedSession(ray, running, num_at_once, has_started)
         session.open(begun)
     except BaseException:
         if has_started:

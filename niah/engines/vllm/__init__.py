@@ -17,6 +17,22 @@ from niah.models.files import ModelFiles
 from niah.models.settings import Model
 from niah.planner import cpu
 
+_INVARIANT = {"VLLM_BATCH_INVARIANT": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
+"""Some kernels read the first when they are imported, so an engine's process has to import them anew."""
+_set_here: set[str] = set()
+"""Of these, what this process has set."""
+
+
+def _batch_invariance(is_wanted: bool) -> None:
+    """Sets what vLLM's processes read, before vLLM is imported here; takes back what an engine before needed."""
+    if is_wanted:
+        _set_here.update(_INVARIANT.keys() - os.environ.keys())
+        os.environ.update(_INVARIANT)
+        return
+    for name in _set_here:
+        os.environ.pop(name, None)
+    _set_here.clear()
+
 
 @dataclass(frozen=True)
 class VLLM(VLLMSettings):
@@ -27,6 +43,7 @@ class VLLM(VLLMSettings):
             from niah.engines.replicas import start
 
             return start.opened(self, job)
+        _batch_invariance(self.batch_invariant)
         # else counting ranks is compiled first, over a second for nothing
         if is_cpu_build() and self.args.get("enforce_eager", self.enforce_eager) is not False:
             os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -56,8 +73,11 @@ class VLLM(VLLMSettings):
             raise _not_started(error, log, memory) from error
         seconds = time.perf_counter() - started
         config = llm.llm_engine.vllm_config
+        num_at_once = config.scheduler_config.max_num_seqs  # engine.args may have set it too
         facts = served.served(config, served.log_since(job.log, log_start))
-        return VLLMSession(llm, job, self.max_num_seqs, seconds, graded=self._grades(config), served=facts)
+        if num_at_once > 1 or not is_cpu_build():  # what runs on CPUs have by default is in run.json alone
+            facts |= {"max_num_seqs": num_at_once, "enforce_eager": config.model_config.enforce_eager}
+        return VLLMSession(llm, job, num_at_once, seconds, graded=self._grades(config), served=facts)
 
     def check(self, files: ModelFiles, model: Model, longest: int) -> None:
         """As vLLM itself would, once it has been imported and begun to start: before text is read and prompts made."""
@@ -83,6 +103,7 @@ class VLLM(VLLMSettings):
             "seed": job.seed,
             "disable_log_stats": False,
             "enforce_eager": self.enforce_eager if self.enforce_eager is not None else on_cpu,
+            "max_num_seqs": self.max_num_seqs or 1,
         }
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)

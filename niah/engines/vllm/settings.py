@@ -1,11 +1,11 @@
 """What a user may set of engine=vllm, by vLLM's own names, and what of it is left to the plan."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from niah.engines import Engine
-from niah.limits import limited, one_of
+from niah.limits import NEW, limited, one_of
 from niah.models.settings import Model
 from niah.planner import backends, fit
 from niah.planner.fit import Fit
@@ -22,8 +22,12 @@ class VLLMSettings(Engine):
     and give bit-identical answers (checked by a test). 0 takes 128 on CPUs, and on GPUs what the plan
     says (chunks of 8,192, blocks of 16 or 64), where answers after a hit may differ by rounding.
     ``kv_cache_memory_gib`` 0 takes room for two prompts of the longest length on CPUs, and what
-    ``gpu_memory_utilization`` leaves on GPUs. ``tensor_parallel_size`` 0 takes all GPUs here, as far as
-    the model's heads divide. ``graded`` forces the right answer after each prompt to see how likely the model
+    ``gpu_memory_utilization`` leaves on GPUs. Three are left to the plan there (niah/planner/defaults.py; on CPUs
+    it is one process, one prompt, no compilation): ``tensor_parallel_size`` 0 takes as few GPUs as hold the longest
+    prompt, or more where that takes minutes to read; ``max_num_seqs`` 0 has as many prompts in work as keep a
+    GPU busy while answers are written; ``enforce_eager`` null compiles where that saves more than it takes.
+    ``batch_invariant`` takes slower kernels, whose result for a prompt does not depend on the others in work
+    (VLLM_BATCH_INVARIANT). ``graded`` forces the right answer after each prompt to see how likely the model
     held it; null does so where the prefix cache makes it cheap. ``attention`` names the backend (flash_attn,
     flashinfer, triton, or vLLM's own names), none leaves it to vLLM; several, like several of
     ``flash_attn_version`` (2, 3, 4), are run one after the other. ``replicas`` engines share the trials, as Ray
@@ -32,7 +36,7 @@ class VLLMSettings(Engine):
 
     name: str = "vllm"
     prefix_caching: bool = True
-    max_num_seqs: int = 1
+    max_num_seqs: int = limited(0, at_least=0, known_as=1)
     chunk_tokens: int = 0
     kv_cache_memory_gib: float = 0.0
     gpu_memory_utilization: float = 0.92
@@ -42,6 +46,7 @@ class VLLMSettings(Engine):
     attention: list[str] = field(default_factory=list)
     flash_attn_version: list[int] = one_of(2, 3, 4, default=[])
     enforce_eager: bool | None = None
+    batch_invariant: bool = limited(False, known_as=NEW)
     load_format: str = "auto"
     graded: bool | None = None
     cold_check: float = limited(0.02, at_least=0, at_most=1, expected="a share from 0 to 1")
@@ -75,4 +80,18 @@ class VLLMSettings(Engine):
             utilization=own("gpu_memory_utilization", self.gpu_memory_utilization),
             backend=own("attention_backend", next(iter(self.attention), None)),
             flash_attn_version=next(iter(self.flash_attn_version), 0),
+            enforce_eager=own("enforce_eager", self.enforce_eager),
+            batch_invariant=self.batch_invariant,
+            cache_bytes=own("kv_cache_memory_bytes", int(self.kv_cache_memory_gib * 2**30)) or 0,
         )
+
+    def settled(self, chosen: Mapping[str, Any]) -> "VLLMSettings":
+        """With the split, the prompts at once and the compilation that were ``chosen``, as far as they were left."""
+        left = {"tensor_parallel_size": 0, "max_num_seqs": 0, "enforce_eager": None}
+        values = {"tensor_parallel_size": self.tensor_parallel_size, "max_num_seqs": self.max_num_seqs,
+                  "enforce_eager": self.enforce_eager}
+        changed = {
+            name: chosen[name] for name, nothing in left.items()
+            if values[name] == nothing and name not in self.args and chosen.get(name) is not None
+        }
+        return replace(self, **changed)
