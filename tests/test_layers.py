@@ -14,8 +14,8 @@ from tests.helpers.command import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOT = {
-    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "environment", "errors", "limits",
-    "units", "values",
+    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "errors", "limits", "units",
+    "values",
 }
 """All that may lie at the root of niah/: a verb is a file in commands/, a method one in its plug-in's folder."""
 FLOORS = (
@@ -133,8 +133,8 @@ ASKED_BY_NAME = {
     "engines/transformers/cache.py": "layers of a transformers cache, which differ by architecture",
     "engines/transformers/session.py": "dtypes of torch by name, parts of a transformers config",
     "engines/vllm/exact.py": "classes and layers of vLLM, which differ by architecture",
-    "engines/vllm/served.py": "layers of vLLM, which differ by backend",
     "engines/vllm/session.py": "a field that only some versions of vLLM have",
+    "engines/vllm/worker.py": "layers of vLLM, which differ by backend",
     "limits.py": "the fields of any settings class",
     "models/gguf.py": "the function of a package that a model's path names",
     "planner/architecture.py": "counts of parameters by the part of a layer",

@@ -95,6 +95,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     if form == "json":
         yield json.dumps(content)
     else:
+        if run.hardware.name == "auto" and (note := machine.note()):
+            yield note
         yield f"{title}: {made.cells[0].available / GIB:.1f} GiB of each for the engine"
         yield from table.lines(made)
         longest = max(read.values()) if read else max(run.ctx.lengths)

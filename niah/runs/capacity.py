@@ -206,6 +206,12 @@ def share(hardware: Hardware, run: Run) -> Hardware:
     return replace(hardware, num_gpus=hardware.num_gpus // num)
 
 
+def notes(run: Run) -> list[str]:
+    """What one should know of the GPUs here before a model is loaded onto them."""
+    note = machine.note() if run.engine.holds_a_model else ""
+    return [note] if note else []
+
+
 def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:
     """The engine arguments that follow from what fits; none for an engine that takes none."""
     wish = run.engine.wish()

@@ -17,7 +17,7 @@ from niah.engines.replicas.session import MAX_RESTARTS, ReplicatedSession, Runni
 from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Prompt
 
-_PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE")
+_PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_DEVICE_ORDER")
 """With all VLLM_ ones what an engine's process is given beside its own; secrets have to be on each machine already."""
 _PLACE_SECONDS = 180
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -40,7 +40,10 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
         with _own_signals():
             _check_there(address)
             try:
-                here: dict[str, Any] = {"num_cpus": max(environment.num_cores(), num), "include_dashboard": False}
+                here: dict[str, Any] = {
+                    "num_cpus": max(environment.num_cores(), num), "num_gpus": len(environment.gpus()),
+                    "include_dashboard": False,
+                }
                 ray.init(
                     address=address or "local", log_to_driver=False, logging_level=logging.ERROR,
                     **({} if address else here),

@@ -5,7 +5,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from niah.environment import num_cores
+from niah.environment import cards, num_cores
+
+DRIVERS = {12: "525.60.13", 13: "580.65.06"}
+"""The oldest driver that each CUDA runs with (CUDA Toolkit release notes, "CUDA Driver")."""
+_RUNTIMES = ("nvidia-cuda-runtime", "cuda-toolkit", "nvidia-cuda-runtime-cu12")
 
 
 def is_cpu_build() -> bool:
@@ -18,6 +22,38 @@ def is_cpu_build() -> bool:
         return "cpu" in version("vllm")
     except PackageNotFoundError:
         return False
+
+
+def is_gpu_build() -> bool:
+    """Whether a vLLM for GPUs is installed."""
+    try:
+        return bool(version("vllm")) and not is_cpu_build()
+    except PackageNotFoundError:
+        return False
+
+
+def old_driver() -> str:
+    """"; the driver ..." where this machine's is older than the CUDA that is installed here needs; else empty.
+
+    NVIDIA's compatibility package makes some run all the same: so this is told only where an engine did not start.
+    """
+    runtime = next(filter(None, map(_major, _RUNTIMES)), 0)
+    driver = next((card.driver for card in cards.seen().cards), "")
+    needed = DRIVERS.get(runtime, "")
+    if not driver or not needed or _numbers(driver) >= _numbers(needed):
+        return ""
+    return f"; the driver here is {driver}, CUDA {runtime} needs {needed} or newer"
+
+
+def _major(package: str) -> int:
+    try:
+        return int(version(package).partition(".")[0])
+    except (PackageNotFoundError, ValueError):
+        return 0
+
+
+def _numbers(driver: str) -> list[int]:
+    return [int(part) for part in driver.split(".") if part.isdigit()]
 
 
 def environment() -> dict[str, str]:

