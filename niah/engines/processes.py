@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from niah import disk
 from niah.engines import watchdog
+from niah.environment import cards
 
 _ENDING_SECONDS = 5.0
 """A watchdog whose run has just died may still be at work."""
@@ -105,16 +105,10 @@ def _left_behind() -> list[LeftBehind]:
 
 def held_mib() -> dict[int, int]:
     """GPU memory by process, as nvidia-smi has it: in a container it may see none of them."""
-    if not shutil.which("nvidia-smi"):
-        return {}
-    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     held: dict[int, int] = {}
-    with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-        for line in done.stdout.splitlines():
-            with suppress(ValueError):  # [N/A]
-                pid, mib = (int(part) for part in line.split(","))
-                held[pid] = held.get(pid, 0) + mib
+    for one in cards.holders():
+        if one.memory_mib is not None:
+            held[one.pid] = held.get(one.pid, 0) + int(one.memory_mib)
     return held
 
 

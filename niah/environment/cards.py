@@ -92,15 +92,19 @@ def seen(variables: Mapping[str, str] = os.environ) -> Seen:
     return _visible(cards, devices, variables)
 
 
-def holders(card: Card) -> list[Holder]:
-    """Processes that hold memory of the card, as far as nvidia-smi tells: in a container often none."""
+def holders(card: Card | None = None) -> list[Holder]:
+    """Processes that hold memory of the card, else of any, as far as nvidia-smi tells: in a container often none."""
+    if not shutil.which("nvidia-smi"):
+        return []
     try:
         text = _nvidia_smi("--query-compute-apps=gpu_uuid,pid,used_gpu_memory,process_name", _PLAIN)
     except _FailedError:
         return []
     rows = [[part.strip() for part in line.split(",", 3)] for line in text.splitlines()]
-    whole = [row for row in rows if len(row) == 4 and row[0] == card.uuid and row[1].isdigit()]
-    return [Holder(int(pid), name, _number(memory)) for _, pid, memory, name in whole]
+    whole = [row for row in rows if len(row) == 4 and row[1].isdigit()]
+    return [
+        Holder(int(pid), name, _number(memory)) for uuid, pid, memory, name in whole if card is None or uuid == card.uuid
+    ]
 
 
 def numbered(variables: Mapping[str, str] = os.environ) -> dict[str, str]:

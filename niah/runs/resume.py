@@ -10,14 +10,15 @@ from niah.config import Run, deciding, flat
 from niah.engines.failures import ENDED_BY_IT
 from niah.engines.restart import MAX_DEATHS
 from niah.errors import NiahError
-from niah.records import RETRIED, EngineFacts, Outcome, Row, RunRecord
+from niah.records import RETRIED, EngineFacts, Environment, Outcome, Row, RunRecord
 from niah.runs.record import plain
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
 
 _OF_A_SERVER = ("server", "server_model", "prompts", "kv_cache_dtype")
 _OF_AN_ENGINE = ("tensor_parallel_size", "max_num_seqs", "enforce_eager", "batch_invariant")
-"""Facts that must be the same all through a run, as far as both sides give them."""
+_OF_WORKERS = ("attention_backend", "flash_attn_version", "queries_quantized", "kv_scales")
+"""Facts that must be the same all through a run, as far as both sides give them: those where workers told them."""
 NO_ROOM_SHOWN = "not sent: two trials as long, or shorter, ran out of memory, and none as long was answered"
 """Why a trial has no room that nobody reckoned beforehand."""
 PASSED_OVER = "ran out of memory twice or ended the engine twice; retry=true asks these too"
@@ -119,19 +120,41 @@ def other_software(stored: RunRecord, now: RunRecord) -> list[str]:
         for name in environment.DECISIVE
         if old.packages.get(name) != new.packages.get(name)
     ]
-    if old.gpu_names != new.gpu_names:
+    if old.gpu_names != new.gpu_names and not _were_all_listed(old, new):
         changed.append(f"GPUs (there {old.gpu_names}, now {new.gpu_names})")
     return changed
 
 
+def _were_all_listed(old: Environment, new: Environment) -> bool:
+    """Whether the older record lists all GPUs of its machine, where now those are listed that the process sees."""
+    if any("index" in gpu for gpu in old.gpus) or not new.gpus:
+        return False
+    return set(old.gpu_names) == set(new.gpu_names) and len(old.gpus) > len(new.gpus)
+
+
+def note_of_scales(stored: EngineFacts | None, served: Mapping[str, Any]) -> str:
+    """What to say of a run whose earlier rows have what an older niah took from vLLM's log; else empty."""
+    if stored is None or "told_by" in stored.facts or served.get("told_by") != "workers":
+        return ""
+    there, now = stored.facts.get("kv_scales"), served.get("kv_scales")
+    if there == now:
+        return ""
+    return (
+        f"rows before this session say kv_scales {there}, which niah then took from vLLM's log; this engine's workers "
+        f"hold {now}, and with the same software held it then"
+    )
+
+
 def check_same_engine(stored: EngineFacts | None, served: Mapping[str, Any], folder: RunFolder) -> None:
     """Raises NiahError where another server answers at the same address, or an engine is opened otherwise than before:
-    split over more or fewer GPUs, with more or fewer prompts at once, compiled or not.
+    split over more or fewer GPUs, with more or fewer prompts at once, compiled or not, with other attention or scales.
     """
     if stored is None:
         return
     facts, kind = stored.facts, "server" if stored.server else "engine"
-    keys = _OF_A_SERVER if stored.server else [key for key in _OF_AN_ENGINE if key in facts and key in served]
+    are_told = facts.get("told_by") == served.get("told_by") == "workers"
+    known = (*_OF_AN_ENGINE, *_OF_WORKERS) if are_told else _OF_AN_ENGINE
+    keys = _OF_A_SERVER if stored.server else [key for key in known if key in facts and key in served]
     changed = [
         f"{key} (there {facts.get(key)}, now {served.get(key)})" for key in keys if facts.get(key) != served.get(key)
     ]

@@ -56,7 +56,7 @@ def run(settings: Run, console: Console) -> Summary:
     recipe = Recipe(settings)
     _check_lengths(settings, recipe, asked, fits)
     licences = [f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices]
-    for line in (*licences, *recipe.notes()):
+    for line in (*capacity.notes(settings), *licences, *recipe.notes()):
         console.note(line)
     recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
     fresh = record.of_run(settings, recipe)
@@ -209,7 +209,10 @@ def _measure(part: _Part) -> None:
             continue
         break
     with closing(session):
-        resume.check_same_engine(journal.record.engines.get(variant), session.served, part.folder)
+        before = journal.record.engines.get(variant)
+        resume.check_same_engine(before, session.served, part.folder)
+        if note := resume.note_of_scales(before, session.served):
+            part.console.note(note)
         journal.opened(variant, session, has_control=bool(settings.engine.cold_check))
         try:
             _ask(part, session, todo)

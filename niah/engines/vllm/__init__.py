@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.engines import Job, Session, processes
-from niah.engines.vllm import causes, exact, grading, positions, served
-from niah.engines.vllm.process import is_cpu_build
+from niah.engines.vllm import causes, exact, grading, occupancy, positions, served
+from niah.engines.vllm.process import is_cpu_build, old_driver
 from niah.engines.vllm.session import VLLMSession
 from niah.engines.vllm.settings import VLLMSettings
+from niah.environment import cards
 from niah.errors import NiahError, NoRoomError
 from niah.models.files import ModelFiles
 from niah.models.settings import Model
@@ -65,16 +66,21 @@ class VLLM(VLLMSettings):
         os.environ.update(job.environment)
         if is_cpu_build():
             exact.without_torchvision(job.files.config.get("architectures", ()))
-        started, log_start = time.perf_counter(), job.log.stat().st_size if job.log and job.log.exists() else 0
+        given = {**arguments, **serving, **job.arguments, **self.args}
+        if not is_cpu_build():
+            os.environ.update(cards.numbered())
+            num_gpus = given.get("tensor_parallel_size", 1) * given.get("pipeline_parallel_size", 1)
+            occupancy.check(num_gpus, given.get("gpu_memory_utilization", self.gpu_memory_utilization))
+        started = time.perf_counter()
         log, memory = causes.Log(job.log), processes.MemoryKills()
         try:
-            llm = LLM(**{**arguments, **serving, **job.arguments, **self.args})
+            llm = LLM(**{**given, **served.extension(given)})
         except Exception as error:
             raise _not_started(error, log, memory) from error
         seconds = time.perf_counter() - started
         config = llm.llm_engine.vllm_config
         num_at_once = config.scheduler_config.max_num_seqs  # engine.args may have set it too
-        facts = served.served(config, served.log_since(job.log, log_start))
+        facts = served.served(llm)
         if num_at_once > 1 or not is_cpu_build():  # what runs on CPUs have by default is in run.json alone
             facts |= {"max_num_seqs": num_at_once, "enforce_eager": config.model_config.enforce_eager}
         return VLLMSession(llm, job, num_at_once, seconds, graded=self._grades(config), served=facts)
@@ -122,7 +128,7 @@ def _not_started(error: Exception, log: causes.Log, memory: processes.MemoryKill
         words = f"{killed}; {words}"
     if cause.max_length:
         return NoRoomError(f"engine=vllm: did not start; {words}", cause.max_length, words)
-    parts = [f"engine=vllm: did not start; {words}", cause.advice]
+    parts = [f"engine=vllm: did not start; {words}", cause.advice, old_driver()]
     if "free memory on device" in words.lower():
         held = [f"pid {pid} {mib:,} MiB" for pid, mib in processes.held_mib().items()]
         parts += [f"held now: {', '.join(held)}" if held else "", *map(str, processes.left_behind())]

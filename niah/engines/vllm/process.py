@@ -33,7 +33,7 @@ def is_gpu_build() -> bool:
 
 
 def old_driver() -> str:
-    """"; the driver ..." where this machine's is older than the CUDA that is installed here needs; else empty.
+    """What to say where this machine's driver is older than the CUDA that is installed here needs; else empty.
 
     NVIDIA's compatibility package makes some run all the same: so this is told only where an engine did not start.
     """
@@ -42,7 +42,7 @@ def old_driver() -> str:
     needed = DRIVERS.get(runtime, "")
     if not driver or not needed or _numbers(driver) >= _numbers(needed):
         return ""
-    return f"; the driver here is {driver}, CUDA {runtime} needs {needed} or newer"
+    return f"the driver here is {driver}, CUDA {runtime} needs {needed} or newer"
 
 
 def _major(package: str) -> int:
