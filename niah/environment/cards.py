@@ -101,10 +101,8 @@ def holders(card: Card | None = None) -> list[Holder]:
     except _FailedError:
         return []
     rows = [[part.strip() for part in line.split(",", 3)] for line in text.splitlines()]
-    whole = [row for row in rows if len(row) == 4 and row[1].isdigit()]
-    return [
-        Holder(int(pid), name, _number(memory)) for uuid, pid, memory, name in whole if card is None or uuid == card.uuid
-    ]
+    whole = [row for row in rows if len(row) == 4 and row[1].isdigit() and (card is None or row[0] == card.uuid)]
+    return [Holder(int(pid), name, _number(memory)) for _, pid, memory, name in whole]
 
 
 def numbered(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
