@@ -66,6 +66,11 @@ class Run:
     resolved: dict[str, Any] = field(repr=False)
 
     @property
+    def answer_tokens(self) -> int:
+        """Tokens that the model may write, thinking and answer: all of a trial's length that is no prompt."""
+        return self.task.answer_tokens + self.model.thinking_budget
+
+    @property
     def content(self) -> dict[str, Any]:
         """The part of ``resolved`` that decides prompts and answers."""
         return deciding(self.resolved)
@@ -160,9 +165,10 @@ def _switch(key: str, value: Any) -> bool:
 
 
 def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
-    """Resolved settings without ``PLACE_ONLY``, and those of the engine as ``limits.identity`` has them; of an engine
-    that cannot be imported all."""
+    """Resolved settings without ``PLACE_ONLY``, and those of model and engine as ``limits.identity`` has them; of an
+    engine that cannot be imported all."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
+    kept["model"] = identity(Model, kept["model"])
     try:
         cls = plug_in("engine", kept["engine"].get("_target_"))
     except NiahError:

@@ -35,7 +35,7 @@ _ANSWERS = frozenset(
 RETRIED = frozenset((Outcome.OUT_OF_MEMORY, Outcome.ENGINE_ERROR))
 """Outcomes that the next run of the same command tries again."""
 OPTIONAL = {"optional": True}
-"""Marks fields of run.json that are left out where they hold nothing."""
+"""Marks fields of run.json and of rows that are left out where they hold nothing."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Completion:
-    """What an engine returned for one prompt. Seconds are wall-clock, from sending to the end."""
+    """What an engine returned for one prompt. Seconds are wall-clock, from sending to the end.
+
+    ``ids`` are what it wrote, without those that end an answer, where it tells them. ``thinking`` is what a server kept
+    apart from ``text`` itself. Behind the door (engines/reply.py) ``text`` is the answer alone and ``finish_reason``
+    stop, length or content_filter; ``num_thinking_tokens`` count ``thinking``, and ``ended_in_thinking`` says that the
+    budget ended before an answer began.
+    """
 
     text: str
     num_tokens: int
@@ -207,6 +213,10 @@ class Completion:
     seconds: float
     first_token_seconds: float | None
     grade: Grade | None = None
+    ids: tuple[int, ...] = ()
+    thinking: str = ""
+    num_thinking_tokens: int = 0
+    ended_in_thinking: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,6 +248,9 @@ class Row:
     Of readers that retrieve: ``retrieved`` chunks as [start, stop, score] in context tokens, ``needles_retrieved`` as
     whole, split or missed, ``route`` rag or long where the reader chooses; tokens and seconds then count both steps.
     ``context_sha256`` is that of the whole context and its question, whatever the reader showed of it.
+
+    ``thinking`` was cut from ``response``, where rows of older versions still have it, and is ``num_thinking_tokens``
+    of ``num_completion_tokens``. A truncated answer ended in its thinking or in the answer: ``ended_in``.
     """
 
     trial: int
@@ -281,6 +294,9 @@ class Row:
     route: str = ""
     num_needed: int | None = None
     context_sha256: str = ""
+    thinking: str = field(default="", metadata=OPTIONAL)
+    num_thinking_tokens: int = field(default=0, metadata=OPTIONAL)
+    ended_in: str = field(default="", metadata=OPTIONAL)
 
 @dataclass(frozen=True)
 class Sources:

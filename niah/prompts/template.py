@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -10,10 +10,14 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.records import Message, Problem, Prompt, View
+from niah.scorers.thinking import Pair, cut
 from niah.tokens.splice import Control, Piece, Spliced, SpliceError, is_canonical, splice
 from niah.tokens.tokenizer import Tokenizer
 
 _CONTENT = "NIAHxCONTENTx7f3a"
+_MARK = r"(?:<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|◁[^◁▷\n]{1,40}▷)"
+_LAST_MARK, _FIRST_MARK = re.compile(rf"({_MARK})\w*\s*\Z"), re.compile(rf"\A\s*({_MARK})")
+"""A delimiter as templates write them, right before a thought and right after it."""
 VERIFIED_UP_TO = 65_536
 """Prompts up to this many tokens are tokenised again as a whole before they are sent."""
 
@@ -91,6 +95,14 @@ def render_chat(
 
     Dates are pinned (``strftime_now`` gives 1 January 2025), so a prompt is the same on every day.
     """
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": content})
+    return _rendered(tokenizer, messages, {"add_generation_prompt": True, **arguments}, where)
+
+
+def _rendered(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], arguments: dict[str, Any], where: str
+) -> str:
     from datetime import datetime
 
     import jinja2.ext
@@ -107,14 +119,42 @@ def render_chat(
     )
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime(2025, 1, 1).strftime(form)
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": content})
     try:
         return environment.from_string(tokenizer.chat_template).render(
-            messages=messages, add_generation_prompt=True, **tokenizer.template_variables, **arguments
+            messages=messages, **tokenizer.template_variables, **arguments
         )
     except jinja2.exceptions.TemplateError as error:
         raise NiahError(f"{where}: the chat template refused the conversation: {error}") from error
+
+
+def thinking_delimiters(tokenizer: Tokenizer, arguments: dict[str, Any]) -> tuple[Pair, ...]:
+    """What the model's own chat template puts around the thinking of an answer: one pair, or none.
+
+    None where the template shows no thinking, and where it has the delimiters of a family that is known anyway
+    (scorers/thinking.py). The template is given a turn with a thought in it, by each of the names that templates know.
+    """
+    if not tokenizer.chat_template:
+        return ()
+    thought, answer = "NIAHxTHOUGHTx7f3a", "NIAHxANSWERx7f3a"
+    turns: list[dict[str, Any]] = [
+        {"content": answer, "reasoning_content": thought, "reasoning": thought, "thinking": thought},
+        {"content": [{"type": "thinking", "thinking": thought}, {"type": "text", "text": answer}]},
+    ]
+    for turn in turns:
+        messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", **turn}]
+        try:
+            shown = _rendered(tokenizer, messages, {"add_generation_prompt": False, **arguments}, "model.chat")
+        except Exception:  # this form is none of its own: whatever it does with it says nothing
+            continue
+        before, found, rest = shown.partition(thought)
+        between, is_whole, _ = rest.partition(answer)
+        if not (found and is_whole):
+            continue
+        if thought in cut(before + thought + between + answer).thinking:
+            return ()
+        opening, closing = _LAST_MARK.search(before), _FIRST_MARK.search(between)
+        return ((opening[1], closing[1]),) if opening and closing else ()
+    return ()
 
 
 def split_controls(tokenizer: Tokenizer, text: str) -> list[Piece]:

@@ -16,7 +16,7 @@ from niah.readers.retrieval.embedders import EMBEDDED, load
 from niah.readers.retrieval.ranking import Ask
 from niah.records import Context, Problem, View
 from niah.scorers.claims_absence import claims_absence
-from niah.scorers.outcome import without_thinking
+from niah.scorers.thinking import cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,5 +61,5 @@ class Route(Retriever):
         return replace(super().read(context, problem, material), instruction=self.instruction)
 
     def then(self, response: str) -> Reader | None:
-        answer, _ = without_thinking(response)
+        answer = cut(response).answer
         return Full() if self.marker.casefold() in answer.casefold() or claims_absence(answer) else None

@@ -178,7 +178,7 @@ def num_read(run: Run, length: int) -> int:
     """About how many tokens the model reads of a context, before there is a tokenizer to count the question."""
     if run.reader.reads_all:
         return length
-    return min(length, run.reader.max_tokens(length, _NEEDLES) + _QUESTION + run.task.answer_tokens)
+    return min(length, run.reader.max_tokens(length, _NEEDLES) + _QUESTION + run.answer_tokens)
 
 
 def share(hardware: Hardware, run: Run) -> Hardware:

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 from niah.engines import Session
+from niah.engines.reply import Door, apart
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Prompt, Row
 
@@ -53,7 +54,7 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
         for row in rows:
             yield row.trial, replace(recipe.build(trials[row.trial]).prompt, salt=f"niah-cold-{row.trial}")
 
-    for index, result in session.generate(prompts()):
+    for index, result in Door(recipe.tokenizer, recipe.delimiters).answers(session, prompts()):
         row = of_row[index]
         if not isinstance(result, Completion):
             yield Control(
@@ -61,8 +62,9 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
             )
             continue
         logprob = None if result.grade is None else round(result.grade.logprob, 6)
+        is_same = (result.thinking, result.text) == apart(row)
         yield Control(
-            row.variant, index, row.num_cached_tokens, result.text == row.response, row.response, result.text,
+            row.variant, index, row.num_cached_tokens, is_same, row.response, result.text,
             row.logprob, logprob,
         )
 

@@ -32,7 +32,7 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
             sources, model_licence=settings.model.licence, model_notices=settings.model.notices
         ),
         scope=Scope(
-            num_trials=len(recipe.trials), answer_tokens=settings.task.answer_tokens, has_depth=settings.task.has_depth,
+            num_trials=len(recipe.trials), answer_tokens=settings.answer_tokens, has_depth=settings.task.has_depth,
             variants=[variant.name for variant in variants(settings)],
         ),
         environment=environment.describe(),

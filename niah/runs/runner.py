@@ -303,7 +303,7 @@ def _work(settings: Run, recipe: Recipe, todo: list[Trial]) -> dict[int, int]:
         one_of = {trial.length: trial for trial in todo}
         sizes = {length: recipe.num_read(trial) for length, trial in one_of.items()}
     expected = grid.expected_work(
-        todo, settings.task.answer_tokens, settings.engine.prefix_caching, sizes.__getitem__ if sizes else None
+        todo, settings.answer_tokens, settings.engine.prefix_caching, sizes.__getitem__ if sizes else None
     )
     return dict(zip((trial.index for trial in todo), expected, strict=True))
 

@@ -46,7 +46,7 @@ class RunFolder:
 
     def append(self, row: Row) -> None:
         """Writes one row through to the disk. Raises NiahError when the disk takes no more."""
-        self._rows.append(dataclasses.asdict(row))
+        self._rows.append(_plain(row))
 
     def rows(self) -> list[Row]:
         """All whole rows, without a line torn by a crash. What rows of schema 1 lack (variant, grade, served) is empty.
@@ -88,7 +88,7 @@ class RunFolder:
         lines, rows = self._rows.whole(), self.rows()
         is_failed = [(row.outcome in _RETRIED or is_stale(row)) and not is_kept(row) for row in rows]
         if failed := list(compress(rows, is_failed)):
-            self._failures.append(*map(dataclasses.asdict, failed))
+            self._failures.append(*map(_plain, failed))
         if failed or self.is_torn():
             try:
                 self._rows.replace(line for line, is_out in zip(lines, is_failed, strict=True) if not is_out)
@@ -125,6 +125,15 @@ class RunFolder:
             f"{self.path}: cannot be written ({error.strerror}); expected a writable folder with free space; "
             "set outputs=..."
         )
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """The row as a line holds it: fields that came later are left out where they hold nothing."""
+    content = dataclasses.asdict(row)
+    for field in dataclasses.fields(Row):
+        if field.metadata.get("optional") and content[field.name] == field.default:
+            del content[field.name]
+    return content
 
 
 def open_for_reading(path: str) -> tuple[RunFolder, RunRecord, list[Row]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from niah.config import Run
 from niah.engines import Session
+from niah.engines.reply import Door
 from niah.errors import NiahError
 from niah.prompts.context import sha256
 from niah.prompts.recipe import Built, Recipe
@@ -83,12 +84,17 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
     sent, result = _sent_row(settings, variant, answered, served), answered.result
     if isinstance(result, Failure):
         return replace(sent, outcome=result.outcome.value, finish_reason=result.finish_reason, error=result.message)
-    score, outcome = judge(result.text, answered.built.problem, settings.scorer, result.finish_reason)
+    score, outcome = judge(
+        result.text, answered.built.problem, settings.scorer, result.finish_reason,
+        in_thinking=result.ended_in_thinking,
+    )
     first, grade = result.first_token_seconds, result.grade
     judged = replace(
         sent, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
         num_cached_tokens=result.num_cached_tokens, num_completion_tokens=result.num_tokens,
         finish_reason=result.finish_reason, first_token_seconds=None if first is None else round(first, 4),
+        thinking=result.thinking, num_thinking_tokens=result.num_thinking_tokens,
+        ended_in=("thinking" if result.ended_in_thinking else "answer") if outcome is Outcome.TRUNCATED else "",
     )
     if grade is None:
         return judged
@@ -146,7 +152,7 @@ def _sent(
             in_flight[trial.index] = (trial, built)
             yield trial.index, built.prompt
 
-    for index, result in session.generate(prompts()):
+    for index, result in Door(recipe.tokenizer, recipe.delimiters).answers(session, prompts()):
         trial, built = in_flight.pop(index)
         num_sent = len(built.prompt.ids)
         if session.counts_exactly and _num_read(result, num_sent) != num_sent:
@@ -165,6 +171,7 @@ def _together(first: Completion, second: Completion | Failure) -> Completion | F
     begun, is_known = second.first_token_seconds, None not in (first.num_cached_tokens, second.num_cached_tokens)
     return replace(
         second, seconds=seconds, num_tokens=first.num_tokens + second.num_tokens,
+        num_thinking_tokens=first.num_thinking_tokens + second.num_thinking_tokens,
         num_cached_tokens=(first.num_cached_tokens or 0) + (second.num_cached_tokens or 0) if is_known else None,
         first_token_seconds=None if begun is None else first.seconds + begun,
     )

@@ -9,7 +9,7 @@ from niah.scorers.exact import Exact
 from niah.scorers.number import Number
 from niah.scorers.only import Only
 from niah.scorers.ordered import Ordered
-from niah.scorers.outcome import judge, without_thinking
+from niah.scorers.outcome import judge
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,6 @@ def test_exact(response, value):
 )
 def test_number(response, value):
     assert Number().score(response, ["1234567"]).value == value
-
-
-@pytest.mark.parametrize(
-    ("response", "rest", "is_open"),
-    [
-        ("<think>the word is x</think> y", "y", False), ("opened in the prompt</think>y", "y", False),
-        ("<think>never done", "", True), ("plain", "plain", False), ("a <think>b</think><think>c", "a", True),
-    ],
-)
-def test_thinking_is_cut(response, rest, is_open):
-    assert without_thinking(response) == (rest, is_open)
 
 
 @pytest.mark.parametrize(

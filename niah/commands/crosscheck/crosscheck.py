@@ -18,6 +18,7 @@ from niah.commands.words import changes, folder_arguments, restart_with_environm
 from niah.config import Run
 from niah.disk import Lines
 from niah.engines import Session, Traced
+from niah.engines.reply import Door, apart
 from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Built, Recipe
@@ -142,7 +143,8 @@ def _ask(check: _Check, second: Run, todo: Sequence[Row], mark: str, console: Co
     progress = console.progress(len(groups), 0, sum(group[0].length for group in groups))
     with closing(second.engine.open(job)) as session:
         try:
-            for place, result in session.generate(prompts()):
+            door = Door(check.recipe.tokenizer, check.recipe.delimiters)
+            for place, result in door.answers(session, prompts()):
                 made = built.pop(place)
                 for row in groups[place]:
                     check.lines.append(_line(check, made, row, result, second, mark, session))
@@ -195,7 +197,9 @@ def _line(
         failure = {**answer, "outcome": result.outcome.value, "error": result.message, "score": None}
         return {**common, "second": failure}
     tokenizer = check.recipe.tokenizer
-    score, outcome = judge(result.text, made.problem, check.recipe.run.scorer, result.finish_reason)
+    score, outcome = judge(
+        result.text, made.problem, check.recipe.run.scorer, result.finish_reason, in_thinking=result.ended_in_thinking
+    )
     steps = result.steps if isinstance(result, Traced) else ()
     ids = [next(iter(step)) for step in steps]
     answer |= {
@@ -203,11 +207,11 @@ def _line(
         "finish_reason": result.finish_reason, "logprob": result.grade and round(result.grade.logprob, 6), "ids": ids,
     }
     assert row.score is not None  # the sample holds answered rows alone
-    same = (row.response, row.finish_reason) == (result.text, result.finish_reason)
+    same = (*apart(row), row.finish_reason) == (result.thinking, result.text, result.finish_reason)
     compared: dict[str, Any] = {
         "verdict": verdict(row.score, score.value), "is_same": same, "difference": None, "ids_counted": None,
     }
-    if steps:
+    if steps and not result.thinking:  # the ids of a thought that was cut off are not stored
         first = stored_answer(tokenizer, row.response, row.num_completion_tokens, row.finish_reason == "stop", ids)
         compared["ids_counted"] = first.is_counted
         if not same and (place := first_difference(tokenizer, first, ids, steps)):

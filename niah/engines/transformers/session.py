@@ -127,7 +127,7 @@ class TransformersSession(Session):
         return Traced(
             text=self._job.tokenizer.decode(text), num_tokens=len(ids), num_prompt_tokens=len(prompt.ids),
             num_cached_tokens=num_cached, finish_reason="stop" if is_stopped else "length", seconds=seconds,
-            first_token_seconds=first, grade=grade, steps=tuple(steps),
+            first_token_seconds=first, grade=grade, ids=tuple(text), steps=tuple(steps),
         )
 
     def _begun(self, prompt: Prompt) -> tuple[Any, int]:

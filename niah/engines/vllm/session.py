@@ -216,6 +216,7 @@ class VLLMSession(Session):
             ids.pop()
         return Completion(
             text=self._job.tokenizer.decode(ids),
+            ids=tuple(ids),
             num_tokens=len(generated.token_ids),
             num_prompt_tokens=seen,
             num_cached_tokens=output.num_cached_tokens,
