@@ -84,7 +84,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         yield from lines
         return
     dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
-    if run.kv.dtype in dtypes and run.kv.dtype not in memory.COUNTED_DTYPES:
+    if run.kv.dtype in dtypes and not memory.counts(architecture.of(run.model), run.kv.dtype):
         raise NiahError(
             f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself"
         )

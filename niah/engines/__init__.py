@@ -177,6 +177,10 @@ class Engine(ABC):
         """
         return self
 
+    def notes(self) -> list[str]:
+        """What its user should know before the first prompt, a line each: a version that was never tried, say."""
+        return []
+
     def memory_lines(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware
     ) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.models.settings import Model
-from niah.planner import architecture, backends, estimate, serving
+from niah.planner import architecture, attention, estimate, serving
 from niah.planner.estimate import Cell, Sweep
 from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
@@ -40,7 +40,7 @@ def make(
     machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
     cells, sweeps, refused = [], {}, {}
     for dtype in dtypes:
-        if reason := backends.refusal(shape, dtype, wish.backend, hardware.capability):
+        if reason := attention.refusal(shape, dtype, hardware.capability, wish.asked):
             refused[dtype] = reason
             continue
         sizes = read or {length: length for length in ladder.lengths}

@@ -1,28 +1,33 @@
-"""Which attention backend keeps which KV-cache dtype on which GPU: what vLLM would refuse, refused before it loads.
+"""Attention backends of vLLM: which KV-cache dtype each keeps, for which heads and on which GPU.
 
-The lists are those of vLLM 0.32's backend classes (v1/attention/backends, supported_kv_cache_dtypes and
-supports_compute_capability), the order is platforms/cuda.py's; tests compare them with the classes themselves.
-Compute capability 0 stands for a CPU.
+The lists are those of vLLM's backend classes (v1/attention/backends: supported_kv_cache_dtypes,
+get_supported_head_sizes, supports_compute_capability, supports_combination), read in 0.32 and 0.33; tests compare them
+with the classes. Which of them serves a model is in attention.py. Compute capability 0 stands for a CPU.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from niah.errors import NiahError
-from niah.planner.architecture import Architecture
 
 NATIVE = ("bfloat16", "float16")
 _FP8 = ("fp8_e4m3",)
 _PER_TOKEN_HEAD = ("int4_per_token_head", "int8_per_token_head", "fp8_per_token_head")
 _TURBOQUANT = tuple(f"turboquant_{name}" for name in ("k8v4", "4bit_nc", "k3v4_nc", "3bit_nc"))
-_LLAMACPP = re.compile(r"i?q\d_\w+")
+LLAMACPP = re.compile(r"i?q\d_\w+")
+"""llama.cpp's names of caches: a server's, never vLLM's."""
 _GPUS = (8, 9, 10, 12)
-DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6", *_TURBOQUANT)
+DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6", "nvfp4_ds_mla", *_TURBOQUANT)
 """KV-cache dtypes that niah knows by vLLM's names; fp8 is fp8_e4m3."""
 
 ELSEWHERE_KEPT = ("float32", "hqq_int8", "hqq_int4", "hqq_int2", "quanto_int4", "quanto_int2")
 """Caches that engine=transformers alone has (planner/transformers.py)."""
+_OCTAVE = ("octave_k3v4", "octave_k3v3", "octave_k3v3_compact")
+ELSEWHERE = {
+    **dict.fromkeys(_OCTAVE, "AMD GPUs alone (ROCM_OCTAVE, from vLLM 0.33 on)"),
+    "ultraquant_4bit": "AMD GPUs alone (ULTRAQUANT)",
+}
+"""KV-cache dtypes of vLLM that no backend keeps on an NVIDIA GPU or a CPU."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Backend:
     """``serves``: heads (ordinary attention), latent (MLA) or sparse (MLA with an indexer).
 
     ``majors`` are the GPU generations it runs on, ``narrower`` those (or the lowest compute capability) on which it
-    keeps one dtype; ``heads`` the head sizes it has, none for all up to ``max_head``.
+    keeps one dtype; ``heads`` the head sizes it has, none for all from ``min_head`` to ``max_head``. A block holds a
+    multiple of ``block`` tokens.
     """
 
     name: str
@@ -39,29 +45,36 @@ class Backend:
     majors: tuple[int, ...] = _GPUS
     narrower: dict[str, tuple[int, ...] | float] = field(default_factory=dict)
     heads: tuple[int, ...] = ()
+    min_head: int = 1
     max_head: int = 1 << 16
+    block: int = 16
+    has_windows: bool = True
 
-    def refuses(self, dtype: str, kind: str, head: int, capability: float) -> str:
-        """Why not, empty where it does."""
+    def refuses(self, dtype: str, kind: str, head: int, capability: float, *, is_windowed: bool = False) -> str:
+        """Why it does not serve a layer, empty where it does; the version of FlashAttention apart (attention.py)."""
         major = int(capability)
         if kind != self.serves:
-            return f"{self.name} is for {_KINDS[self.serves]}"
+            return f"{self.name} is for {KINDS[self.serves]}"
         if major not in self.majors:
-            return f"{self.name} does not run on {_gpu(capability)}"
-        if (self.heads and head not in self.heads) or head > self._max_head(major):
+            return f"{self.name} does not run on {gpu(capability)}"
+        if (self.heads and head not in self.heads) or not self.min_head <= head <= self._max_head(major):
             return f"{self.name} has no heads of {head}"
         if dtype not in self.caches:
             return f"{self.name} keeps no {dtype} cache"
         limit = self.narrower.get(dtype)
         if (isinstance(limit, tuple) and major not in limit) or (isinstance(limit, float) and capability < limit):
-            return f"{self.name} keeps no {dtype} cache on {_gpu(capability)}"
+            return f"{self.name} keeps no {dtype} cache on {gpu(capability)}"
+        if is_windowed and not self.has_windows:
+            return f"{self.name} has no sliding windows"
+        if self.name == "FLASHINFER" and dtype == "nvfp4" and head == 64 and major != 10:
+            return f"{self.name} misreads a nvfp4 cache of heads of 64 on {gpu(capability)}"  # flashinfer.py:542
         return ""
 
     def _max_head(self, major: int) -> int:
         return 512 if self.name == "FLASH_ATTN" and major in (9, 10) else self.max_head  # FlashAttention 4
 
 
-_KINDS = {"heads": "models without latent attention", "latent": "latent attention (MLA)", "sparse": "sparse MLA"}
+KINDS = {"heads": "models without latent attention", "latent": "latent attention (MLA)", "sparse": "sparse MLA"}
 BACKENDS = (
     Backend("FLASH_ATTN", "heads", (*NATIVE, *_FP8), narrower={"fp8_e4m3": (9, 10)}, max_head=256),
     Backend(
@@ -70,28 +83,34 @@ BACKENDS = (
     ),
     Backend(
         "TRITON_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD),
-        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9),
+        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9), min_head=32,
     ),
     Backend("FLEX_ATTENTION", "heads", NATIVE),
-    Backend("TURBOQUANT", "heads", _TURBOQUANT),
+    Backend("TURBOQUANT", "heads", _TURBOQUANT, has_windows=False),
     Backend(
         "CPU_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), (0,),
-        heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512),
+        heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512), block=32,
     ),
     Backend("FLASH_ATTN_MLA", "latent", NATIVE, (9,)),
-    Backend("FLASHMLA", "latent", (*NATIVE, *_FP8), (9,), heads=(320, 512, 576)),
-    Backend("FLASHINFER_MLA", "latent", (*NATIVE, *_FP8), (10,)),
-    Backend("CUTLASS_MLA", "latent", (*NATIVE, *_FP8), (10,)),
-    Backend("TRITON_MLA", "latent", (*NATIVE, *_FP8)),
+    Backend("FLASHMLA", "latent", (*NATIVE, *_FP8), (9,), block=64),
+    Backend("FLASHINFER_MLA", "latent", (*NATIVE, *_FP8), (10,), block=32),
+    Backend("CUTLASS_MLA", "latent", (*NATIVE, *_FP8), (10,), block=128),
+    Backend("TRITON_MLA", "latent", (*NATIVE, *_FP8), narrower={"fp8_e4m3": 8.9}),
     Backend("CPU_MLA", "latent", NATIVE, (0,), heads=(576,)),
-    Backend("FLASH_ATTN_MLA_SPARSE", "sparse", NATIVE, (9,)),
-    Backend("FLASHMLA_SPARSE", "sparse", ("bfloat16", *_FP8), (9, 10), heads=(512, 576)),
-    Backend("FLASHINFER_MLA_SPARSE", "sparse", (*NATIVE, *_FP8), (10,), heads=(512, 576)),
-    Backend("FLASHINFER_MLA_SPARSE_SM120", "sparse", _FP8, (12,), heads=(512, 576)),
+    Backend("FLASH_ATTN_MLA_SPARSE", "sparse", NATIVE, (9,), block=64),
+    Backend(
+        "FLASHMLA_SPARSE", "sparse", ("bfloat16", *_FP8, "nvfp4_ds_mla"), (9, 10),
+        narrower={"nvfp4_ds_mla": (10,)}, heads=(512, 576), block=64,
+    ),
+    Backend("FLASHINFER_MLA_SPARSE", "sparse", (*NATIVE, *_FP8), (10,), heads=(512, 576), block=64),
+    Backend("FLASHINFER_MLA_SPARSE_SM90", "sparse", ("bfloat16", *_FP8), (9,), heads=(512, 576), block=64),
+    Backend("FLASHINFER_MLA_SPARSE_SM120", "sparse", _FP8, (12,), heads=(512, 576), block=64),
 )
-_ELSEWHERE = ("B12X", "HPC_ATTN", "ULTRAQUANT", "ROCM_ATTN", "FLASHINFER_MLA_SPARSE_SM90")
-"""Backends of special builds: not in the table, left to vLLM."""
-_FIRST_ON_SM100 = ("FLASHINFER", "FLASHINFER_MLA", "FLASHINFER_MLA_SPARSE")
+_ELSEWHERE = (
+    "B12X", "HPC_ATTN", "ULTRAQUANT", "ROCM_ATTN", "TOKENSPEED_MLA", "TRITON_FLASH_ATTN", "TRITON_FLASHINFER",
+    "FLASH_ATTN_MLA_SPARSE_FA4",
+)
+"""Backends of special builds and of newer versions: not in the table, left to vLLM."""
 
 
 def plain(dtype: str) -> str:
@@ -112,68 +131,8 @@ def named(word: str) -> str:
     )
 
 
-def kind_of(architecture: Architecture) -> str:
-    """Which backends can serve it: heads, latent or sparse, as ``Backend.serves`` has it."""
-    layers = architecture.layers
-    if any(layer.index_bytes for layer in layers):
-        return "sparse"
-    return "latent" if any(layer.latent for layer in layers) else "heads"
-
-
-def serving(architecture: Architecture, dtype: str, capability: float) -> list[str]:
-    """Backends that keep this cache for every head size of the model, vLLM's own choice first."""
-    kind, sizes = kind_of(architecture), _head_sizes(architecture)
-    found = [
-        backend.name for backend in BACKENDS
-        if not any(backend.refuses(plain(dtype), kind, size, capability) for size in sizes)
-    ]
-    if int(capability) == 10:
-        found.sort(key=lambda name: name not in _FIRST_ON_SM100)
-    return found
-
-
-def refusal(architecture: Architecture, dtype: str, backend: str | None, capability: float) -> str:
-    """One line where vLLM would refuse this KV dtype (with this backend) here, with what works; else empty."""
-    dtype = plain(dtype)
-    if _LLAMACPP.fullmatch(dtype):
-        return (
-            f"kv.dtype: {dtype} is llama.cpp's; expected vLLM's own, as bfloat16 or fp8_e4m3; "
-            "engine=openai measures a server that has it"
-        )
-    offered = [name for name in DTYPES if name != "float16"]
-    if dtype in ELSEWHERE_KEPT:
-        return f"kv.dtype: {dtype} is a cache of engine=transformers; vLLM keeps one of {', '.join(offered)}"
-    if dtype not in DTYPES:
-        return ""  # a newer vLLM may know it
-    able = serving(architecture, dtype, capability)
-    here = _gpu(capability)
-    if not able:
-        others = {name: serving(architecture, name, capability) for name in offered}
-        ways = [f"{name} ({found[0]})" for name, found in others.items() if found]
-        gpus = [one for one in (8.0, 8.9, 9.0, 10.0, 12.0) if one != capability]
-        elsewhere = [_gpu(one) for one in gpus if serving(architecture, dtype, one)]
-        none = f"nor any other: {_KINDS[kind_of(architecture)]} does not run there"
-        return (
-            f"kv.dtype: no attention backend of vLLM keeps a {dtype} cache of this model on {here}; "
-            + (f"expected one of {', '.join(ways)}" if ways else none)
-            + (f"; {dtype} works on {', '.join(elsewhere)}" if elsewhere else "")
-        )
-    known = {one.name: one for one in BACKENDS}
-    if backend in known and backend not in able:
-        why = next(
-            reason for size in _head_sizes(architecture)
-            if (reason := known[backend].refuses(dtype, kind_of(architecture), size, capability))
-        )
-        return f"engine.attention={backend}: {why}; expected one of {', '.join(able)}, or none for vLLM's own choice"
-    return ""
-
-
-def _head_sizes(architecture: Architecture) -> Sequence[int]:
-    sizes = {layer.latent or layer.key_width for layer in architecture.layers if layer.kind != "state"}
-    return sorted(sizes)
-
-
-def _gpu(capability: float) -> str:
+def gpu(capability: float) -> str:
+    """A GPU by its generation, for people."""
     names = {0: "a CPU", 8: "Ampere", 9: "Hopper", 10: "Blackwell (B200)", 12: "Blackwell (RTX)"}
     name = "Ada" if capability == 8.9 else names.get(int(capability), "this GPU")
     return name if not capability else f"{name}, compute capability {capability:.1f}"

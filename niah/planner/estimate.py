@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from niah.grid import Ladder, in_running_order, trials
-from niah.planner import backends, memory
+from niah.planner import attention, memory
 from niah.planner.architecture import Architecture
 from niah.planner.flops import Attention, Prefill, prefill
 from niah.planner.hardware import Hardware
@@ -90,7 +90,7 @@ def least(
         setup = setup_for(architecture, hardware, base)
         if setup.tensor_parallel != hardware.num_gpus:
             continue
-        if not backends.serving(architecture, base.cache_dtype, hardware.capability):
+        if not attention.serving(architecture, base.cache_dtype, hardware.capability):
             continue
         if memory.need(architecture, setup, length).total <= available_bytes(hardware, setup):
             return hardware

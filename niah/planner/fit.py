@@ -38,7 +38,7 @@ def check(
     except architecture.UnknownArchitectureError:
         return Fit(serving.unplanned(hardware, wish, cache_dtype), {})
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)
-    if cache_dtype not in memory.COUNTED_DTYPES or model.weights not in memory.WEIGHT_BYTES:
+    if not memory.counts(shape, cache_dtype) or model.weights not in memory.WEIGHT_BYTES:
         return Fit(setup, {})
     if hardware.capability:
         available = estimate.available_bytes(hardware, setup)

@@ -14,8 +14,14 @@ _SCALED_BITS = {"int8_per_token_head": 8, "fp8_per_token_head": 8, "int4_per_tok
 """With a float32 scale beside each head's key and each head's value (triton_attn.py, customize_spec)."""
 _BLOCK_SCALED = ("nvfp4", "nvfp4_4over6")
 """Four bits a value and one byte a 16 values (torch_utils.py, nvfp4_kv_cache_full_dim)."""
-COUNTED_DTYPES = (*_CACHE_BITS, *_SCALED_BITS, *_BLOCK_SCALED)
-"""KV-cache dtypes whose size is known here. TurboQuant leaves some layers as they are: ask vLLM (exact=true)."""
+_PACKED_BITS = {
+    "turboquant_k8v4": (8, 4), "turboquant_4bit_nc": (4, 4), "turboquant_k3v4_nc": (3, 4), "turboquant_3bit_nc": (3, 3)
+}
+"""Of a key and a value, in one slot with their scales (quantization/turboquant/config.py, slot_size_aligned)."""
+COUNTED_DTYPES = (*_CACHE_BITS, *_SCALED_BITS, *_BLOCK_SCALED, "nvfp4_ds_mla")
+"""KV-cache dtypes whose size is known here for any model."""
+_FP4_LATENT_BYTES = 352
+"""A token of sparse MLA in nvfp4_ds_mla (mla_attention.py, get_kv_cache_spec)."""
 _PACKED_LATENT_BYTES = 656
 """A token of sparse MLA in fp8 on Hopper and RTX Blackwell (fp8_ds_mla: scales and a bfloat16 rotary part)."""
 ENGINE_BYTES = 2 * GIB
@@ -39,6 +45,8 @@ class Setup:
     memory that the engine takes (gpu_memory_utilization, at its default). ``enforce_eager`` runs the model as it is
     written, without compilation and CUDA graphs; None leaves that to the engine. ``batch_invariant``: an answer does
     not depend on what is computed beside it. ``cache_bytes`` is the KV cache of one GPU as given, 0 for what is left.
+    ``attention`` are the backends that will serve, as far as that is foretold, ``cache_name`` is the cache's dtype as
+    vLLM is told it.
     """
 
     tensor_parallel: int = 1
@@ -58,6 +66,8 @@ class Setup:
     enforce_eager: bool | None = None
     batch_invariant: bool = False
     cache_bytes: int = 0
+    attention: tuple[str, ...] = ()
+    cache_name: str = ""
 
     @property
     def in_flight(self) -> int:
@@ -91,6 +101,13 @@ def pool(architecture: Architecture, setup: Setup) -> kv.Pool:
     if setup.pipeline_parallel > 1:
         layers = layers[: ceil(len(layers) / setup.pipeline_parallel)]
     return kv.pool(layers, setup.block_size, hybrid=setup.hybrid)
+
+
+def counts(architecture: Architecture, dtype: str) -> bool:
+    """Whether the cache's size is known here. Where no layer keeps a state, TurboQuant leaves the first and the last
+    ones as they are, in pages that vLLM pads: ask vLLM (exact=true)."""
+    has_states = any(layer.kind == "state" for layer in architecture.layers)
+    return dtype in COUNTED_DTYPES or (dtype in _PACKED_BITS and has_states)
 
 
 def need(architecture: Architecture, setup: Setup, length: int) -> Need:
@@ -144,13 +161,27 @@ def _cached(layer: Layer, setup: Setup) -> kv.Layers:
     if layer.kind == "state":
         convolution, recurrent = (value // setup.tensor_parallel for value in layer.state_values)
         return kv.Layers("state", 1, state_bytes=2 * convolution + 4 * recurrent)
+    if layer.latent and setup.cache_dtype == "nvfp4_ds_mla":
+        return kv.Layers("full", 1, _FP4_LATENT_BYTES)
     if layer.latent:
-        packed = layer.index_bytes and _CACHE_BITS[setup.cache_dtype] == 8 and int(setup.capability) in (9, 12)
+        is_packed_here = int(setup.capability) in (9, 12) or "FLASHMLA_SPARSE" in setup.attention
+        packed = layer.index_bytes and _CACHE_BITS[setup.cache_dtype] == 8 and is_packed_here
         plain = layer.latent * _CACHE_BITS[setup.cache_dtype] // 8
         return kv.Layers("full", 1, _PACKED_LATENT_BYTES if packed else plain)
     heads = max(1, layer.kv_heads // setup.tensor_parallel)
-    a_head = _vector_bytes(layer.key_width, setup.cache_dtype) + _vector_bytes(layer.value_width, setup.cache_dtype)
+    a_head = _head_bytes(layer, setup.cache_dtype)
     return kv.Layers(layer.kind, 1, heads * a_head, layer.window)
+
+
+def _head_bytes(layer: Layer, dtype: str) -> int:
+    """One head's key and value of one token."""
+    if dtype in _PACKED_BITS:
+        key_bits, value_bits = _PACKED_BITS[dtype]
+        # an FP8 key has no norm beside it; a value has a scale and a zero; the slot is of even size
+        key = ceil(layer.key_width * key_bits / 8) + (0 if key_bits == 8 else 2)
+        slot = key + ceil(layer.value_width * value_bits / 8) + 4
+        return slot + slot % 2
+    return _vector_bytes(layer.key_width, dtype) + _vector_bytes(layer.value_width, dtype)
 
 
 def _vector_bytes(width: int, dtype: str) -> int:

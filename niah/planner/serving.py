@@ -2,18 +2,20 @@
 
 import json
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Any
 
 from niah.errors import NiahError
-from niah.planner import backends, cpu, defaults, memory
+from niah.planner import attention, cpu, defaults, memory
 from niah.planner.architecture import Architecture
+from niah.planner.attention import Asked
 from niah.planner.defaults import Load, Split
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 
 LONG = 2**20
 _LARGE_BLOCK = 64
-"""Block size from 1M tokens on: fewer blocks to hash and to list, and every backend that vLLM chooses has it."""
+"""Block size from 1M tokens on, with fewer blocks to hash and to list, and of MLA."""
 BATCH_INVARIANT = ("FLASH_ATTN", "TRITON_ATTN", "FLEX_ATTENTION", "FLASH_ATTN_MLA", "TRITON_MLA")
 """Attention backends whose answer for a prompt does not depend on the others in work (vLLM 0.32, v1/attention/backends,
 supports_batch_invariance)."""
@@ -40,12 +42,17 @@ class Wish:
     batch_invariant: bool = False
     cache_bytes: int = 0
 
+    @property
+    def asked(self) -> Asked:
+        """What of it decides the attention backend."""
+        return Asked(self.backend, self.flash_attn_version, self.block_size or self.chunk)
+
 
 def setup(
     architecture: Architecture, hardware: Hardware, wish: Wish, cache_dtype: str, weights: str, longest: int, model: str
 ) -> Setup:
     """The setup for a run up to ``longest``. Raises NiahError for what cannot be served so."""
-    if reason := backends.refusal(architecture, cache_dtype, wish.backend, hardware.capability):
+    if reason := attention.refusal(architecture, cache_dtype, hardware.capability, wish.asked):
         raise NiahError(reason)
     if wish.batch_invariant and (reason := _not_invariant(architecture, cache_dtype, wish, hardware.capability)):
         raise NiahError(f"engine.batch_invariant: {reason}")
@@ -58,11 +65,17 @@ def setup(
         )
     plain = replace(unplanned(hardware, wish, cache_dtype), weights=weights)
     if hardware.capability:
-        plain = replace(plain, block_size=plain.block_size or block_for(longest, backends.kind_of(architecture)))
+        served = attention.choice(architecture, cache_dtype, hardware.capability, wish.asked)
+        block_size = plain.block_size or block_for(longest, attention.kind_of(architecture), served.block)
+        name = attention.spelled(cache_dtype, architecture, hardware.capability)
+        plain = replace(plain, block_size=block_size, attention=served.backends, cache_name=name)
     size = split(architecture, hardware, wish, plain, longest).size
     _check_sharding(architecture, size, wish.decode_context_parallel, model)
     plain = replace(plain, tensor_parallel=size)
-    return plain if wish.chunk or hardware.capability else cpu.served(architecture, plain, longest)
+    if hardware.capability:  # Blackwell's sparse MLA is chosen by the heads of one GPU
+        served = attention.choice(architecture, cache_dtype, hardware.capability, wish.asked, size)
+        return replace(plain, attention=served.backends)
+    return plain if wish.chunk else cpu.served(architecture, plain, longest)
 
 
 def split(architecture: Architecture, hardware: Hardware, wish: Wish, plain: Setup, longest: int) -> Split:
@@ -107,6 +120,7 @@ def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str) -> Setup:
         pipeline_parallel=wish.pipeline_parallel or hardware.num_nodes,
         decode_context_parallel=wish.decode_context_parallel,
         cache_dtype=cache_dtype,
+        cache_name=attention.spelled(cache_dtype, None, hardware.capability),
         block_size=wish.block_size or wish.chunk or (0 if on_gpu else cpu.CHUNK),
         hybrid=wish.hybrid,
         batch=wish.batch or wish.chunk or (memory.BATCH if on_gpu else cpu.CHUNK),
@@ -121,25 +135,27 @@ def unplanned(hardware: Hardware, wish: Wish, cache_dtype: str) -> Setup:
     )
 
 
-def block_for(longest: int, kind: str) -> int:
-    """Tokens of a block on GPUs: MLA's kernels take 64 only."""
-    return _LARGE_BLOCK if longest >= LONG or kind != "heads" else Setup.block_size
+def block_for(longest: int, kind: str, multiple: int) -> int:
+    """Tokens of a block on GPUs: ``multiple`` is what the backend that serves asks for; MLA's kernels have 64."""
+    return lcm(multiple, _LARGE_BLOCK if longest >= LONG or kind != "heads" else Setup.block_size)
 
 
 def arguments(setup: Setup, max_length: int, wish: Wish = Wish()) -> dict[str, Any]:
     """vLLM's engine arguments for a setup; one max_model_len for all lengths, since models may read it."""
-    attention: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     if setup.capability and wish.flash_attn_version:
-        backend = {"backend": wish.backend} if wish.backend else {}
-        attention = {"attention_config": {**backend, "flash_attn_version": wish.flash_attn_version}}
+        # a version alone would go unused where vLLM prefers another backend
+        own = wish.backend or ("FLASH_ATTN" if setup.attention == ("FLASH_ATTN",) else "")
+        backend = {"backend": own} if own else {}
+        named = {"attention_config": {**backend, "flash_attn_version": wish.flash_attn_version}}
     elif setup.capability and wish.backend:
-        attention = {"attention_backend": wish.backend}
+        named = {"attention_backend": wish.backend}
     return {
         "max_model_len": max_length,
         "tensor_parallel_size": setup.tensor_parallel,
         "pipeline_parallel_size": setup.pipeline_parallel,
         "decode_context_parallel_size": setup.decode_context_parallel,
-        "kv_cache_dtype": setup.cache_dtype,
+        "kv_cache_dtype": setup.cache_name or setup.cache_dtype,
         **({"block_size": setup.block_size} if setup.block_size else {}),
         "max_num_batched_tokens": setup.batch,
         "max_num_seqs": setup.max_num_seqs,
@@ -149,7 +165,7 @@ def arguments(setup: Setup, max_length: int, wish: Wish = Wish()) -> dict[str, A
         "prefix_cache_retention_interval": None,
         "disable_hybrid_kv_cache_manager": not setup.hybrid,
         **({"gpu_memory_utilization": setup.utilization} if setup.capability else {}),
-        **attention,
+        **named,
     }
 
 
@@ -184,7 +200,7 @@ def _not_invariant(architecture: Architecture, cache_dtype: str, wish: Wish, cap
         return "vLLM's linear attention is not batch-invariant; expected false, or a model without such layers"
     if wish.flash_attn_version == 4:
         return "FlashAttention 4 is not batch-invariant; expected engine.flash_attn_version=3, or none"
-    own = [name for name in backends.serving(architecture, cache_dtype, capability) if name in BATCH_INVARIANT]
+    own = [name for name in attention.serving(architecture, cache_dtype, capability) if name in BATCH_INVARIANT]
     # FlashAttention 4 becomes 2 (fa_utils.py), which has neither heads above 256 nor FP8
     is_large = any(layer.key_width > 256 for layer in architecture.layers if not layer.latent)
     is_old = is_large or (int(capability) == 10 and cache_dtype.startswith("fp8"))

@@ -56,7 +56,7 @@ def run(settings: Run, console: Console) -> Summary:
     recipe = Recipe(settings)
     _check_lengths(settings, recipe, asked, fits)
     licences = [f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices]
-    for line in (*capacity.notes(settings), *licences, *recipe.notes()):
+    for line in (*capacity.notes(settings), *settings.engine.notes(), *licences, *recipe.notes()):
         console.note(line)
     recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
     fresh = record.of_run(settings, recipe)

@@ -48,7 +48,7 @@ TOKENIZERS = {
 """Real ones: the model's own, for Gemma 4 that of Gemma 3; others read with SmolLM2's and its vocabulary."""
 STANDS_FOR = {
     "qwen3_5_0_8b": ("qwen3_5_2b",), "qwen3_5_122b_a10b": ("qwen3_5_397b_a17b",),
-    "command_r_plus": ("command_r_plus_08_2024",),
+    "command_r_plus": ("command_r_plus_08_2024",), "qwen3_235b_a22b": ("qwen3_235b_2507",),
 }
 """Architectures whose miniature is the same but for rotary positions and their number: run once."""
 HAS_AMX = Path("/proc/cpuinfo").is_file() and "amx_tile" in Path("/proc/cpuinfo").read_text()

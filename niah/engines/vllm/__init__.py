@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.engines import Job, Session, processes
-from niah.engines.vllm import causes, exact, grading, occupancy, positions, served
+from niah.engines.vllm import agreement, causes, exact, grading, occupancy, positions, served
 from niah.engines.vllm.process import is_cpu_build, old_driver
 from niah.engines.vllm.session import VLLMSession
 from niah.engines.vllm.settings import VLLMSettings
@@ -83,7 +83,11 @@ class VLLM(VLLMSettings):
         facts = served.served(llm)
         if num_at_once > 1 or not is_cpu_build():  # what runs on CPUs have by default is in run.json alone
             facts |= {"max_num_seqs": num_at_once, "enforce_eager": config.model_config.enforce_eager}
-        return VLLMSession(llm, job, num_at_once, seconds, graded=self._grades(config), served=facts)
+        session = VLLMSession(llm, job, num_at_once, seconds, graded=self._grades(config), served=facts)
+        if differing := agreement.difference(self.wish(), facts):
+            session.close()
+            raise NiahError(differing)
+        return session
 
     def check(self, files: ModelFiles, model: Model, longest: int) -> None:
         """As vLLM itself would, once it has been imported and begun to start: before text is read and prompts made."""

@@ -57,11 +57,7 @@ def ask(config: dict[str, Any], questions: Sequence[Question]) -> list[dict[str,
 
 def network(folder: Path, question: Question) -> tuple[Any, Any]:
     """vLLM's config and its own model on the meta device, for the first of ``tensor_parallel`` GPUs."""
-    import torch
     from vllm import EngineArgs
-    from vllm.config import set_current_vllm_config
-    from vllm.distributed import parallel_state
-    from vllm.model_executor.model_loader.utils import initialize_model
 
     arguments: dict[str, Any] = {
         "model": str(folder), "skip_tokenizer_init": True, "load_format": "dummy", "max_model_len": question.length,
@@ -69,6 +65,17 @@ def network(folder: Path, question: Question) -> tuple[Any, Any]:
         "max_num_batched_tokens": question.batch, "max_num_seqs": 1, "block_size": question.block_size,
     }
     config: Any = EngineArgs(**arguments).create_engine_config()
+    return config, on_meta_device(config, folder, question.tensor_parallel)
+
+
+def on_meta_device(config: Any, folder: Path, tensor_parallel: int) -> Any:
+    """vLLM's own model for its ``config``, without weights, as the first of ``tensor_parallel`` GPUs has it. ``folder``
+    takes the file through which torch's processes would find each other."""
+    import torch
+    from vllm.config import set_current_vllm_config
+    from vllm.distributed import parallel_state
+    from vllm.model_executor.model_loader.utils import initialize_model
+
     with set_current_vllm_config(config):
         if not torch.distributed.is_initialized():
             parallel_state.init_distributed_environment(1, 0, f"file://{folder}/store", 0, "gloo")
@@ -76,13 +83,13 @@ def network(folder: Path, question: Question) -> tuple[Any, Any]:
         parallel_state.initialize_model_parallel(1, 1)
         # one process stands for the first of several: layers ask these two for their share
         heads: Any = parallel_state._TP
-        heads.world_size = question.tensor_parallel
-        config.parallel_config.tensor_parallel_size = question.tensor_parallel
+        heads.world_size = tensor_parallel
+        config.parallel_config.tensor_parallel_size = tensor_parallel
         torch.set_default_dtype(config.model_config.dtype)
         with torch.device("meta"):
             made = initialize_model(config)
         heads.world_size = 1
-    return config, made
+    return made
 
 
 def cache_specs(config: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from niah.engines import Engine
+from niah.engines.vllm import versions
 from niah.engines.vllm.process import is_cpu_build, is_gpu_build
 from niah.errors import NiahError
 from niah.limits import NEW, limited, one_of
@@ -66,6 +67,10 @@ class VLLMSettings(Engine):
         """By vLLM's own accounting of weights and blocks."""
         _check_build(hardware)
         return fit.check(model, lengths, cache_dtype, hardware, known, self.wish())
+
+    def notes(self) -> list[str]:
+        line = versions.untested(versions.installed())
+        return [line] if line else []
 
     def wish(self) -> Wish:
         """What is left to the plan and what is not; ``args`` win over the fields."""
