@@ -1,7 +1,6 @@
 """The command: from its verb's name to the verb's module, and what becomes of errors."""
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -31,10 +30,10 @@ VERBS = {
 def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code.
 
-    0: done. 1: refused, or trials failed. 2: a regression (compare.fail_on). 130: stopped by Ctrl-C or SIGTERM.
+    0: done. 1: refused, or trials failed. 2: a regression (compare.fail_on). 130: stopped by Ctrl-C, SIGTERM or SIGHUP.
     """
     if threading.current_thread() is threading.main_thread():  # others cannot set it
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
+        fault.take_stops()
     try:
         words = _without_own_folder(arguments)
         if any(word in ("-h", "--help", "help") for word in words):

@@ -1,6 +1,7 @@
-"""What a person sees of an error: one line, and with NIAH_DEBUG=1 its traceback before it."""
+"""What ends a command: an error as one line (with NIAH_DEBUG=1 its traceback before it), or a signal as Ctrl-C."""
 
 import os
+import signal
 import sys
 import sysconfig
 import traceback
@@ -10,6 +11,14 @@ from niah.errors import NiahError, reason
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
+
+def take_stops() -> None:
+    """A scheduler's SIGTERM and the SIGHUP of a closed terminal end a command as Ctrl-C does; what nohup ignores stays
+    ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def show(error: BaseException) -> None:

@@ -40,6 +40,7 @@ examples:
   python -m niah engine=openai engine.base_url=http://127.0.0.1:8000/v1   against a server that already runs
   python -m niah model=calibration/full ctx=128k  weights made to find everything; also window_4k, scout, margin
   python -m niah calibrate=true ctx=32k kv=fp8    a model whose answers are known first, with the same engine
+  python -m niah retry=true ...                   trials too that were out of memory twice or ended the engine twice
   python -m niah --config-dir DIR task=mine       a task (reader, engine, ...) of your own: DIR/task/mine.yaml
                                                   names its class, as mine.Mine in DIR/mine.py; for every verb
 

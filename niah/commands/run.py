@@ -1,12 +1,11 @@
 """The verb ``run``: measures every trial, then draws the heatmap."""
 
 import os
-import signal
 import time
 from typing import Any
 
 from niah import config as configuration
-from niah.commands import hydra
+from niah.commands import fault, hydra
 from niah.commands.calibrate import verify
 from niah.commands.words import restart_with_environment
 from niah.errors import NiahError
@@ -28,7 +27,7 @@ def main(words: list[str]) -> int:
 
 
 def _measure(config: Any, started: float) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in a launcher's process too
+    fault.take_stops()  # in a launcher's process too
     settings = configuration.build(config)
     console = Console()
     if settings.calibrate:

@@ -17,8 +17,9 @@ from niah.commands.results import write
 from niah.commands.words import changes, folder_arguments, restart_with_environment
 from niah.config import Run
 from niah.disk import Lines
-from niah.engines import Session, Traced
+from niah.engines import Session, Traced, processes
 from niah.engines.reply import Door, apart
+from niah.engines.restart import RestartedSession
 from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Built, Recipe
@@ -140,8 +141,12 @@ def _ask(check: _Check, second: Run, todo: Sequence[Row], mark: str, console: Co
 
     longest = check.recipe.max_read(ordered)
     job = runner.job_of(second, check.recipe, fit, longest, check.folder.path / "crosscheck.log")
+
+    def opened() -> Session:
+        return second.engine.open(job)
+
     progress = console.progress(len(groups), 0, sum(group[0].length for group in groups))
-    with closing(second.engine.open(job)) as session:
+    with processes.watched(check.folder.path), closing(RestartedSession(opened, console.note)) as session:
         try:
             door = Door(check.recipe.tokenizer, check.recipe.delimiters)
             for place, result in door.answers(session, prompts()):

@@ -4,14 +4,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from niah.engines import Engine, Job, Session
+from niah.engines import Engine, Job, Session, processes
 from niah.engines.failures import MAX_IN_A_ROW
+from niah.engines.restart import RestartedSession
 from niah.errors import EngineStoppedError, NiahError
-from niah.records import Completion, Failure, Prompt
+from niah.records import Completion, Failure, Outcome, Prompt
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Replica:
 
     def __init__(self) -> None:
         self._session: Session | None = None
+        self._watch = ExitStack()
         self._failures_in_a_row = 0
 
     def ping(self) -> None:
@@ -51,7 +54,9 @@ class Replica:
             os.dup2(file, 2)
             os.close(file)
         if self._session is None:
-            self._session = engine.open(job)
+            if engine.holds_a_model:
+                self._watch.enter_context(processes.watched(job.log.parent if job.log else Path.cwd()))
+            self._session = RestartedSession(lambda: engine.open(job), _say)
         return Opened(self._session.served, self._session.facts(), os.uname().nodename, os.getpid())
 
     def answer(self, prompts: Sequence[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion | Failure]]:
@@ -65,7 +70,7 @@ class Replica:
         try:
             for key, result in session.generate(iter(prompts)):
                 if isinstance(result, Failure):
-                    self._failures_in_a_row += 1
+                    self._failures_in_a_row += result.outcome != Outcome.OUT_OF_MEMORY  # that is the prompt's
                     if self._failures_in_a_row >= MAX_IN_A_ROW:
                         _end(f"{self._failures_in_a_row} failures in a row; {result.message}")
                     failures.append((key, result))
@@ -92,9 +97,15 @@ class Replica:
         if self._session is not None:
             self._session.close()
             self._session = None
+            self._watch.close()
 
 
 def _end(why: str) -> None:
     """Ends this process with all that is left of its engine; whoever asked starts it again."""
-    print(f"niah: {why}", file=sys.stderr, flush=True)
+    _say(why)
     os._exit(1)
+
+
+def _say(line: str) -> None:
+    """Into the replica's log."""
+    print(f"niah: {line}", file=sys.stderr, flush=True)

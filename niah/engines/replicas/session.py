@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from niah.engines import Session
+from niah.engines.failures import ENDED_BY_IT
 from niah.engines.replicas.dealer import Dealer, Dealt
 from niah.engines.replicas.replica import Opened
 from niah.errors import NiahError, reason
@@ -19,6 +20,7 @@ _HEAD_EVERY_SECONDS, _HEAD_MISSES = 10, 3
 _MAX_DEATHS = 2
 """A prompt that ends this many replicas is recorded as failed."""
 _SUMMED = ("prompt_tokens_sent", "prompt_tokens_counted", "num_not_graded")
+_OF_EACH = ("start_seconds", "num_restarts", *_SUMMED)
 
 
 @dataclass
@@ -178,7 +180,7 @@ class ReplicatedSession(Session):
         for one in unfinished:
             if self._deaths[one.key] >= _MAX_DEATHS:
                 why = f"ended {_MAX_DEATHS} replicas, see engine.{replica.number}.log; {reason(self._cause(error))}"
-                yield one.key, Failure(Outcome.ENGINE_ERROR, why[:500], 0.0)
+                yield one.key, Failure(Outcome.ENGINE_ERROR, why[:500], 0.0, ENDED_BY_IT)
 
     def facts(self) -> dict[str, Any]:
         """The first replica's, with sums of the counts; ``replicas`` has what differs."""
@@ -200,7 +202,7 @@ class ReplicatedSession(Session):
                 {
                     "node": opened.node, "pid": opened.pid, "num_answered": replica.num_answered,
                     "num_deaths": replica.num_deaths, "is_gone": replica.is_gone,
-                    **{name: opened.facts[name] for name in ("start_seconds", *_SUMMED) if name in opened.facts},
+                    **{name: opened.facts[name] for name in _OF_EACH if name in opened.facts},
                 }
                 for replica, opened in known
             ],

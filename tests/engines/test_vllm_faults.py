@@ -1,0 +1,120 @@
+"""Real vLLM in another process, as on every GPU, with faults planted in its worker: rows, exit codes, what stays."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from niah.engines import watchdog
+from tests.helpers.command import command, environment_with, rows
+from tests.helpers.vllm_fault import variables
+
+pytestmark = pytest.mark.engine
+RUN = (
+    "model=calibration/full", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[50]", "engine.cold_check=0",
+    "name=a",
+)
+
+
+@pytest.fixture
+def run(niah, tmp_path):
+    """The run with faults planted, as ``run("oom:over=700", "engine.graded=false")``."""
+    folder = tmp_path / "plugged"
+
+    def call(faults: str, *words: str, in_another_process: bool = True, **more: str) -> subprocess.CompletedProcess:
+        planted = variables(folder, *faults.split(), in_another_process=in_another_process)
+        return niah(*RUN, *words, timeout=600, **planted, **more)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "outputs" / "a"
+
+
+def outcomes(folder: Path) -> Counter:
+    found = rows(folder)
+    assert len({(row["variant"], row["trial"]) for row in found}) == len(found)
+    return Counter((row["length"], row["outcome"]) for row in found)
+
+
+def facts(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())["engine"]
+
+
+def last_line(done: subprocess.CompletedProcess) -> str:
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_out_of_memory_is_a_row_and_the_shorter_length_runs(run, folder):
+    done = run("oom:over=700", "engine.graded=false")
+    assert done.returncode == 1 and outcomes(folder) == {(512, "correct"): 1, (1024, "out-of-memory"): 1}
+    failed = next(row for row in rows(folder) if row["length"] == 1024)
+    assert failed["error"].startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert failed["finish_reason"] == "engine died" and failed["score"] is None
+    assert facts(folder)["num_restarts"] == 1 and "CUDA out of memory" in last_line(done)
+
+
+@pytest.fixture
+def begun(tmp_path, folder):
+    """The run as a process that has got so far; with the processes below it."""
+
+    def start(is_running: bool) -> tuple[subprocess.Popen, list[psutil.Process]]:
+        process = subprocess.Popen(
+            command(*RUN, "ctx.repeats=500"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, env=environment_with(**variables(tmp_path / "plugged")),
+        )
+        deadline = time.monotonic() + 400
+        while not (engines := engines_of(process.pid)) or (is_running and not (folder / "rows.jsonl").exists()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        return process, engines
+
+    return start
+
+
+def engines_of(pid: int) -> list[psutil.Process]:
+    """Engine processes below a run; its watchdog and the tracker of shared memory end by themselves."""
+    found = []
+    for one in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if not any(word in " ".join(one.cmdline()) for word in ("watchdog.py", "resource_tracker")):
+                found.append(one)
+    return found
+
+
+def seconds_until_gone(processes: list[psutil.Process], mark: str) -> float:
+    begun = time.monotonic()
+    while any(watchdog.started(one.pid) and one.is_running() for one in processes) or watchdog.marked(mark):
+        assert time.monotonic() < begun + 60, "an engine outlived its run"
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    ("is_running", "sent"),
+    [
+        (True, signal.SIGKILL), (False, signal.SIGKILL),
+        *(pytest.param(is_running, sent, marks=pytest.mark.slow) for is_running in (True, False)
+          for sent in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)),
+    ],
+)
+def test_no_engine_outlives_its_run(begun, is_running, sent):
+    process, engines = begun(is_running)
+    mark = f"{process.pid}:{watchdog.started(process.pid)}"
+    os.kill(process.pid, sent)
+    if sent == signal.SIGINT:
+        time.sleep(0.3)
+        os.kill(process.pid, sent)  # whoever is in a hurry presses it twice
+    _, errors = process.communicate(timeout=100)
+    print(f"{signal.Signals(sent).name}: {seconds_until_gone(engines, mark):.2f} s after the end of the run")
+    assert process.returncode == (-sent if sent == signal.SIGKILL else 130) and "Traceback" not in errors
