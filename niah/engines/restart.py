@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from niah.engines import Session
@@ -43,11 +44,16 @@ class RestartedSession(Session):
         source = iter(prompts)
         again: deque[tuple[int, Prompt]] = deque()
         while True:
+            if self._session is None:
+                again.extend(islice(source, 0 if again else 1))
+                if not again:
+                    return  # nothing to open another engine for
             taken: dict[int, Prompt] = {}
             work = iter([again.popleft()]) if again else source
             is_alone = work is not source
+            session = self._session or self._opened_again()
             try:
-                for key, result in self._current.generate(_noted(work, taken)):
+                for key, result in session.generate(_noted(work, taken)):
                     del taken[key]
                     if isinstance(result, Completion):
                         self._in_a_row = 0
@@ -60,7 +66,7 @@ class RestartedSession(Session):
                 again.extendleft(reversed([one for one in lost if one[0] != failed]))
                 if failed is not None:
                     yield failed, death(error, self._deaths[failed])
-                self._again(error, max((len(prompt.ids) for _, prompt in lost), default=0))
+                self._ended(error, max((len(prompt.ids) for _, prompt in lost), default=0))
 
     def _failed(self, lost: list[tuple[int, Prompt]], error: EngineStoppedError) -> int | None:
         """The prompt that is known to have ended the engine."""
@@ -70,8 +76,12 @@ class RestartedSession(Session):
         (key, _), = lost
         return key if error.is_out_of_memory or self._deaths[key] >= MAX_DEATHS else None
 
-    def _again(self, error: EngineStoppedError, size: int) -> None:
-        """Opens the next engine. Raises EngineStoppedError where that is of no use any more."""
+    def _ended(self, error: EngineStoppedError, size: int) -> None:
+        """Closes the engine that ended under prompts of ``size`` tokens at most: the next is opened as soon as there is
+        something to ask it.
+
+        Raises EngineStoppedError where that is of no use any more.
+        """
         is_shorter = error.is_out_of_memory and 0 < size < (self._size_out_of_memory or size + 1)
         self._size_out_of_memory = size if error.is_out_of_memory else self._size_out_of_memory
         self._in_a_row = 1 if is_shorter else self._in_a_row + 1
@@ -82,31 +92,33 @@ class RestartedSession(Session):
                 f"the engine ended {self._in_a_row} times in a row; {error}", words=error.words,
                 is_out_of_memory=error.is_out_of_memory,
             ) from error
-        self._say(f"the engine ended ({error.words}); it is opened again")
+        self._say(f"the engine ended ({error.words})")
         self.close()
+
+    def _opened_again(self) -> Session:
+        """The next engine. Raises EngineStoppedError where it does not open."""
+        why = self._because[-1] if self._because else "it was closed"
+        self._say("it is opened again")
         try:
             session = self._open()
         except NiahError as refusal:
-            raise EngineStoppedError(f"{error}; and it does not open again: {refusal}", words=error.words) from refusal
+            raise EngineStoppedError(f"the engine ended ({why}) and does not open again: {refusal}") from refusal
         self._session, self.retried = session, session.retried
         if session.served != self.served:
             raise NiahError("the engine that was opened again serves otherwise than the one before; report this")
         if self._in_grading >= MAX_DEATHS:
             self._say("right answers are forced no more: two engines ended in that; the answers have no grade")
             session.stop_grading()
-
-    @property
-    def _current(self) -> Session:
-        if self._session is None:
-            raise NiahError("the engine was asked after it was given up; report this")
-        return self._session
+        return session
 
     def stop_grading(self) -> None:
-        self._current.stop_grading()
+        self._in_grading = MAX_DEATHS
+        if self._session:
+            self._session.stop_grading()
 
     def facts(self) -> dict[str, Any]:
         """Those of the engine that is open, with the counts of those before it, and how often and why they ended."""
-        *past, facts = [*self._past, *([self._session.facts()] if self._session else [])]
+        *past, facts = [*self._past, *([self._session.facts()] if self._session else [])] or [{}]
         summed = {
             name: sum(one[name] for one in (*past, facts)) for name in _SUMMED
             if all(one.get(name) is not None for one in (*past, facts))

@@ -101,6 +101,7 @@ class VLLMSession(Session):
                 if failures >= MAX_IN_A_ROW:
                     raise stopped from error
                 self._forget(list(broken))
+                self._log.mark()
                 continue
             for output in outputs:
                 if output.finished:
@@ -119,7 +120,7 @@ class VLLMSession(Session):
                                 self._counts_agree = False
                                 self._not_graded(reason(error))
                     if not running:
-                        self._check_counts()
+                        self._idle()
                     yield request.key, answered
 
     def _ask(self, key: int, prompt: Prompt, running: dict[str, _Request]) -> Failure | None:
@@ -127,8 +128,6 @@ class VLLMSession(Session):
 
         Raises EngineStoppedError where the engine is gone.
         """
-        if not running:
-            self._log.mark()
         try:
             name = self._send(prompt.ids, self._greedy(prompt), prompt.salt)
             running[name] = _Request(key, prompt, time.perf_counter())
@@ -138,6 +137,12 @@ class VLLMSession(Session):
                 raise self._stopped(error, []) from error
             return failure(error, 0.0)
         return None
+
+    def _idle(self) -> None:
+        """Nothing is under way: what is printed from here on is about what comes. Raises NiahError as _check_counts."""
+        self._log.mark()
+        self._memory = processes.MemoryKills()
+        self._check_counts()
 
     def _stopped(self, error: Exception, running: list[_Request]) -> EngineStoppedError:
         """What a failed step says: why, by the engine's own words, and what it was doing."""
