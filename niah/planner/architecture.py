@@ -83,7 +83,8 @@ def of(model: Model) -> Architecture:
 
 
 def read(config: Mapping[str, Any], where: str) -> Architecture:
-    """The architecture of a config.json. Raises UnknownArchitectureError for one that is not known here."""
+    """The architecture of a config.json. Raises UnknownArchitectureError for one that is not known here, NiahError for
+    one that lacks what it needs."""
     text = {**config, **config.get("text_config", {})}
     kind = str(text.get("model_type", "")).removesuffix("_text")
     if kind not in KNOWN:
@@ -91,7 +92,17 @@ def read(config: Mapping[str, Any], where: str) -> Architecture:
             f"{where}: architecture {kind or 'without model_type'!r} is not known to the fast plan; expected one of "
             f"{', '.join(KNOWN)}; take exact=true, which asks vLLM itself"
         )
-    own = config.get("niah", {})
+    try:
+        return _counted(text, kind, config.get("niah", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"lacks {error.args[0]}" if isinstance(error, KeyError) else f"cannot be counted ({error})"
+        raise NiahError(
+            f"{where}: its config.json {what}; expected every field that a {kind} model has; fetch the file again"
+        ) from error
+
+
+def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Architecture:
+    """The architecture of the text model's settings; ``own`` are those that only files of niah's have."""
     hidden, vocabulary = text["hidden_size"], text["vocab_size"]
     tied = text.get("tie_word_embeddings", kind.startswith("gemma"))
     layers = tuple(_layer(text, kind, number) for number in range(text["num_hidden_layers"]))

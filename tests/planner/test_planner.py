@@ -224,3 +224,14 @@ def test_a_reader_that_leaves_text_out_is_planned_with_what_the_model_reads(niah
 def test_bad_plans_are_one_line(niah, words, message):
     done = niah("plan", "model=scout", *words)
     assert done.returncode == 1 and message in done.stderr and is_one_line(done)
+
+
+@pytest.mark.parametrize("field", ["num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size"])
+def test_a_config_that_lacks_a_field_is_told_by_its_name(field):
+    from niah.planner import architecture
+
+    config = {name: value for name, value in raw("smollm2_135m").items() if name != field}
+    with pytest.raises(NiahError, match=f"its config.json lacks {field}; expected every field that a llama model has"):
+        architecture.read(config, "model.path=x")
+    with pytest.raises(NiahError, match="cannot be counted"):
+        architecture.read({**config, field: None}, "model.path=x")

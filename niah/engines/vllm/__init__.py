@@ -51,7 +51,7 @@ class VLLM(VLLMSettings):
         try:
             from vllm import LLM
             from vllm.engine.arg_utils import EngineArgs
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # a library that does not load, as a driver's
             raise NiahError(
                 f"engine=vllm: vLLM cannot be imported ({error}); run `make setup`, or pip install "
                 "'niah[vllm]' (NVIDIA GPU) or 'niah[cpu]', or take engine=fake"
