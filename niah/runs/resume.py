@@ -21,7 +21,9 @@ _OF_WORKERS = ("attention_backend", "flash_attn_version", "queries_quantized", "
 """Facts that must be the same all through a run, as far as both sides give them: those where workers told them."""
 NO_ROOM_SHOWN = "not sent: two trials as long, or shorter, ran out of memory, and none as long was answered"
 """Why a trial has no room that nobody reckoned beforehand."""
-PASSED_OVER = "ran out of memory twice or ended the engine twice; retry=true asks these too"
+NO_ROOM_SAID = "the engine has room for"
+"""How the reason begins that an engine gave as it started."""
+PASSED_OVER = "had no room, by the engine's word or twice out of memory, or ended it twice; retry=true asks these too"
 """What is said of trials that are not asked again."""
 
 
@@ -37,7 +39,8 @@ def answered(
 
 def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
     """Variant and trial of those that ran out of memory twice, or were asked twice and ended the engine each time, in
-    this folder: a third time would cost another engine. Those left out beside them are among them.
+    this folder: a third time would cost another engine. Those left out beside them are among them, and those for which
+    the engine said as it started that it has no room.
 
     ``retry=true`` asks them again.
     """
@@ -52,8 +55,8 @@ def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
     still = {(row.variant or only, row.trial) for row in rows if row.outcome in RETRIED} & found
     short = {variant for variant, _ in still}
     beside = {
-        (row.variant or only, row.trial) for row in rows
-        if row.outcome == Outcome.DOES_NOT_FIT and row.error == NO_ROOM_SHOWN and (row.variant or only) in short
+        (row.variant or only, row.trial) for row in rows if row.outcome == Outcome.DOES_NOT_FIT
+        and (row.error.startswith(NO_ROOM_SAID) or (row.error == NO_ROOM_SHOWN and (row.variant or only) in short))
     }
     return still | beside
 

@@ -205,7 +205,7 @@ def _measure(part: _Part) -> None:
         try:
             session = _open(part, job)
         except NoRoomError as error:
-            unfit = _without_room(part, fitting, error)
+            unfit |= _without_room(part, fitting, error)
             continue
         break
     with closing(session):
@@ -227,7 +227,7 @@ def _without_room(part: _Part, fitting: list[Trial], error: NoRoomError) -> dict
     """The lengths that an engine has no room for by its own word, with these words; at least the longest of them."""
     read = {trial.length: part.recipe.num_read(trial) for trial in fitting}
     most = min(error.max_length, max(read.values()) - 1)
-    why = f"the engine has room for {error.max_length:,} tokens; {error.words}"
+    why = f"{resume.NO_ROOM_SAID} {error.max_length:,} tokens; {error.words}"
     unfit = {length: why for length, num in read.items() if num > most}
     for length in sorted(unfit):
         part.console.note(f"{part.variant}: {format_length(length)} does not fit: {unfit[length]}")

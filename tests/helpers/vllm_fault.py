@@ -13,10 +13,10 @@ FAULT = "NIAH_TEST_FAULT"
 def variables(folder: Path, *faults: str, in_another_process: bool = True) -> dict[str, str]:
     """The environment in which vLLM has these faults, each as KIND:WHEN.
 
-    KIND is oom (torch's own exception), host_oom, error, kill (SIGKILL of the process) or start (an exception while the
-    engine starts). WHEN is ``step=N`` (the worker's Nth, from 1), ``over=N`` (a new prompt of more than N tokens),
-    ``prompt=N`` (one of just N), ``forced`` (log-probabilities of the prompt are asked for) or ``once=FILE``, the first
-    step of a process as long as FILE is not there (it is made).
+    KIND is oom (torch's own exception), host_oom, error, kill (SIGKILL of the process), start (an exception while the
+    engine starts, WHEN is its words) or close (SIGKILL as it ends). WHEN is ``step=N`` (the worker's Nth, from 1),
+    ``over=N`` (a new prompt of more than N tokens), ``prompt=N`` (one of just N), ``forced`` (log-probabilities of the
+    prompt are asked for) or ``once=FILE``, the first step of a process as long as FILE is not there (it is made).
     """
     info = folder / "planted-0.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def plant() -> None:
         nonlocal steps
         steps += 1
         for kind, when in faults:
-            if kind != "start" and is_now(when, scheduled, steps):
+            if kind not in ("start", "close") and is_now(when, scheduled, steps):
                 strike(kind)
         return own(self, scheduled, *rest, **named)
 
@@ -51,6 +51,8 @@ def plant() -> None:
         return own_load(self, *rest, **named)
 
     worker.execute_model, worker.load_model = execute_model, load_model
+    if ["close", "always"] in faults:
+        worker.shutdown = lambda self: os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_now(when: str, scheduled: Any, steps: int) -> bool:

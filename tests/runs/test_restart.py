@@ -98,6 +98,8 @@ def test_lengths_for_which_the_engine_has_no_room_do_not_fit_and_the_others_run(
     assert done.returncode == 0, done.stderr
     assert left()[0] == {("bf16", 512, "correct"): 3, ("bf16", 1024, "correct"): 3, ("bf16", 2048, "does-not-fit"): 3}
     assert (tmp_path / "openings.txt").read_text().split() == ["2048", "1024"]
+    again = run("engine.room=1100")
+    assert again.returncode == 0 and left()[1] == 2, again.stderr  # it said so already
     assert {row["error"] for row in rows(tmp_path / "outputs" / "a") if row["length"] == 2048} == {
         "the engine has room for 1,100 tokens; ValueError: the cache is small"
     }
