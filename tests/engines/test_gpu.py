@@ -21,4 +21,9 @@ def test_flash_attention(niah, tmp_path, kv):
     facts = json.loads((tmp_path / "outputs" / "a" / "run.json").read_text())["engine"]
     assert facts["attention_backend"] == "FLASH_ATTN" and facts["prompt_tokens_counted"] == facts["prompt_tokens_sent"]
     assert all(row["num_prompt_tokens"] == row["length"] - 32 for row in found)
+    told = {name: facts[name] for name in ("told_by", "queries_quantized", "kv_scales")}
+    assert told == {
+        "told_by": "workers", "queries_quantized": kv == "fp8", "kv_scales": "1.0" if kv == "fp8" else None,
+    }
+    assert facts["flash_attn_version"] in (2, 3, 4)
     assert sum(row["score"] for row in found if row["length"] == 1024) >= 2

@@ -207,7 +207,7 @@ def test_refusals_say_what_works():
     assert "engine.attention: got 'paged'; expected one of sdpa, eager, flash_attention_2" in text
     if not transformers._is_installed("flash_attn"):
         text = refused("engine.attention=flash_attention_2", hardware=H100)
-        assert "flash-attn is not installed; pip install 'niah[flash]'" in text
+        assert "flash-attn is not installed; pip install --no-build-isolation 'niah[flash]'" in text
     if not transformers._is_installed("hqq"):
         assert "pip install 'niah[quant]'" in refused("kv=hqq_int8")
     assert "no length of this run fits engine=transformers" in refused("model=scout", "ctx=32k")

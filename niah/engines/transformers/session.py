@@ -18,6 +18,7 @@ from niah.engines.failures import MAX_IN_A_ROW, failure
 from niah.engines.transformers.cache import can_be_cut_anywhere, empty_cache, fork
 from niah.engines.transformers.settings import TransformersSettings
 from niah.errors import NiahError, reason
+from niah.planner import transformers as planner
 from niah.records import Completion, Failure, Forced, Grade, Prompt
 
 _TOP = 20
@@ -56,6 +57,13 @@ def _override(config: Any, changes: dict[str, Any]) -> None:
             setattr(config, name, value)
 
 
+def _scales(cache_dtype: str) -> str | None:
+    """Where the scales of the cache come from; None where nothing is scaled."""
+    if cache_dtype in planner.QUANTIZED_BITS:
+        return f"per group of {planner.GROUP}"
+    return "1.0" if cache_dtype.startswith("fp8") else None
+
+
 class TransformersSession(Session):
     """``served`` is what decided the answers, for each row."""
 
@@ -74,8 +82,9 @@ class TransformersSession(Session):
             "kv_cache_dtype": job.kv_cache_dtype,
             "attention_backend": attention,
             "flash_attn_version": 2 if attention == "flash_attention_2" else None,
+            **({"flash_attn": environment.installed("flash-attn")} if attention == "flash_attention_2" else {}),
             "queries_quantized": False,
-            "kv_scales": "1.0" if job.kv_cache_dtype.startswith("fp8") else None,
+            "kv_scales": _scales(job.kv_cache_dtype),
             "kv_rounding": settings.rounding,
             "prefix_caching": settings.prefix_caching,
             "dtype": str(self._dtype).removeprefix("torch."),

@@ -104,17 +104,18 @@ class VLLMSettings(Engine):
         }
         return replace(self, **changed)
 
+
 def _check_build(hardware: Hardware) -> None:
     """Raises NiahError where the vLLM that is installed is not for this machine."""
     if hardware.name != "auto":
         return
     if hardware.capability and is_cpu_build():
         raise NiahError(
-            f"engine=vllm: {hardware.label} here, but the vLLM that is installed is the one for CPUs; pip install "
-            "'niah[vllm]' into an environment of its own, or set CUDA_VISIBLE_DEVICES= to run on the processor"
+            f"engine=vllm: {hardware.label} here, but the vLLM that is installed is the one for CPUs; make clean and "
+            "make run, or pip install 'niah[vllm]' into another environment; or CUDA_VISIBLE_DEVICES= for the processor"
         )
     if not hardware.capability and is_gpu_build():
         raise NiahError(
             f"engine=vllm: the vLLM that is installed is for NVIDIA GPUs; got {hardware.label}; expected a GPU that "
-            "nvidia-smi lists and CUDA_VISIBLE_DEVICES shows, or 'niah[cpu]' in an environment of its own"
+            "nvidia-smi lists and CUDA_VISIBLE_DEVICES shows, or 'niah[cpu]' in another environment"
         )
