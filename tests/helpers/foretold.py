@@ -84,6 +84,14 @@ def compared(
     ]
 
 
+def told(gpu: str, asked: Sequence[tuple[str, str, str]]) -> list[list[dict[str, Any]]]:
+    """What a worker that holds the layers of each (model, kv, word) on eight of these GPUs says of them."""
+    hardware = eight(gpu)
+    runs = [built(f"model={model}", f"kv={kv}", *filter(None, [word])) for model, kv, word in asked]
+    questions = [_foretold(run, hardware, min(LENGTH, run.model.limit))[2] for run in runs]
+    return [answer["told"] for answer in vllm_choices.asked(questions, hardware)]
+
+
 def _foretold(run: Run, hardware: Hardware, length: int) -> tuple[str, str, dict[str, Any]]:
     """What niah says, in a word and in a sentence, and what it gives vLLM (or would, where it refuses)."""
     wish, shape = run.engine.wish(), architecture.of(run.model)

@@ -90,6 +90,7 @@ def _answer(case: dict[str, Any], home: Path) -> dict[str, Any]:
             "layers": found, "block_size": cache.block_size, "cache_dtype": str(cache.cache_dtype),
             "prefix_caching": bool(cache.enable_prefix_caching), "warnings": warnings,
             "runner": bool(config.use_v2_model_runner), "max_model_len": config.model_config.max_model_len,
+            "told": _told(config),
         }
 
 
@@ -118,6 +119,39 @@ def _layers(config: Any) -> list[dict[str, Any]]:
         {"backend": name, "version": version, "dtype": dtype, "head": head, "layers": count}
         for (name, version, dtype, head), count in counted.items()
     ]
+
+
+def _told(config: Any) -> list[dict[str, Any]]:
+    """What a worker that holds these layers says of them (niah/engines/vllm/worker.py), by the groups and the builders
+    that its runner would have: a builder is made as far as it decides how queries are read."""
+    from types import SimpleNamespace
+
+    from vllm.config import set_current_vllm_config
+
+    from niah.engines.vllm import exact, worker
+
+    specs, layers = exact.cache_specs(config), dict(worker._layers(config))
+    kept = [SimpleNamespace(layer_names=[name], kv_cache_spec=spec) for name, spec in specs.items()]
+    with set_current_vllm_config(config):
+        groups = [[SimpleNamespace(
+            layer_names=[name], backend=layers[name].get_attn_backend(),
+            metadata_builders=[_builder(layers[name].get_attn_backend().get_builder_cls(), specs[name], config)],
+        )] for name in specs]
+    runner = SimpleNamespace(kv_cache_config=SimpleNamespace(kv_cache_groups=kept), attn_groups=groups)
+    return worker._counted(worker._layer(name, layer, runner) for name, layer in layers.items())
+
+
+def _builder(kind: Any, spec: Any, config: Any) -> Any:
+    builder = kind.__new__(kind)
+    builder.kv_cache_spec, builder.vllm_config, builder.model_config = spec, config, config.model_config
+    builder.cache_config = config.cache_config
+    if hasattr(kind, "get_q_data_type"):  # FlashInfer
+        builder.cache_dtype = str(config.cache_config.cache_dtype)
+        builder.q_data_type_prefill = builder.get_q_data_type(is_prefill=True)
+        builder.q_data_type_decode = builder.get_q_data_type(is_prefill=False)
+    if hasattr(kind, "determine_prefill_query_data_type"):  # MLA
+        builder.q_data_type = kind.determine_prefill_query_data_type(config, config.model_config.dtype)
+    return builder
 
 
 def _version(impl: Any) -> Any:

@@ -76,8 +76,8 @@ def _layer(name: str, layer: Any, runner: Any) -> dict[str, Any]:
         "block_size": spec.block_size if spec else None,
         "kernel_block_size": builder.kv_cache_spec.block_size if builder else None,
     }
-    if kind == "mamba":
-        return _given(found)
+    if kind == "mamba" or not (hasattr(layer, "kv_cache_dtype") or hasattr(layer, "impl")):
+        return _given(found)  # a state, or the keys by which sparse attention chooses what it reads
     dtype = str(getattr(layer, "kv_cache_dtype", UNKNOWN))
     prefill = getattr(layer, "prefill_backend", None)
     return _given({
@@ -86,7 +86,7 @@ def _layer(name: str, layer: Any, runner: Any) -> dict[str, Any]:
         "head_size": getattr(layer, "head_size", None),
         "window": getattr(layer, "sliding_window", None),
         "flash_attn_version": _flash_attn_version(backend, getattr(layer, "impl", None), prefill),
-        "prefill_backend": prefill.get_name() if prefill is not None else None,
+        "prefill_backend": _prefill(prefill),
         "queries_quantized": _queries_quantized(layer, dtype, backend, builder),
         "scales": _scales(layer) if dtype not in _PLAIN else None,
         "scales_are_computed": bool(getattr(layer, "calculate_kv_scales", False)) or None,  # vLLM before 0.32
@@ -153,6 +153,14 @@ def _flash_attn_version(backend: str, impl: Any, prefill: Any) -> Any:
     if len(found) == 1:
         return found.pop()
     return "+".join(map(str, sorted(found))) or None
+
+
+def _prefill(backend: Any) -> str | None:
+    """What MLA reads prompts with, as "FLASH_ATTN 3"; None where that is what it writes answers with."""
+    if backend is None:
+        return None
+    version = getattr(backend, "vllm_flash_attn_version", None)
+    return f"{backend.get_name()} {version}" if version else str(backend.get_name())
 
 
 def _queries_quantized(layer: Any, dtype: str, backend: str, builder: Any) -> bool | str:
