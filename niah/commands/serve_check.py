@@ -10,8 +10,8 @@ from niah.commands.words import own_words
 from niah.config import Run, build
 from niah.engines.openai import OpenAI
 from niah.engines.openai.connection import Connection
-from niah.engines.openai.http import Broken, Reply
 from niah.engines.openai.requests import Request, Requests, other_tokenizer, sample
+from niah.engines.openai.wire import Broken, Reply
 from niah.errors import NiahError
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of

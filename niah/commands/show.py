@@ -14,6 +14,8 @@ from niah.units import format_length
 
 _AROUND = 60
 """Tokens shown before and after a needle."""
+_SHOWN_OF_THINKING = 200
+"""Characters of each end of a thought."""
 
 
 def main(words: list[str]) -> int:
@@ -75,6 +77,11 @@ def _answered(row: Row) -> list[str]:
         f"engine:   {row.num_completion_tokens} tokens in {row.seconds:.2f} s, {cached} of the prompt's from the "
         f"prefix cache, ended by {row.finish_reason}",
     ]
+    if row.thinking:
+        lines.append(f"thinking: {row.num_thinking_tokens:,} of these tokens, not judged: {_ends(row.thinking)}")
+    if row.ended_in:
+        where = "its thinking (model.thinking_budget gives it room)" if row.ended_in == "thinking" else "the answer"
+        lines.append(f"cut off:  its tokens ended in {where}")
     if row.logprob is not None:
         lead = "" if row.margin is None else f", {row.margin:+.2f} nats to the best distractor"
         lines.append(
@@ -82,6 +89,14 @@ def _answered(row: Row) -> list[str]:
             f"the worst of them in place {row.worst_rank}{lead}"
         )
     return lines
+
+
+def _ends(text: str) -> str:
+    """A long text by its two ends, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= 2 * _SHOWN_OF_THINKING else (
+        f"{text[:_SHOWN_OF_THINKING]} ... {text[-_SHOWN_OF_THINKING:]}"
+    )
 
 
 def _left_out(row: Row) -> str:

@@ -16,6 +16,7 @@ from niah.runs.store import RunFolder
 from niah.runs.variants import variants
 
 _OF_A_SERVER = ("server", "server_model", "prompts", "kv_cache_dtype")
+_OF_A_SERVER_LATER = ("reply_model",)  # which earlier versions did not keep, and some servers do not tell
 _OF_AN_ENGINE = ("tensor_parallel_size", "max_num_seqs", "enforce_eager", "batch_invariant")
 _OF_WORKERS = ("attention_backend", "flash_attn_version", "queries_quantized", "kv_scales")
 """Facts that must be the same all through a run, as far as both sides give them: those where workers told them."""
@@ -157,7 +158,8 @@ def check_same_engine(stored: EngineFacts | None, served: Mapping[str, Any], fol
     facts, kind = stored.facts, "server" if stored.server else "engine"
     are_told = facts.get("told_by") == served.get("told_by") == "workers"
     known = (*_OF_AN_ENGINE, *_OF_WORKERS) if are_told else _OF_AN_ENGINE
-    keys = _OF_A_SERVER if stored.server else [key for key in known if key in facts and key in served]
+    later = [key for key in _OF_A_SERVER_LATER if key in facts and key in served]
+    keys = [*_OF_A_SERVER, *later] if stored.server else [key for key in known if key in facts and key in served]
     changed = [
         f"{key} (there {facts.get(key)}, now {served.get(key)})" for key in keys if facts.get(key) != served.get(key)
     ]

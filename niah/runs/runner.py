@@ -116,7 +116,7 @@ def run(settings: Run, console: Console) -> Summary:
             journal.finish()
         if stopped:
             raise EngineStoppedError("; ".join(stopped))
-        if line := control.sentence(folder.controls()):
+        for line in filter(None, (control.sentence(folder.controls()), trials.cut_in_thinking(folder.rows()))):
             console.note(line)
         passed_over = resume.passed_over(settings, folder)
         return Summary(folder.path, journal.record, folder.rows(), num_new, frozenset(passed_over))

@@ -1,6 +1,6 @@
 """One trial from its prompt to its row: sent to an open engine, judged, and put down with what served it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,6 +101,17 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
     return replace(
         judged, logprob=round(grade.logprob, 6), num_target_tokens=grade.num_tokens, worst_rank=grade.worst_rank,
         margin=None if grade.margin is None else round(grade.margin, 6),
+    )
+
+
+def cut_in_thinking(rows: Sequence[Row]) -> str:
+    """One sentence where answers were cut off while the model still thought; else empty."""
+    num, num_answers = sum(row.ended_in == "thinking" for row in rows), sum(row.score is not None for row in rows)
+    if not num:
+        return ""
+    return (
+        f"truncated: {num:,} of {num_answers:,} answers ended while the model still thought; model.thinking_budget=2k "
+        "gives it room, as part of each length"
     )
 
 

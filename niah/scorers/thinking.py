@@ -126,11 +126,11 @@ def _marks(text: str, extra: Sequence[Pair]) -> list[_Mark]:
         for match in regex.finditer(rf"<(/?)({_TAG})", text, regex.IGNORECASE)
     ]
     for opening, closing in (*FAMILIES, *extra):
-        for mark, opens in ((opening, True), (closing, False)):
-            at = text.find(mark)
+        for delimiter, opens in ((opening, True), (closing, False)):
+            at = text.find(delimiter)
             while at >= 0:
-                found.append(_Mark(at, at + len(mark), opening, opens))
-                at = text.find(mark, at + len(mark))
+                found.append(_Mark(at, at + len(delimiter), opening, opens))
+                at = text.find(delimiter, at + len(delimiter))
     kept: list[_Mark] = []
     for mark in sorted(found, key=lambda mark: (mark.start, -mark.stop)):
         if not kept or mark.start >= kept[-1].stop:

@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         if own.tells_usage:
             counted = num_prompt - 7 if fault == "count" else num_prompt
             cached = {"cached_tokens": own.cached_tokens}
-            usage = {"prompt_tokens": counted, "completion_tokens": 2, "prompt_tokens_details": cached}
+            usage = {"prompt_tokens": max(1, counted), "completion_tokens": 2, "prompt_tokens_details": cached}
             self._event({"choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
 

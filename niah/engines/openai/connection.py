@@ -6,9 +6,11 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from niah.engines.openai.http import Broken, Denied, Http, Refused, Reply
+from niah.engines.openai.http import Denied, Http, Refused
 from niah.engines.openai.server import detect
 from niah.engines.openai.settings import OpenAISettings
+from niah.engines.openai.wire import Broken, Reply
+from niah.engines.reply import Unusable
 from niah.errors import NiahError
 
 _T = TypeVar("_T")
@@ -49,7 +51,7 @@ class Connection:
         """The reply to a short request, or None and why it is refused. Raises NiahError where there is neither."""
         try:
             return self.result(self.http.answer(path, body, timeout_seconds)), ""
-        except Refused as error:
+        except (Refused, Unusable) as error:
             return None, str(error)
         except Denied as error:
             if error.status != 404:

@@ -4,14 +4,13 @@ The key is read from the environment, sent in one header and masked in all that 
 """
 
 import asyncio
-import json
 import os
 import random
 import re
 import ssl
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,16 +18,31 @@ from typing import Any
 import httpx2
 
 from niah import __version__
+from niah.engines.openai.wire import (
+    Broken,
+    Gathered,
+    Reply,
+    events,
+    is_events,
+    json_or_text,
+    max_bytes,
+    parsed,
+    text_of,
+)
+from niah.engines.reply import Unusable, whole
 from niah.errors import NiahError
 
 _AGAIN = frozenset((408, 409, 425, 429))
 _DENIED = frozenset((401, 403, 404))
 _CONNECT_SECONDS = 10.0
-_IDLE_SECONDS = 2.0
-"""A connection that idles longer is not used again: servers close theirs after five."""
 _FIRST_WAIT_SECONDS = 0.5
 _MAX_MESSAGE = 300
-_MAX_EXCERPT = 80
+_MAX_PAGE_BYTES = 2**24
+"""Of a page that describes the server, and of a refusal."""
+_TELLING_BYTES = 8
+"""So many show whether a reply is a stream of events."""
+_BUDGETS, _USUAL_BUDGET = ("max_tokens", "max_completion_tokens"), 2**15
+"""Keys of a request that limit its answer, and the tokens taken where it has none of them."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USUAL_VARIABLE = re.compile(r"[A-Z0-9_]{1,64}")
 """A variable as most are called: any other name may be a key pasted by mistake, and is not repeated."""
@@ -48,29 +62,6 @@ class Denied(NiahError):
         self.answer = answer
 
 
-class Broken(Exception):
-    """No answer, or half of one: worth another try. ``wait_seconds`` is what the server asked for."""
-
-    def __init__(self, name: str, message: str, wait_seconds: float | None = None):
-        super().__init__(message)
-        self.name = name
-        self.wait_seconds = wait_seconds
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One whole answer. Token counts are the server's own, None where it gives none; ``text`` leaves reasoning out."""
-
-    text: str
-    finish_reason: str
-    num_prompt_tokens: int | None
-    num_tokens: int | None
-    num_cached_tokens: int | None
-    seconds: float
-    first_token_seconds: float | None
-    has_logprobs: bool = False
-
-
 class Http:
     """One server. ``base_url`` ends in the API's version, as http://host:8000/v1; ``root`` is it without that.
 
@@ -88,32 +79,29 @@ class Http:
         self._key = _read_key(key_name)
         self._key_name = key_name
         authorization = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        headers = {"user-agent": f"niah/{__version__}", **authorization}
+        plain = {"accept-encoding": "identity"}  # an answer is small, and one that unpacks to gigabytes is not read
+        headers = {"user-agent": f"niah/{__version__}", **plain, **authorization}
         self._client = httpx2.AsyncClient(
             headers=headers, timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
+            # one request a connection: what a server sends too much is never taken for the next answer
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
     async def get(self, url: str, timeout_seconds: float = 20.0) -> Any | None:
         """JSON, or text where it is none; None where the server has no such page. Raises Denied, Broken."""
         try:
-            async with asyncio.timeout(timeout_seconds):
-                response = await self._client.get(url)
+            async with asyncio.timeout(timeout_seconds), self._client.stream("GET", url) as response:
+                content = await self._all(response, _MAX_PAGE_BYTES)
         except (httpx2.HTTPError, TimeoutError, ssl.SSLError) as error:
             raise self._broken(error) from error
         if response.status_code in (401, 403):
-            raise self._denied(response)
+            raise self._denied(response.status_code, content)
         if response.status_code in _AGAIN or (response.status_code >= 500 and response.status_code != 501):
-            raise self._no(response)  # one that still loads its model
-        if response.status_code != 200:
-            return None
-        try:
-            return response.json()
-        except ValueError:
-            return response.text
+            raise self._no(response, content)  # one that still loads its model
+        return json_or_text(content) if response.status_code == 200 else None
 
     async def answer(self, path: str, body: dict[str, Any], timeout_seconds: float) -> Reply:
-        """POSTs until there is a whole answer. Raises Refused, Denied, or Broken when no try is left."""
+        """POSTs until there is a whole answer. Raises Refused, Denied, Unusable, or Broken when no try is left."""
         attempt = 0
         while True:
             try:
@@ -123,10 +111,12 @@ class Http:
                 broken = Broken("timeout", f"no whole answer within {timeout_seconds:.0f} s")
             except Broken as error:
                 broken = error
+            except Unusable as error:
+                raise Unusable(self._safe(str(error))) from error
             except (httpx2.HTTPError, ssl.SSLError) as error:
                 broken = self._broken(error)
             if broken.wait_seconds is not None and broken.wait_seconds > self._max_wait_seconds:
-                asks = f"it asks to wait {broken.wait_seconds:.0f} s, more than engine.max_wait_seconds"
+                asks = f"it asks to wait {broken.wait_seconds:g} s, more than engine.max_wait_seconds"
                 raise Broken(broken.name, f"{broken}; {asks}")
             if attempt == self._max_retries:
                 raise broken
@@ -142,80 +132,96 @@ class Http:
 
     async def _once(self, url: str, body: dict[str, Any]) -> Reply:
         sent = time.perf_counter()
+        max_tokens = next((body[key] for key in _BUDGETS if isinstance(body.get(key), int)), _USUAL_BUDGET)
         async with self._client.stream("POST", url, json=body) as response:
             if response.status_code != 200:
-                await response.aread()
-                raise self._no(response)
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                return self._whole(await response.aread(), sent)
-            return await self._streamed(response, sent)
+                raise self._no(response, await self._all(response, _MAX_PAGE_BYTES))
+            pieces = self._pieces(response, max_bytes(max_tokens))
+            begins = b""
+            async for piece in pieces:
+                begins += piece
+                if len(begins.lstrip()) >= _TELLING_BYTES:
+                    break
+            if is_events(response.headers.get("content-type", ""), begins):
+                return await self._streamed(begins, pieces, sent, max_tokens)
+            return self._whole(b"".join([begins, *[piece async for piece in pieces]]), sent, max_tokens)
 
-    async def _streamed(self, response: httpx2.Response, sent: float) -> Reply:
-        """An answer in pieces; one that does not come to its end is Broken, never an answer."""
-        texts, reason, usage, first, logprobs, is_done = [], None, None, None, False, False
-        async for event in httpx2.EventSource(response, max_event_size=None):
-            if event.data == "[DONE]":
-                is_done = True
-                break
-            chunk = self._parsed(event.data)
-            if "error" in chunk:
-                raise Broken("error in the stream", self._words(chunk))
-            for choice in chunk.get("choices") or ():
-                piece, thought = _piece(choice)
-                first = time.perf_counter() - sent if first is None and (piece or thought) else first
-                texts.append(piece)
-                reason = choice.get("finish_reason") or reason
-                logprobs |= bool(choice.get("logprobs"))
-            usage = chunk.get("usage") or usage
-        if not (is_done and reason):
-            raise Broken("half an answer", f"the stream ended after {len(texts)} pieces, before its end")
-        return _reply("".join(texts), reason, usage, time.perf_counter() - sent, first, logprobs)
+    async def _pieces(self, response: httpx2.Response, most: int) -> AsyncIterator[bytes]:
+        """The bytes of a reply as they come. Raises Unusable past ``most`` of them."""
+        num = 0
+        async for piece in response.aiter_bytes():
+            num += len(piece)
+            if num > most:
+                raise Unusable(f"it is larger than {most:,} bytes, far more than the tokens asked for can be")
+            yield piece
 
-    def _whole(self, content: bytes, sent: float) -> Reply:
-        answer = self._parsed(content)
-        choices = answer.get("choices") or ()
-        if not choices or not choices[0].get("finish_reason"):
-            raise Broken("half an answer", f"no finished choice in {self._words(answer)}")
-        choice = choices[0]
-        text, _ = _piece(choice)
-        seconds = time.perf_counter() - sent
-        return _reply(text, choice["finish_reason"], answer.get("usage"), seconds, None, bool(choice.get("logprobs")))
+    async def _all(self, response: httpx2.Response, most: int) -> bytes:
+        try:
+            return b"".join([piece async for piece in self._pieces(response, most)])
+        except Unusable as error:
+            raise Broken("too long", str(error), is_reply=True) from error
 
-    def _no(self, response: httpx2.Response) -> Exception:
+    async def _streamed(
+        self, begins: bytes, rest: AsyncIterator[bytes], sent: float, max_tokens: int
+    ) -> Reply:
+        """An answer in pieces. Where the connection ends after the reason why it ended, it is whole."""
+        gathered, first, is_ended = Gathered(), None, False
+        try:
+            async for event in events(_again(begins, rest)):
+                if event.data.strip() == "[DONE]":
+                    is_ended = True
+                    break
+                if not event.data.strip():
+                    continue
+                chunk = parsed(self._safe(event.data))
+                if event.name == "error" or chunk.get("error"):
+                    raise Broken("error in the stream", self._words(chunk), is_reply=True)
+                if gathered.take(chunk) and first is None:
+                    first = time.perf_counter() - sent
+        except (httpx2.HTTPError, ssl.SSLError):
+            if gathered.reason is None:
+                raise
+        return gathered.reply(time.perf_counter() - sent, first, max_tokens, is_ended=is_ended)
+
+    def _whole(self, content: bytes, sent: float, max_tokens: int) -> Reply:
+        answer = parsed(self._safe(text_of(content)))
+        if answer.get("error"):
+            raise Broken("error in the reply", self._words(answer), is_reply=True)
+        gathered = Gathered()
+        gathered.take(answer)
+        return gathered.reply(time.perf_counter() - sent, None, max_tokens, is_ended=False)
+
+    def _no(self, response: httpx2.Response, content: bytes) -> Exception:
         status = response.status_code
         if status in _DENIED:
-            return self._denied(response)
-        message = f"HTTP {status}: {self._words(_lenient(response.content))}"
+            return self._denied(status, content)
+        message = f"HTTP {status}: {self._words(json_or_text(content))}"
+        if 300 <= status < 400:
+            message += " (a redirect, which is not followed: engine.base_url is where the key goes)"
         if status in _AGAIN or status >= 500:
             return Broken(f"HTTP {status}", message, _retry_after(response.headers))
         return Refused(message)
 
-    def _denied(self, response: httpx2.Response) -> Denied:
-        status = response.status_code
+    def _denied(self, status: int, content: bytes) -> Denied:
         if status == 404:
             advice = "check engine.base_url and engine.model"
         elif self._key:
             advice = f"check the key in {self._key_name}"
         else:
             advice = "put the key into a variable and name it, as engine.api_key_env=OPENAI_API_KEY"
-        answer = f"HTTP {status}: {self._words(_lenient(response.content))}"
+        answer = f"HTTP {status}: {self._words(json_or_text(content))}"
         return Denied(f"engine=openai: {self.base_url} answers {answer}; {advice}", status, answer)
 
     def _broken(self, error: Exception) -> Broken:
         name = "timeout" if isinstance(error, TimeoutError | httpx2.TimeoutException) else type(error).__name__
-        return Broken(name, self._safe(f"{name}: {error}".rstrip(": ")))
-
-    def _parsed(self, content: bytes | str) -> dict[str, Any]:
-        found = _lenient(content)
-        if not isinstance(found, dict):
-            raise Broken("half an answer", f"no JSON object: {self._safe(str(found))[:_MAX_EXCERPT]!r}")
-        return found
+        is_reply = isinstance(error, httpx2.RemoteProtocolError | httpx2.DecodingError) and "without" not in str(error)
+        return Broken(name, self._safe(f"{name}: {error}".rstrip(": ")), is_reply=is_reply)
 
     def _words(self, content: Any) -> str:
         """The server's words on one line."""
         error = content.get("error", content) if isinstance(content, dict) else content
         words = error.get("message", error) if isinstance(error, dict) else error
-        return " ".join(self._safe(str(words)).split())[:_MAX_MESSAGE]
+        return " ".join(self._safe(whole(str(words))).split())[:_MAX_MESSAGE]
 
     def _safe(self, text: str) -> str:
         return _masked(text, self._key)
@@ -224,30 +230,11 @@ class Http:
         await self._client.aclose()
 
 
-def _piece(choice: dict[str, Any]) -> tuple[str, str]:
-    """Text of a choice, and reasoning that is not part of the answer."""
-    message = choice.get("delta") or choice.get("message") or choice
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    return message.get("content") or message.get("text") or "", str(thought)
-
-
-def _reply(
-    text: str, reason: str, usage: dict[str, Any] | None, seconds: float, first: float | None, logprobs: bool
-) -> Reply:
-    usage = usage or {}
-    details = usage.get("prompt_tokens_details") or {}
-    return Reply(
-        text=text, finish_reason=reason, num_prompt_tokens=usage.get("prompt_tokens"),
-        num_tokens=usage.get("completion_tokens"), num_cached_tokens=details.get("cached_tokens"), seconds=seconds,
-        first_token_seconds=first, has_logprobs=logprobs,
-    )
-
-
-def _lenient(content: bytes | str) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return content.decode(errors="replace") if isinstance(content, bytes) else content
+async def _again(begins: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A stream of bytes whose beginning was read already."""
+    yield begins
+    async for piece in rest:
+        yield piece
 
 
 def _retry_after(headers: httpx2.Headers) -> float | None:

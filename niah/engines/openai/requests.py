@@ -1,19 +1,26 @@
 """Requests to one server: greedy, one answer, the prompt as ids, as text or as a chat, in that server's own words."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from niah.engines.openai.connection import Connection
-from niah.engines.openai.http import Refused, Reply
+from niah.engines.openai.http import Refused
 from niah.engines.openai.server import Server
 from niah.engines.openai.settings import OpenAISettings
+from niah.engines.openai.wire import Reply
 from niah.errors import NiahError
 from niah.records import Prompt
 from niah.tokens.tokenizer import Tokenizer
 
 _TEXT = "The lamp was lit at seven. Nobody came. 1234567890, Straße 東京タワー, naïve."
 """Digits, umlauts and another script: tokenizers part ways in them."""
+_LONG_TEXT = " ".join((
+    _TEXT, "Die Fähre legte um 06:45 Uhr ab; niemand fragte nach Sitz 7b.", "def area(r):\n    return 3.14159 * r**2",
+    "他们在图书馆里找到了一封旧信。", "夜明けまで待った。", "El niño contó 8,192 pasos.", "وصل القطار متأخرا.", _TEXT,
+))
+"""The same in more words: a tokenizer that agrees on both is the same one."""
 CAN_SKIP_CACHE = ("vllm", "llamacpp")
 """Kinds of servers that read a prompt anew when asked to."""
 _NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0}
@@ -72,8 +79,17 @@ class Requests:
             body |= self._without_cache(prompt.salt)
         return path, body
 
-    def way(self, connection: Connection) -> tuple[str, bool]:
-        """How prompts are to be sent (ids, text, chat), and whether the server counts their tokens; tried out here.
+    def samples(self, prompt: Prompt, way: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """Two short requests sent as ``prompt`` is, with its system message and template arguments, and their texts."""
+        for text in (_TEXT, _LONG_TEXT):
+            if way == "chat" and prompt.message:
+                message = replace(prompt.message, before=text, pieces=(), after="")
+                yield *self._chat(replace(prompt, message=message, max_tokens=1)), text
+            else:
+                yield *self.of_text(text, way, 1), text
+
+    def way(self, connection: Connection) -> tuple[str, Reply]:
+        """How prompts are to be sent (ids, text, chat), and the reply to a short one; tried out here.
 
         Raises NiahError where it takes none of the ways wanted, does not answer, or takes the ids of another tokenizer
         than ours.
@@ -86,7 +102,7 @@ class Requests:
                 as_text, _ = connection.tried(*self.of_text(_TEXT, "text", 1), timeout)
                 if other := other_tokenizer(len(ids), as_text):
                     raise NiahError(f"engine=openai: {url} {other}")
-                return "ids", reply.num_prompt_tokens is not None
+                return "ids", reply
             if wanted == "ids":
                 why = f"it counts {reply.num_prompt_tokens} tokens of {len(ids)}" if reply else reason
                 raise NiahError(f"engine.prompts: {url} does not take token ids ({why}); take engine.prompts=auto")
@@ -94,7 +110,7 @@ class Requests:
         reply, reason = connection.tried(*self.of_text(_TEXT, chosen, 1), timeout)
         if reply is None:
             raise NiahError(f"engine.prompts={chosen}: {url} refuses a short prompt ({reason}); see serve-check")
-        return chosen, reply.num_prompt_tokens is not None
+        return chosen, reply
 
     def _chat(self, prompt: Prompt) -> Request:
         message = prompt.message

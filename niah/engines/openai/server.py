@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from niah.engines.openai.http import Broken, Http
+from niah.engines.openai.http import Http
+from niah.engines.openai.wire import Broken
+from niah.engines.reply import Unusable, count, shown
 from niah.errors import NiahError
 
 KINDS = ("vllm", "llamacpp", "sglang", "other")
@@ -61,14 +63,14 @@ class Server:
 async def detect(http: Http, kind: str, model: str | None, wait_seconds: float) -> Server:
     """Raises NiahError where nothing answers within ``wait_seconds``, or where it is not clear which model is meant."""
     listed = await _models(http, wait_seconds)
-    names = tuple(str(card.get("id")) for card in listed)
+    names = tuple(shown(card.get("id")) for card in listed)
     if model is None and len(names) != 1:
         known = f"has {', '.join(names[:20])}" if names else "lists none (an address ends in /v1 on most servers)"
         raise NiahError(f"engine.model: which one? {http.base_url} {known}; add engine.model=NAME")
     model = model if model is not None else names[0]
     if names and model not in names:
         raise NiahError(f"engine.model: {http.base_url} has no {model}; expected one of {', '.join(names[:20])}")
-    card = next((card for card in listed if card.get("id") == model), {})
+    card = next((card for card in listed if shown(card.get("id")) == model), {})
     if kind == "auto":
         kind = _OWNERS.get(str(card.get("owned_by", "")).lower(), "other")
     version, limit, details = await _own_words(http, kind, card)
@@ -95,26 +97,42 @@ async def _models(http: Http, wait_seconds: float) -> list[dict[str, Any]]:
                 ) from error
         await asyncio.sleep(_POLL_SECONDS)
     cards = found.get("data") if isinstance(found, dict) else None
-    return [card for card in cards or () if isinstance(card, dict)]
+    return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
 
 async def _own_words(http: Http, kind: str, card: dict[str, Any]) -> tuple[str | None, int | None, dict[str, Any]]:
     """Version, limit and details, each asked for where that kind of server has it."""
-    limit = card.get("max_model_len")  # vLLM's and SGLang's
+    limit = _tokens(card.get("max_model_len"))  # vLLM's and SGLang's
     if kind == "vllm":
         answer = await http.get(f"{http.root}/version")
-        return answer.get("version") if isinstance(answer, dict) else None, limit, {}
+        return _version(answer, "version"), limit, {}
     if kind == "llamacpp":
         props = await http.get(f"{http.root}/props")
         if not isinstance(props, dict):
-            return None, (card.get("meta") or {}).get("n_ctx"), {}
-        settings = props.get("default_generation_settings") or {}
+            meta = card.get("meta")
+            return None, _tokens(meta.get("n_ctx")) if isinstance(meta, dict) else None, {}
+        settings = props.get("default_generation_settings")
+        limit = _tokens(settings.get("n_ctx")) if isinstance(settings, dict) else None
         details = {name: props[name] for name in ("total_slots", "model_path", "model_ftype") if props.get(name)}
-        return props.get("build_info"), settings.get("n_ctx"), details
+        return _version(props, "build_info"), limit, details
     if kind == "sglang":
         answer = await http.get(f"{http.root}/get_server_info")
-        return answer.get("version") if isinstance(answer, dict) else None, limit, {}
+        return _version(answer, "version"), limit, {}
     return None, limit, {}
+
+
+def _version(answer: Any, key: str) -> str | None:
+    """A version as text; None where it is not told."""
+    told = answer.get(key) if isinstance(answer, dict) else None
+    return None if told is None else shown(told)
+
+
+def _tokens(told: Any) -> int | None:
+    """A limit in tokens, as a number or as digits; None where it is neither, as where it is not told."""
+    try:
+        return count(int(told) if isinstance(told, str) else told, "its limit") or None
+    except (Unusable, ValueError):
+        return None
 
 
 async def metrics(http: Http, kind: str) -> tuple[dict[str, float], str] | None:
