@@ -108,6 +108,8 @@ class Door:
         """The answer, its thinking apart; a failure for what is none."""
         if isinstance(result, Failure):
             return replace(result, message=whole(result.message))
+        if not isinstance(result, Completion):
+            return Failure(Outcome.ENGINE_ERROR, f"no answer: the engine gave {shown(result)}", 0.0)
         try:
             if not isinstance(result.text, str):
                 raise Unusable(f"its text is {type(result.text).__name__} {shown(result.text)}; expected text")
@@ -126,7 +128,7 @@ class Door:
         num_tokens = result.num_thinking_tokens
         if thought and not num_tokens:
             num_tokens = self._num_tokens(result, found, thought)
-        is_thought = found.is_open or (bool(thought or found.sections) and not found.answer.strip())
+        is_thought = found.is_open or (bool(thought or num_tokens or found.sections) and not found.answer.strip())
         return replace(
             result, text=found.answer, thinking=thought, num_thinking_tokens=num_tokens,
             ended_in_thinking=result.finish_reason == LENGTH and is_thought,

@@ -15,7 +15,7 @@ from niah.tokens.splice import Control, Piece, Spliced, SpliceError, is_canonica
 from niah.tokens.tokenizer import Tokenizer
 
 _CONTENT = "NIAHxCONTENTx7f3a"
-_MARK = r"(?:<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|◁[^◁▷\n]{1,40}▷)"
+_MARK = r"(?:<{1,2}[^<>\n]{1,40}>{1,2}|\[[^\[\]\n]{1,40}\]|◁[^◁▷\n]{1,40}▷)"
 _LAST_MARK, _FIRST_MARK = re.compile(rf"({_MARK})\w*\s*\Z"), re.compile(rf"\A\s*({_MARK})")
 """A delimiter as templates write them, right before a thought and right after it."""
 VERIFIED_UP_TO = 65_536

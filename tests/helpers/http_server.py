@@ -30,7 +30,9 @@ class Server:
     where a message is cut. -1 is every prompt of the greeting. ``takes_ids`` false leaves chat alone;
     ``extra_tokens`` is what its count of a chat has too many, ``text_tokens`` that of a text, None where it takes
     none. ``tokenizer`` counts both. ``at_once`` requests are waited for before the first is answered. ``key`` is the
-    one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself.
+    one it wants, ``certificate`` a PEM file for TLS. ``card`` and ``pages`` are what it says of itself. It ``keeps`` so
+    many of a prompt's tokens, counts what it ``caches`` once only, calls its model another name from the prompt
+    ``renamed_at`` on, and ``thinks`` these words before each answer.
     """
 
     faults: dict[int, str] = field(default_factory=dict)
@@ -48,6 +50,10 @@ class Server:
     die_after: int | None = None
     port: int = 0
     certificate: str = ""
+    keeps: int | None = None
+    caches: bool = False
+    renamed_at: int | None = None
+    thinks: str = ""
     bodies: list[dict] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     running: int = 0
@@ -167,6 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
             num_prompt = len(tokenizer.reference(text)) + more
         else:
             text, num_prompt = tokenizer.decode(body["prompt"]), len(body["prompt"])
+        if own.keeps is not None and num_prompt > own.keeps:
+            text, num_prompt = text[len(text) * (num_prompt - own.keeps) // num_prompt :], own.keeps
+        if own.caches and len(own.bodies) > 1:
+            num_prompt = 40
         found = _NUMBER.findall(text)
         answer = found[-1] if found else "none"
         self.send_response(200)
@@ -174,10 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("connection", "close")
         self.end_headers()
         self.close_connection = True
-        for place, piece in enumerate((answer[:3], answer[3:])):
+        is_renamed = own.renamed_at is not None and len(own.bodies) > own.renamed_at
+        name = "" if own.renamed_at is None else "new" if is_renamed else "old"
+        for place, piece in enumerate((own.thinks + answer[:3], answer[3:])):
             if fault == "half" and place:
                 return
-            self._event({"choices": [self._choice(piece, is_chat, None)]})
+            self._event({"model": name, "choices": [self._choice(piece, is_chat, None)]})
         if fault == "garbage":
             self.wfile.write(b"data: {oops\n\n")
             return
