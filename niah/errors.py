@@ -9,7 +9,7 @@ class NiahError(Exception):
 
 
 class EngineStoppedError(NiahError):
-    """An open engine answers no more: another one, opened anew, may.
+    """An engine answers no more, or did not start: another one may, opened anew or with other settings.
 
     ``words`` say why, ``seconds`` how long the oldest of the prompts was under way that it left without an answer.
     ``in_grading``: it was not a prompt that ended it but the right answer forced after one.

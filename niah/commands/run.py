@@ -9,7 +9,7 @@ from niah.commands import fault, hydra
 from niah.commands.calibrate import verify
 from niah.commands.words import restart_with_environment
 from niah.errors import NiahError
-from niah.records import RETRIED
+from niah.records import RETRIED, Outcome
 from niah.runs import resume, runner
 from niah.runs.console import Console
 from niah.units import format_seconds
@@ -42,6 +42,8 @@ def _measure(config: Any, started: float) -> int:
         console.say(line)
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
+    if summary.rows and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.rows):
+        raise NiahError(f"{summary.folder}: no length of this run fits; {summary.rows[0].error}")
     if failed:
         num_passed_over = sum((row.variant, row.trial) in summary.passed_over for row in failed)
         again = "the same command tries them again"

@@ -99,7 +99,7 @@ def run(settings: Run, console: Console) -> Summary:
             console.note(line)
         if passed_over:
             console.note(f"passed over: {len(passed_over)} that {resume.PASSED_OVER}")
-        stopped: list[str] = []
+        stopped: dict[str, list[str]] = {}
         try:
             with console.log_to(folder.path / "engine.log"), _watched(settings, folder.path, console):
                 for variant in asked:
@@ -110,12 +110,14 @@ def run(settings: Run, console: Console) -> Summary:
                                 todo[variant.name], journal, console,
                             ))
                         except EngineStoppedError as error:  # the next variant's engine is another one
-                            stopped.append(f"{variant.name}: {error}" if len(asked) > 1 else str(error))
+                            stopped.setdefault(str(error), []).append(variant.name)
                             console.note(f"{variant.name}: given up")
         finally:
             journal.finish()
         if stopped:
-            raise EngineStoppedError("; ".join(stopped))
+            raise EngineStoppedError("; ".join(
+                f"{', '.join(names)}: {why}" if len(asked) > 1 else why for why, names in stopped.items()
+            ))
         for line in filter(None, (control.sentence(folder.controls()), trials.cut_in_thinking(folder.rows()))):
             console.note(line)
         passed_over = resume.passed_over(settings, folder)
@@ -326,7 +328,8 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
 
 
 def _open(part: _Part, job: Job) -> Session:
-    """The variant's engine, which is opened again where it ends. Raises NiahError where it does not start."""
+    """The variant's engine, which is opened again where it ends. Raises EngineStoppedError where it does not start, as
+    another variant's may, NoRoomError where it has room for shorter prompts."""
 
     def opened() -> Session:
         try:
@@ -334,6 +337,6 @@ def _open(part: _Part, job: Job) -> Session:
         except NoRoomError:
             raise
         except NiahError as error:
-            raise NiahError(f"{error}; the engine's log is {part.log}") from error
+            raise EngineStoppedError(f"{error}; the engine's log is {part.log}") from error
 
     return RestartedSession(opened, lambda line: part.console.note(f"{part.variant}: {line}"))

@@ -154,18 +154,24 @@ def test_the_cause_of_a_failed_start_is_the_one_line(run, in_another_process):
 def begun(tmp_path, folder):
     """The run as a process that has got so far; with the processes below it."""
 
+    started: list[subprocess.Popen] = []
+
     def start(is_running: bool) -> tuple[subprocess.Popen, list[psutil.Process]]:
         process = subprocess.Popen(
             command(*RUN, "ctx.repeats=500"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True, env=environment_with(**variables(tmp_path / "plugged")),
         )
+        started.append(process)
         deadline = time.monotonic() + 400
         while not (engines := engines_of(process.pid)) or (is_running and not (folder / "rows.jsonl").exists()):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.05)
         return process, engines
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def engines_of(pid: int) -> list[psutil.Process]:

@@ -8,19 +8,21 @@ from pathlib import Path
 
 from niah.engines import Job, Session
 from niah.engines.fake import Fake, FakeSession
-from niah.errors import EngineStoppedError, NoRoomError
+from niah.errors import EngineStoppedError, NiahError, NoRoomError
 from niah.limits import free_text, limited
 
 
 @dataclass(frozen=True)
 class Mortal(Fake):
     """Ends under a prompt of more than ``memory`` tokens out of memory, under one of more than ``strength`` otherwise,
-    and under the first one while the file ``once`` is not there. It opens for ``room`` tokens at most."""
+    and under the first one while the file ``once`` is not there. It opens for ``room`` tokens at most, and not at all
+    with a KV cache of type ``refuses``."""
 
     name: str = "mortal"
     memory: int = limited(1_000_000, at_least=0)
     strength: int = limited(1_000_000, at_least=0)
     room: int = limited(1_000_000, at_least=0)
+    refuses: str = free_text("")
     once: str = free_text("")
     openings: str = free_text("openings.txt")
     max_num_seqs: int = limited(1, at_least=1)
@@ -28,6 +30,8 @@ class Mortal(Fake):
     def open(self, job: Job) -> Session:
         with Path(self.openings).open("a") as file:
             file.write(f"{job.max_length}\n")
+        if job.kv_cache_dtype == self.refuses:
+            raise NiahError("engine=mortal: did not start; ValueError: no kernel")
         if job.max_length > self.room:
             raise NoRoomError("engine=mortal: did not start", self.room, "ValueError: the cache is small")
         return MortalSession(self)

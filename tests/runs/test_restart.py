@@ -103,3 +103,17 @@ def test_lengths_for_which_the_engine_has_no_room_do_not_fit_and_the_others_run(
     assert {row["error"] for row in rows(tmp_path / "outputs" / "a") if row["length"] == 2048} == {
         "the engine has room for 1,100 tokens; ValueError: the cache is small"
     }
+
+
+def test_a_variant_whose_engine_does_not_start_stops_no_other(run, left):
+    done = run("kv=[bf16,fp8,fp8_e5m2]", "engine.refuses=fp8_e4m3", "ctx.depths=[50]")
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("niah: fp8: engine=mortal: did not start; ValueError: no kernel; ")
+    assert left()[0] == {(kv, length, "correct"): 1 for kv in ("bf16", "fp8_e5m2") for length in (512, 1024, 2048)}
+
+
+def test_where_no_length_has_room_the_command_fails(run, left):
+    done = run("engine.room=100", "ctx.depths=[50]")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "no length of this run fits; the engine has room for 100 tokens" in done.stderr.strip().splitlines()[-1]
+    assert left()[0] == {("bf16", length, "does-not-fit"): 1 for length in (512, 1024, 2048)}
