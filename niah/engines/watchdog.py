@@ -19,6 +19,8 @@ from contextlib import suppress
 
 MARK = "NIAH_ENGINE_OF"
 """The environment variable of an engine's processes: PID and start of the process that opened the engine."""
+LISTS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+"""Whether the kernel was built with CONFIG_PROC_CHILDREN, as most are."""
 _EVERY_SECONDS = 0.25
 _SHARE = 0.05
 """Of a core at most, for looking."""
@@ -40,12 +42,19 @@ def started(pid: int) -> int:
 def children(pid: int) -> list[int]:
     """Of all its threads."""
     found = []
-    try:
+    with suppress(OSError):  # it ended meanwhile
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                 found += [int(child) for child in file.read().split()]
-    except OSError:
-        pass  # it ended meanwhile, or this kernel does not list children: the mark has to do
+    return found
+
+
+def children_of_all() -> dict[int, list[int]]:
+    """The same for every process, from who is whose parent: dearer."""
+    found: dict[int, list[int]] = {}
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        if fields := _read(f"/proc/{pid}/stat").rpartition(b")")[2].split():
+            found.setdefault(int(fields[1]), []).append(pid)
     return found
 
 
@@ -54,12 +63,13 @@ def title(pid: int) -> str:
     return _read(f"/proc/{pid}/cmdline").split(b"\0")[0].decode(errors="replace").strip() or "?"
 
 
-def descendants(pids: list[int]) -> dict[int, int]:
-    """All processes below these, each with its start; without this one."""
+def descendants(pids: list[int], *, are_listed: bool = LISTS_CHILDREN) -> dict[int, int]:
+    """All processes below these, each with its start; without this one. ``are_listed``: the kernel lists children."""
     found: dict[int, int] = {}
-    waiting = list(pids)
+    waiting, of_all = list(pids), {} if are_listed else children_of_all()
     while waiting:
-        for child in children(waiting.pop()):
+        pid = waiting.pop()
+        for child in children(pid) if are_listed else of_all.get(pid, ()):
             if child not in found and child != os.getpid() and (start := started(child)):
                 found[child] = start
                 waiting.append(child)

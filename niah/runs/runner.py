@@ -99,25 +99,18 @@ def run(settings: Run, console: Console) -> Summary:
             console.note(line)
         if passed_over:
             console.note(f"passed over: {len(passed_over)} that {resume.PASSED_OVER}")
-        stopped: dict[str, list[str]] = {}
+        parts = [
+            _Part(
+                variant.of(settings), variant.name, recipe, fits[variant.name], folder, todo[variant.name], journal,
+                console,
+            )
+            for variant in asked if todo[variant.name] or variant.name in due
+        ]
         try:
             with console.log_to(folder.path / "engine.log"), _watched(settings, folder.path, console):
-                for variant in asked:
-                    if todo[variant.name] or variant.name in due:
-                        try:
-                            _measure(_Part(
-                                variant.of(settings), variant.name, recipe, fits[variant.name], folder,
-                                todo[variant.name], journal, console,
-                            ))
-                        except EngineStoppedError as error:  # the next variant's engine is another one
-                            stopped.setdefault(str(error), []).append(variant.name)
-                            console.note(f"{variant.name}: given up")
+                _measure_each(parts)
         finally:
             journal.finish()
-        if stopped:
-            raise EngineStoppedError("; ".join(
-                f"{', '.join(names)}: {why}" if len(asked) > 1 else why for why, names in stopped.items()
-            ))
         for line in filter(None, (control.sentence(folder.controls()), trials.cut_in_thinking(folder.rows()))):
             console.note(line)
         passed_over = resume.passed_over(settings, folder)
@@ -184,6 +177,23 @@ class _Part:
     @property
     def log(self) -> Path:
         return self.folder.path / "engine.log"
+
+
+def _measure_each(parts: list[_Part]) -> None:
+    """Measures the variants in their order. Raises EngineStoppedError at the end where an engine was given up: the next
+    variant's is another one."""
+    stopped: dict[str, list[str]] = {}
+    for part in parts:
+        try:
+            _measure(part)
+        except EngineStoppedError as error:
+            stopped.setdefault(str(error), []).append(part.variant)
+            if part is not parts[-1]:
+                part.console.note(f"{part.variant}: given up ({error}); the next variant's turn")
+    if stopped:
+        raise EngineStoppedError("; ".join(
+            f"{', '.join(names)}: {why}" if len(parts) > 1 else why for why, names in stopped.items()
+        ))
 
 
 def _measure(part: _Part) -> None:

@@ -82,6 +82,8 @@ def test_what_outlived_its_run_is_named_and_what_a_living_run_has_is_not(cache):
     wait_until(lambda: recorded(cache, pids))
     watching = [pid for pid in watchdog.children(process.pid) if pid not in pids]
     assert not processes.left_behind()  # the run lives
+    assert watchdog.descendants([process.pid], are_listed=False).keys() == {*pids, *watching}
+    assert watchdog.descendants([process.pid]).keys() == {*pids, *watching}
     for pid in (*watching, process.pid):
         os.kill(pid, signal.SIGKILL)
     process.wait()
