@@ -199,6 +199,7 @@ class Prompt:
 class Completion:
     """What an engine returned for one prompt. Seconds are wall-clock, from sending to the end.
 
+    ``not_graded`` says why there is no ``grade`` where there ought to be one.
     ``ids`` are what it wrote, without those that end an answer, where it tells them. ``thinking`` is what a server kept
     apart from ``text`` itself. Behind the door (engines/reply.py) ``text`` is the answer alone and ``finish_reason``
     stop, length or content_filter; ``num_thinking_tokens`` count ``thinking``, and ``ended_in_thinking`` says that the
@@ -217,6 +218,7 @@ class Completion:
     thinking: str = ""
     num_thinking_tokens: int = 0
     ended_in_thinking: bool = False
+    not_graded: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,8 +244,9 @@ class Row:
     """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt.
 
     ``variant`` names the engine settings (fp8, fp8 TRITON_ATTN); with ``trial`` it is the row's key. ``logprob`` to
-    ``margin`` are the Grade of the first target, that of the needle at this depth; None where not measured. ``served``
-    is what decided the number: KV dtype, backend, versions.
+    ``margin`` are the Grade of the first target, that of the needle at this depth; None where not measured, and where
+    that was not meant to be ``not_graded`` says why. ``served`` is what decided the number: KV dtype, backend,
+    versions.
 
     Of readers that retrieve: ``retrieved`` chunks as [start, stop, score] in context tokens, ``needles_retrieved`` as
     whole, split or missed, ``route`` rag or long where the reader chooses; tokens and seconds then count both steps.
@@ -297,6 +300,8 @@ class Row:
     thinking: str = field(default="", metadata=OPTIONAL)
     num_thinking_tokens: int = field(default=0, metadata=OPTIONAL)
     ended_in: str = field(default="", metadata=OPTIONAL)
+    not_graded: str = field(default="", metadata=OPTIONAL)
+
 
 @dataclass(frozen=True)
 class Sources:

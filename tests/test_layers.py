@@ -133,6 +133,7 @@ ASKED_BY_NAME = {
     "engines/transformers/cache.py": "layers of a transformers cache, which differ by architecture",
     "engines/transformers/session.py": "dtypes of torch by name, parts of a transformers config",
     "engines/vllm/exact.py": "classes and layers of vLLM, which differ by architecture",
+    "engines/vllm/grading.py": "a field that only some versions of vLLM have",
     "engines/vllm/session.py": "a field that only some versions of vLLM have",
     "engines/vllm/worker.py": "layers of vLLM, which differ by backend",
     "limits.py": "the fields of any settings class",

@@ -88,6 +88,8 @@ def _answered(row: Row) -> list[str]:
             f"graded:   log-probability {row.logprob:.2f} nats of the right answer's {row.num_target_tokens} tokens, "
             f"the worst of them in place {row.worst_rank}{lead}"
         )
+    if row.not_graded:
+        lines.append(f"graded:   not, for {row.not_graded}")
     return lines
 
 

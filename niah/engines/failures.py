@@ -3,7 +3,7 @@
 import re
 
 from niah.errors import EngineStoppedError, reason
-from niah.records import Failure, Outcome
+from niah.records import Failure, Outcome, Prompt
 
 MAX_IN_A_ROW = 3
 """An engine that fails so often without an answer in between is given up; the same command continues."""
@@ -32,3 +32,8 @@ def death(error: EngineStoppedError, num: int = 1) -> Failure:
     times = f"ended {num} engines; " if num > 1 else ""
     outcome = Outcome.OUT_OF_MEMORY if error.is_out_of_memory else Outcome.ENGINE_ERROR
     return Failure(outcome, f"{times}{error.words}"[:500], error.seconds, ENDED_BY_IT)
+
+
+def no_room(prompt: Prompt) -> str:
+    """Why a right answer that was not made (``prompt.forced``) cannot be graded."""
+    return f"no room for the right answer within the answer's {prompt.max_tokens} tokens; raise task.max_tokens"

@@ -111,10 +111,12 @@ def run(settings: Run, console: Console) -> Summary:
                 _measure_each(parts)
         finally:
             journal.finish()
-        for line in filter(None, (control.sentence(folder.controls()), trials.cut_in_thinking(folder.rows()))):
+        rows = folder.rows()
+        ends = (control.sentence(folder.controls()), trials.cut_in_thinking(rows), trials.ungraded(rows))
+        for line in filter(None, ends):
             console.note(line)
         passed_over = resume.passed_over(settings, folder)
-        return Summary(folder.path, journal.record, folder.rows(), num_new, frozenset(passed_over))
+        return Summary(folder.path, journal.record, rows, num_new, frozenset(passed_over))
 
 
 def _check_lengths(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapping[str, Fit]) -> None:
@@ -158,6 +160,8 @@ def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
 def _all_done(settings: Run, folder: RunFolder, stored: RunRecord, console: Console) -> Summary:
     rows = folder.rows()
     console.note(f"{folder.path}: all {len(rows)} trials were done before; name=... measures them again")
+    if line := trials.ungraded(rows):
+        console.note(line)
     return Summary(folder.path, stored, rows, 0, frozenset(resume.passed_over(settings, folder)))
 
 

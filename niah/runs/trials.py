@@ -14,6 +14,9 @@ from niah.readers import Reader
 from niah.records import Completion, Failure, Outcome, Prompt, Retrieval, Row, Trial
 from niah.scorers.outcome import judge
 
+_FEW = 0.01
+"""Share of answers without a grade that is not worth a word at the end of a run."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -95,6 +98,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         finish_reason=result.finish_reason, first_token_seconds=None if first is None else round(first, 4),
         thinking=result.thinking, num_thinking_tokens=result.num_thinking_tokens,
         ended_in=("thinking" if result.ended_in_thinking else "answer") if outcome is Outcome.TRUNCATED else "",
+        not_graded=result.not_graded,
     )
     if grade is None:
         return judged
@@ -112,6 +116,18 @@ def cut_in_thinking(rows: Sequence[Row]) -> str:
     return (
         f"truncated: {num:,} of {num_answers:,} answers ended while the model still thought; model.thinking_budget=2k "
         "gives it room, as part of each length"
+    )
+
+
+def ungraded(rows: Sequence[Row]) -> str:
+    """One sentence where more than ``_FEW`` of a run's answers lack the grade they were to have; else empty."""
+    lost = [row for row in rows if row.not_graded]
+    num_answers = sum(row.score is not None for row in rows)
+    if len(lost) <= _FEW * num_answers:
+        return ""
+    which = f"{lost[0].variant} trial {lost[0].trial}: " if lost[0].variant else f"trial {lost[0].trial}: "
+    return (
+        f"graded signal: missing in {len(lost):,} of {num_answers:,} answers; the first, {which}{lost[0].not_graded}"
     )
 
 

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from niah import environment
 from niah.engines import Job, Session, Traced
-from niah.engines.failures import MAX_IN_A_ROW, failure
+from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
 from niah.engines.transformers.cache import can_be_cut_anywhere, empty_cache, fork
 from niah.engines.transformers.settings import TransformersSettings
 from niah.errors import NiahError, reason
@@ -119,14 +119,15 @@ class TransformersSession(Session):
         cache, num_cached = self._begun(prompt)
         for start in range(num_cached, len(prompt.ids), self._chunk):
             ends = self._forward(prompt.ids[start : start + self._chunk], cache, num_logits=1)
-        forced = prompt.forced if self._settings.graded and prompt.forced and len(prompt.forced.ids) else None
         going = fork(cache)
         ids, steps, first = self._written(ends[-1], going, prompt.max_tokens, started)
         if going is cache:
             cache.crop(-(len(ids) - 1))
         seconds = time.perf_counter() - started
-        grade = self._grade(ends[-1], cache, forced) if forced else None
-        reusable = self._settings.prefix_caching and not prompt.salt and can_be_cut_anywhere(cache)
+        grade, not_graded = self._graded(ends[-1], cache, prompt)
+        is_spoilt = prompt.forced and not_graded  # what a grade that failed left in the cache is not known
+        is_kept = self._settings.prefix_caching and not prompt.salt and not is_spoilt
+        reusable = is_kept and can_be_cut_anywhere(cache)
         self._past = _Past(prompt.ids, cache) if reusable else None
         stops = self._job.tokenizer.stop_ids
         is_stopped = ids[-1] in stops
@@ -136,7 +137,7 @@ class TransformersSession(Session):
         return Traced(
             text=self._job.tokenizer.decode(text), num_tokens=len(ids), num_prompt_tokens=len(prompt.ids),
             num_cached_tokens=num_cached, finish_reason="stop" if is_stopped else "length", seconds=seconds,
-            first_token_seconds=first, grade=grade, ids=tuple(text), steps=tuple(steps),
+            first_token_seconds=first, grade=grade, not_graded=not_graded, ids=tuple(text), steps=tuple(steps),
         )
 
     def _begun(self, prompt: Prompt) -> tuple[Any, int]:
@@ -188,6 +189,18 @@ class TransformersSession(Session):
             if token in self._job.tokenizer.stop_ids or len(ids) == max_tokens:
                 return ids, steps, first
             logits = self._forward([token], cache, num_logits=1)[-1]
+
+    def _graded(self, logits: torch.Tensor, cache: Any, prompt: Prompt) -> tuple[Grade | None, str]:
+        """The grade, or why there is none where there ought to be one. The answer stays, whatever goes wrong."""
+        if not self._settings.graded or not (prompt.forced or prompt.targets):
+            return None, ""
+        if prompt.forced is None:
+            return None, no_room(prompt)
+        try:
+            return self._grade(logits, cache, prompt.forced), ""
+        except Exception as error:
+            torch.cuda.empty_cache()
+            return None, reason(error)
 
     def _grade(self, logits: torch.Tensor, cache: Any, forced: Forced) -> Grade:
         """Teacher forcing on the prompt's own cache. Ranks count ties, as vLLM's do."""

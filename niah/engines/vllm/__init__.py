@@ -61,6 +61,8 @@ class VLLM(VLLMSettings):
             if name not in known:
                 near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "see `vllm serve --help`"
                 raise NiahError(f"engine.args.{name}: not an argument of this vLLM; expected one of its own, as {near}")
+        if self.graded and (hindrance := grading.hindrance(self.args)):
+            raise NiahError(f"engine.graded: {hindrance}; leave it out")
         arguments = self._arguments(job, is_cpu_build())
         serving = {name: value for name, value in job.serving.items() if name in known}  # older versions lack some
         os.environ.update(job.environment)
@@ -96,12 +98,7 @@ class VLLM(VLLMSettings):
 
     def _grades(self, config: Any) -> bool:
         """Whether right answers are forced; unless set, where the prefix cache of vLLM's ``config`` makes it cheap."""
-        if not grading.supported():
-            return False
-        if self.graded is not None:
-            return self.graded
-        cache, vocabulary = config.cache_config, config.model_config.get_vocab_size()
-        return bool(cache.enable_prefix_caching) and cache.block_size * vocabulary * 4 <= grading.MAX_TAIL_BYTES
+        return grading.is_cheap(config) and not grading.hindrance(self.args) if self.graded is None else self.graded
 
     def _arguments(self, job: Job, on_cpu: bool) -> dict[str, Any]:
         arguments: dict[str, Any] = {

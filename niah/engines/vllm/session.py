@@ -9,20 +9,26 @@ from typing import Any
 import numpy as np
 
 from niah.engines import Job, Session, processes
-from niah.engines.failures import MAX_IN_A_ROW, failure
-from niah.engines.vllm import causes, grading
+from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
+from niah.engines.vllm import causes
+from niah.engines.vllm.grading import Grading, num_listed
 from niah.errors import EngineStoppedError, NiahError, reason
-from niah.records import Completion, Failure, Forced, Prompt
+from niah.records import Completion, Failure, Prompt
 
 
 @dataclass
 class _Request:
-    """A prompt in the engine; with ``answered`` it is the forced answer after that prompt."""
+    """A prompt in the engine; with ``grading`` it is the right answer after it, and ``answered`` the model's own.
+
+    ``begun`` is when grading was.
+    """
 
     key: int
     prompt: Prompt
     sent: float
     answered: Completion | None = None
+    grading: Grading | None = None
+    begun: float = 0.0
 
 
 def _is_gone(error: Exception) -> bool:
@@ -43,8 +49,10 @@ class VLLMSession(Session):
         self._max_num_seqs = max_num_seqs
         self._start_seconds = start_seconds
         self._graded = graded
+        self._num_listed = num_listed(self._engine.vllm_config) if graded else None
         self._num_not_graded = 0
         self._not_graded_because: str | None = None
+        self._gave_up = ""
         self._sent_tokens = 0
         self._num_requests = 0
         self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
@@ -87,8 +95,7 @@ class VLLMSession(Session):
                 stopped = self._stopped(error, list(broken.values()))
                 for request in broken.values():
                     if request.answered:
-                        self._not_graded(stopped.words)
-                        yield request.key, request.answered
+                        yield request.key, self._not_graded(request.answered, stopped.words)
                 unanswered = [request for request in broken.values() if not request.answered]
                 if _is_gone(error):
                     raise stopped from error
@@ -106,22 +113,14 @@ class VLLMSession(Session):
             for output in outputs:
                 if output.finished:
                     request = running.pop(output.request_id)
-                    seconds = time.perf_counter() - request.sent
-                    if request.answered:
-                        answered = self._graded_answer(output, request, request.answered, seconds)
+                    result = self._next(output, request)
+                    if isinstance(result, Completion):
+                        if not running:
+                            self._idle()
+                        yield request.key, result
                     else:
-                        answered = self._completion(output, request.prompt, seconds)
-                        if self._graded and request.prompt.forced:  # at once: the prompt is still in the prefix cache
-                            try:
-                                name = self._force(request.prompt, request.prompt.forced)
-                                running[name] = replace(request, sent=time.perf_counter(), answered=answered)
-                                continue
-                            except Exception as error:  # the answer stays, without its grade
-                                self._counts_agree = False
-                                self._not_graded(reason(error))
-                    if not running:
-                        self._idle()
-                    yield request.key, answered
+                        name, following = result
+                        running[name] = following
 
     def _ask(self, key: int, prompt: Prompt, running: dict[str, _Request]) -> Failure | None:
         """Puts a prompt into the engine, to be found in ``running``; or what it is recorded as where that refuses it.
@@ -132,7 +131,6 @@ class VLLMSession(Session):
             name = self._send(prompt.ids, self._greedy(prompt), prompt.salt)
             running[name] = _Request(key, prompt, time.perf_counter())
         except Exception as error:
-            self._counts_agree = False
             if _is_gone(error):
                 raise self._stopped(error, []) from error
             return failure(error, 0.0)
@@ -161,15 +159,33 @@ class VLLMSession(Session):
     def stop_grading(self) -> None:
         """Forces no more answers: two engines have ended in that."""
         self._graded = False
-        self._not_graded_because = self._not_graded_because or "two engines ended in it"
+        self._gave_up = self._not_graded_because or "two engines ended while they forced right answers"
 
-    def _graded_answer(self, output: Any, request: _Request, answer: Completion, seconds: float) -> Completion:
-        """The answer with the grade of the forced one after it, as far as vLLM gives one."""
-        forced = request.prompt.forced
-        answer = replace(answer, grade=grading.grade(output, forced, seconds) if forced else None)
-        if answer.grade is None:
-            self._not_graded("vLLM gave no log-probabilities of the forced answer")
-        return answer
+    def _next(self, output: Any, request: _Request) -> Completion | tuple[str, _Request]:
+        """What follows a finished request: another for the grade of its answer, by name, or the answer.
+
+        At once: the prompt is still in the prefix cache. Whatever goes wrong with a grade, the answer stays.
+        """
+        prompt, forced = request.prompt, request.prompt.forced
+        answer = request.answered or self._completion(output, prompt, time.perf_counter() - request.sent)
+        if self._gave_up and forced:
+            return self._not_graded(answer, self._gave_up)
+        if not self._graded or not (forced or prompt.targets):
+            return answer
+        try:
+            if forced is None:
+                raise NiahError(no_room(prompt))
+            grading, begun = request.grading, request.begun
+            if grading is None:
+                grading, begun = Grading(prompt, forced, output, self._num_listed or 0), time.perf_counter()
+            else:
+                grading.take(output)
+            if following := grading.next():
+                name = self._send(following.ids, following.parameters, prompt.salt)
+                return name, replace(request, answered=answer, grading=grading, begun=begun)
+            return replace(answer, grade=grading.grade(time.perf_counter() - begun))
+        except Exception as error:
+            return self._not_graded(answer, str(error) if isinstance(error, NiahError) else reason(error))
 
     def _send(self, ids: np.ndarray, parameters: Any, salt: str) -> str:
         from vllm import TokensPrompt
@@ -180,7 +196,11 @@ class VLLMSession(Session):
         self._sent_tokens += len(ids)
         self._num_requests += 1
         name = f"niah-{self._num_requests}"
-        self._engine.add_request(name, tokens, parameters)
+        try:
+            self._engine.add_request(name, tokens, parameters)
+        except Exception:
+            self._counts_agree = False
+            raise
         return name
 
     def _forget(self, names: list[str]) -> None:
@@ -201,15 +221,14 @@ class VLLMSession(Session):
             stop_token_ids=list(self._job.tokenizer.stop_ids),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            logprobs=self._num_listed if self._graded and prompt.forced else None,
+            flat_logprobs=self._graded,
         )
 
-    def _force(self, prompt: Prompt, forced: Forced) -> str:
-        ids = np.concatenate([prompt.ids, forced.ids])
-        return self._send(ids, grading.parameters(forced, len(ids)), prompt.salt)
-
-    def _not_graded(self, because: str) -> None:
+    def _not_graded(self, answer: Completion, because: str) -> Completion:
         self._num_not_graded += 1
         self._not_graded_because = because
+        return replace(answer, not_graded=because)
 
     def _completion(self, output: Any, prompt: Prompt, seconds: float) -> Completion:
         seen = len(output.prompt_token_ids)
