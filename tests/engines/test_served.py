@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +124,38 @@ def test_an_extension_of_the_users_own_is_left_alone():
 
 def test_a_worker_that_cannot_say_raises_nothing():
     assert list(json.loads(Witness().niah_testimony())) == ["trouble"]
+
+
+class Workers:
+    """vLLM's LLM as far as it is asked: ``call`` is what its collective call does."""
+
+    def __init__(self, call, extension=PATH):
+        self.llm_engine = SimpleNamespace(
+            vllm_config=SimpleNamespace(parallel_config=SimpleNamespace(worker_extension_cls=extension))
+        )
+        self.collective_rpc = call
+
+
+def _raises(method):
+    raise RuntimeError(f"Call to {method} method failed")
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (_raises, "RuntimeError: Call to niah_testimony method failed"),
+        (lambda method: [json.dumps(told()), json.dumps({"trouble": "KeyError: mode"})], "worker 1: KeyError: mode"),
+    ],
+)
+def test_a_call_that_fails_is_a_reason_and_no_end(call, why):
+    assert served._testimonies(Workers(call)) == why
+    assert served._testimonies(Workers(lambda method: [json.dumps(told())])) == [told()]
+    assert "another extension" in served._testimonies(Workers(_raises, extension="mine.Extension"))
+
+
+@pytest.mark.slow
+def test_a_call_that_never_returns_is_given_up():
+    assert served._testimonies(Workers(lambda method: threading.Event().wait())) == "no answer in 60 s"
 
 
 def facts_with(**other):

@@ -60,6 +60,14 @@ def test_gpus_that_cannot_be_planned_for_are_one_line(niah, smi, gpus, words):
     assert all(word in done.stderr for word in words)
 
 
+def test_replicas_share_the_gpus_that_are_seen(niah, smi):
+    path = smi(*[H100] * 8)
+    done = niah(*PLAN, "engine.replicas=2", PATH=path, CUDA_VISIBLE_DEVICES="0,2,4,6")
+    assert json.loads(done.stdout)["hardware"]["num_gpus"] == 2, done.stderr
+    done = niah(*PLAN, "engine.replicas=8", PATH=path, CUDA_VISIBLE_DEVICES="0,2,4,6")
+    assert done.returncode == 1 and "engine.replicas: 8 asked for, 4 GPUs here" in done.stderr
+
+
 def test_unlike_gpus_of_which_equal_ones_are_shown(niah, smi):
     done = niah(*PLAN, PATH=smi(L40S, H100, H100), CUDA_VISIBLE_DEVICES="1,2")
     assert json.loads(done.stdout)["hardware"]["num_gpus"] == 2, done.stderr
