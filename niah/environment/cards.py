@@ -26,6 +26,9 @@ _TIMEOUT_SECONDS = 30
 _NOT_A_FIELD = re.compile(r'Field "(.+?)" is not a valid field')
 _LISTED_GPU = re.compile(r"GPU (\d+): .*\(UUID: (.+?)\)")
 _LISTED_MIG = re.compile(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (.+?)\)")
+RESERVED_MIB = 550
+"""What the driver keeps of the labelled memory, about."""
+NOT_INSTALLED = "there is no nvidia-smi"
 _UNIFIED = ("N/A", "Not Supported")
 """What nvidia-smi says of the memory of a GPU that has none of its own (GB10 of the DGX Spark, Jetson)."""
 
@@ -48,6 +51,11 @@ class Card:
     is_unified: bool = False
     is_split: bool = False
     """MIG is on: CUDA sees its MIG devices in place of it."""
+
+    @property
+    def usable_mib(self) -> float:
+        """Memory that PyTorch sees of it, about; 0 where it is not told."""
+        return max(0.0, self.memory_mib - RESERVED_MIB)
 
     @property
     def kind(self) -> tuple[str, float, str]:
@@ -81,7 +89,7 @@ class _FailedError(Exception):
 def seen(variables: Mapping[str, str] = os.environ) -> Seen:
     """What a process with these environment variables will see."""
     if not shutil.which("nvidia-smi"):
-        return Seen(trouble="there is no nvidia-smi")
+        return Seen(trouble=NOT_INSTALLED)
     try:
         cards = _all()
         devices = _devices(cards) if any(card.is_split for card in cards) else []

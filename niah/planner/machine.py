@@ -3,12 +3,9 @@
 from dataclasses import replace
 
 from niah import environment
-from niah.environment.cards import Card, Seen, by_index, seen
+from niah.environment.cards import NOT_INSTALLED, Card, Seen, by_index, seen
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-
-_RESERVED_MIB = 550
-"""What the driver keeps of the labelled memory, about: PyTorch does not see it."""
 
 
 def resolve(hardware: Hardware, known: list[Hardware]) -> Hardware:
@@ -21,7 +18,7 @@ def resolve(hardware: Hardware, known: list[Hardware]) -> Hardware:
     here = seen()
     if not here.cards:
         total = environment.memory_bytes() / 2**30
-        why = f" ({here.trouble})" if here.is_broken or "=" in here.trouble else ""
+        why = f" ({here.trouble})" if here.trouble != NOT_INSTALLED else ""
         return Hardware("auto", f"this machine: no NVIDIA GPU{why}, {total:.0f} GiB of memory", round(total, 1))
     card = _alike(here)
     memory, capability = _memory_gib(card), card.compute_capability
@@ -63,4 +60,4 @@ def _memory_gib(card: Card) -> float:
     """What PyTorch sees of it; of a GPU without memory of its own the machine's."""
     if card.is_unified:
         return round(environment.memory_bytes() / 2**30, 1)
-    return round((card.memory_mib - _RESERVED_MIB) / 1024, 1)
+    return round(card.usable_mib / 1024, 1)

@@ -7,14 +7,13 @@ from niah.environment import cards
 from niah.environment.cards import Card
 from niah.errors import NiahError
 
-_CONTEXT_MIB = 550
-"""What the driver keeps of each GPU, about: vLLM reckons with what is left (v1/worker/utils.py, request_memory)."""
 _PATIENCE_SECONDS, _EVERY_SECONDS = 20.0, 2.0
 """An engine that has just ended gives its memory back within seconds."""
 
 
 def check(num_gpus: int, utilization: float, patience_seconds: float = _PATIENCE_SECONDS) -> None:
-    """Raises NiahError where one of the first ``num_gpus`` has less free than the share ``utilization`` of it.
+    """Raises NiahError where one of the first ``num_gpus`` has less free than the share ``utilization`` of it, which
+    vLLM refuses too (v1/worker/utils.py, request_memory).
 
     Says nothing where nvidia-smi does not tell what is free.
     """
@@ -27,13 +26,13 @@ def check(num_gpus: int, utilization: float, patience_seconds: float = _PATIENCE
 
 def _occupied(used: Sequence[Card], utilization: float) -> Card | None:
     """The card with the least left, of those that have too little."""
-    known = [card for card in used if card.free_mib is not None and card.memory_mib]
-    short = [card for card in known if (card.free_mib or 0.0) < utilization * (card.memory_mib - _CONTEXT_MIB)]
+    known = [card for card in used if card.free_mib is not None]
+    short = [card for card in known if (card.free_mib or 0.0) < utilization * card.usable_mib]
     return min(short, key=lambda card: card.free_mib or 0.0, default=None)
 
 
 def _sentence(card: Card, utilization: float) -> str:
-    free, total = (card.free_mib or 0.0) / 1024, (card.memory_mib - _CONTEXT_MIB) / 1024
+    free, total = (card.free_mib or 0.0) / 1024, card.usable_mib / 1024
     held = cards.holders(card)
     sizes = [f", {one.memory_mib / 1024:.1f} GiB" if one.memory_mib else "" for one in held]
     names = [f"{one.pid} ({one.name}{size})" for one, size in zip(held, sizes, strict=True)]

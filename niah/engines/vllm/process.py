@@ -25,9 +25,9 @@ def is_cpu_build() -> bool:
 
 
 def is_gpu_build() -> bool:
-    """Whether a vLLM for GPUs is installed."""
+    """Whether the installed vLLM is its build for NVIDIA GPUs; those for others name them in their version."""
     try:
-        return bool(version("vllm")) and not is_cpu_build()
+        return not (is_cpu_build() or any(name in version("vllm") for name in ("rocm", "xpu", "tpu")))
     except PackageNotFoundError:
         return False
 
