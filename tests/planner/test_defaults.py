@@ -72,10 +72,21 @@ def taken(name: str, size: int, length: int) -> float:
 @pytest.mark.parametrize(("share", "expected"), [(0.949, 1), (0.951, 2), (1.001, 2)])
 def test_one_gpu_holds_it_with_room_or_two_do(share, expected):
     """The GPU is made as large as the model's need is a share of what the engine may take of it."""
-    length, name = 131_072, "qwen3_5_9b"
+    length, name = 65_536, "qwen3_235b_a22b"  # full attention
     hardware = replace(gpus("h100"), memory_gib=taken(name, 1, length) / share / SETUP.utilization)
     assert defaults.split(shape(name), hardware, SETUP, [1, 2, 4], length).size == expected
     assert defaults.split(shape(name), hardware, SETUP, [1], length).size == 1
+
+
+@pytest.mark.parametrize(("name", "is_kept"), [("gemma4_31b", True), ("qwen3_5_27b", True), ("llama4_scout", False)])
+def test_a_beginning_is_kept_beside_a_prompt_where_layers_forget(name, is_kept):
+    """The GPU holds one prompt of the longest length with room, and not two."""
+    need = memory.need(shape(name), SETUP, 65_536)
+    one, two = need.total / defaults.ROOM, (need.total + need.cache) / defaults.ROOM
+    hardware = replace(gpus("b200"), memory_gib=(one + two) / 2 / memory.GIB / SETUP.utilization)
+    assert defaults.split(shape(name), hardware, SETUP, [1, 2], 65_536).size == (2 if is_kept else 1)
+    cold = replace(SETUP, prefix_caching=False)
+    assert defaults.split(shape(name), hardware, cold, [1, 2], 65_536).size == 1
 
 
 def test_two_that_hold_it_without_room_are_taken_where_there_are_no_more():
@@ -133,8 +144,8 @@ def test_more_gpus_never_make_a_run_slower(name):
             if before:
                 assert seconds.total <= before.total * 1.0001, (machine, length, count)
             one = replace(setup, tensor_parallel=1)
-            room = defaults.ROOM * estimate.available_bytes(hardware, one)
-            if memory.need(made, one, length).total <= room and setup.tensor_parallel > 1:
+            room, need = defaults.ROOM * estimate.available_bytes(hardware, one), memory.need(made, one, length)
+            if need.total + need.cache <= room and setup.tensor_parallel > 1:
                 work = estimate.operations(made, length, 0)
                 assert estimate.seconds_of(work, hardware, one) > defaults.PATIENCE_SECONDS
             before, cases = seconds, cases + 1
@@ -186,7 +197,7 @@ def test_it_is_compiled_where_that_pays():
 
 def test_all_variants_are_served_alike():
     """An FP8 cache would do with one GPU, and would hold more prompts at once."""
-    words = ("model=gemma4_31b", "ctx.lengths=[16k]", "ctx.repeats=20")
+    words = ("model=gemma4_31b", "ctx.lengths=[8k]", "ctx.repeats=20")
     alone = [served(gpus("h100"), *words, f"kv={kv}") for kv in ("bf16", "fp8")]
     assert len({setup.tensor_parallel for setup in alone}) == 2
     both = [fit.setup for fit in capacity.check(built(*words, "kv=[fp8,bf16]"), gpus("h100")).values()]
