@@ -31,6 +31,7 @@ class Asked:
     backend: str | None = None
     version: int = 0
     block_size: int = 0
+    batch_invariant: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,9 @@ def serving(
 def refusal(
     architecture: Architecture, dtype: str, capability: float, asked: Asked = Asked(), split: int = 1
 ) -> str:
-    """One line where vLLM would refuse this, or would serve with another kernel than was asked for; else empty."""
-    dtype = plain(dtype)
+    """One line where vLLM would refuse this, or would serve with another kernel than was asked for; else empty. Whether
+    what serves is batch-invariant is another question (serving.py)."""
+    dtype, asked = plain(dtype), replace(asked, batch_invariant=False)
     if backends.LLAMACPP.fullmatch(dtype):
         return (
             f"kv.dtype: {dtype} is llama.cpp's; expected vLLM's own, as bfloat16 or fp8_e4m3; "
@@ -165,7 +167,7 @@ def refusal(
         )
     if not capability and asked.version:
         return f"engine.flash_attn_version={asked.version}: FlashAttention is for GPUs; here: {gpu(0)}; expected none"
-    if not capability and (asked.backend not in _NAMED or asked.backend in able):
+    if not capability and (not asked.backend or asked.backend in able):
         return ""
     found = choice(architecture, dtype, capability, asked, split)
     if not capability:
@@ -193,6 +195,8 @@ def flash_attn_version(head: int, model: _Model) -> int:
         version = 4 if _has_version(4, model.capability) else 2
     if version == 3 and model.major == 9 and head > 256:
         version = 4
+    if version == 4 and model.asked.batch_invariant:
+        version = 2
     if version == 4 and model.major >= 10 and head > 128 and (head != 256 or _is_quantized(model.dtype)):
         version = 2
     return version if _has_version(version, model.capability) else 0
@@ -274,6 +278,8 @@ def _refuses(backend: Backend, part: _Part, model: _Model) -> str:
         return reason
     if backend.name == "FLASHINFER_MLA" and model.plain_width not in (64, 128, 192):
         return f"{backend.name} has no keys of {model.plain_width} values without positions"
+    if model.asked.batch_invariant and backend.name not in backends.BATCH_INVARIANT:
+        return f"{backend.name} is not batch-invariant"
     if model.capability and model.asked.block_size % _block(backend, model):
         return f"{backend.name} needs blocks of a multiple of {_block(backend, model)} tokens"
     return ""

@@ -106,6 +106,8 @@ BACKENDS = (
     Backend("FLASHINFER_MLA_SPARSE_SM90", "sparse", ("bfloat16", *_FP8), (9,), heads=(512, 576), block=64),
     Backend("FLASHINFER_MLA_SPARSE_SM120", "sparse", _FP8, (12,), heads=(512, 576), block=64),
 )
+BATCH_INVARIANT = ("FLASH_ATTN", "TRITON_ATTN", "FLEX_ATTENTION", "FLASH_ATTN_MLA", "TRITON_MLA")
+"""Whose answer for a prompt does not depend on the others in work (supports_batch_invariance)."""
 _ELSEWHERE = (
     "B12X", "HPC_ATTN", "ULTRAQUANT", "ROCM_ATTN", "TOKENSPEED_MLA", "TRITON_FLASH_ATTN", "TRITON_FLASHINFER",
     "FLASH_ATTN_MLA_SPARSE_FA4",

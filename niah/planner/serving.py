@@ -9,6 +9,7 @@ from niah.errors import NiahError
 from niah.planner import attention, cpu, defaults, memory
 from niah.planner.architecture import Architecture
 from niah.planner.attention import Asked
+from niah.planner.backends import BATCH_INVARIANT
 from niah.planner.defaults import Load, Split
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
@@ -16,9 +17,6 @@ from niah.planner.memory import Setup
 LONG = 2**20
 _LARGE_BLOCK = 64
 """Block size from 1M tokens on, with fewer blocks to hash and to list, and of MLA."""
-BATCH_INVARIANT = ("FLASH_ATTN", "TRITON_ATTN", "FLEX_ATTENTION", "FLASH_ATTN_MLA", "TRITON_MLA")
-"""Attention backends whose answer for a prompt does not depend on the others in work (vLLM 0.32, v1/attention/backends,
-supports_batch_invariance)."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Wish:
     @property
     def asked(self) -> Asked:
         """What of it decides the attention backend."""
-        return Asked(self.backend, self.flash_attn_version, self.block_size or self.chunk)
+        return Asked(self.backend, self.flash_attn_version, self.block_size or self.chunk, self.batch_invariant)
 
 
 def setup(

@@ -132,7 +132,7 @@ def _capacity(config: Any, specs: dict[str, Any], available_bytes: int, *, hybri
 
     config.scheduler_config.disable_hybrid_kv_cache_manager = not hybrid
     try:
-        made = kv_cache_utils.get_kv_cache_configs(config, [dict(specs)], [available_bytes])
+        made = _cache_configs(config, dict(specs), available_bytes)
     except ValueError as error:
         return {"refused": first_line(error)}
     cache = kv_cache_utils.generate_scheduler_kv_cache_config(made)
@@ -140,6 +140,17 @@ def _capacity(config: Any, specs: dict[str, Any], available_bytes: int, *, hybri
     kept = [(group.kv_cache_spec, len(group.layer_names)) for group in cache.kv_cache_groups]
     groups = [[type(spec).__name__, num_layers, spec.block_size] for spec, num_layers in kept]
     return {"num_blocks": cache.num_blocks, "num_tokens": num_tokens, "concurrency": concurrency, "groups": groups}
+
+
+def _cache_configs(config: Any, specs: dict[str, Any], available_bytes: int) -> Any:
+    """vLLM's plan of one worker's cache; from 0.33 on it stands in a module of its own and takes the groups."""
+    from vllm.v1.core import kv_cache_utils
+
+    if not importlib.util.find_spec("vllm.v1.core.kv_cache_planning"):
+        return kv_cache_utils.get_kv_cache_configs(config, [specs], [available_bytes])
+    planning: Any = importlib.import_module("vllm.v1.core.kv_cache_planning")
+    groups = planning.get_global_kv_cache_groups(config, [specs])
+    return planning.get_kv_cache_configs(config, [specs], [available_bytes], groups)
 
 
 def stand_in_for_torchvision() -> None:
