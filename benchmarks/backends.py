@@ -7,6 +7,7 @@ Takes about three minutes a GPU on two cores. Prints how many cases agree, and e
 table too.
 """
 
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -24,13 +25,13 @@ HEAD = """# Attention backends
 What serves each model of `conf/model` with each KV cache of `conf/kv` that vLLM has, on eight GPUs of one kind, prompts
 of 64K tokens: attention backend, version of FlashAttention, tokens of a block. Each cell is vLLM {vllm}'s own choice
 for the arguments that niah gives it, made on vLLM's CUDA platform class without a GPU, and what niah foretells before
-anything loads: {agree:,} of {cases:,} cases agree. `python benchmarks/backends.py write=docs/backends.md` makes this
-page again. Models whose cells are alike share a row; - is refused, by both.
+anything loads: {agree:,} of {cases:,} cases agree{but}. `python benchmarks/backends.py write=docs/backends.md` makes
+this page again. Models whose cells are alike share a row; - is refused, by both.
 """
 REFUSED = """
 ## Refused
 
-niah refuses before loading what vLLM refuses after minutes. niah's words, and vLLM's own.
+niah refuses before loading what vLLM refuses once it has started: niah's reason, and vLLM's words of the first case.
 """
 
 
@@ -64,42 +65,55 @@ def main(words: list[str]) -> int:
 def page(cases: list[Case], gpus: list[str]) -> Iterable[str]:
     """The table in Markdown: a section a GPU, models that are alike in one row."""
     agree = sum(case.agrees for case in cases)
-    yield HEAD.format(vllm=versions.installed(), agree=agree, cases=len(cases))
+    stricter = [case for case in cases if case.why_stricter]
+    but = f"; {len(stricter)} are refused by niah alone ({stricter[0].why_stricter})" if stricter else ""
+    yield HEAD.format(vllm=versions.installed(), agree=agree, cases=len(cases), but=but)
     own = [kv for kv in foretold.caches() if any(case.kv == kv and case.vllm != "refused" for case in cases)]
+    tables: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for gpu in gpus:
-        yield f"## {gpu}\n"
-        rows: dict[tuple[str, ...], list[str]] = {}
         here = [case for case in cases if case.gpu == gpu and case.kv in own]
-        for model, group in groupby(here, key=lambda case: case.model):
-            rows.setdefault(tuple(case.vllm for case in group), []).append(model)
+        by_model = groupby(here, key=lambda one: one.model)
+        tables.setdefault(tuple((model, *(case.vllm for case in group)) for model, group in by_model), []).append(gpu)
+    for table, alike_gpus in tables.items():
+        yield f"## {', '.join(alike_gpus)}\n"
+        rows: dict[tuple[str, ...], list[str]] = {}
+        for model, *found in table:
+            rows.setdefault(tuple(found), []).append(model)
         yield f"| model | {' | '.join(own)} |"
         yield "|---|" + "---|" * len(own)
         for cells, models in rows.items():
-            yield f"| {', '.join(models)} | {' | '.join(cell.replace('refused', '-') for cell in cells)} |"
+            yield f"| {', '.join(models)} | {' | '.join(cell.strip().replace('refused', '-') for cell in cells)} |"
         yield ""
     yield REFUSED
-    yield "| where | niah | vLLM |"
-    yield "|---|---|---|"
-    told: dict[tuple[str, str], list[Case]] = {}
+    yield "| models | KV caches | GPUs | niah | vLLM |"
+    yield "|---|---|---|---|---|"
+    told: dict[str, list[Case]] = {}
     for case in cases:
         if case.niah == case.vllm == "refused" and case.kv in own:
-            told.setdefault((_short(case.niah_says), _essence(case.vllm_says)), []).append(case)
-    for (ours, theirs), alike in told.items():
-        where = f"{alike[0].model} {alike[0].kv} on {alike[0].gpu}"
-        more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-        yield f"| {where}{more} | {ours} | {theirs} |"
+            told.setdefault(_why(case.niah_says), []).append(case)
+    for why, alike in told.items():
+        columns = [_listed(getattr(case, name) for case in alike) for name in ("model", "kv", "gpu")]
+        yield f"| {' | '.join(columns)} | {why} | {_essence(alike[0].vllm_says)} |"
 
 
-def _short(text: str) -> str:
-    """niah's refusal without what it offers instead."""
-    return text.split("; expected")[0].split("; nor any")[0].replace("|", "\\|")
+def _listed(names: Iterable[str]) -> str:
+    """Each once; of many the first three."""
+    found = list(dict.fromkeys(names))
+    return ", ".join(found if len(found) <= 5 else [*found[:3], f"{len(found) - 3} more"])
+
+
+def _why(text: str) -> str:
+    """The reason in niah's refusal: without the case's own names and what it offers instead."""
+    said = text.split("; expected")[0].split("; nor any")[0]
+    inside = re.search(r"capability [\d.]+ \((.*)\)$", said)
+    return (inside[1] if inside else said.split(": ", 1)[-1]).replace("|", "\\|")
 
 
 def _essence(text: str) -> str:
     """vLLM's own reasons, without the configuration that it repeats before them."""
     text = " ".join(text.split())
-    found = text[text.index("Reasons: ") :] if "Reasons: " in text else text
-    return found[:600].replace("|", "\\|")
+    found = text[text.index("Reasons: ") :] if "Reasons: " in text else text.split(" [type=")[0]
+    return (found if len(found) <= 400 else found[:400] + " ...").replace("|", "\\|")
 
 
 if __name__ == "__main__":

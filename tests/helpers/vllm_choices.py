@@ -38,7 +38,9 @@ def asked(cases: list[dict[str, Any]], hardware: Hardware) -> list[dict[str, Any
                 },
             )
         if done.returncode:
-            raise RuntimeError((Path(folder) / "log").read_text()[-3000:])
+            answered = len((Path(folder) / "answers.jsonl").read_text().splitlines())
+            said = (Path(folder) / "log").read_text()[-3000:]
+            raise RuntimeError(f"case {answered} of {len(cases)} ended the process ({done.returncode}): {said}")
         return [json.loads(line) for line in (Path(folder) / "answers.jsonl").read_text().splitlines()]
 
 
