@@ -9,7 +9,7 @@ from typing import Any
 from niah.engines import Session
 from niah.engines.failures import MAX_IN_A_ROW, death
 from niah.errors import EngineStoppedError, NiahError, reason
-from niah.records import Completion, Failure, Prompt
+from niah.records import Completion, Failure, Outcome, Prompt
 
 MAX_DEATHS = 2
 """A prompt that was under way when so many engines ended is recorded as failed: alone it is known by then."""
@@ -21,9 +21,9 @@ class RestartedSession(Session):
 
     What the ended engine left without an answer is asked again, one by one, before what is new. A prompt alone that
     ends an engine out of memory is recorded so at once, for another reason only the second time. An engine that ends
-    ``MAX_IN_A_ROW`` times without an answer in between is given up: EngineStoppedError, as where it does not open
-    again. Memory that runs out for shorter and shorter prompts is no such row: that ends by itself.
-    ``say`` is told each time.
+    ``MAX_IN_A_ROW`` times without an answer in between is given up, failures of one that went on counted: that is
+    EngineStoppedError, as where it does not open again. Memory that runs out for shorter and shorter prompts does not
+    count: that ends by itself. ``say`` is told each time.
     """
 
     def __init__(self, open: Callable[[], Session], say: Callable[[str], None]):
@@ -57,6 +57,8 @@ class RestartedSession(Session):
                     del taken[key]
                     if isinstance(result, Completion):
                         self._in_a_row = 0
+                    elif result.outcome != Outcome.OUT_OF_MEMORY:  # that is the prompt's, and this engine goes on
+                        self._in_a_row += 1
                     yield key, result
                 if not is_alone:
                     return
@@ -77,19 +79,19 @@ class RestartedSession(Session):
         return key if error.is_out_of_memory or self._deaths[key] >= MAX_DEATHS else None
 
     def _ended(self, error: EngineStoppedError, size: int) -> None:
-        """Closes the engine that ended under prompts of ``size`` tokens at most: the next is opened as soon as there is
-        something to ask it.
+        """Closes the engine that ended under prompts of ``size`` tokens at most, 0 for none: the next is opened as soon
+        as there is something to ask it.
 
         Raises EngineStoppedError where that is of no use any more.
         """
         is_shorter = error.is_out_of_memory and 0 < size < (self._size_out_of_memory or size + 1)
         self._size_out_of_memory = size if error.is_out_of_memory else self._size_out_of_memory
-        self._in_a_row = 1 if is_shorter else self._in_a_row + 1
+        self._in_a_row = 1 if is_shorter else self._in_a_row + (size > 0)
         self._because.append(error.words)
         self._in_grading += error.in_grading
         if self._in_a_row >= MAX_IN_A_ROW:
             raise EngineStoppedError(
-                f"the engine ended {self._in_a_row} times in a row; {error}", words=error.words,
+                f"the engine ended or failed {self._in_a_row} times in a row; {error}", words=error.words,
                 is_out_of_memory=error.is_out_of_memory,
             ) from error
         self._say(f"the engine ended ({error.words})")

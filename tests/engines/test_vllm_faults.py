@@ -99,12 +99,19 @@ def test_a_prompt_that_kills_the_engine_twice_is_a_row_and_passed_over(run, fold
 
 
 @pytest.mark.slow
-def test_an_engine_that_died_once_costs_no_answer(run, folder, tmp_path):
-    done = run(f"error:once={tmp_path / 'struck'}")
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("error:once={struck}", "RuntimeError: CUDA error: an illegal memory access was encountered"),  # in step 1
+        ("kill:step=20", "Worker proc VllmWorker-0 died unexpectedly"),  # in each process: while the second is read
+    ],
+)
+def test_an_engine_that_died_once_costs_no_answer(run, folder, tmp_path, fault, words):
+    done = run(fault.format(struck=tmp_path / "struck"))
     assert done.returncode == 0, done.stderr
     assert outcomes(folder) == {(512, "correct"): 1, (1024, "correct"): 1} and facts(folder)["num_restarts"] == 1
     (why,) = facts(folder)["ended_because"]
-    assert why.startswith("RuntimeError: CUDA error: an illegal memory access was encountered")
+    assert why.startswith(words)
     assert facts(folder)["prompt_tokens_sent"] == facts(folder)["prompt_tokens_counted"]
 
 

@@ -17,9 +17,9 @@ from niah.engines import Job, Session, Traced
 from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
 from niah.engines.transformers.cache import can_be_cut_anywhere, empty_cache, fork
 from niah.engines.transformers.settings import TransformersSettings
-from niah.errors import NiahError, reason
+from niah.errors import EngineStoppedError, reason
 from niah.planner import transformers as planner
-from niah.records import Completion, Failure, Forced, Grade, Prompt
+from niah.records import Completion, Failure, Forced, Grade, Outcome, Prompt
 
 _TOP = 20
 """Tokens listed at each place, the chosen one among them."""
@@ -104,11 +104,11 @@ class TransformersSession(Session):
                 failures = 0
             except Exception as error:
                 self._past = None
-                failures += 1
                 result = failure(error, time.perf_counter() - started)
+                failures += result.outcome != Outcome.OUT_OF_MEMORY  # that is the prompt's
                 if failures >= MAX_IN_A_ROW:
                     yield key, result
-                    raise NiahError(
+                    raise EngineStoppedError(
                         f"engine=transformers: failed {failures} times in a row; {reason(error)}; the same command "
                         "continues where this run stopped"
                     ) from error
