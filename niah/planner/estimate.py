@@ -21,7 +21,8 @@ LINK_EFFICIENCY = 0.7
 
 @dataclass(frozen=True)
 class Cell:
-    """One length under one KV dtype. Seconds and dollars are those of reading one cold prompt.
+    """One length under one KV dtype. Seconds and dollars are those of reading one cold prompt, on the GPUs that are
+    used of the machine.
 
     ``longest`` is the longest length that fits this machine with this KV dtype, ``least`` the cheapest
     machine of the list that holds this one.
@@ -45,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole grid: GPU-seconds are seconds times GPUs; cold means without prefix reuse."""
+    """A whole grid: GPU-hours are those of the GPUs that are used; cold means without prefix reuse."""
 
     num_trials: int
     seconds: float
@@ -77,7 +78,7 @@ def cell(architecture: Architecture, hardware: Hardware, setup: Setup, length: i
     seconds = seconds_of(work, hardware, setup)
     return Cell(
         length, setup.cache_dtype, setup, need, available, longest, work, seconds,
-        seconds * hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600,
+        seconds * setup.num_gpus * hardware.dollars_per_gpu_hour / 3600,
     )
 
 
@@ -135,7 +136,7 @@ def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: 
     for length, start in prompts:
         seconds += ladder.repeats * seconds_of(operations(architecture, length, start), hardware, setup)
         cold += ladder.repeats * seconds_of(operations(architecture, length, 0), hardware, setup)
-    gpu_hours = seconds * hardware.total_gpus / 3600
+    gpu_hours = seconds * setup.num_gpus / 3600
     num_trials = ladder.repeats * len(prompts)
     return Sweep(num_trials, seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)
 

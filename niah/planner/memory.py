@@ -70,6 +70,10 @@ class Setup:
     cache_name: str = ""
 
     @property
+    def num_gpus(self) -> int:
+        return self.tensor_parallel * self.pipeline_parallel
+
+    @property
     def in_flight(self) -> int:
         return self.batch * self.steps_in_flight
 

@@ -258,7 +258,7 @@ def test_dollars_are_the_plans_seconds_times_the_price():
     assert found.tokens == (2000 + 65504) / 2 and found.share == pytest.approx((2000 + 65504) / 2 / 65504)
     assert (found.first_token_seconds, found.index_once_seconds, found.index_seconds) == (1.5, 2.0, 1.05)
     of_half = prices.price(record, prices.machine("4xh100"), 2**20)
-    assert price(1000) == pytest.approx(of_half(1000))  # half the GPUs, twice the time
+    assert 0.7 * price(1000) < of_half(1000) < price(1000)  # half the GPUs, less than twice the time: they talk less
     with pytest.raises(NiahError, match=r"model.architecture: not given for s"):
         unknown = RunRecord(config={"model": {"name": "s", "path": "x/y", "max_length": 8192}})
         prices.price(unknown, prices.machine("h100"), 8192)

@@ -179,7 +179,7 @@ def test_a_given_cache_holds_what_it_holds():
 
 
 def test_a_gpu_whose_speed_is_not_known_gets_one_prompt_and_the_fewest_gpus():
-    unknown = Hardware("auto", "a GPU of next year", 100.0, compute_capability="9.0", num_gpus=8)
+    unknown = Hardware("next", "a GPU of next year", 100.0, compute_capability="9.0", num_gpus=8)
     setup = served(unknown, "ctx.repeats=3")
     assert (setup.tensor_parallel, setup.max_num_seqs) == (1, 1)
 

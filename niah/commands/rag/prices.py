@@ -36,7 +36,7 @@ def price(record: RunRecord, hardware: Hardware, longest: int) -> Price:
         raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")
     shape = architecture.of(model)
     setup = serving.setup(shape, hardware, Wish(), record.kv_dtype, model.weights, longest, model.name)
-    dollars_a_second = hardware.total_gpus * hardware.dollars_per_gpu_hour / 3600
+    dollars_a_second = setup.num_gpus * hardware.dollars_per_gpu_hour / 3600
 
     def dollars(num_tokens: int) -> float:
         operations = estimate.operations(shape, num_tokens, 0)

@@ -246,8 +246,17 @@ class VLLMSession(Session):
             num_cached_tokens=output.num_cached_tokens,
             finish_reason=str(generated.finish_reason),
             seconds=seconds,
-            first_token_seconds=output.metrics.first_token_latency if output.metrics else None,
+            first_token_seconds=self._first_token_seconds(output.metrics),
         )
+
+    def _first_token_seconds(self, metrics: Any) -> float | None:
+        """From sending the prompt; where several are in work from when the engine begins it, without the wait for the
+        others."""
+        if metrics is None:
+            return None
+        if self._max_num_seqs == 1:
+            return float(metrics.first_token_latency)
+        return float(metrics.first_token_ts - metrics.scheduled_ts)
 
     def facts(self) -> dict[str, Any]:
         config = self._engine.vllm_config
