@@ -48,7 +48,7 @@ $(STAMP): pyproject.toml constraints.txt packages.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv || exit 1; \
 	if test $$engine = vllm; then \
 		$(PIP) --editable ".[vllm,test]" || exit 1; \
-		! nvidia-smi -L 2>/dev/null | grep -q "^GPU " || $(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \
+		test "$$(nvidia-smi -L 2>/dev/null | grep -c '^GPU ')" = 0 || $(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \
 			|| { echo "PyTorch was installed but sees no GPU: $$($(BIN)/python -c 'import torch; torch.cuda.init()' 2>&1 | tail -n 1)"; exit 1; }; \
 	elif $(PIP) --no-index --no-deps torch==2.13.0 2>/dev/null; then \
 		echo "  PyTorch from a local wheel"; \

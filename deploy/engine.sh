@@ -32,8 +32,9 @@ if [[ $wanted == vllm ]]; then
     ((num_gpus)) || echo "  vllm as asked for, though nvidia-smi lists no GPU here" >&2
 fi
 if [[ $wanted == vllm ]] && ((num_gpus)); then
-    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1)
-    if [[ $(printf '%s\n' "$oldest_driver" "$driver" | sort -V | head -n 1) != "$oldest_driver" && -z ${ANY_DRIVER:-} ]]; then
+    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader)
+    driver=${driver%%$'\n'*}
+    if ! printf '%s\n' "$oldest_driver" "$driver" | sort -V -C && [[ -z ${ANY_DRIVER:-} ]]; then
         refuse "the NVIDIA driver here is $driver; CUDA $cuda, which PyTorch is built with, needs $oldest_driver or newer: \
 update it, or make ANY_DRIVER=1 where NVIDIA's package cuda-compat is in use"
     fi
