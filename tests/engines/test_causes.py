@@ -1,8 +1,18 @@
 """What vLLM's processes print, and the one line that is made of it."""
 
+import json
+
 import pytest
 
+from niah.choices import choices
+from niah.config import typed
 from niah.engines.vllm import causes, positions
+from niah.errors import NiahError
+from niah.models.files import ModelFiles
+from niah.models.settings import Model
+from tests.helpers.machines import raw
+
+MODELS = [typed("model", Model, node)[0] for node in choices("model") if node.get("architecture")]
 
 WORKER = "(Worker pid=51) ERROR 11-28 14:13:47 [multiproc_executor.py:1063] "
 CORE = "(EngineCore pid=38) ERROR 11-28 14:13:47 [core.py:1512] "
@@ -167,3 +177,18 @@ def test_the_length_that_has_room_is_read_from_vllms_refusal():
 )
 def test_positions_as_vllm_counts_them(config, limit):
     assert positions.allowed(config)[1] == limit
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_every_model_reads_as_far_as_its_file_says_and_no_further(model, tmp_path, monkeypatch):
+    monkeypatch.delenv("VLLM_ALLOW_LONG_MAX_MODEL_LEN", raising=False)
+    config = raw(model.architecture)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    files = ModelFiles("", tmp_path, None, "")
+    for length in (model.max_length, model.limit):
+        positions.check(model.arguments_at(length), files, model, length)
+    if model.extended_length:
+        return  # beyond that is beyond the run's own limit
+    beyond = 8 * max(model.limit, config["max_position_embeddings"]) + 1
+    with pytest.raises(NiahError, match=rf"got up to {beyond:,} tokens, prompt and answer; expected at most"):
+        positions.check({}, files, model, beyond)
