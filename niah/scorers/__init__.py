@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from niah.errors import NiahError
 from niah.limits import check
-from niah.records import Score
+from niah.records import Problem, Score
+
+
+VERSION = 2
+"""Of the rules by which responses are judged: raised where one may judge otherwise than before. 1: until November 2026."""
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,7 @@ class Scorer:
             f"scorer={self.name}: {type(self).__name__} has no method score; expected score(response, targets, "
             "distractors)"
         )
+
+    def score_problem(self, response: str, problem: Problem) -> Score:
+        """The same for a whole problem: a scorer that has to know the question writes this one."""
+        return self.score(response, problem.targets, problem.distractors)

@@ -1,10 +1,13 @@
-"""The response's first line is the target, white space, case and closing marks apart (SQuAD's EM)."""
+"""The response's first line is the target in normal form, marks around it apart (SQuAD's EM)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from niah.records import Score
 from niah.scorers import Scorer
+from niah.scorers.normal_form import normal
+
+_AROUND = " \"'()[].,:;!?-。、！？؟،؛¿¡$"
 
 
 @dataclass(frozen=True)
@@ -19,4 +22,5 @@ class Exact(Scorer):
 
 
 def _bare(text: str) -> str:
-    return " ".join(text.casefold().split()).strip(" \"'`*.!?。！？“”‘’")
+    whole = normal(text)
+    return whole.strip(_AROUND) or whole

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from niah.records import Score
 from niah.scorers import Scorer
-from niah.scorers.match import place
+from niah.scorers.match import holds
+from niah.scorers.normal_form import normal, readings
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Only(Scorer):
     name: str = "only"
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
-        hit = all(place(response, target) is not None for target in targets) and all(
-            place(response, distractor) is None for distractor in distractors
+        said = readings(response)
+        hit = all(holds(said, normal(target)) for target in targets) and not any(
+            holds(said, normal(distractor)) for distractor in distractors
         )
         return Score(float(hit), response.strip())

@@ -1,17 +1,17 @@
 """From a response to a typed outcome: thinking cut first, then the scorer, then what a miss was."""
 
-import regex
+import re
+from collections.abc import Sequence
 
 from niah.records import Outcome, Problem, Score
 from niah.scorers import Scorer
-from niah.scorers.claims_absence import claims_absence
+from niah.scorers.normal_form import normal
+from niah.scorers.speech import Speech
 from niah.scorers.thinking import cut
 
-_REFUSAL = regex.compile(
-    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:can(?:no|')t|won't|will not) (?:help|assist|provide|share|"
-    r"answer|do|disclose|comply))|抱歉|我无法|我無法",
-    regex.IGNORECASE,
-)
+_BEGINNING = 3
+"""Characters of a target that are no chance: more where they are letters alone, as those of "the"."""
+_ABOUT_TO = re.compile(r"(?:\b(?:is|are|was|ist|sind|lautet|lauten|es|son|هو|هي)|[:是为為は])\Z")
 
 
 def judge(
@@ -19,20 +19,40 @@ def judge(
 ) -> tuple[Score, Outcome]:
     """Score and outcome of one response.
 
-    Truncated means that the token budget ended before any answer began (``in_thinking``: within the thinking that was
-    cut off before), not that an answer was long. What a filter ended is a refusal, whatever it had written.
+    A right answer is right whatever is said around it; then comes a claim of absence, then a refusal, both only where
+    no value is named as the answer. Truncated means that the token budget ended before an answer was finished, not that
+    an answer was long: nothing had begun (``in_thinking``: within the thinking that was cut off before), or it ends
+    with the beginning of a target. What a filter ended is a refusal, whatever it had written.
     """
     found = cut(response)  # rows of older versions hold their thinking
     answer = found.answer.strip()
     if finish_reason == "content_filter":
         return Score(0.0, answer), Outcome.REFUSED
-    score = scorer.score(answer, problem.targets, problem.distractors)
+    score = scorer.score_problem(answer, problem)
     if score.value >= 1:
         return score, Outcome.CORRECT
-    if finish_reason == "length" and (in_thinking or found.is_open or not answer):
+    if finish_reason == "length" and (in_thinking or found.is_open or not answer or is_cut(answer, problem.targets)):
         return score, Outcome.TRUNCATED
-    if claims_absence(answer):
+    speech = Speech(answer, problem.question, problem.distractors)
+    if speech.claims_absence:
         return score, Outcome.ABSENT_CLAIMED
-    if _REFUSAL.search(answer):
+    if speech.refuses:
         return score, Outcome.REFUSED
     return score, Outcome.WRONG
+
+
+def is_cut(answer: str, targets: Sequence[str]) -> bool:
+    """Whether a response that its budget ended stops within a target, or where its introduction does."""
+    end = normal(answer[-400:])
+    if any(_begins(end, normal(target)) for target in targets):
+        return True
+    return len(answer) < 400 and _ABOUT_TO.search(end) is not None and not Speech(answer).answer
+
+
+def _begins(end: str, target: str) -> bool:
+    for size in range(min(len(target) - 1, len(end)), 0, -1):
+        if end.endswith(target[:size]):
+            start = end[: len(end) - size]
+            is_border = not start or not (start[-1].isalnum() and start[-1].isascii())
+            return is_border and size >= _BEGINNING + target[:size].isalpha()
+    return False

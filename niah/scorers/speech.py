@@ -1,0 +1,245 @@
+"""What a response says, beside any target: that the text has no answer, that it declines, or a value as the answer.
+
+The words for it, in seven languages, stand in niah/languages/*.toml under [speech]. A claim of absence beside a value is
+weighed by whom the value is given for: "not mentioned for Lisbon, but Oslo's is 1234567" claims absence where Lisbon was
+asked for, and is an answer where Oslo was.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+
+from niah import languages
+from niah.scorers.match import place
+from niah.scorers.normal_form import normal
+
+_LINE = re.compile(r"[\r\n]+")
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]* |[。;|؟؛]|[!?]")
+_CLAUSE = re.compile(r"[,、،]|\bbut\b|\baber\b|\bpero\b|ですが|ませんが|لكن")
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_LONG = re.compile(rf"{_UUID}|(?<!\d)\d{{5,}}")
+"""A value by its look alone; a year or a count is one only where it is given as the answer."""
+_NAMED = re.compile(r" ?(?:(?:probably|likely|perhaps|wohl|vermutlich|probablemente|also|just|simply) )?[\"'(]?([^\W_][\w-]*)")
+_DENIED = re.compile(r"\b(?:not|n't|nicht|kein\w*|no|isn't) (?:\w+ )?$|(?:不是|并非|並非|ليس|ليست) ?$")
+_DENIED_AFTER = re.compile(r"^(?:では|じゃ)(?:な|あり)")
+_ELSEWHERE = re.compile(r"\b(?:another|different|only|nur|ander\w+|otr[oa]s?|solo|sólo|solamente)\b|只有|仅有|僅有|其他|別の|のみ|فقط|اخر")
+_PAIR = re.compile(rf"{_UUID}|\b[^\W\d_]+-[^\W\d_]+\b")
+_SCRIPTS = (
+    (re.compile(r"[a-z]"), ("en", "de", "es")),
+    (re.compile(r"[\u3400-\u9fff]"), ("zh-Hans",)),  # zh-Hant has the same patterns, for both kinds of characters
+    (re.compile(r"[\u3040-\u30ff]"), ("ja",)),
+    (re.compile(r"[\u0600-\u06ff]"), ("ar",)),
+)
+
+
+@dataclass(frozen=True)
+class _Phrases:
+    """A language's patterns; ``others`` are words for what was not asked for."""
+
+    negation: re.Pattern[str]
+    absence: re.Pattern[str]
+    others: re.Pattern[str]
+    short: re.Pattern[str]
+    refusal: re.Pattern[str]
+    condition: re.Pattern[str]
+    instruction: re.Pattern[str]
+    copula: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class Value:
+    """Something named as a value, in sentence number ``sentence``: [start, stop) of its characters."""
+
+    text: str
+    sentence: int
+    start: int
+    stop: int
+
+
+class Speech:
+    """A response in its sentences. ``question`` is what was asked, empty where that is not known; ``known`` are values
+    that the text gives for others; ``claims`` are further words for absence."""
+
+    def __init__(self, response: str, question: str = "", known: Sequence[str] = (), claims: Sequence[str] = ()):
+        self._sentences = [
+            one for one in map(str.strip, _SENTENCE.split(normal(_LINE.sub(" | ", response.strip())))) if one
+        ]
+        self._whole = " ".join(self._sentences)
+        self._subjects = _subjects(question)
+        self._further = tuple(filter(None, map(normal, claims)))
+        self._known = tuple(filter(None, map(normal, known)))
+
+    @cached_property
+    def claims_absence(self) -> bool:
+        """The text is said to hold no answer, and no value is given as the answer all the same."""
+        return bool(self._claims or self._is_short) and not self.answer
+
+    @cached_property
+    def hangs_on_question(self) -> bool:
+        """Whether another question would make another thing of it: absence is claimed beside a value."""
+        return bool(self._claims) and bool(self._values)
+
+    @cached_property
+    def refuses(self) -> bool:
+        """The speaker declines to answer, and gives no value."""
+        said = any(
+            one.refusal.search(sentence) for one in self._phrases for sentence in self._sentences
+            if one.negation.search(sentence)
+        )
+        return said and not self.answer
+
+    @cached_property
+    def answer(self) -> str:
+        """The value that the response gives as the answer; empty where it gives none."""
+        return next((value.text for value in self._values if self._is_the_answer(value)), "")
+
+    @cached_property
+    def named(self) -> str:
+        """The answer, or what stands as one where nothing is claimed: a short response, or what the last copula names."""
+        if self.answer or self._claims or self._is_short or not self._sentences:
+            return self.answer
+        last = self._sentences[-1]
+        if len(self._sentences) == 1 and len(self._whole.split()) < 4 and len(self._whole) < 40:
+            return last.strip(".?! ")
+        ends = [found.end() for one in self._phrases for found in one.copula.finditer(last)]
+        rest = last[max(ends) :].strip(" .\"'") if ends else ""
+        return rest if 0 < len(rest.split()) < 4 and len(rest) < 30 else ""
+
+    @cached_property
+    def _phrases(self) -> list[_Phrases]:
+        return [_phrases(code) for script, codes in _SCRIPTS if script.search(self._whole) for code in codes]
+
+    @cached_property
+    def _is_short(self) -> bool:
+        whole = self._whole.strip(" .!\"'()[]-:،。")
+        return len(whole) < 40 and any(one.short.fullmatch(whole) for one in self._phrases)
+
+    @cached_property
+    def _claims(self) -> list[tuple[int, int, int]]:
+        """(sentence, start, stop) of each claim of absence about what was asked for."""
+        found = []
+        for number, sentence in enumerate(self._sentences):
+            if any(_is_the_questions(one, sentence) for one in self._phrases):
+                continue
+            spans = [(at, at + len(one)) for one in self._further if (at := place(sentence, one)) is not None]
+            for one in self._phrases:
+                if one.negation.search(sentence):
+                    spans += [claim.span() for claim in one.absence.finditer(sentence)]
+            for span in spans:
+                clause = _clause(sentence, *span)
+                if not any(one.others.search(clause) for one in self._phrases):
+                    found.append((number, *span))
+        return found
+
+    @cached_property
+    def _values(self) -> list[Value]:
+        return list(self._found_values())
+
+    def _found_values(self) -> Iterator[Value]:
+        for number, sentence in enumerate(self._sentences):
+            places = {found.span() for found in _LONG.finditer(sentence)}
+            for known in self._known:
+                if (start := place(sentence, known)) is not None:
+                    places.add((start, start + len(known)))
+            for one in self._phrases:
+                for copula in one.copula.finditer(sentence):
+                    after = _NAMED.match(sentence, copula.end())
+                    quoted = after is not None and sentence[after.start(1) - 1] in "\"'"
+                    if after and (after[1][0].isdigit() or quoted or after[1] in _words()):
+                        places.add(after.span(1))
+            for start, stop in sorted(places):
+                if sentence[start:stop] not in self._subjects.asked:
+                    yield Value(sentence[start:stop], number, start, stop)
+
+    def _is_the_answer(self, value: Value) -> bool:
+        """Whether a value is given for what was asked, not for another thing, and not denied."""
+        sentence = self._sentences[value.sentence]
+        before, after = sentence[: value.start], sentence[value.stop :]
+        if _DENIED.search(before) or _DENIED_AFTER.match(after):
+            return False
+        clause = _clause(sentence, value.start, value.stop)
+        claims = [one for one in self._claims if one[0] == value.sentence]
+        if any(start < value.stop and value.start < stop for _, start, stop in claims):
+            return False
+        if not self._claims:
+            return True
+        named_before = [
+            one.stop for one in self._values if one.sentence == value.sentence and one.stop <= value.start
+        ]
+        about = self._subjects
+        subject = about.last_in(before[max(named_before, default=0) :]) or about.first_in(_CLAUSE.split(after)[0])
+        if subject and about.asked:
+            return subject in about.asked
+        if subject:  # of a claim about another thing it is no answer
+            missing = {about.last_in(_clause(self._sentences[one[0]], *one[1:])) for one in self._claims} - {""}
+            return not missing or subject in missing and not claims
+        return not _ELSEWHERE.search(clause)
+
+
+def _is_the_questions(one: _Phrases, sentence: str) -> bool:
+    """"If the text does not say, answer only: not mentioned" is an instruction, not a claim."""
+    return one.condition.search(sentence) is not None and one.instruction.search(sentence) is not None
+
+
+def _clause(sentence: str, start: int, stop: int) -> str:
+    """The clause around [start, stop)."""
+    begins = [found.end() for found in _CLAUSE.finditer(sentence, 0, start)]
+    end = _CLAUSE.search(sentence, stop)
+    return sentence[begins[-1] if begins else 0 : end.start() if end else len(sentence)]
+
+
+@dataclass(frozen=True)
+class _Subjects:
+    """What facts are about: ``asked`` are those of the question, ``pattern`` finds them and others in its first group
+    that matches."""
+
+    asked: frozenset[str]
+    pattern: re.Pattern[str]
+
+    def last_in(self, text: str) -> str:
+        return ([""] + self.all_in(text))[-1]
+
+    def first_in(self, text: str) -> str:
+        return (self.all_in(text) + [""])[0]
+
+    def all_in(self, text: str) -> list[str]:
+        return [found[found.lastindex or 0] for found in self.pattern.finditer(text)]
+
+
+@lru_cache(2**10)
+def _subjects(question: str) -> _Subjects:
+    """Cities of niah's own, where the question has none pairs of words and UUIDs."""
+    asked = normal(question)
+    for pattern in (_cities(), _PAIR):
+        if found := _Subjects(frozenset(), pattern).all_in(asked):
+            return _Subjects(frozenset(found), pattern)
+    return _Subjects(frozenset(), _cities())
+
+
+@cache
+def _cities() -> re.Pattern[str]:
+    """All languages' keys: with a one-letter word joined to them in Arabic, with the s of a genitive in others."""
+    keys = sorted({normal(key) for code in languages.CODES for key in languages.load(code)["keys"]}, key=len, reverse=True)
+    spaced = "|".join(re.escape(key) for key in keys if not "\u3040" <= key[0] <= "\u9fff")
+    joined = "|".join(re.escape(key) for key in keys if "\u3040" <= key[0] <= "\u9fff")
+    return re.compile(rf"(?<![^\W_])[بلوفك]?({spaced})s?(?![^\W_])|({joined})")
+
+
+@cache
+def _words() -> frozenset[str]:
+    """Values of task.answer=word, in all languages."""
+    return frozenset(normal(word) for code in languages.CODES for word in languages.load(code)["words"])
+
+
+@cache
+def _phrases(code: str) -> _Phrases:
+    own = languages.load(code)["speech"]
+    return _Phrases(**{name: _either(found) for name, found in own.items()})
+
+
+def _either(patterns: Sequence[str]) -> re.Pattern[str]:
+    """One pattern for all; the word border that most begin with is looked for once."""
+    words = [one.removeprefix(r"\b") for one in patterns if one.startswith(r"\b")]
+    rest = [f"(?:{one})" for one in patterns if not one.startswith(r"\b")]
+    return re.compile("|".join([*([rf"\b(?:{'|'.join(words)})"] if words else []), *rest]))
