@@ -18,6 +18,7 @@ VERBS = {
     "power": "power",
     "calibrate": "calibrate.calibrate",
     "report": "report",
+    "rescore": "rescore",
     "compare": "compare.compare",
     "crosscheck": "crosscheck.crosscheck",
     "rag": "rag.rag",

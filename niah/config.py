@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
@@ -284,6 +284,23 @@ def _read(key: str, given: Any, hint: Any, field: dataclasses.Field) -> Any:
     if field.metadata.get("unit") == "tokens" and not is_zero:
         return _lengths(given, key)
     return given
+
+
+def scorer_of(resolved: Mapping[str, Any]) -> Scorer:
+    """The scorer of a stored run's settings. Raises NiahError where it is none of niah's nor of the user's choices.
+
+    A run folder may come from elsewhere: no class is imported only because run.json names it.
+    """
+    node = dict(resolved.get("scorer") or {})
+    path = node.pop("_target_", None)
+    own = {choice.get("_target_") for choice in choices("scorer")}
+    if not (str(path).startswith("niah.scorers.") or path in own):
+        raise NiahError(
+            f"scorer._target_: got {path!r}; expected a scorer of niah or one that --config-dir FOLDER offers, in "
+            "FOLDER/scorer/NAME.yaml"
+        )
+    scorer, _ = typed("scorer", plug_in("scorer", path), node)
+    return cast(Scorer, scorer)
 
 
 def _scorer_path(cls: type) -> str:

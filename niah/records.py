@@ -254,6 +254,9 @@ class Row:
 
     ``thinking`` was cut from ``response``, where rows of older versions still have it, and is ``num_thinking_tokens``
     of ``num_completion_tokens``. A truncated answer ended in its thinking or in the answer: ``ended_in``.
+
+    ``question`` is kept where the outcome hangs on it: absence is claimed beside a value. ``scored_before`` are score,
+    outcome and answer as the rules of an earlier ``version`` had them, where ``rescore`` found otherwise.
     """
 
     trial: int
@@ -301,6 +304,8 @@ class Row:
     num_thinking_tokens: int = field(default=0, metadata=OPTIONAL)
     ended_in: str = field(default="", metadata=OPTIONAL)
     not_graded: str = field(default="", metadata=OPTIONAL)
+    question: str = field(default="", metadata=OPTIONAL)
+    scored_before: dict[str, Any] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -427,7 +432,8 @@ class RunRecord:
 
     ``config`` are the resolved settings as plain data, a mapping a group; the properties read what reports need of it.
     ``engines`` has an engine's facts by variant, ``engine`` those of the first; ``control_due`` are variants whose
-    control sample is not finished.
+    control sample is not finished. ``scorer_version`` is that of the rules (scorers.VERSION) that judged its rows, the
+    lowest of them.
     """
 
     name: str = ""
@@ -440,6 +446,7 @@ class RunRecord:
     engines: Mapping[str, EngineFacts] = field(default_factory=dict)
     sessions: Sequence[RunSession] = ()
     control_due: Sequence[str] = ()
+    scorer_version: int = field(default=1, metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
     def groups(self, *names: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The verb ``report``: tables and figures of finished runs, one or several side by side."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from niah.report import curve, heatmap
 from niah.report.accuracy import accuracy_by_length
 from niah.report.panel import panels
 from niah.report.settings import ReportSettings
-from niah.runs import store, sweeps
+from niah.runs import scoring, store, sweeps
 
 
 def main(words: list[str]) -> int:
@@ -44,6 +45,11 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         if len(paths) > 1:
             lines.append(path)
         lines.append(accuracy_by_length(record, rows, settings.threshold))
+        changed, is_score = scoring.note(record, rows, path)
+        if changed and is_score:
+            lines.append(changed)
+        elif changed:  # the figures stand; what misses were called is another thing
+            print(f"niah: {path}: {changed}", file=sys.stderr)
         shown.append((", ".join(name) if len(paths) > 1 else "", record, rows))
     folder = Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given)
     return lines + draw(shown, make(folder), settings)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from niah import environment
+from niah import environment, scorers
 from niah.config import Run
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
@@ -37,6 +37,7 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
         ),
         environment=environment.describe(),
         engine=EngineFacts({"name": settings.engine.name}),
+        scorer_version=scorers.VERSION,
     )
 
 

@@ -82,6 +82,7 @@ def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -
         engines=stored.engines,
         sessions=stored.sessions,
         control_due=sorted(control_due),
+        scorer_version=min(stored.scorer_version, now.scorer_version),
         rest=stored.rest,
     )
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from niah.disk import Lines, replace
+from niah.disk import Lines, encoded, replace
 from niah.errors import NiahError
 from niah.records import RETRIED, Row, RunRecord
 from niah.runs import columns, record
@@ -95,6 +95,13 @@ class RunFolder:
             except OSError as error:
                 raise self._unwritable(error) from error
         return [row for row, is_out in zip(rows, is_failed, strict=True) if not is_out]
+
+    def replace_rows(self, rows: Iterable[Row]) -> None:
+        """Puts these rows in the place of all others, in one step. Raises NiahError where the disk takes no more."""
+        try:
+            self._rows.replace(encoded(_plain(row)).rstrip(b"\n") for row in rows)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def record(self) -> RunRecord | None:
         """run.json, or None where this folder holds no run yet. Raises NiahError where it is none of ours."""

@@ -12,7 +12,7 @@ from niah.prompts.context import sha256
 from niah.prompts.recipe import Built, Recipe
 from niah.readers import Reader
 from niah.records import Completion, Failure, Outcome, Prompt, Retrieval, Row, Trial
-from niah.scorers.outcome import judge
+from niah.scorers.outcome import hangs_on_question, judge
 
 _FEW = 0.01
 """Share of answers without a grade that is not worth a word at the end of a run."""
@@ -99,6 +99,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         thinking=result.thinking, num_thinking_tokens=result.num_thinking_tokens,
         ended_in=("thinking" if result.ended_in_thinking else "answer") if outcome is Outcome.TRUNCATED else "",
         not_graded=result.not_graded,
+        question=answered.built.problem.question if hangs_on_question(result.text, answered.built.problem) else "",
     )
     if grade is None:
         return judged

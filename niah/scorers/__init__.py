@@ -7,9 +7,8 @@ from niah.errors import NiahError
 from niah.limits import check
 from niah.records import Problem, Score
 
-
 VERSION = 2
-"""Of the rules by which responses are judged: raised where one may judge otherwise than before. 1: until November 2026."""
+"""Of the rules by which responses are judged, raised where one may judge otherwise than before; 1: to November 2026."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-_UNSPACED = frozenset(("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR", "BOPOMOFO"))
+_UNSPACED = frozenset(
+    ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR", "BOPOMOFO")
+)
 """Scripts written without spaces, by the first word of their characters' names: they have no border to look for."""
 _CLITICS = frozenset("وفبلك")
 """One-letter words (and, so, in, for, like) that Arabic writes joined to the next."""

@@ -1,7 +1,8 @@
 """One form for what people and models write in many: digits, separators, quotes, dashes, markup, white space.
 
-Responses and targets are brought to it by the same function, so that ``4,829,173``, ``4 829 173``, ``４８２９１７３`` and
-``**4829173**`` are one number, and ``Zoë`` is one name however its accent is stored. Pure functions, linear in the text.
+Responses and targets are brought to it by the same function: ``4,829,173``, ``4 829 173``, full-width digits and
+``**4829173**`` are one number, and ``Zoë`` is one name however its accent is stored. Pure functions, linear in the
+text.
 """
 
 import html
@@ -30,7 +31,8 @@ _LOW_LINES = re.compile(r"(?<![^\W_])_+|_++(?![^\W_])")
 _SPACE = re.compile(r"\s+")
 _UNUSUAL = re.compile(r"[<{\\*_`\t-\r\x1c-\x1f]|  ")
 """What is left to do in ASCII, if anything."""
-_SPACE_IN_HAN = regex.compile(r"(?<=[\p{Han}\p{Hiragana}\p{Katakana}ー、。「」]) (?=[\p{Han}\p{Hiragana}\p{Katakana}ー「])")
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー"
+_SPACE_IN_HAN = regex.compile(f"(?<=[{_UNSPACED}、。「」]) (?=[{_UNSPACED}「])")
 _GROUPED = re.compile(r"(?<!\d)(\d{1,3})([,.'_ ])(\d{3})((?:\2\d{3})*)(?!\d)(?!\2\d)")
 """Digits in groups of three behind one sign, all of them: ``1, 2, 3`` and ``12,34`` are none."""
 
@@ -46,7 +48,7 @@ def readings(text: str) -> tuple[str, ...]:
     joined = _joined(kept)
     if joined == kept:
         return (joined,)
-    listed = _joined(kept, lambda found: found[2] in "'_" or len(found[1]) < 3 and found[2] != " ")
+    listed = _joined(kept, lambda found: found[2] in "'_" or (len(found[1]) < 3 and found[2] != " "))
     return (joined,) if listed == joined else (joined, listed)
 
 

@@ -1,6 +1,7 @@
 """The last number in the response equals the target number, in digits or, where it has no digits, in words."""
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -16,6 +17,8 @@ _DECIMAL = re.compile(r"(?<!\d)(?<!\d[.,])\d{1,3}[.,]\d{3}(?!\d)(?![.,]\d)")
 """``1.234`` and ``1,234``: thousands, or a fraction."""
 _COMMA = re.compile(r"\d+,\d{1,2}\Z")
 _TENS = range(30, 101, 10)
+_WEAK = frozenset(("once", "elf"))
+"""Number words of one language that are other words in another."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,10 @@ def _values(text: str) -> Iterator[Decimal]:
             comma = _COMMA.search(said[: said.rfind(answer) + len(answer)][-40:])
             if comma:
                 yield from _decimals(comma[0].replace(",", "."))
-    either = None
-    for either in _DECIMAL.finditer(whole := plain(text)):
-        pass
-    if either and not re.search(r"\d", whole[either.end() :]):
-        yield from _decimals(either[0].replace(",", "."))
+    whole = plain(text)
+    either = deque(_DECIMAL.finditer(whole), maxlen=1)
+    if either and not any(map(str.isdigit, whole[either[0].end() :])):
+        yield from _decimals(either[0][0].replace(",", "."))
 
 
 def _decimals(text: str) -> Iterator[Decimal]:
@@ -59,10 +61,8 @@ def _decimals(text: str) -> Iterator[Decimal]:
 
 def _last(said: str) -> str:
     """The last number in digits, without sign; empty where there is none."""
-    last = ""
-    for found in _DIGITS.finditer(said):
-        last = found[0]
-    return last
+    found = deque(_DIGITS.finditer(said), maxlen=1)
+    return str(found[0][0]) if found else ""
 
 
 def _signs(said: str, start: int) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def _signs(said: str, start: int) -> tuple[str, ...]:
 def _in_words(said: str) -> tuple[str, int | None]:
     """The last number word and its value; "one", which is an article in many languages, only where it is the only."""
     found = [(word[0], _words()[word[0]]) for word in _pattern().finditer(said)]
-    strong = [one for one in found if one[1] != 1]
+    strong = [one for one in found if one[1] != 1 and one[0] not in _WEAK]
     return (strong or found or [("", None)])[-1]
 
 

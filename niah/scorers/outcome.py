@@ -41,6 +41,12 @@ def judge(
     return score, Outcome.WRONG
 
 
+def hangs_on_question(response: str, problem: Problem) -> bool:
+    """Whether the outcome is another one where another thing was asked for: absence is claimed beside a value."""
+    answer = cut(response).answer
+    return Speech(answer, problem.question, problem.distractors, problem.targets).hangs_on_question
+
+
 def is_cut(answer: str, targets: Sequence[str]) -> bool:
     """Whether a response that its budget ended stops within a target, or where its introduction does."""
     end = normal(answer[-400:])

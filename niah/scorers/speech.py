@@ -1,14 +1,15 @@
 """What a response says, beside any target: that the text has no answer, that it declines, or a value as the answer.
 
-The words for it, in seven languages, stand in niah/languages/*.toml under [speech]. A claim of absence beside a value is
-weighed by whom the value is given for: "not mentioned for Lisbon, but Oslo's is 1234567" claims absence where Lisbon was
-asked for, and is an answer where Oslo was.
+The words for it, in seven languages, stand in niah/languages/*.toml under [speech]. A claim of absence beside a value
+is weighed by whom the value is given for: "not mentioned for Lisbon, but Oslo's is 1234567" claims absence where Lisbon
+was asked for, and is an answer where Oslo was.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
+from itertools import islice
 
 from niah import languages
 from niah.scorers.match import place
@@ -20,11 +21,21 @@ _CLAUSE = re.compile(r"[,、،]|\bbut\b|\baber\b|\bpero\b|ですが|ませんが
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _LONG = re.compile(rf"{_UUID}|(?<!\d)\d{{5,}}")
 """A value by its look alone; a year or a count is one only where it is given as the answer."""
-_NAMED = re.compile(r" ?(?:(?:probably|likely|perhaps|wohl|vermutlich|probablemente|also|just|simply) )?[\"'(]?([^\W_][\w-]*)")
+_NAMED = re.compile(
+    r" ?(?:(?:probably|likely|perhaps|wohl|vermutlich|probablemente|also|just|simply) )?[\"'(]?(\d+|[^\W_][\w-]{0,40})"
+)
 _DENIED = re.compile(r"\b(?:not|n't|nicht|kein\w*|no|isn't) (?:\w+ )?$|(?:不是|并非|並非|ليس|ليست) ?$")
 _DENIED_AFTER = re.compile(r"^(?:では|じゃ)(?:な|あり)")
-_ELSEWHERE = re.compile(r"\b(?:another|different|only|nur|ander\w+|otr[oa]s?|solo|sólo|solamente)\b|只有|仅有|僅有|其他|別の|のみ|فقط|اخر")
+_ELSEWHERE = re.compile(
+    r"\b(?:another|different|only|nur|ander\w+|otr[oa]s?|solo|sólo|solamente)\b|"
+    "只有|仅有|僅有|其他|別の|のみ|فقط|اخر"
+)
+"""The value is another's."""
 _PAIR = re.compile(rf"{_UUID}|\b[^\W\d_]+-[^\W\d_]+\b")
+_NEAR = 300
+"""Characters around a value or a claim that are looked at."""
+_MOST = 200
+"""Claims and values of one response that are weighed against each other."""
 _SCRIPTS = (
     (re.compile(r"[a-z]"), ("en", "de", "es")),
     (re.compile(r"[\u3400-\u9fff]"), ("zh-Hans",)),  # zh-Hant has the same patterns, for both kinds of characters
@@ -49,12 +60,16 @@ class _Phrases:
 
 @dataclass(frozen=True)
 class Value:
-    """Something named as a value, in sentence number ``sentence``: [start, stop) of its characters."""
+    """Something named as a value, in sentence number ``sentence``: [start, stop) of its characters.
+
+    ``after`` is where the value before it in the sentence stops, else 0.
+    """
 
     text: str
     sentence: int
     start: int
     stop: int
+    after: int
 
 
 class Speech:
@@ -96,7 +111,8 @@ class Speech:
 
     @cached_property
     def named(self) -> str:
-        """The answer, or what stands as one where nothing is claimed: a short response, or what the last copula names."""
+        """The answer, or what stands as one where nothing is claimed: a short response, or what the last copula
+        names."""
         if self.answer or self._claims or self._is_short or not self._sentences:
             return self.answer
         last = self._sentences[-1]
@@ -117,8 +133,10 @@ class Speech:
 
     @cached_property
     def _claims(self) -> list[tuple[int, int, int]]:
-        """(sentence, start, stop) of each claim of absence about what was asked for."""
-        found = []
+        """(sentence, start, stop) of each claim of absence about what was asked for, up to ``_MOST``."""
+        return list(islice(self._found_claims(), _MOST))
+
+    def _found_claims(self) -> Iterator[tuple[int, int, int]]:
         for number, sentence in enumerate(self._sentences):
             if any(_is_the_questions(one, sentence) for one in self._phrases):
                 continue
@@ -129,12 +147,18 @@ class Speech:
             for span in spans:
                 clause = _clause(sentence, *span)
                 if not any(one.others.search(clause) for one in self._phrases):
-                    found.append((number, *span))
-        return found
+                    yield number, *span
+
+    @cached_property
+    def _missing(self) -> set[str]:
+        """What the claims of absence are about, where they name it."""
+        clauses = (_clause(self._sentences[number], start, stop) for number, start, stop in self._claims)
+        return set(map(self._subjects.last_in, clauses)) - {""}
 
     @cached_property
     def _values(self) -> list[Value]:
-        return list(self._found_values())
+        """Up to ``_MOST``, in their order."""
+        return list(islice(self._found_values(), _MOST))
 
     def _found_values(self) -> Iterator[Value]:
         for number, sentence in enumerate(self._sentences):
@@ -148,14 +172,17 @@ class Speech:
                     quoted = after is not None and sentence[after.start(1) - 1] in "\"'"
                     if after and (after[1][0].isdigit() or quoted or after[1] in _words()):
                         places.add(after.span(1))
+            after = 0
             for start, stop in sorted(places):
-                if sentence[start:stop] not in self._subjects.asked:
-                    yield Value(sentence[start:stop], number, start, stop)
+                if start >= after and sentence[start:stop] not in self._subjects.asked:
+                    yield Value(sentence[start:stop], number, start, stop, after)
+                    after = stop
 
     def _is_the_answer(self, value: Value) -> bool:
         """Whether a value is given for what was asked, not for another thing, and not denied."""
         sentence = self._sentences[value.sentence]
-        before, after = sentence[: value.start], sentence[value.stop :]
+        before = sentence[max(value.after, value.start - _NEAR) : value.start]
+        after = sentence[value.stop : value.stop + _NEAR]
         if _DENIED.search(before) or _DENIED_AFTER.match(after):
             return False
         clause = _clause(sentence, value.start, value.stop)
@@ -164,16 +191,12 @@ class Speech:
             return False
         if not self._claims:
             return True
-        named_before = [
-            one.stop for one in self._values if one.sentence == value.sentence and one.stop <= value.start
-        ]
         about = self._subjects
-        subject = about.last_in(before[max(named_before, default=0) :]) or about.first_in(_CLAUSE.split(after)[0])
+        subject = about.last_in(before) or about.first_in(_CLAUSE.split(after)[0])
         if subject and about.asked:
             return subject in about.asked
         if subject:  # of a claim about another thing it is no answer
-            missing = {about.last_in(_clause(self._sentences[one[0]], *one[1:])) for one in self._claims} - {""}
-            return not missing or subject in missing and not claims
+            return not self._missing or (subject in self._missing and not claims)
         return not _ELSEWHERE.search(clause)
 
 
@@ -183,10 +206,10 @@ def _is_the_questions(one: _Phrases, sentence: str) -> bool:
 
 
 def _clause(sentence: str, start: int, stop: int) -> str:
-    """The clause around [start, stop)."""
-    begins = [found.end() for found in _CLAUSE.finditer(sentence, 0, start)]
-    end = _CLAUSE.search(sentence, stop)
-    return sentence[begins[-1] if begins else 0 : end.start() if end else len(sentence)]
+    """The clause around [start, stop), as far as ``_NEAR`` to each side."""
+    begins = [found.end() for found in _CLAUSE.finditer(sentence, max(0, start - _NEAR), start)]
+    end = _CLAUSE.search(sentence, stop, stop + _NEAR)
+    return sentence[begins[-1] if begins else max(0, start - _NEAR) : end.start() if end else stop + _NEAR]
 
 
 @dataclass(frozen=True)
@@ -198,10 +221,10 @@ class _Subjects:
     pattern: re.Pattern[str]
 
     def last_in(self, text: str) -> str:
-        return ([""] + self.all_in(text))[-1]
+        return ["", *self.all_in(text)][-1]
 
     def first_in(self, text: str) -> str:
-        return (self.all_in(text) + [""])[0]
+        return [*self.all_in(text), ""][0]
 
     def all_in(self, text: str) -> list[str]:
         return [found[found.lastindex or 0] for found in self.pattern.finditer(text)]
@@ -220,7 +243,8 @@ def _subjects(question: str) -> _Subjects:
 @cache
 def _cities() -> re.Pattern[str]:
     """All languages' keys: with a one-letter word joined to them in Arabic, with the s of a genitive in others."""
-    keys = sorted({normal(key) for code in languages.CODES for key in languages.load(code)["keys"]}, key=len, reverse=True)
+    known = {normal(key) for code in languages.CODES for key in languages.load(code)["keys"]}
+    keys = sorted(known, key=len, reverse=True)
     spaced = "|".join(re.escape(key) for key in keys if not "\u3040" <= key[0] <= "\u9fff")
     joined = "|".join(re.escape(key) for key in keys if "\u3040" <= key[0] <= "\u9fff")
     return re.compile(rf"(?<![^\W_])[بلوفك]?({spaced})s?(?![^\W_])|({joined})")

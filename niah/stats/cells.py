@@ -67,8 +67,8 @@ def mean_logprob(rows: Iterable[Row]) -> dict[tuple[int, float], float]:
 
 
 def false_alarms(rows: Sequence[Row]) -> CellStats:
-    """The share of answers that name something where nothing is: not right, no refusal, not cut off."""
-    return _stats(0, None, rows, lambda row: float(row.outcome == Outcome.WRONG))
+    """The share of answers that name something where nothing is: not right, no refusal, not cut off, not silent."""
+    return _stats(0, None, rows, lambda row: float(row.outcome == Outcome.WRONG and row.answer != ""))
 
 
 def _stats(

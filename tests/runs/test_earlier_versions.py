@@ -63,7 +63,14 @@ def test_a_run_that_was_cut_short_is_continued_to_the_same_rows(niah, outputs, n
     done = niah(*GRID, *FOLDERS[name], f"name={name}")
     assert done.returncode == 0 and "28 of 48 trials to run" in done.stderr, done.stderr
     assert file.read_bytes().startswith(b"".join(whole[:20]))
-    assert without_times(comparable(rows(outputs / name))) == without_times(comparable(rows(KEPT / "outputs" / name)))
+    kept = [as_judged_now(row) for row in comparable(rows(KEPT / "outputs" / name))]
+    found = [as_judged_now(row) for row in comparable(rows(outputs / name))]
+    assert without_times(found) == without_times(kept)
+
+
+def as_judged_now(row: dict) -> dict:
+    """That version called "I do not know." wrong; it claims absence. The score is the same."""
+    return {**row, "outcome": "absent-claimed"} if row["response"] == "I do not know." else row
 
 
 def without_times(found: list[dict]) -> list[dict]:

@@ -89,6 +89,11 @@ def sides(
             own = "" if len(paths) == 1 else name  # of one run alone the variants say which
             label = labels.of_variant(own, variant) if len(variants) > 1 else name
             found.append(Side(label, path, variant, record, columns))
+    if len(rules := {side.record.scorer_version for side in found}) > 1:
+        notes.append(
+            f"judged by different rules of scoring ({', '.join(map(str, sorted(rules)))}): niah rescore "
+            f"{' '.join(dict.fromkeys(side.folder for side in found))} judges all by today's"
+        )
     if len(found) < 2:
         one = f"only one run ({found[0].folder})" if found else f"no run with a finished trial ({', '.join(given)})"
         raise NiahError(f"compare: {one}; expected two folders, or one with several variants, as compare A B")

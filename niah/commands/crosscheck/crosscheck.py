@@ -24,7 +24,7 @@ from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Built, Recipe
 from niah.records import RETRIED, Completion, Failure, Prompt, Row, RunRecord, Trial
-from niah.runs import capacity, runner, store
+from niah.runs import capacity, runner, scoring, store
 from niah.runs.console import Console
 from niah.runs.record import fingerprint
 from niah.runs.store import RunFolder
@@ -188,7 +188,8 @@ def _in_order(check: _Check, todo: Sequence[Row], fit: Fit) -> tuple[list[list[R
 def _line(
     check: _Check, made: Built, row: Row, result: Completion | Failure, second: Run, mark: str, session: Session
 ) -> dict[str, Any]:
-    """One answer beside its row: a line of crosscheck.jsonl."""
+    """One answer beside its row, both judged by today's rules: a line of crosscheck.jsonl."""
+    row = scoring.judged(row, check.recipe.run.scorer, made.problem.question)
     common = {
         "mark": mark, "trial": row.trial, "variant": row.variant, "why": check.why[row.trial], "length": row.length,
         "depth": row.depth, "repeat": row.repeat, "prompt_sha256": row.prompt_sha256, "targets": row.targets,
