@@ -1,9 +1,9 @@
 """How well claims of absence and refusals are told, by language: ``python benchmarks/absence.py``.
 
-The list is tests/scorers/absence.tsv. Its sentences are our own, each with the outcome that is right where Lisbon was asked for (in the language's own words)
-and another value than those named is the target. The patterns were written after part ``first``; ``second`` was kept
-apart until they were done, ``third`` written after that. Also the share of tests/scorers/natural.txt that counts as a
-claim; with an earlier niah on PYTHONPATH, that alone.
+The list is tests/scorers/absence.tsv. Its sentences are our own, each with the outcome that is right where Lisbon was
+asked for (in the language's own words) and another value than those named is the target. The patterns were written
+after part ``first``; ``second`` was kept apart until they were done, ``third`` written after that. Also the share of
+tests/scorers/natural.txt that counts as a claim; with an earlier niah on PYTHONPATH, that alone.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ def main() -> None:
     except (ImportError, KeyError):
         return
     print(f"{len(lines)} sentences: {dict(Counter(line[2] for line in lines))}")
-    print(f"{'language':<10}" + "".join(f"{what + ': recall':>18}{'precision':>11}{'of':>5}" for what in KINDS.values()))
+    print(f"{'language':<10}" + "".join(f"{one + ': recall':>18}{'precision':>11}{'of':>5}" for one in KINDS.values()))
     for code in dict.fromkeys(line[0] for line in lines):
         own = [line for line in lines if line[0] == code]
         told_of = (recall_and_precision(own, kind) for kind in KINDS)

@@ -32,7 +32,7 @@ def test_run_makes_everything_and_the_staircase_is_right(niah, tmp_path):
     assert "heatmap: outputs/a/heatmap.png" in done.stdout and "15 trials in" in done.stdout
     for row in rows(folder):
         visible = row["needle_spans"][0][0] >= row["num_prompt_tokens"] - 600
-        assert row["outcome"] == ("correct" if visible else "wrong")
+        assert row["outcome"] == ("correct" if visible else "absent-claimed")
         assert row["num_prompt_tokens"] == row["length"] - 32
     run = json.loads((folder / "run.json").read_text())
     assert run["config"]["engine"]["window"] == 600 and run["config"]["kv"]["dtype"] == "bfloat16"

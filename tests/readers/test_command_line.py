@@ -33,11 +33,11 @@ def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
         num_sent = 2 if run[0]["reader"] == "full" else 4
         assert [row["targets"] for row in run if row["targets"]] == [found["bm25"][0]["targets"]] * num_sent
     assert [row["outcome"] for row in found["full"]] == ["correct", "correct", "does-not-fit", "does-not-fit"]
-    assert {row["outcome"] for row in found["none"]} == {"wrong"}
+    assert {row["outcome"] for row in found["none"]} == {"absent-claimed"}
     assert {row["outcome"] for row in found["oracle"]} == {"correct"}
     for row in found["bm25"] + found["hybrid"]:
         fate = row["needles_retrieved"][0]
-        assert row["outcome"] == ("correct" if fate == "whole" else "wrong")
+        assert row["outcome"] == ("correct" if fate == "whole" else "absent-claimed")
         assert row["needles_kept"] == [fate == "whole"]
         assert 0 < len(row["retrieved"]) <= 8 and row["num_prompt_tokens"] < 8 * 260 + 100 and row["route"] == ""
         start, stop, _ = max(row["retrieved"], key=lambda chunk: chunk[2])
