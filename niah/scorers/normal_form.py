@@ -9,6 +9,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 import regex
 
@@ -28,6 +29,8 @@ _LATEX_SPACE = re.compile(r"\\[,;:! ](?=\d)")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 _STARS = re.compile(r"(?<!\d)\*+|\*++(?!\d)")
 _LOW_LINES = re.compile(r"(?<![^\W_])_+|_++(?![^\W_])")
+_SHORT = 2000
+"""Characters up to which a text's form is kept for the next time."""
 _SPACE = re.compile(r"\s+")
 _UNUSUAL = re.compile(r"[<{\\*_`\t-\r\x1c-\x1f]|  ")
 """What is left to do in ASCII, if anything."""
@@ -63,6 +66,16 @@ def _joined(kept: str, wanted: Callable[[re.Match[str]], bool] = lambda found: T
 
 def plain(text: str) -> str:
     """The normal form with the separators of numbers still there."""
+    return _known(text) if len(text) < _SHORT else _plain(text)
+
+
+@lru_cache(2**12)
+def _known(text: str) -> str:
+    """A response is asked for by its scorer and by what looks for claims in it, targets by each depth of a repeat."""
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
     if "&" in text:
         text = html.unescape(text)
     if not text.isascii():

@@ -98,10 +98,7 @@ class Speech:
     @cached_property
     def refuses(self) -> bool:
         """The speaker declines to answer, and gives no value."""
-        said = any(
-            one.refusal.search(sentence) for one in self._phrases for sentence in self._sentences
-            if one.negation.search(sentence)
-        )
+        said = any(one.refusal.search(sentence) for one in self._denying for sentence in self._sentences)
         return said and not self.answer
 
     @cached_property
@@ -127,9 +124,14 @@ class Speech:
         return [_phrases(code) for script, codes in _SCRIPTS if script.search(self._whole) for code in codes]
 
     @cached_property
+    def _denying(self) -> list[_Phrases]:
+        """Those of the languages in which something is denied."""
+        return [one for one in self._phrases if one.negation.search(self._whole)]
+
+    @cached_property
     def _is_short(self) -> bool:
         whole = self._whole.strip(" .!\"'()[]-:،。")
-        return len(whole) < 40 and any(one.short.fullmatch(whole) for one in self._phrases)
+        return 0 < len(whole) < 20 and any(one.short.fullmatch(whole) for one in self._phrases)
 
     @cached_property
     def _claims(self) -> list[tuple[int, int, int]]:
@@ -137,11 +139,13 @@ class Speech:
         return list(islice(self._found_claims(), _MOST))
 
     def _found_claims(self) -> Iterator[tuple[int, int, int]]:
+        if not (self._further or self._denying):
+            return
         for number, sentence in enumerate(self._sentences):
             if any(_is_the_questions(one, sentence) for one in self._phrases):
                 continue
             spans = [(at, at + len(one)) for one in self._further if (at := place(sentence, one)) is not None]
-            for one in self._phrases:
+            for one in self._denying:
                 if one.negation.search(sentence):
                     spans += [claim.span() for claim in one.absence.finditer(sentence)]
             for span in spans:
