@@ -18,12 +18,15 @@ PROBLEM = Problem(
     (), "What is the special magic number for Lisbon?", ("4829173",), distractors=("1234567", "2222222", "7654321")
 )
 RIGHT = (
-    "4829173", "The special magic number for Lisbon is 4829173.", "**4,829,173**", "It is 4 829 173.", "数字是４８２９１７３。",
-    "La respuesta es 4.829.173.", "The special magic number for Lisbon mentioned in the text is **4829173**.", "٤٨٢٩١٧٣",
+    "4829173", "The special magic number for Lisbon is 4829173.", "**4,829,173**", "It is 4 829 173.",
+    "数字是４８２９１７３。",
+    "La respuesta es 4.829.173.", "The special magic number for Lisbon mentioned in the text is **4829173**.",
+    "٤٨٢٩١٧٣",
 )
 WRONG = (
     "1234567", "The special magic number for Lisbon is 1234567.", "**7,654,321**", "It is 48291730.", "数字是1111111。",
-    "La respuesta es 2.222.222.", "The text says that the best startups launch early and talk to users.", "",
+    "La respuesta es 2.222.222.", "The text says that the best startups launch early and talk to users.",
+    "",
 )
 _TALK = "The essay argues that founders do not know what users want, and that nobody can tell before a launch. "
 
