@@ -149,11 +149,19 @@ def _builder(kind: Any, spec: Any, config: Any) -> Any:
     builder.cache_config = config.cache_config
     if hasattr(kind, "get_q_data_type"):  # FlashInfer
         builder.cache_dtype = str(config.cache_config.cache_dtype)
+        builder.nvfp4_fa2 = builder.cache_dtype.startswith("nvfp4") and not _is_blackwell()
         builder.q_data_type_prefill = builder.get_q_data_type(is_prefill=True)
         builder.q_data_type_decode = builder.get_q_data_type(is_prefill=False)
     if hasattr(kind, "determine_prefill_query_data_type"):  # MLA
         builder.q_data_type = kind.determine_prefill_query_data_type(config, config.model_config.dtype)
     return builder
+
+
+def _is_blackwell() -> bool:
+    """Where FlashInfer reads nvfp4 by kernels of its own (flashinfer.py, _nvfp4_kv_on_fa2)."""
+    from vllm.platforms import current_platform
+
+    return current_platform.is_device_capability_family(100)
 
 
 def _version(impl: Any) -> Any:
