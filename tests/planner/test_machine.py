@@ -103,6 +103,7 @@ def test_with_the_vllm_for_cpus_a_run_on_a_gpu_is_refused(niah, smi):
 
 
 @pytest.mark.engine
+@pytest.mark.slow  # memory that is held is waited for, 20 seconds
 def test_memory_that_others_hold_is_told_before_anything_loads(tmp_path, smi):
     held = f"{uuid(1)}, 4242, 50176, python3"
     gpus = H100, {**H100, "memory.free": "30819"}
