@@ -10,7 +10,7 @@ from niah.config import Run, deciding, flat
 from niah.engines.failures import ENDED_BY_IT
 from niah.engines.restart import MAX_DEATHS
 from niah.errors import NiahError
-from niah.records import RETRIED, EngineFacts, Environment, Outcome, Row, RunRecord
+from niah.records import RETRIED, EngineFacts, Environment, Outcome, Row, RunRecord, Trial
 from niah.runs.record import plain
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
@@ -36,6 +36,17 @@ def answered(
     return {
         key for row in rows if (key := (row.variant or only, row.trial)) in passed_over or row.outcome not in RETRIED
     }
+
+
+def failed(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
+    """Variant and trial of those that were asked before and have no answer."""
+    only = variants(settings)[0].name
+    return {(row.variant or only, row.trial) for row in folder.failures()}
+
+
+def failed_last(trials: Sequence[Trial], variant: str, failed: Collection[tuple[str, int]]) -> list[Trial]:
+    """The trials, those that failed before behind the others: where they fail again, they keep none from its turn."""
+    return sorted(trials, key=lambda trial: (variant, trial.index) in failed)
 
 
 def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:

@@ -81,8 +81,11 @@ def run(settings: Run, console: Console) -> Summary:
 
         finished = resume.answered(settings, folder.drop_retried(fits_now, is_passed_over), passed_over)
         ordered = grid.in_running_order(recipe.trials)
+        failed = resume.failed(settings, folder)
         todo = {
-            variant.name: [trial for trial in ordered if (variant.name, trial.index) not in finished]
+            variant.name: resume.failed_last(
+                [trial for trial in ordered if (variant.name, trial.index) not in finished], variant.name, failed
+            )
             for variant in asked
         }
         num_new = sum(map(len, todo.values()))

@@ -80,6 +80,16 @@ def test_a_server_that_dies_in_the_middle(niah, tmp_path):
     assert other(found) == other(rows(tmp_path / "outputs" / "b"))
 
 
+def test_trials_that_fail_each_time_keep_no_other_from_its_turn(niah, tmp_path):
+    settings = (*GRID, "engine.max_retries=0")
+    with Server(dict.fromkeys((0, 1, 2, 10, 11, 12), "500")) as server:
+        assert "gave no answer to 3 prompts in a row" in niah(*settings, *server.words).stderr
+        assert len(rows(folder(tmp_path))) == 3
+        done = niah(*settings, *server.words)
+    assert done.returncode == 1 and "3 of 10 trials ended without an answer" in done.stderr, done.stderr
+    assert Counter(row["outcome"] for row in rows(folder(tmp_path))) == {"correct": 7, "engine-error": 3}
+
+
 def test_nobody_there(niah, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
