@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.command import command, comparable, environment_with, is_one_line, rows
 from tests.helpers.http_server import GRID, Server, folder, record
 
-FAST = ("engine.timeout_seconds=1.5", "engine.timeout_seconds_per_1k=0")
+FAST = ("engine.timeout_seconds=4", "engine.timeout_seconds_per_1k=0")
 
 
 def test_every_fault_is_tried_again_and_no_row_is_there_twice(niah, tmp_path):
@@ -30,7 +30,7 @@ def test_every_fault_is_tried_again_and_no_row_is_there_twice(niah, tmp_path):
     assert sum(engine["retried"].values()) == len(faults)
     assert {"HTTP 429": 2, "HTTP 500": 1, "half an answer": 2, "timeout": 1}.items() <= engine["retried"].items()
     assert all(row["num_prompt_tokens"] == row["length"] - 32 for row in found)
-    assert all(0 < row["first_token_seconds"] <= row["seconds"] < 1.5 for row in found)  # of the try that worked
+    assert all(0 < row["first_token_seconds"] <= row["seconds"] < 4 for row in found)  # of the try that worked
     sent = sum(row["num_prompt_tokens"] for row in found)
     assert engine["prompt_tokens_counted"] == engine["prompt_tokens_sent"] == sent
 

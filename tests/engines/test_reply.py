@@ -187,7 +187,7 @@ def test_the_templates_own_tokens_are_an_offset_and_not_a_share():
 def test_tokens_of_the_cache_that_are_not_counted_are_suspected_after_a_shared_beginning():
     counts = Counts(0.9, is_exact=False, offset=0)
     counts.read(long(992), 992, None)
-    with pytest.raises(Unusable, match=r"992 of a prompt that begins alike.*engine.min_counted=0"):
+    with pytest.raises(Unusable, match=r"counted 992 of a prompt that begins alike.*engine.min_counted=0"):
         counts.read(long(992), 40, None)
     with pytest.raises(Unusable, match="it cut the prompt"):
         counts.read(long(992, repeat=1), 40, None)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from niah.errors import NiahError
+from niah.records import Row
 from niah.runs.store import RunFolder, open_for_reading
 from tests.helpers.runs import ROW
 
@@ -42,7 +43,7 @@ def test_failed_trials_are_kept_apart_and_tried_again(tmp_path):
         assert folder.drop_retried() == [ROW]
         assert folder.rows() == [ROW]
     kept = [json.loads(line) for line in (tmp_path / "a" / "failures.jsonl").read_text().splitlines()]
-    assert kept == [dataclasses.asdict(failed)]
+    assert [Row(**row) for row in kept] == [failed]
 
 
 def test_what_had_no_room_is_tried_where_there_is_some(tmp_path):

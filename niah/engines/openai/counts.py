@@ -44,17 +44,17 @@ class Counts:
         if is_whole:
             self._whole[prompt.repeat] = max(counted, self._whole.get(prompt.repeat, 0))
             return counted
-        if counted < self._whole.get(prompt.repeat, 0):
-            raise Unusable(
-                f"the server counted {counted:,} tokens of {sent if expected is None else expected:,}, and "
-                f"{self._whole[prompt.repeat]:,} of a prompt that begins alike: it may leave out what its prefix cache "
-                "held; if so, engine.min_counted=0 takes its counts for nothing"
-            )
+        beside = self._whole.get(prompt.repeat, 0)
+        suspected = (
+            f"; it counted {beside:,} of a prompt that begins alike, so it may leave out what its prefix cache held; "
+            "if so, engine.min_counted=0 takes its counts for nothing"
+        ) if counted < beside else ""
         if self.is_exact:
-            raise Unusable(
-                f"the server read {counted:,} tokens of the {sent:,} sent; expected all of them and no others"
-            )
+            read = f"the server read {counted:,} tokens of the {sent:,} sent; expected all of them and no others"
+            raise Unusable(read + suspected)
         about = f"about {sent:,}" if expected is None else f"{expected:,}, by its own count of a short prompt"
+        if suspected:
+            raise Unusable(f"the server counted {counted:,} tokens of {about}{suspected}")
         raise Unusable(
             f"the server counted {counted:,} tokens of {about}: it cut the prompt to its own limit; start it with a "
             "larger one (Ollama: num_ctx), or, if its tokenizer is another than model='s, lower engine.min_counted"
