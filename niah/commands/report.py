@@ -45,11 +45,11 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         if len(paths) > 1:
             lines.append(path)
         lines.append(accuracy_by_length(record, rows, settings.threshold))
-        changed, is_score = scoring.note(record, rows, path)
-        if changed and is_score:
-            lines.append(changed)
-        elif changed:  # the figures stand; what misses were called is another thing
-            print(f"niah: {path}: {changed}", file=sys.stderr)
+        note, is_score = scoring.note(record, rows, path)
+        if is_score:
+            lines.append(note)
+        elif note:  # the figures stand; what misses were called is another thing
+            print(f"niah: {path}: {note}", file=sys.stderr)
         shown.append((", ".join(name) if len(paths) > 1 else "", record, rows))
     folder = Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given)
     return lines + draw(shown, make(folder), settings)

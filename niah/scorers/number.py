@@ -79,7 +79,7 @@ def _in_words(said: str) -> tuple[str, int | None]:
     """The last number word and its value; "one", which is an article in many languages, only where it is the only."""
     found = [(word[0], _words()[word[0]]) for word in _pattern().finditer(said)]
     strong = [one for one in found if one[1] != 1 and one[0] not in _WEAK]
-    return (strong or found or [("", None)])[-1]
+    return (strong or found)[-1] if found else ("", None)
 
 
 @cache

@@ -176,11 +176,11 @@ class Speech:
                     quoted = after is not None and sentence[after.start(1) - 1] in "\"'"
                     if after and (after[1][0].isdigit() or quoted or after[1] in _words()):
                         places.add(after.span(1))
-            after = 0
+            last = 0
             for start, stop in sorted(places):
-                if start >= after and sentence[start:stop] not in self._subjects.asked:
-                    yield Value(sentence[start:stop], number, start, stop, after)
-                    after = stop
+                if start >= last and sentence[start:stop] not in self._subjects.asked:
+                    yield Value(sentence[start:stop], number, start, stop, last)
+                    last = stop
 
     def _is_the_answer(self, value: Value) -> bool:
         """Whether a value is given for what was asked, not for another thing, and not denied."""
