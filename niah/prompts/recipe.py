@@ -229,6 +229,11 @@ class Recipe:
             self.build(trial)
 
     def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
+        if (budget := self.run.model.thinking_budget) and trial.length <= self.run.answer_tokens:
+            raise NiahError(
+                f"model.thinking_budget: got {budget:,} tokens of ctx.lengths={trial.length:,}, and the answer takes "
+                f"{self.run.task.answer_tokens}: none is left for a prompt; expected fewer, or a longer length"
+            )
         if self.run.task.writes_context:
             return self.of_length(trial.repeat, trial.length)
         return self.of_repeat(trial.repeat)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.helpers.command import rows
+from tests.helpers.command import is_one_line, rows
 from tests.helpers.http_server import GRID, Server, folder, record
 from tests.helpers.misbehaviour import WAYS, Misbehaving
 
@@ -66,7 +66,7 @@ def test_another_model_midway_stops_the_run_and_keeps_its_rows(niah, tmp_path):
         found = rows(folder(tmp_path))
         assert [row["served"]["reply_model"] for row in found] == ["old"] * len(found)
         outcomes = Counter(row["outcome"] for row in found)
-        assert outcomes["correct"] == 6 and 1 <= outcomes["engine-error"] <= 2 and len(found) < 10
+        assert 4 <= outcomes["correct"] <= 6 and 1 <= outcomes["engine-error"] <= 2 and len(found) < 10
         again = niah(*GRID, *server.words, "engine.concurrency=2")
     assert again.returncode == 1 and "reply_model (there old, now new)" in again.stderr
     assert [row for row in rows(folder(tmp_path)) if row["outcome"] == "correct"] == [
@@ -85,3 +85,9 @@ def test_a_budget_for_thinking_is_part_of_the_length(niah, tmp_path):
     assert all(row["num_thinking_tokens"] > 5 for row in found) and record(tmp_path)["plan"]["answer_tokens"] == 128
     shown = niah("show", "outputs/a", "--trial", "3")
     assert "of these tokens, not judged: Is it 1111111? No." in shown.stdout, shown.stderr
+
+
+def test_a_budget_for_thinking_that_leaves_no_prompt_is_one_line(niah):
+    done = niah("engine=fake", "haystack=noise", "ctx.lengths=[512,4k]", "model.thinking_budget=1k")
+    assert done.returncode == 1 and is_one_line(done)
+    assert "model.thinking_budget: got 1,024 tokens of ctx.lengths=512" in done.stderr

@@ -214,7 +214,8 @@ class Http:
 
     def _broken(self, error: Exception) -> Broken:
         name = "timeout" if isinstance(error, TimeoutError | httpx2.TimeoutException) else type(error).__name__
-        is_reply = isinstance(error, httpx2.RemoteProtocolError | httpx2.DecodingError) and "without" not in str(error)
+        is_half = isinstance(error, httpx2.RemoteProtocolError | httpx2.DecodingError)
+        is_reply = is_half and "without sending a response" not in str(error)
         return Broken(name, self._safe(f"{name}: {error}".rstrip(": ")), is_reply=is_reply)
 
     def _words(self, content: Any) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from niah.engines.openai.http import Http
+from niah.engines.openai.http import Denied, Http
 from niah.engines.openai.wire import Broken
 from niah.engines.reply import Unusable, count, shown
 from niah.errors import NiahError
@@ -104,10 +105,10 @@ async def _own_words(http: Http, kind: str, card: dict[str, Any]) -> tuple[str |
     """Version, limit and details, each asked for where that kind of server has it."""
     limit = _tokens(card.get("max_model_len"))  # vLLM's and SGLang's
     if kind == "vllm":
-        answer = await http.get(f"{http.root}/version")
+        answer = await _page(http, "version")
         return _version(answer, "version"), limit, {}
     if kind == "llamacpp":
-        props = await http.get(f"{http.root}/props")
+        props = await _page(http, "props")
         if not isinstance(props, dict):
             meta = card.get("meta")
             return None, _tokens(meta.get("n_ctx")) if isinstance(meta, dict) else None, {}
@@ -116,9 +117,17 @@ async def _own_words(http: Http, kind: str, card: dict[str, Any]) -> tuple[str |
         details = {name: props[name] for name in ("total_slots", "model_path", "model_ftype") if props.get(name)}
         return _version(props, "build_info"), limit, details
     if kind == "sglang":
-        answer = await http.get(f"{http.root}/get_server_info")
+        answer = await _page(http, "get_server_info")
         return _version(answer, "version"), limit, {}
     return None, limit, {}
+
+
+async def _page(http: Http, name: str) -> Any | None:
+    """A page that only tells more of a server, which answers without it too; None where it is not to be had."""
+    try:
+        return await http.get(f"{http.root}/{name}")
+    except (Broken, Denied):
+        return None
 
 
 def _version(answer: Any, key: str) -> str | None:
@@ -137,16 +146,14 @@ def _tokens(told: Any) -> int | None:
 
 async def metrics(http: Http, kind: str) -> tuple[dict[str, float], str] | None:
     """The counters of /metrics, summed over their labels, and the page; None where there is none."""
-    try:
-        page = await http.get(f"{http.root}/metrics")
-    except Broken:
-        return None
+    page = await _page(http, "metrics")
     if not isinstance(page, str) or not (samples := _SAMPLE.findall(page)):
         return None
     counters = dict.fromkeys(_COUNTERS.get(kind, ()), 0.0)
     for name, _, value in samples:
         if name in counters:
-            counters[name] += float(value)
+            with suppress(ValueError):  # a dot alone looks like a number
+                counters[name] += float(value)
     return counters, page
 
 

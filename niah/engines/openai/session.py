@@ -15,7 +15,7 @@ from niah.engines.openai.requests import CAN_SKIP_CACHE, Requests
 from niah.engines.openai.server import metrics
 from niah.engines.openai.settings import OpenAISettings
 from niah.engines.openai.wire import Broken, Reply
-from niah.engines.reply import Unusable, shown
+from niah.engines.reply import Unusable
 from niah.errors import NiahError
 from niah.records import Completion, Failure, Outcome, Prompt
 
@@ -140,7 +140,7 @@ class OpenAISession(Session):
     def _completion(self, prompt: Prompt, reply: Reply) -> Completion:
         """Raises Unusable where the server read another prompt, or another model answered."""
         if reply.model and self.served.setdefault(_REPLY_MODEL, reply.model) != reply.model:
-            names = f"{shown(self.served[_REPLY_MODEL])}, then {shown(reply.model)}"
+            names = f"{self.served[_REPLY_MODEL]}, then {reply.model}"
             self._other_model = f"changed its model: its replies name {names}; take another name= for the new one"
             raise Unusable(f"it names another model than those before it ({names})")
         num_read = self._counts.read(prompt, reply.num_prompt_tokens, reply.num_cached_tokens)

@@ -153,9 +153,9 @@ class Gathered:
         """Adds a piece, or the whole; returns whether it held text. Raises Unusable for what is no such thing."""
         self.seen = self.seen or shown(", ".join(map(str, chunk)) or "{}")
         if isinstance(name := chunk.get("model"), str) and name:
-            if self.model and whole(name) != self.model:
-                raise Unusable(f"its pieces name two models, {shown(self.model)} and {shown(name)}")
-            self.model = whole(name)
+            if self.model and shown(name) != self.model:
+                raise Unusable(f"its pieces name two models, {self.model} and {shown(name)}")
+            self.model = shown(name)
         usage = chunk.get("usage")
         self.usage = self.usage if usage is None else usage
         choices = chunk.get("choices")
