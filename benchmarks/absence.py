@@ -2,8 +2,8 @@
 
 The list is tests/scorers/absence.tsv. Its sentences are our own, each with the outcome that is right where Lisbon was
 asked for (in the language's own words) and another value than those named is the target. The patterns were written
-after part ``first``; ``second`` was kept apart until they were done, ``third`` and ``fourth`` were written after that. Also the share of
-tests/scorers/natural.txt that counts as a claim; with an earlier niah on PYTHONPATH, that alone.
+after part ``first``; ``second`` was kept apart until they were done, ``third`` and ``fourth`` were written after that.
+Also the share of tests/scorers/natural.txt that counts as a claim; with an earlier niah on PYTHONPATH, that alone.
 """
 
 from collections import Counter
