@@ -14,11 +14,13 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "
 
 
 def take_stops() -> None:
-    """A scheduler's SIGTERM and the SIGHUP of a closed terminal end a command as Ctrl-C does; what nohup ignores stays
-    ignored."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    """A scheduler's SIGTERM and the SIGHUP of a closed terminal end a command as Ctrl-C does.
+
+    The first also where it is ignored at the start, as by the first process of a container; the second not: by nohup.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def show(error: BaseException) -> None:

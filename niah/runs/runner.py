@@ -123,8 +123,9 @@ def run(settings: Run, console: Console) -> Summary:
 
 
 def _check_lengths(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapping[str, Fit]) -> None:
-    """Raises NiahError for lengths that the model's own files rule out, before text is read and an engine started."""
-    for variant in asked:
+    """Raises NiahError for lengths that the model's own files rule out, before text is read and an engine started; an
+    engine that holds no model needs no files."""
+    for variant in asked if settings.engine.holds_a_model else ():
         if fitting := [trial for trial in recipe.trials if trial.length not in fits[variant.name].unfit]:
             variant.engine.check(recipe.files, settings.model, recipe.max_read(fitting))
 
