@@ -13,9 +13,9 @@ from tests.helpers.configs import built
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ("0.32.0", ""), ("0.33.0", ""), ("0.33.1.post1", ""), ("0.27.1", ""), ("0.33.0+cpu", ""), ("", ""),
-        ("0.26.0", "is older than those that niah was run with (0.27 to 0.33)"),
-        ("0.35.1", "vLLM 0.35.1 is newer than those that niah was run with (0.27 to 0.33)"),
+        ("0.32.0", ""), ("0.33.0", ""), ("0.33.1.post1", ""), ("0.32.1", ""), ("0.33.0+cpu", ""), ("", ""),
+        ("0.31.0", "is older than those that niah was run with (0.32 to 0.33)"),
+        ("0.35.1", "vLLM 0.35.1 is newer than those that niah was run with (0.32 to 0.33)"),
         ("1.0.0", "is newer"), ("0.34.0rc1.dev7+gabcdef", "is newer"), ("dev", "is a build of its own"),
     ],
 )
