@@ -68,6 +68,15 @@ def test_answers_and_tells_what_it_weighed(smollm2):
     assert one.grade.worst_rank == 1 and -1 < one.grade.logprob < 0 < one.grade.margin
 
 
+def test_a_grade_that_fails_leaves_the_answer(smollm2):
+    plain, broken = prompt(), replace(prompt(), forced=Forced(np.asarray([5, 10**6, 5], dtype=np.int32), 0))
+    whole, one, after = ask(smollm2, plain, broken, plain)
+    assert one.text == whole.text and one.grade is None and one.not_graded.startswith("IndexError: ")
+    assert after.grade.logprob == whole.grade.logprob and after.not_graded == ""
+    (narrow,) = ask(smollm2, replace(plain, forced=None, targets=("1116562",)))
+    assert narrow.not_graded.startswith("no room for the right answer within the answer's 12 tokens")
+
+
 def test_a_reused_beginning_gives_the_value_of_a_full_computation(smollm2):
     first, second = prompt(), prompt(ending=GRASS)
     warm = ask(smollm2, first, second, first)

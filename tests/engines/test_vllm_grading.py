@@ -121,21 +121,24 @@ def test_every_place_of_a_prompt_and_a_right_answer():
     check_values(graded(block=32, cases=FEW), 7)
 
 
-@exact_on_cpus
-def test_an_engine_in_another_process():
-    check_values(graded(processes=2, block=64, cases=FEW[:4]), 4)
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(tiny(tmp_path_factory.mktemp("tiny")))
 
 
 @exact_on_cpus
-@pytest.mark.parametrize("block", [16, 32])
-def test_rows_from_the_cached_part_on(block, tmp_path):
-    """As vLLM's second runner gives them, several prompts at a time."""
-    model = str(tiny(tmp_path))
-    assert check(graded(block=block, model=model, cut=True, max_num_seqs=4, cases=FEW), 7)["rank"] <= 1
+def test_an_engine_in_another_process(model):
+    check_values(graded(processes=2, block=64, model=model, cases=FEW), 7)
 
 
-def test_rows_that_make_no_sense_cost_the_grade_and_no_more(tmp_path):
-    found = graded(block=32, model=str(tiny(tmp_path)), broken=True, cases=FEW)
+@exact_on_cpus
+def test_rows_from_the_cached_part_on(model):
+    """As vLLM's second runner gives them, in blocks of 16 as on GPUs, several prompts at a time."""
+    assert check(graded(block=16, model=model, cut=True, max_num_seqs=4, cases=FEW), 7)["rank"] <= 1
+
+
+def test_rows_that_make_no_sense_cost_the_grade_and_no_more(model):
+    found = graded(block=32, model=model, broken=True, cases=FEW)
     assert len(found) == 7
     for case in found:
         assert case["logprob"] is None and case["num_written"] > 0 and case["counted"]
@@ -163,15 +166,17 @@ TARGETS = (
 
 @exact_on_cpus
 @pytest.mark.slow
-@pytest.mark.parametrize("cut", [False, True])
-@pytest.mark.parametrize("block", [16, 32, 64, 128])
-def test_every_residue_of_a_block(block, cut, tmp_path):
-    cases = [{"residue": residue, **target} for residue in range(block) for target in TARGETS]
-    found = graded(block=block, model=str(tiny(tmp_path)), cut=cut, cases=cases)
-    print(block, cut, len(found), check(found, len(cases)))
-    exact = [case for case in found if is_exact(case)]
-    print("exact", len(exact), check(exact, len(exact)))
-    assert check(exact, len(exact))["logprob"] == EXACT
+@pytest.mark.parametrize(("block", "cut"), [(16, True), (32, False), (64, True), (128, False)])
+def test_every_residue_of_a_block(block, cut, model):
+    """Every third residue alone for the longest target, which takes half of the time."""
+    cases = [
+        {"residue": residue, **target} for residue in range(block) for target in TARGETS
+        if target["num_target"] < 100 or residue % 3 == 0
+    ]
+    found = graded(block=block, model=model, cut=cut, max_num_seqs=8, cases=cases)
+    far = check(found, len(cases))
+    print(f"blocks of {block}: {len(found)} cases, at most {far} from a full computation")
+    assert far["logprob"] <= ROUNDED and far["margin"] <= ROUNDED
 
 
 # Rows as vLLM's runners give them

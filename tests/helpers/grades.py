@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What to ask for, by vLLM's names where it has one. ``cut``: rows of prompts as its second runner gives them;
-    ``broken``: more rows than tokens."""
+    """What to ask for, by vLLM's names where it has one.
+
+    ``cut``: rows of prompts as its second runner gives them; ``broken``: more rows than tokens.
+    """
 
     block: int
     model: str = "smollm2"
@@ -138,8 +141,8 @@ def main(asked: Trouble) -> None:
         files = ModelFiles(asked.model, Path(asked.model), None, "")
     engine = VLLM(max_num_seqs=asked.max_num_seqs, graded=True, kv_cache_memory_gib=0.25)
     job = Job(files, load_tokenizer("smollm2"), "bfloat16", "bfloat16", 2048, 0, serving={
-        "block_size": asked.block, "max_num_batched_tokens": asked.chunk, "max_num_seqs": 8, "max_model_len": 2048,
-        "enable_prefix_caching": asked.prefix_caching,
+        "block_size": asked.block, "max_num_batched_tokens": asked.chunk, "max_num_seqs": asked.max_num_seqs,
+        "max_model_len": 2048, "enable_prefix_caching": asked.prefix_caching,
     })
     session = engine.open(job)
     llm = session._llm
@@ -156,9 +159,10 @@ def main(asked: Trouble) -> None:
         todo += [(number, prompt)] * (2 if case.again else 1)
     results = [(key, result) for key, result in session.generate((place, one) for place, (_, one) in enumerate(todo))]
     facts = session.facts()
-    for place, result in sorted(results):
+    full = _full(llm, [prompt for _, prompt in todo])
+    for (place, result), rows in zip(sorted(results, key=itemgetter(0)), full, strict=True):
         number, prompt = todo[place]
-        _tell(asked, given[number][0], prompt, result, _full(llm, prompt), facts)
+        _tell(asked, given[number][0], prompt, result, rows, facts)
     session.close()
 
 
@@ -176,17 +180,23 @@ def _written(llm: Any, wanted: list[tuple[np.ndarray, int]]) -> list[list[int]]:
     return [list(output.outputs[0].token_ids) for output in llm.generate(own, parameters, use_tqdm=False)]
 
 
-def _full(llm: Any, prompt: Prompt) -> list[dict[int, Any]]:
-    """The row of each place of the right answer, all of it computed."""
+def _full(llm: Any, prompts: list[Prompt]) -> list[list[dict[int, Any]]]:
+    """The row of each place of each right answer, all of it computed."""
     from vllm import SamplingParams, TokensPrompt
 
-    ids = np.concatenate([prompt.ids, prompt.forced.ids]).tolist()
-    parameters = SamplingParams(
-        temperature=0.0, max_tokens=1, prompt_logprobs=20 if prompt.forced.rivals else 0,
-        skip_reading_prefix_cache=True, detokenize=False,
-    )
-    (output,) = llm.generate([TokensPrompt(prompt_token_ids=ids)], parameters, use_tqdm=False)
-    return output.prompt_logprobs[len(prompt.ids) :]
+    own = [TokensPrompt(prompt_token_ids=np.concatenate([one.ids, one.forced.ids]).tolist()) for one in prompts]
+    parameters = [
+        SamplingParams(
+            temperature=0.0, max_tokens=1, prompt_logprobs=20 if prompt.forced.rivals else 0,
+            skip_reading_prefix_cache=True, detokenize=False,
+        )
+        for prompt in prompts
+    ]
+    outputs = llm.generate(own, parameters, use_tqdm=False)
+    return [
+        [output.prompt_logprobs[len(one.ids) + place] for place in range(len(one.forced.ids))]
+        for one, output in zip(prompts, outputs, strict=True)
+    ]
 
 
 def _tell(asked: Trouble, case: Case, prompt: Prompt, result: Any, full: list[dict[int, Any]], facts: Any) -> None:
