@@ -112,7 +112,7 @@ def test_an_engine_that_died_once_costs_no_answer(run, folder, tmp_path, fault, 
     assert outcomes(folder) == {(512, "correct"): 1, (1024, "correct"): 1} and facts(folder)["num_restarts"] == 1
     (why,) = facts(folder)["ended_because"]
     assert why.startswith(words)
-    assert facts(folder)["prompt_tokens_sent"] == facts(folder)["prompt_tokens_counted"]
+    assert facts(folder)["prompt_tokens_sent"] > facts(folder)["prompt_tokens_counted"]  # what was under way counts not
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_lengths_that_the_cache_has_no_room_for_do_not_fit(run, folder):
     assert outcomes(folder) == {(512, "correct"): 1, (1024, "does-not-fit"): 1}
     assert facts(folder)["max_model_len"] == 512
     unfit = next(row for row in rows(folder) if row["length"] == 1024)
-    assert unfit["error"].startswith("the engine has room for 768 tokens; ValueError: To serve at least one request")
+    assert unfit["error"].startswith("the engine has room for 640 tokens; ValueError: To serve at least one request")
 
 
 @pytest.mark.slow
