@@ -91,7 +91,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         result.text, answered.built.problem, settings.scorer, result.finish_reason,
         in_thinking=result.ended_in_thinking,
     )
-    first, grade = result.first_token_seconds, result.grade
+    first, grade, problem = result.first_token_seconds, result.grade, answered.built.problem
     judged = replace(
         sent, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
         num_cached_tokens=result.num_cached_tokens, num_completion_tokens=result.num_tokens,
@@ -99,7 +99,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         thinking=result.thinking, num_thinking_tokens=result.num_thinking_tokens,
         ended_in=("thinking" if result.ended_in_thinking else "answer") if outcome is Outcome.TRUNCATED else "",
         not_graded=result.not_graded,
-        question=answered.built.problem.question if hangs_on_question(result.text, answered.built.problem) else "",
+        question=problem.question if hangs_on_question(result.text, problem, settings.scorer) else "",
     )
     if grade is None:
         return judged

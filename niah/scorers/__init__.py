@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from niah.errors import NiahError
 from niah.limits import check
@@ -21,6 +22,8 @@ class Scorer:
     """
 
     name: str
+    targets_deny: ClassVar[bool] = False
+    """Whether the targets are phrases for "there is none" instead of values."""
 
     def __post_init__(self) -> None:
         """Checks the settings; a subclass that checks more of its own calls this first."""

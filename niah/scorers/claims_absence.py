@@ -22,6 +22,7 @@ class ClaimsAbsence(Scorer):
     """
 
     name: str = "claims_absence"
+    targets_deny = True
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
         return self._score(response, "", targets, distractors)

@@ -41,10 +41,11 @@ def judge(
     return score, Outcome.WRONG
 
 
-def hangs_on_question(response: str, problem: Problem) -> bool:
+def hangs_on_question(response: str, problem: Problem, scorer: Scorer) -> bool:
     """Whether the outcome is another one where another thing was asked for: absence is claimed beside a value."""
     answer = cut(response).answer
-    return Speech(answer, problem.question, problem.distractors, problem.targets).hangs_on_question
+    claims = problem.targets if scorer.targets_deny else ()
+    return Speech(answer, problem.question, problem.distractors, claims).hangs_on_question
 
 
 def is_cut(answer: str, targets: Sequence[str]) -> bool:

@@ -92,7 +92,8 @@ def test_the_question_decides_between_two_entities_and_is_kept():
     lisbon = Problem((), LISBON, ("9999999",))
     assert judge(said, oslo, Contains(), "stop")[1] is Outcome.ABSENT_CLAIMED
     assert judge(said, lisbon, Contains(), "stop")[1] is Outcome.WRONG
-    assert hangs_on_question(said, lisbon) and not hangs_on_question("I do not know.", lisbon)
+    assert hangs_on_question(said, lisbon, Contains()) and not hangs_on_question("I do not know.", lisbon, Contains())
+    assert not hangs_on_question("It is 9999999.", lisbon, Contains())  # a right answer hangs on nothing
     pair = Problem((), "What is the special magic number for flimsy-dog?", ("9999999",))
     said = "None for flimsy-dog, but sunny-cat has 4829173."
     assert judge(said, pair, Contains(), "stop")[1] is Outcome.ABSENT_CLAIMED
