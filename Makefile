@@ -26,7 +26,8 @@ setup: $(STAMP)
 # the same random examples each time (test-all draws new ones); an engine takes all cores, so those tests run one by one;
 # 5 is pytest's word for none selected, as with ARGS="-k ..."
 test: lint
-	$(BIN)/python -m pytest --hypothesis-profile ci --numprocesses auto --maxprocesses 4 --dist loadfile -m "not engine and not slow and not gpu" $(ARGS) || test $$? = 5
+	@# two processes of tests: threads that spin while they wait would take turns with those that work
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --hypothesis-profile ci --numprocesses auto --maxprocesses 4 --dist loadfile -m "not engine and not slow and not gpu" $(ARGS) || test $$? = 5
 	$(BIN)/python -m pytest --hypothesis-profile ci -m "engine and not slow and not gpu" $(ARGS) || test $$? = 5
 
 test-all: lint
