@@ -43,6 +43,7 @@ def test_layers_that_forget_find_more_with_room_for_two(name):
     assert most > 4 and sum(at_once) >= sum(much)
 
 
+@pytest.mark.slow
 def test_four_prompts_at_once_by_a_real_engine(tmp_path):
     """Every trial is answered and graded, reads as much from the cache as one by one, and says how it was served; what
     goes on is served as it began."""

@@ -300,6 +300,7 @@ def test_rows_say_the_same_in_this_process_and_in_another(tmp_path, checkpoints,
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_an_engine_that_cannot_be_asked_runs_all_the_same(tmp_path, checkpoints):
     """An extension of the user's own: nothing is guessed."""
     (tmp_path / "mine.py").write_text("class Extension:\n    def mine(self):\n        return 1\n")
