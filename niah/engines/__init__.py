@@ -114,6 +114,13 @@ class Session(ABC):
         return
 
 
+def noted(prompts: Iterable[tuple[int, Prompt]], taken: dict[int, Prompt]) -> Iterator[tuple[int, Prompt]]:
+    """The same (key, prompt), each in ``taken`` from when it is given out: what a session has, for what wraps it."""
+    for key, prompt in prompts:
+        taken[key] = prompt
+        yield key, prompt
+
+
 class Engine(ABC):
     """The settings of an engine. A subclass is a frozen dataclass: its fields are its settings, and stand in run.json.
 

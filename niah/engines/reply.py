@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from niah.engines import Session
+from niah.engines import Session, noted
 from niah.records import Completion, Failure, Outcome, Prompt, Row
 from niah.scorers import thinking
 from niah.tokens.tokenizer import Tokenizer
@@ -95,13 +95,7 @@ class Door:
     ) -> Iterator[tuple[int, Completion | Failure]]:
         """What ``session.generate`` yields for these prompts, each result checked."""
         sent: dict[int, Prompt] = {}
-
-        def noted() -> Iterator[tuple[int, Prompt]]:
-            for key, prompt in prompts:
-                sent[key] = prompt
-                yield key, prompt
-
-        for key, result in session.generate(noted()):
+        for key, result in session.generate(noted(prompts, sent)):
             yield key, self.checked(result, sent.pop(key))
 
     def checked(self, result: Completion | Failure, prompt: Prompt) -> Completion | Failure:

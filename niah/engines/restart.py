@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from niah.engines import Session
+from niah.engines import Session, noted
 from niah.engines.failures import MAX_IN_A_ROW, death
 from niah.errors import EngineStoppedError, NiahError, reason
 from niah.records import Completion, Failure, Outcome, Prompt
@@ -53,7 +53,7 @@ class RestartedSession(Session):
             is_alone = work is not source
             session = self._session or self._opened_again()
             try:
-                for key, result in session.generate(_noted(work, taken)):
+                for key, result in session.generate(noted(work, taken)):
                     del taken[key]
                     if isinstance(result, Completion):
                         self._in_a_row = 0
@@ -139,10 +139,3 @@ class RestartedSession(Session):
             ended.close()
         except Exception as error:
             self._say(f"the engine failed while it was closed ({reason(error)}); what was measured is kept")
-
-
-def _noted(prompts: Iterator[tuple[int, Prompt]], taken: dict[int, Prompt]) -> Iterator[tuple[int, Prompt]]:
-    """The prompts, each in ``taken`` from when it is given out."""
-    for key, prompt in prompts:
-        taken[key] = prompt
-        yield key, prompt

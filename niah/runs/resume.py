@@ -73,8 +73,6 @@ def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
     return still | beside
 
 
-
-
 def as_begun(settings: Run, stored: RunRecord) -> Run:
     """The run with what the plan chose when it began, by the facts of its engines, in place of choosing anew: by now
     there may be other GPUs, or another niah."""

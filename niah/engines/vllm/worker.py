@@ -14,7 +14,8 @@ from typing import Any
 
 UNKNOWN = "unknown"
 PATH = f"{__name__}.Witness"
-_PLAIN = ("auto", "bfloat16", "float16", "half", "float", "float32")
+PLAIN = ("auto", "bfloat16", "float16", "half", "float", "float32")
+"""KV-cache dtypes that need no scales."""
 _READS_QUERIES_AS_THEY_ARE = (
     "FLASH_ATTN", "FLASH_ATTN_DIFFKV", "TRITON_ATTN", "TRITON_ATTN_DIFFKV", "FLEX_ATTENTION", "CPU_ATTN", "TURBOQUANT",
 )
@@ -88,7 +89,7 @@ def _layer(name: str, layer: Any, runner: Any) -> dict[str, Any]:
         "flash_attn_version": _flash_attn_version(backend, getattr(layer, "impl", None), prefill),
         "prefill_backend": _prefill(prefill),
         "queries_quantized": _queries_quantized(layer, dtype, backend, builder),
-        "scales": _scales(layer) if dtype not in _PLAIN else None,
+        "scales": _scales(layer) if dtype not in PLAIN else None,
         "scales_are_computed": bool(getattr(layer, "calculate_kv_scales", False)) or None,  # vLLM before 0.32
     })
 
@@ -165,7 +166,7 @@ def _prefill(backend: Any) -> str | None:
 
 def _queries_quantized(layer: Any, dtype: str, backend: str, builder: Any) -> bool | str:
     """Whether queries are rounded as the cache is: True, False, "prefill" or "decode" where it is one of the two."""
-    if dtype in _PLAIN:
+    if dtype in PLAIN:
         return False
     impl = getattr(layer, "impl", None)
     takes = getattr(impl, "supports_quant_query_input", None)
