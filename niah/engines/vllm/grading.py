@@ -54,6 +54,20 @@ def num_listed(config: Any) -> int:
     return _TOP if most < 0 else min(_TOP, most)
 
 
+def may_lack_first(prompt: Prompt, block_size: int) -> bool:
+    """Whether vLLM may have the whole prompt in its cache when the right answer stands behind it.
+
+    It has where a block of ``block_size`` tokens ends on the prompt's last token, or within an answer that was right.
+    The right answer's first token is then not computed again, and its place is taken from the answer's own first step.
+    vLLM gives log-probabilities for all steps or none (0.4 ms a token on a CPU): they are asked for in this case alone.
+    Where the cache holds other blocks than these, a request for that place is sent.
+    """
+    if prompt.forced is None:
+        return False
+    start = len(prompt.ids)
+    return -(-start // block_size) * block_size < start + len(prompt.forced.ids)
+
+
 @dataclass(frozen=True)
 class _Place:
     """What is known of one token of the right answer. ``row`` are the tokens listed in its place, with itself."""
@@ -79,7 +93,8 @@ class Grading:
     the whole right answer. Where vLLM found more than the prompt in its cache, the first places are missing: the
     answer's own first step is the row of the first one, and a request that ends just before the last one missing gives
     that one as the token it samples (no other is allowed) and those before it down to its own cached part.
-    ``answered`` is vLLM's output of the answer, asked for with ``listed`` log-probabilities a step.
+    ``answered`` is vLLM's output of the answer, asked for with ``listed`` log-probabilities a step where
+    ``may_lack_first``; without them the first place, if it lacks, takes a request too.
     """
 
     def __init__(self, prompt: Prompt, forced: Forced, answered: Any, listed: int):

@@ -11,7 +11,7 @@ import numpy as np
 from niah.engines import Job, Session, processes
 from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
 from niah.engines.vllm import causes
-from niah.engines.vllm.grading import Grading, num_listed
+from niah.engines.vllm.grading import Grading, may_lack_first, num_listed
 from niah.errors import EngineStoppedError, NiahError, reason
 from niah.records import Completion, Failure, Prompt
 
@@ -215,14 +215,16 @@ class VLLMSession(Session):
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
+        block_size = self._engine.vllm_config.cache_config.block_size
+        lists_steps = self._graded and may_lack_first(prompt, block_size)
         return SamplingParams(
             temperature=0.0,
             max_tokens=prompt.max_tokens,
             stop_token_ids=list(self._job.tokenizer.stop_ids),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            logprobs=self._num_listed if self._graded and prompt.forced else None,
-            flat_logprobs=self._graded,
+            logprobs=self._num_listed if lists_steps else None,
+            flat_logprobs=lists_steps,
         )
 
     def _not_graded(self, answer: Completion, because: str) -> Completion:
