@@ -1,14 +1,14 @@
 """The command: from its verb's name to the verb's module, and what becomes of errors."""
 
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
 
-from niah import __version__, choices
+from niah import __version__, choices, terminal
 from niah.commands import fault, help
 from niah.errors import NiahError
+from niah.terminal import say
 
 VERBS = {
     "run": "run",
@@ -38,16 +38,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         words = _without_own_folder(arguments)
         if any(word in ("-h", "--help", "help") for word in words):
-            print(help.text())
+            say(help.text())
             return 0
         if words[:1] == ["--version"]:
-            print(__version__)
+            say(__version__)
             return 0
         verb = words.pop(0) if words and words[0] in VERBS else "run"
         code: int = import_module(f"niah.commands.{VERBS[verb]}").main(words)
         return code
     except KeyboardInterrupt:
-        print("niah: stopped; finished trials are kept, the same command continues", file=sys.stderr)
+        terminal.note("niah: stopped; finished trials are kept, the same command continues")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

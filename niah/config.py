@@ -5,7 +5,7 @@ import difflib
 import re
 import types
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from niah import values
+from niah import secrets, values
 from niah.choices import PLUG_INS, choices, named
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError, first_line
@@ -45,7 +45,8 @@ class Run:
     """The settings of a run. With ``calibrate`` a model whose answers are known runs first, with ``retry`` trials are
     asked again that ended an engine twice.
 
-    ``resolved`` is the same as plain data, every default spelled out.
+    ``resolved`` is the same as plain data, every default spelled out; ``named`` are those of it that hold something of
+    the environment, as ``values.resolved`` gives them.
     """
 
     name: str | None
@@ -64,6 +65,12 @@ class Run:
     calibrate: bool
     retry: bool
     resolved: dict[str, Any] = field(repr=False)
+    named: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """``resolved`` as it is written down: without values of the environment."""
+        return values.recorded(self.resolved, self.named)
 
     @property
     def answer_tokens(self) -> int:
@@ -72,20 +79,69 @@ class Run:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The part of ``resolved`` that decides prompts and answers."""
-        return deciding(self.resolved)
+        """The part of ``recorded`` that decides prompts and answers, with digests of what the environment gave."""
+        content = deciding(self.recorded)
+        known = {key: one for key, one in values.taken(self.named).items() if key in flat(content)}
+        return {**content, "environment": known} if known else content
 
 
 def build(config: DictConfig) -> Run:
     """The Run of a composed config. Raises NiahError for an unknown key, a wrong type or a value out of range."""
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain, named = values.resolved(config)
     except MissingMandatoryValue as error:
         key = error.full_key or "model.path"
         raise NiahError(f"{key}: not given; expected a value; add {key}=... to the command") from error
     except OmegaConfBaseException as error:
         raise NiahError(f"{error.full_key or 'config'}: {first_line(error)}") from error
-    return from_resolved(values.by_name(plain))
+    run = dataclasses.replace(from_resolved(plain), named=named)
+    _check_names(run)
+    check_secrets(run.recorded)
+    return run
+
+
+def _check_names(run: Run) -> None:
+    """Raises NiahError for a name that no folder can have: those of these groups make the run's, where it has none."""
+    parts: dict[str, Any] = {
+        "model": run.model, "ctx": run.ctx, "task": run.task, "haystack": run.haystack, "reader": run.reader,
+        "engine": run.engine,
+    }
+    names = [(f"{group}.name", str(part.name)) for group, part in parts.items()]
+    for key, name in (*names, *(("kv.name", one.name) for one in run.kv.each())):
+        if not name or name[0] in ".- " or not name.isprintable() or {*name} & {*"/\\"} or len(name.encode()) > 80:
+            raise NiahError(
+                f"{key}: got {name[:40]!r}; expected a name that a folder can have, of at most 80 bytes: no / or \\, "
+                "no control characters, no dot, dash or space at its beginning"
+            )
+    for key, name in (*names, ("name", run.name or "")):
+        if (taken := secrets.taken_from(name)) != name:
+            raise NiahError(
+                f"{key}: got {taken}, whose value would be the name of a folder and stand in rows; expected a name "
+                "that holds none"
+            )
+
+
+def check_secrets(settings: Mapping[str, Any]) -> None:
+    """Raises NiahError where a setting was given a key or a password: settings are written to run.json, and all who may
+    list processes see the words of a command."""
+    for key, value in _texts(settings):
+        if value and (secrets.is_setting_of_one(key.rpartition(".")[2]) or secrets.holds_one(value)):
+            raise NiahError(
+                f"{key}: holds what looks like a key or a password (not repeated); settings are written to run.json; "
+                "leave it in a variable of the environment (HF_TOKEN, or the one that engine.api_key_env names)"
+            )
+
+
+def _texts(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in nested settings, with its key; those of a list have that of the list."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _texts(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from _texts(value, key)
+    elif isinstance(tree, str):
+        yield key, tree
 
 
 def from_resolved(plain: Mapping[str, Any]) -> Run:
@@ -93,7 +149,7 @@ def from_resolved(plain: Mapping[str, Any]) -> Run:
 
     Raises NiahError as ``build`` does.
     """
-    known = {f.name for f in dataclasses.fields(Run)} - {"resolved"}
+    known = {f.name for f in dataclasses.fields(Run)} - {"resolved", "named"}
     for key in plain:
         if key not in known:
             raise _unknown(key, known)

@@ -5,6 +5,7 @@ name of its own, ``.NAME.draft``: a killed process leaves that behind, and the n
 its place.
 """
 
+import codecs
 import json
 import os
 import shutil
@@ -19,6 +20,15 @@ from niah.errors import NiahError
 
 _BLOCK = 2**16
 """Bytes read at a time to find the end of the last whole line."""
+_MAX_LINE = 2**26
+"""Bytes of a line: the longest of ours, an answer of a million tokens or 40,000 retrieved chunks, has a tenth."""
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name}, which JSON does not have")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def root() -> Path:
@@ -50,7 +60,7 @@ def replacement(file: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
-    _sync(file.parent)
+    sync(file.parent)
 
 
 def replace(file: Path, content: str | bytes) -> None:
@@ -106,17 +116,17 @@ def _filled(place: Path, make: Callable[[Path], None]) -> bool:
     try:
         make(draft)
         for path in draft.rglob("*"):
-            _sync(path)
-        _sync(draft)
+            sync(path)
+        sync(draft)
         draft.rename(place)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    _sync(place.parent)
+    sync(place.parent)
     return True
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until a file's content, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -131,7 +141,8 @@ def _sync(path: Path) -> None:
 class Lines:
     """A file of JSON objects, one a line; a line is on disk before the next is begun.
 
-    Reads leave out a line torn by a crash; the first append cuts it. ``what`` is what users call one of them.
+    Reads leave out a line torn by a crash; the first append cuts it. A last line that lacks its end of line alone is
+    whole. ``what`` is what users call one of them.
     """
 
     def __init__(self, path: Path, what: str = "line"):
@@ -139,17 +150,36 @@ class Lines:
         self._what = what
         self._is_whole = False
 
-    def whole(self) -> list[bytes]:
-        """The lines that were written to their end, as bytes without the end of line; empty ones are left out."""
-        data = self.path.read_bytes() if self.path.is_file() else b""
-        return [line for line in data.split(b"\n")[:-1] if line.strip()]
+    def whole(self) -> Iterator[tuple[int, bytes]]:
+        """The lines that were written to their end, each with its number in the file and without the end of line;
+        empty ones are left out.
+
+        Raises NiahError for what is no file, cannot be read or has a line of more than 64 MiB.
+        """
+        if not self._is_there():
+            return
+        try:
+            with self.path.open("rb") as file:
+                number = 0
+                while line := file.readline(_MAX_LINE + 1):
+                    number += 1
+                    if len(line) > _MAX_LINE:
+                        raise NiahError(
+                            f"{self.path}:{number}: a line of more than {_MAX_LINE >> 20} MiB; expected what niah "
+                            "wrote; delete that line"
+                        )
+                    held = _without_blanks(line)
+                    if held and (line.endswith(b"\n") or _is_object(held)):
+                        yield number, held
+        except OSError as error:
+            raise NiahError(f"{self.path}: cannot be read ({error.strerror}); expected a readable file") from error
 
     def read(self) -> list[dict[str, Any]]:
         """All whole lines. Raises NiahError for one that is none of ours."""
         found = []
-        for number, line in enumerate(self.whole(), 1):
+        for number, line in self.whole():
             try:
-                found.append(json.loads(line))
+                found.append(parsed(line))
             except ValueError as error:
                 raise NiahError(
                     f"{self.path}:{number}: not JSON ({error}); expected what niah wrote; delete that line"
@@ -158,19 +188,26 @@ class Lines:
 
     def is_torn(self) -> bool:
         """A crash cut the last line."""
-        return self.path.is_file() and self._num_whole_bytes() < self.path.stat().st_size
+        return self._is_there() and self._end()[0] < self.path.stat().st_size
 
     def append(self, *contents: Mapping[str, Any]) -> None:
         """Adds a line for each. Raises NiahError when the disk takes no more."""
-        data = b"".join(map(encoded, contents))
+        if not (data := b"".join(map(encoded, contents))):
+            return
         try:
-            if not self._is_whole and self.is_torn():
-                os.truncate(self.path, self._num_whole_bytes())
+            is_new = not self.path.exists()
+            if not self._is_whole and self.path.is_file():
+                stop, has_end = self._end()
+                if stop < self.path.stat().st_size:
+                    os.truncate(self.path, stop)
+                data = data if has_end else b"\n" + data
             self._is_whole = False  # until all of the new line is there
             with self.path.open("ab", buffering=0) as file:
                 while data:
                     data = data[file.write(data) :]
                 os.fsync(file.fileno())
+            if is_new:
+                sync(self.path.parent)
             self._is_whole = True
         except OSError as error:
             raise NiahError(
@@ -187,17 +224,55 @@ class Lines:
             for line in lines:
                 draft.write(line + b"\n")
 
-    def _num_whole_bytes(self) -> int:
-        """Bytes up to the end of the last whole line."""
+    def _is_there(self) -> bool:
+        """Raises NiahError for a folder, a pipe or a device in its place."""
+        if self.path.exists() and not self.path.is_file():
+            raise NiahError(f"{self.path}: is no file; expected what niah wrote, or nothing; move it away")
+        return self.path.is_file()
+
+    def _end(self) -> tuple[int, bool]:
+        """Bytes up to the end of the last whole line, and whether that has its end of line."""
         with self.path.open("rb") as file:
-            stop = file.seek(0, os.SEEK_END)
+            size = stop = file.seek(0, os.SEEK_END)
+            place = 0
             while stop:
                 start = max(0, stop - _BLOCK)
                 file.seek(start)
-                if (place := file.read(stop - start).rfind(b"\n")) >= 0:
-                    return start + place + 1
+                if (found := file.read(stop - start).rfind(b"\n")) >= 0:
+                    place = start + found + 1
+                    break
                 stop = start
-        return 0
+            if 0 < size - place <= _MAX_LINE:
+                file.seek(place)
+                last = file.read()
+                if b"\0" not in last and _is_object(_without_blanks(last)):
+                    return size, False
+        return place, True
+
+
+def _without_blanks(line: bytes) -> bytes:
+    """Without white space around, the mark that editors put at a file's beginning, and the zeros of a power cut."""
+    return line.removeprefix(codecs.BOM_UTF8).strip(b"\0 \t\r\n")
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """A JSON object, as text in UTF-8. Raises ValueError for all else: NaN, and what is nested too deep, among it."""
+    try:
+        found = _DECODER.decode(line.decode())
+    except RecursionError as error:
+        raise ValueError("nested too deep to be read") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a {type(found).__name__} instead of an object")
+    return found
+
+
+def _is_object(line: bytes) -> bool:
+    if line[:1] != b"{" or line[-1:] != b"}":
+        return False
+    try:
+        return bool(parsed(line))
+    except ValueError:
+        return False
 
 
 def encoded(content: Mapping[str, Any]) -> bytes:

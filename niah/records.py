@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from niah.errors import NiahError
+
 
 class Outcome(StrEnum):
     """How a trial ended. Only the first five are answers; the rest are never scored."""
@@ -367,6 +369,8 @@ class Environment:
         """One line for titles: the GPUs, else the processor."""
         if names := self.gpu_names:
             return f"{len(names)} x {names[0]}"
+        if not self.cpu:
+            return "hardware that is not known"
         return f"{self.cpu}, {self.num_cores} cores"
 
 
@@ -433,7 +437,9 @@ class RunRecord:
     ``config`` are the resolved settings as plain data, a mapping a group; the properties read what reports need of it.
     ``engines`` has an engine's facts by variant, ``engine`` those of the first; ``control_due`` are variants whose
     control sample is not finished. ``scorer_version`` is that of the rules (scorers.VERSION) that judged its rows, the
-    lowest of them.
+    lowest of them. ``environment_values`` are the settings that took something from the environment, which ``config``
+    holds as ``${oc.env:NAME}``: by full key a digest for each variable. ``is_of_rows``: run.json is lost, and this is
+    what the rows tell.
     """
 
     name: str = ""
@@ -447,11 +453,22 @@ class RunRecord:
     sessions: Sequence[RunSession] = ()
     control_due: Sequence[str] = ()
     scorer_version: int = field(default=1, metadata=OPTIONAL)
+    environment_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=OPTIONAL)
+    is_of_rows: bool = field(default=False, metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
     def groups(self, *names: str) -> dict[str, Any]:
         """The settings of these groups alone (model, task, ...), as plain data."""
-        return {name: self.config[name] for name in names}
+        return {name: self._of(name) for name in names}
+
+    def _of(self, group: str) -> dict[str, Any]:
+        """The settings of a group. Raises NiahError where run.json has none, as none of niah's has."""
+        try:
+            return dict(self.config[group])
+        except KeyError as error:
+            raise NiahError(
+                f"run.json of {self.name or 'a run'}: holds no settings of {group}; expected what niah wrote"
+            ) from error
 
     def without(self, names: Container[str]) -> dict[str, Any]:
         """The settings without these groups and keys, as plain data."""
@@ -459,18 +476,18 @@ class RunRecord:
 
     @property
     def lengths(self) -> list[int]:
-        return list(self.config["ctx"]["lengths"])
+        return list(self._of("ctx").get("lengths", ()))
 
     @property
     def depths(self) -> list[float]:
         """Percent; 0 alone where the task has no depth."""
-        return list(self.config["ctx"]["depths"]) if self.scope.has_depth else [0.0]
+        return list(self._of("ctx").get("depths", ())) if self.scope.has_depth else [0.0]
 
     @property
     def model_title(self) -> str:
         """What titles call the model: its label, or its path where it has none."""
-        model = self.config["model"]
-        return str(model.get("label") or model["path"])
+        model = self._of("model")
+        return str(model.get("label") or model.get("path") or "")
 
     @property
     def model_label(self) -> str:
@@ -479,38 +496,38 @@ class RunRecord:
 
     @property
     def model_settings(self) -> dict[str, Any]:
-        return dict(self.config["model"])
+        return dict(self._of("model"))
 
     @property
     def task(self) -> str:
-        return str(self.config["task"]["name"])
+        return str(self._of("task").get("name") or "")
 
     @property
     def answer_kind(self) -> str:
         """What the task hides: number, word, ...; empty where it has but one kind."""
-        return str(self.config["task"].get("answer") or "")
+        return str(self._of("task").get("answer") or "")
 
     @property
     def haystack(self) -> str:
-        return str(self.config["haystack"]["name"])
+        return str(self._of("haystack").get("name") or "")
 
     @property
     def haystack_details(self) -> list[str]:
         """Its language and order, where they are not English and coherent."""
-        own = self.config["haystack"]
+        own = self._of("haystack")
         return [own[key] for key in ("language", "order") if own.get(key) not in (None, "en", "coherent")]
 
     @property
     def reader(self) -> str:
-        return str(self.config["reader"]["name"])
+        return str(self._of("reader").get("name") or "")
 
     @property
     def reader_settings(self) -> dict[str, Any]:
-        return dict(self.config["reader"])
+        return dict(self._of("reader"))
 
     @property
     def scorer(self) -> str:
-        return str(self.config["scorer"]["name"])
+        return str(self._of("scorer").get("name") or "")
 
     @property
     def kv_dtype(self) -> str:
@@ -519,8 +536,8 @@ class RunRecord:
 
     @property
     def engine_name(self) -> str:
-        return str(self.config["engine"]["name"])
+        return str(self._of("engine").get("name") or "")
 
     @property
     def report_settings(self) -> dict[str, Any]:
-        return dict(self.config["report"])
+        return dict(self._of("report"))

@@ -14,13 +14,13 @@ from tests.helpers.command import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOT = {
-    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "errors", "limits", "units",
-    "values",
+    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "errors", "limits", "secrets",
+    "terminal", "units", "values",
 }
 """All that may lie at the root of niah/: a verb is a file in commands/, a method one in its plug-in's folder."""
 FLOORS = (
-    ("errors", "__init__"),
-    ("limits", "units", "values", "records"),
+    ("errors", "secrets", "__init__"),
+    ("limits", "terminal", "units", "values", "records"),
     ("choices", "environment", "disk", "grid", "languages", "stats", "tokens"),
     ("scorers", "models", "haystacks"),
     ("tasks", "readers", "planner"),
@@ -155,15 +155,24 @@ def test_attributes_are_asked_by_name_only_where_said():
     assert asking == ASKED_BY_NAME.keys()
 
 
-def test_only_commands_print():
-    allowed = {"cli.py", "engines/vllm/exact.py"}  # --version; a process of its own, which answers on its stdout
+def test_all_that_is_printed_goes_one_way():
+    allowed = {"terminal.py", "engines/vllm/exact.py"}  # the second: a process of its own, which answers on its stdout
     for path in FILES:
         printed = [
             node for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-            and "file" not in {keyword.arg for keyword in node.keywords}  # else a note to stderr, or to the console
         ]
-        assert not printed or room_of(path) == "commands" or name_of(path) in allowed, name_of(path)
+        assert not printed or name_of(path) in allowed, name_of(path)
+
+
+def test_only_commands_say_anything_on_stdout():
+    for path in FILES:
+        said = [
+            node for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("say", "terminal.say")
+            and "file" not in {keyword.arg for keyword in node.keywords}
+        ]
+        assert not said or room_of(path) in ("commands", "cli"), name_of(path)
 
 
 def test_imports_point_down():

@@ -20,6 +20,7 @@ from niah.prompts import template
 from niah.prompts.recipe import Built, Recipe
 from niah.records import Trial
 from niah.runs.record import fingerprint, plain
+from niah.terminal import say
 
 FORMATS = ("ids", "text", "jsonl")
 SCHEMA = 1
@@ -42,8 +43,8 @@ def main(words: list[str]) -> int:
     def build(config: Any) -> int:
         started = time.time()
         for line in write(Recipe(configuration.build(config)), own["out"], formats, own_folder=is_sweep):
-            print(line, flush=True)
-        print(f"in {time.time() - started:.1f} s")
+            say(line)
+        say(f"in {time.time() - started:.1f} s")
         return 0
 
     return hydra.run(adapted, build)

@@ -7,6 +7,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from niah import terminal
 from niah.errors import NiahError, reason
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -26,8 +27,8 @@ def take_stops() -> None:
 def show(error: BaseException) -> None:
     """Prints the error to stderr."""
     if os.environ.get("NIAH_DEBUG", "0") not in ("", "0"):
-        traceback.print_exception(error)
-    print(f"niah: {line(error)}", file=sys.stderr, flush=True)
+        terminal.say(*"".join(traceback.format_exception(error)).splitlines(), file=sys.stderr)
+    terminal.note(f"niah: {line(error)}")
 
 
 def line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.runs import capacity
+from niah.terminal import say
 from niah.units import format_length
 
 
@@ -32,7 +33,7 @@ def main(words: list[str]) -> int:
         run = build(config)
         is_exact = own["exact"].casefold() == "true"
         for line in exactly(run) if is_exact else describe(run, rest, own["format"], own["out"]):
-            print(line)
+            say(line)
         return 0
 
     return hydra.run(hydra.adapted(rest), show)

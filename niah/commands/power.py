@@ -17,6 +17,7 @@ from niah.report.text_table import aligned
 from niah.stats import clusters
 from niah.stats.comparison import MIN_REPEATS
 from niah.stats.power import MAX_REPEATS, Assumptions, detectable, latent_correlation, power, repeats_for
+from niah.terminal import say
 
 _LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2)
 _POINTS = "0.05 for 5 points"
@@ -28,7 +29,7 @@ def main(words: list[str]) -> int:
 
     def show(composed: Any) -> int:
         run = config.build(composed)
-        print(*lines(run.ctx, own, run.task.has_depth), sep="\n")
+        say(*lines(run.ctx, own, run.task.has_depth))
         return 0
 
     return hydra.run(hydra.adapted([word for word in words if word not in own]), show)

@@ -5,6 +5,7 @@ from typing import Any
 from niah import config as configuration
 from niah.commands import hydra
 from niah.prompts.recipe import Recipe
+from niah.terminal import say
 
 
 def main(words: list[str]) -> int:
@@ -15,9 +16,9 @@ def main(words: list[str]) -> int:
 def _prepare(config: Any) -> int:
     recipe = Recipe(configuration.build(config))
     for line in recipe.notes():
-        print(line)
+        say(line)
     recipe.check(without=recipe.unfit)
-    print(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
+    say(f"model: {recipe.files.engine_path} ({recipe.files.identity})")
     if source := recipe.corpus:
-        print(f"haystack: {source.haystack.name}, {source.num_tokens:,} tokens, sha256 {source.sha256}")
+        say(f"haystack: {source.haystack.name}, {source.num_tokens:,} tokens, sha256 {source.sha256}")
     return 0

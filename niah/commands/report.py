@@ -1,10 +1,10 @@
 """The verb ``report``: tables and figures of finished runs, one or several side by side."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from niah import config as configuration
+from niah import terminal
 from niah.commands.results import make
 from niah.commands.words import changes, folder_arguments
 from niah.records import Row, RunRecord
@@ -13,12 +13,13 @@ from niah.report.accuracy import accuracy_by_length
 from niah.report.panel import panels
 from niah.report.settings import ReportSettings
 from niah.runs import scoring, store, sweeps
+from niah.terminal import say
 
 
 def main(words: list[str]) -> int:
     """Exit code of ``report DIR [DIR ...] [out=DIR] [report.key=...]``."""
     paths, rest = folder_arguments("report", words)
-    print(*report(paths, rest), sep="\n")
+    say(*report(paths, rest))
     return 0
 
 
@@ -29,7 +30,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     """
     out = next((word[4:] for word in words if word.startswith("out=")), "")
     given, paths = paths, sweeps.runs_below(paths)
-    opened = [store.open_for_reading(path) for path in paths]
+    opened = [store.open_for_reading(path, needs_settings=False) for path in paths]
     named = sweeps.labels([record.config for _, record, _ in opened]) if list(given) != paths else []
     if len({*named}) == len(paths):  # a sweep: in the order of what was swept
         ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: one[0])
@@ -49,7 +50,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         if is_score:
             lines.append(note)
         elif note:  # the figures stand; what misses were called is another thing
-            print(f"niah: {path}: {note}", file=sys.stderr)
+            terminal.note(f"niah: {path}: {note}")
         shown.append((", ".join(name) if len(paths) > 1 else "", record, rows))
     folder = Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given)
     return lines + draw(shown, make(folder), settings)

@@ -10,6 +10,7 @@ from niah.records import Row
 from niah.runs import store, sweeps
 from niah.runs.scoring import rescored
 from niah.runs.store import RunFolder
+from niah.terminal import say
 
 _SHOWN = 10
 """Changed trials that are named one by one."""
@@ -21,7 +22,7 @@ def main(words: list[str]) -> int:
     if rest:
         raise NiahError(f"rescore: got {rest[0]!r}; expected folders alone, as rescore outputs/NAME")
     for path in sweeps.runs_below(paths):
-        print(*rescore(path), sep="\n")
+        say(*rescore(path))
     return 0
 
 

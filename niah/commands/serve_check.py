@@ -16,6 +16,7 @@ from niah.errors import NiahError
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
 from niah.prompts import template
+from niah.terminal import say
 from niah.tokens.tokenizer import Tokenizer
 from niah.units import format_length, parse_length
 
@@ -32,7 +33,7 @@ def main(words: list[str]) -> int:
 
     def check(config: Any) -> int:
         for line in lines(build(config), given, probed):
-            print(line, flush=True)
+            say(line)
         return 0
 
     return hydra.run(hydra.adapted([*([] if "engine" in given else ["engine=openai"]), *rest]), check)

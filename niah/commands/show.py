@@ -8,8 +8,9 @@ from niah.commands.words import folder_arguments
 from niah.config import from_resolved
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.runs import store
+from niah.terminal import say
 from niah.units import format_length
 
 _AROUND = 60
@@ -34,37 +35,45 @@ def main(words: list[str]) -> int:
     paths, rest = folder_arguments("show", words)
     if rest or len(paths) > 1:
         raise NiahError(f"show: got {[*paths[1:], *rest][0]!r}; expected DIR [--trial N] [--whole]")
-    print(describe(paths[0], trial, whole=is_whole))
+    say(describe(paths[0], trial, whole=is_whole))
     return 0
 
 
 def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
     """The trial as text. Raises NiahError when the prompt cannot be rebuilt exactly.
 
-    ``trial`` None takes the first wrong one, else the first. ``whole`` shows all of the prompt.
+    ``trial`` None takes the first wrong one, else the first. ``whole`` shows all of the prompt. Where run.json is lost
+    there is only what the row says.
     """
-    folder, record, rows = store.open_for_reading(path)
+    folder, record, rows = store.open_for_reading(path, needs_settings=False)
     if not rows:
         raise NiahError(f"{folder.path}: no finished trial yet; run it first")
     row = _pick(rows, trial, path)
-    recipe = Recipe(from_resolved(record.config))
-    built = recipe.rebuild(row, record.sources, path)
-    prompt = built.prompt
-    decode = recipe.tokenizer.decode
     lines = [
         f"trial {row.trial} of {path}: length {format_length(row.length)}, depth {row.depth:g}% "
         f"(needle at {', '.join(f'{d:.2f}%' for d in row.needle_depths)}), repeat {row.repeat}",
-        f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} (as stored: verified)",
     ]
-    if whole:
-        lines += ["", decode(prompt.ids)]
+    if record.is_of_rows:
+        lines.append(f"prompt: {row.num_prompt_tokens:,} tokens{_left_out(row)}, not built again without run.json")
+        lines += [*_retrieved(row), "", f"targets:  {', '.join(row.targets)}"]
     else:
-        lines += ["", *_excerpts(prompt.ids, prompt.spans, decode)]
-    lines += _retrieved(row)
-    lines += ["", f"question: {built.problem.question}", f"targets:  {', '.join(built.problem.targets)}"]
+        lines += _rebuilt(record, row, path, whole=whole)
     for one in (one for one in rows if one.trial == row.trial):
         lines += _answered(one)
     return "\n".join(lines)
+
+
+def _rebuilt(record: RunRecord, row: Row, path: str, *, whole: bool) -> list[str]:
+    """The prompt, built again and verified, and what was asked."""
+    recipe = Recipe(from_resolved(store.settings_of(record)))
+    built = recipe.rebuild(row, record.sources, path)
+    prompt, decode = built.prompt, recipe.tokenizer.decode
+    lines = [f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} (as stored: verified)", ""]
+    lines += [decode(prompt.ids)] if whole else _excerpts(prompt.ids, prompt.spans, decode)
+    return [
+        *lines, *_retrieved(row), "",
+        f"question: {built.problem.question}", f"targets:  {', '.join(built.problem.targets)}",
+    ]
 
 
 def _answered(row: Row) -> list[str]:

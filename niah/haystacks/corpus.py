@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from niah import __version__, disk
+from niah import __version__, disk, terminal
 from niah.errors import NiahError
 from niah.haystacks import Haystack
 from niah.haystacks.order import shuffled
@@ -135,7 +134,7 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
 
 def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        print(f"haystack {haystack.name}: reading and tokenising, once", file=sys.stderr, flush=True)
+        terminal.note(f"haystack {haystack.name}: reading and tokenising, once")
         skipped: list[str] = []
         documents = _Counted(_clean(haystack.documents(skipped.append)))
         ordered = shuffled(documents, by_line=haystack.by_line) if haystack.order == "shuffled" else documents

@@ -4,14 +4,13 @@ import hashlib
 import io
 import json
 import re
-import sys
 import tempfile
 from contextlib import redirect_stderr
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from niah import disk
+from niah import disk, terminal
 from niah.errors import NiahError
 from niah.models.files import ModelFiles
 from niah.models.settings import Model
@@ -79,7 +78,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    print(f"converting {gguf.name} to Hugging Face format, once", file=sys.stderr, flush=True)
+    terminal.note(f"converting {gguf.name} to Hugging Face format, once")
     with tempfile.TemporaryDirectory() as beside, redirect_stderr(io.StringIO()):  # its progress bars
         # transformers wants a folder and a file name; a link keeps it from writing beside the original
         (Path(beside) / gguf.name).symlink_to(gguf.resolve())

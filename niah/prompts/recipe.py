@@ -183,6 +183,10 @@ class Recipe:
 
         Raises NiahError where its sha256 is another than the one that was sent.
         """
+        if row.trial >= len(self.trials):
+            raise NiahError(
+                f"{where}: trial {row.trial} is none of the {len(self.trials)} of this run; expected rows of its own"
+            )
         built = self.build(self.trials[row.trial], Full() if row.route == "long" else None)
         if built.prompt.sha256 != row.prompt_sha256:
             own = self.sources()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from niah import secrets, terminal
 from niah.errors import NiahError
 
 
@@ -21,11 +22,11 @@ class Console:
         self.err = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
 
     def say(self, text: str) -> None:
-        print(text, file=self.out, flush=True)
+        terminal.say(text, file=self.out)
 
     def note(self, text: str) -> None:
         """A line about the run's progress, apart from its results."""
-        tqdm.write(text, file=self.err)  # on a line of its own, whatever bar is there
+        tqdm.write(terminal.line(secrets.masked(text)), file=self.err)  # on a line of its own, whatever bar is there
         self.err.flush()
 
     @contextmanager

@@ -1,33 +1,43 @@
 """run.json: made for a run's settings, written, and read back as one typed record, those of older schemas too."""
 
+import codecs
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from niah import environment, scorers
-from niah.config import Run
+from niah import disk, environment, scorers, values
+from niah.config import Run, deciding, flat
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
-from niah.records import EngineFacts, Environment, RunRecord, RunSession, Scope, Sources
+from niah.records import EngineFacts, Environment, Row, RunRecord, RunSession, Scope, Sources
+from niah.runs import shape
 from niah.runs.variants import variants
 
 SCHEMA = 2
 READABLE = (1, 2)
 """Runs of schema 1 have one variant, which they do not name, and seconds without it."""
 _SECONDS = ("trials_seconds", "graded_seconds", "control_seconds")
+_GROUPS = ("model", "ctx", "task", "haystack", "reader", "engine", "report", "scorer", "kv", "hardware")
+_MAX_BYTES = 2**26
+
+
+class UnreadableError(NiahError):
+    """A run.json that is empty, cut, of zeros, or otherwise no record."""
 
 
 def of_run(settings: Run, recipe: Recipe) -> RunRecord:
     """What is known before the first trial."""
     sources = dataclasses.replace(recipe.sources(), model_identity=recipe.files.identity)
     known = fingerprint({"config": settings.content, "sources": plain(sources)})
+    written = settings.recorded
+    inside = flat(written)
     return RunRecord(
-        name=name_of(settings, known),
+        name=_name(settings, known, sources),
         fingerprint=known,
-        config=settings.resolved,
+        config=written,
         sources=dataclasses.replace(
             sources, model_licence=settings.model.licence, model_notices=settings.model.notices
         ),
@@ -38,7 +48,42 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
         environment=environment.describe(),
         engine=EngineFacts({"name": settings.engine.name}),
         scorer_version=scorers.VERSION,
+        environment_values={key: one for key, one in values.taken(settings.named).items() if key in inside},
     )
+
+
+def of_rows(rows: Sequence[Row], name: str) -> RunRecord:
+    """What the rows of a run tell of it, whose run.json is lost: enough for tables and pictures."""
+    first, depths = rows[0], sorted({row.depth for row in rows})
+    served = {row.variant: row.served for row in reversed(rows)}
+    return RunRecord(
+        name=name,
+        config={
+            "model": {"name": first.model, "path": first.model},
+            "ctx": {"name": "", "lengths": sorted({row.length for row in rows}), "depths": depths},
+            "task": {"name": first.task}, "haystack": {"name": first.haystack}, "reader": {"name": first.reader},
+            "engine": {"name": first.engine}, "scorer": {"name": ""},
+            "kv": {"name": first.variant, "dtype": first.kv_cache_dtype}, "report": {},
+        },
+        sources=Sources(haystack_sha256=""),
+        scope=Scope(
+            num_trials=len({row.trial for row in rows}), has_depth=depths != [0],
+            variants=list(dict.fromkeys(row.variant for row in rows)),
+        ),
+        engine=EngineFacts({"name": first.engine, **first.served}),
+        engines={variant: EngineFacts(facts) for variant, facts in served.items()},
+        is_of_rows=True,
+    )
+
+
+def _name(settings: Run, known: str, sources: Sources) -> str:
+    """The folder's name. Earlier versions took what the environment gave into the fingerprint in it: one of theirs is
+    gone on with."""
+    name = name_of(settings, known)
+    if not settings.named or settings.name:
+        return name
+    before = name_of(settings, fingerprint({"config": deciding(settings.resolved), "sources": plain(sources)}))
+    return before if (Path(settings.outputs) / before / "run.json").is_file() else name
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
@@ -47,13 +92,13 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def name_of(settings: Run, fingerprint: str) -> str:
-    """The run's folder: its name, or one made of its settings where it was given none."""
+def name_of(settings: Run, fingerprint: str, written: Callable[[str], str] = str) -> str:
+    """The run's folder: its name, or one made of its settings, each as ``written``, where it was given none."""
     if settings.name:
         return settings.name
     caches = "+".join(kv.name for kv in settings.kv.each())
     parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, caches)
-    return "-".join((*parts, fingerprint[:8]))
+    return "-".join((*map(written, parts), fingerprint[:8]))
 
 
 def read(file: Path) -> RunRecord:
@@ -62,16 +107,23 @@ def read(file: Path) -> RunRecord:
     Raises NiahError for what is no run.json, or of a schema that is not known here.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"a {type(content).__name__} instead of an object")
+        with file.open("rb") as content_file:
+            data = content_file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES >> 20} MiB")
+        if not data.strip(b"\0 \t\r\n"):
+            raise ValueError("zeros alone, as a power cut leaves them" if data else "empty")
+        content = disk.parsed(data.removeprefix(codecs.BOM_UTF8))
     except (OSError, ValueError) as error:
-        raise NiahError(f"{file}: unreadable ({error}); expected what niah wrote") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableError(f"{file}: unreadable ({why}); expected what niah wrote") from error
     if (schema := content.pop("schema", None)) not in READABLE:
         raise NiahError(
-            f"{file}: schema {schema}; expected {' or '.join(map(str, READABLE))}; "
+            f"{file}: schema {shape.shortened(schema)}; expected {' or '.join(map(str, READABLE))}; "
             "read it with the niah that wrote it (its version is in run.json)"
         )
+    if wrong := _wrong(content):
+        raise UnreadableError(f"{file}: unreadable ({wrong}); expected what niah wrote")
     if schema == 1:
         _name_the_variant(content)
     return RunRecord(**_fields(RunRecord, content) | {
@@ -82,6 +134,47 @@ def read(file: Path) -> RunRecord:
         "engines": {variant: EngineFacts(facts) for variant, facts in content.get("engines", {}).items()},
         "sessions": [RunSession(**_fields(RunSession, session)) for session in content.get("sessions", ())],
     })
+
+
+def _wrong(content: dict[str, Any]) -> str:
+    """What no run.json says: the first part that is missing, or of another type; else empty."""
+    parts = {"sources": Sources, "plan": Scope, "environment": Environment}
+    if wrong := shape.misfit(RunRecord, content):
+        return wrong
+    for key, kind in parts.items():
+        if wrong := shape.misfit(kind, content.get(key, {})):
+            return f"{key}.{wrong}"
+    for number, session in enumerate(content.get("sessions", ())):
+        if wrong := shape.misfit(RunSession, _by_variant(session)):
+            return f"sessions[{number}].{wrong}"
+    config = content.get("config", {})
+    for key in _GROUPS:
+        group = config.get(key, {})
+        if not isinstance(group, dict):
+            return f"config.{key} is {shape.shortened(group)}, expected an object"
+        if wrong := shape.misfit(_Ladder if key == "ctx" else _Named, group):
+            return f"config.{key}.{wrong}"
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    """What is read of a group of settings without making it."""
+
+    name: str
+    label: str | None = None
+    path: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ladder(_Named):
+    lengths: Sequence[int] = ()
+    depths: Sequence[float] = ()
+
+
+def _by_variant(session: dict[str, Any]) -> dict[str, Any]:
+    """A session of schema 1 has its seconds without a variant."""
+    return {key: value for key, value in session.items() if not (key in _SECONDS and isinstance(value, int | float))}
 
 
 def text(record: RunRecord) -> str:

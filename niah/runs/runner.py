@@ -1,5 +1,6 @@
 """The one loop: what fits, what is done already, then for each variant its engine and its rows."""
 
+import glob
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
-from niah.runs import capacity, control, record, resume, trials
+from niah.runs import capacity, control, record, resume, store, trials
 from niah.runs.agenda import Agenda
 from niah.runs.console import Console, Progress
 from niah.runs.journal import Journal
@@ -61,9 +62,9 @@ def run(settings: Run, console: Console) -> Summary:
     recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
     fresh = record.of_run(settings, recipe)
     with RunFolder(Path(settings.outputs) / fresh.name) as folder:
-        stored = folder.record()
+        stored = _stored(settings, recipe, fresh, folder, console)
         if stored:
-            resume.check_same_settings(stored, fresh, folder)
+            resume.check_same_settings(stored, fresh, settings, folder)
         is_continued = stored is not None and not resume.other_software(stored, fresh)
         if stored and is_continued and (begun := resume.as_begun(settings, stored)) != settings:
             settings, fits = begun, capacity.check(begun)
@@ -142,18 +143,47 @@ def _watched(settings: Run, folder: Path, console: Console) -> Iterator[None]:
         yield
 
 
+def _stored(
+    settings: Run, recipe: Recipe, fresh: RunRecord, folder: RunFolder, console: Console
+) -> RunRecord | None:
+    """The record of the run that is here, None where there is none; where it or the rows are lost, what the other
+    tells."""
+    damage = ""
+    try:
+        found = folder.record()
+    except record.UnreadableError as error:
+        found, damage = None, str(error)
+    if found is None and folder.rows():
+        found = resume.recovered(settings, recipe, fresh, folder)
+        how = f"{damage}; it" if damage else f"{folder.run_path}: is gone; it"
+        console.note(f"{how} is written anew: the rows that are there are this command's")
+    elif found is not None and found.sessions and not folder.rows_path.exists() and _had_rows(found):
+        console.note(
+            f"{folder.rows_path}: is gone, though this run began {found.sessions[0].started}; all trials are asked anew"
+        )
+    if found is not None and not folder.has_record():
+        folder.write_record(found)
+    return found
+
+
+def _had_rows(found: RunRecord) -> bool:
+    """Whether a trial was ever answered, as far as run.json tells."""
+    last = found.sessions[-1]
+    return any(session.trials_before for session in found.sessions) or any(last.trials_seconds.values())
+
+
 def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
     """The folder and record of this very run where it has an answer for every trial."""
     root = Path(settings.outputs)
-    likely = [root / settings.name] if settings.name else root.glob(record.name_of(settings, "*"))
-    if not any((path / "run.json").is_file() for path in likely):
+    likely = [root / settings.name] if settings.name else root.glob(record.name_of(settings, "*", glob.escape))
+    if not any(store.is_run(path) for path in likely):
         return None  # nothing is loaded only to find that out
     with suppress(NiahError):
         recipe = Recipe(settings)
         fresh = record.of_run(settings, recipe)
         folder = RunFolder(root / fresh.name)
         if stored := folder.record():
-            resume.check_same_settings(stored, fresh, folder)
+            resume.check_same_settings(stored, fresh, settings, folder)
             passed_over = set() if settings.retry else resume.passed_over(settings, folder)
             num_finished = len(resume.answered(settings, folder.rows(), passed_over))
             if num_finished == len(recipe.trials) * len(variants(settings)):

@@ -1,20 +1,34 @@
-"""A run's folder: run.json, and rows.jsonl with one finished trial a line, on disk before the next."""
+"""A run's folder: run.json, and rows.jsonl with one finished trial a line, on disk before the next.
+
+What is read here may come from elsewhere, or from a disk that lost power: each row is looked at before it is believed.
+"""
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterable
-from itertools import compress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from niah.disk import Lines, encoded, replace
+from niah import disk, terminal, values
+from niah.disk import Lines, encoded
 from niah.errors import NiahError
-from niah.records import RETRIED, Row, RunRecord
-from niah.runs import columns, record
+from niah.records import RETRIED, Outcome, Row, RunRecord
+from niah.runs import columns, record, shape
+from niah.runs.control import Control
+from niah.runs.record import UnreadableError
 
 _RETRIED = {outcome.value for outcome in RETRIED}
+_ANSWERS = {outcome.value for outcome in Outcome if outcome.is_answer}
+_OUTCOMES = {outcome.value for outcome in Outcome}
+_FIELDS = {field.name for field in dataclasses.fields(Row)}
+_RUN, _ROWS, _COPY = "run.json", "rows.jsonl", ".run.json.copy"
+
+
+def is_run(path: Path) -> bool:
+    """Whether the folder holds a run, or what is left of one."""
+    return any((path / name).is_file() for name in (_RUN, _ROWS, _COPY))
 
 
 class RunFolder:
@@ -22,16 +36,20 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self.rows_path = path / "rows.jsonl"
-        self.run_path = path / "run.json"
+        self.rows_path = path / _ROWS
+        self.run_path = path / _RUN
+        self._copy_path = path / _COPY
         self._rows = Lines(self.rows_path, "row")
         self._failures = Lines(path / "failures.jsonl", "row")
         self._controls = Lines(path / "controls.jsonl")
         self._lock = FileLock(str(path / ".lock"))
+        self._said: set[str] = set()
 
     def __enter__(self) -> "RunFolder":
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True, exist_ok=True)
+                disk.sync(self.path.parent)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise NiahError(
@@ -49,89 +67,191 @@ class RunFolder:
         self._rows.append(_plain(row))
 
     def rows(self) -> list[Row]:
-        """All whole rows, without a line torn by a crash. What rows of schema 1 lack (variant, grade, served) is empty.
+        """All whole rows, without a line torn by a crash, each trial of a variant once. What rows of schema 1 lack
+        (variant, grade, served) is empty; what a newer niah wrote beside is left out here, and stays in the file.
 
-        Raises NiahError on foreign lines.
+        Raises NiahError on lines that are no rows, and where two rows of a trial differ.
         """
-        return [self._row(self.rows_path, number, line) for number, line in enumerate(self._rows.whole(), 1)]
+        return [_row(content) for _, content in self._contents(self._rows)]
 
     def failures(self) -> list[Row]:
         """Rows of trials that failed and were asked again."""
-        return [self._row(self._failures.path, number, line) for number, line in enumerate(self._failures.whole(), 1)]
+        found = {line: number for number, line in self._failures.whole()}
+        return [_row(_content(self._failures.path, number, line)) for line, number in found.items()]
 
     def columns(self) -> columns.Columns:
         """The same rows as arrays, read some times faster."""
-        lines = self._rows.whole()
-        try:
-            return columns.of_dicts(map(json.loads, lines))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return columns.of_rows(self.rows())  # names the line that is no row
+        return columns.of_dicts(content for _, content in self._contents(self._rows))
 
     def append_control(self, content: dict[str, Any]) -> None:
         """Adds a line to controls.jsonl, on disk before this returns."""
         self._controls.append(content)
 
     def controls(self) -> list[dict[str, Any]]:
-        """All whole lines of controls.jsonl."""
-        return self._controls.read()
+        """All whole lines of controls.jsonl. Raises NiahError for one that is no control."""
+        found = self._controls.read()
+        for number, one in enumerate(found, 1):
+            if wrong := shape.misfit(Control, one, is_whole=True):
+                raise NiahError(
+                    f"{self._controls.path}: control {number} is none of niah's ({wrong}); expected what niah wrote; "
+                    "delete that line, or the file"
+                )
+        return found
 
     def drop_retried(
         self, is_stale: Callable[[Row], bool] = lambda row: False, is_kept: Callable[[Row], bool] = lambda row: False
     ) -> list[Row]:
-        """Before a run continues: cuts a torn last line, moves failed trials and stale ones to failures.jsonl, but for
-        those that are kept.
+        """Before a run continues: cuts a torn last line, leaves out lines that stand twice, moves failed trials and
+        stale ones to failures.jsonl, but for those that are kept.
 
         Returns the rows that stay.
         """
         if not self.rows_path.exists():
             return []
-        lines, rows = self._rows.whole(), self.rows()
-        is_failed = [(row.outcome in _RETRIED or is_stale(row)) and not is_kept(row) for row in rows]
-        if failed := list(compress(rows, is_failed)):
-            self._failures.append(*map(_plain, failed))
-        if failed or self.is_torn():
+        lines: list[bytes] = []
+        stay: list[Row] = []
+        failed: list[Row] = []
+        num_before = sum(1 for _ in self._rows.whole())
+        for line, content in self._contents(self._rows):
+            row = _row(content)
+            if (row.outcome in _RETRIED or is_stale(row)) and not is_kept(row):
+                failed.append(row)
+            else:
+                lines.append(line)
+                stay.append(row)
+        if failed:
+            known = {line for _, line in self._failures.whole()}  # a kill may have come between this and what follows
+            self._failures.append(*(_plain(row) for row in failed if encoded(_plain(row)).rstrip() not in known))
+        if len(lines) < num_before or self.is_torn():
             try:
-                self._rows.replace(line for line, is_out in zip(lines, is_failed, strict=True) if not is_out)
+                self._rows.replace(lines)
             except OSError as error:
                 raise self._unwritable(error) from error
-        return [row for row, is_out in zip(rows, is_failed, strict=True) if not is_out]
+        return stay
 
     def replace_rows(self, rows: Iterable[Row]) -> None:
-        """Puts these rows in the place of all others, in one step. Raises NiahError where the disk takes no more."""
+        """Puts these rows, which are all that ``rows`` gave, changed, in the place of those; what a newer niah wrote
+        beside stays.
+
+        In one step. Raises NiahError where the disk takes no more.
+        """
+        def lines() -> Iterator[bytes]:
+            for (_, before), row in zip(self._contents(self._rows), rows, strict=True):
+                beside = {key: value for key, value in before.items() if key not in _FIELDS}
+                yield encoded({**_plain(row), **beside}).rstrip(b"\n")
+
         try:
-            self._rows.replace(encoded(_plain(row)).rstrip(b"\n") for row in rows)
+            self._rows.replace(lines())
         except OSError as error:
             raise self._unwritable(error) from error
 
     def record(self) -> RunRecord | None:
-        """run.json, or None where this folder holds no run yet. Raises NiahError where it is none of ours."""
-        return record.read(self.run_path) if self.run_path.is_file() else None
+        """run.json, else its copy; None where this folder has neither.
+
+        Raises UnreadableError where both are damaged, NiahError where it is none of ours.
+        """
+        damage = None
+        if self.run_path.exists():
+            try:
+                return record.read(self.run_path)
+            except UnreadableError as error:
+                damage = error
+        with suppress(UnreadableError):
+            if self._copy_path.is_file():
+                found = record.read(self._copy_path)
+                why = "is damaged" if damage else "is gone"
+                self._note(f"{self.run_path}: {why}; read from its copy, {_COPY}; the next write mends it")
+                return found
+        if damage:
+            raise damage
+        return None
+
+    def has_record(self) -> bool:
+        """Whether run.json itself is there and readable."""
+        try:
+            return record.read(self.run_path) is not None
+        except UnreadableError:
+            return False
 
     def write_record(self, content: RunRecord) -> None:
-        """Replaces run.json in one step."""
+        """Replaces run.json in one step, then its copy, which is there should the first be lost."""
+        text = record.text(content)
         try:
-            replace(self.run_path, record.text(content))
+            disk.replace(self.run_path, text)
         except OSError as error:
             raise self._unwritable(error) from error
+        with suppress(OSError):  # the run itself needs it not
+            disk.replace(self._copy_path, text)
 
     def is_torn(self) -> bool:
         """A crash cut the last line of rows.jsonl; it is left out wherever rows are read."""
         return self._rows.is_torn()
 
-    def _row(self, file: Path, number: int, line: bytes) -> Row:
-        try:
-            return Row(**json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise NiahError(
-                f"{file}:{number}: not a row of this version ({error}); expected what niah wrote; "
-                "mend or delete that line"
-            ) from error
+    def _contents(self, lines: Lines) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Each row's line and what it holds, once. Raises NiahError as ``rows`` does."""
+        first: dict[tuple[str, int], tuple[int, int]] = {}
+        num_twice = 0
+        for number, line in lines.whole():
+            content = _content(lines.path, number, line)
+            key, own = (content.get("variant", ""), content["trial"]), hash(line)
+            if key not in first:
+                first[key] = number, own
+                yield line, content
+            elif first[key][1] == own:
+                num_twice += 1
+            else:
+                name = f" of {key[0]}" if key[0] else ""
+                raise NiahError(
+                    f"{lines.path}:{number}: a second row of trial {key[1]}{name}, other than that of line "
+                    f"{first[key][0]}; expected one row a trial; was it copied together? delete one of the two"
+                )
+        if num_twice:
+            rows = "1 row stands" if num_twice == 1 else f"{num_twice:,} rows stand"
+            self._note(f"{lines.path}: {rows} there twice; each is counted once")
+
+    def _note(self, text: str) -> None:
+        """Says it once."""
+        if text not in self._said:
+            self._said.add(text)
+            terminal.note(f"niah: {text}")
 
     def _unwritable(self, error: OSError) -> NiahError:
         return NiahError(
             f"{self.path}: cannot be written ({error.strerror}); expected a writable folder with free space; "
             "set outputs=..."
         )
+
+
+def _content(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    """What a line holds, which is a row. Raises NiahError where it is none."""
+    try:
+        content = disk.parsed(line)
+        if wrong := shape.misfit(Row, content, is_whole=True) or _wrong(content):
+            raise ValueError(wrong)
+    except ValueError as error:
+        raise NiahError(
+            f"{file}:{number}: not a row of this version ({error}); expected what niah wrote; mend or delete that line"
+        ) from error
+    return content
+
+
+def _wrong(content: dict[str, Any]) -> str:
+    """What a row of the right types says that none can; else empty."""
+    outcome, score = content["outcome"], content["score"]
+    if outcome not in _OUTCOMES:
+        return f"outcome is {shape.shortened(outcome)}, expected one of {', '.join(sorted(_OUTCOMES))}"
+    if score is not None and not 0 <= score <= 1:
+        return f"score is {shape.shortened(score)}, expected a share from 0 to 1"
+    if (score is not None) != (outcome in _ANSWERS):
+        return f"score is {shape.shortened(score)} of a trial that is {outcome}"
+    low = next((key for key in ("trial", "length", "repeat") if content[key] < 0), None)
+    return f"{low} is {content[low]}, expected 0 or more" if low else ""
+
+
+def _row(content: dict[str, Any]) -> Row:
+    if content.keys() <= _FIELDS:
+        return Row(**content)
+    return Row(**{key: value for key, value in content.items() if key in _FIELDS})
 
 
 def _plain(row: Row) -> dict[str, Any]:
@@ -143,16 +263,38 @@ def _plain(row: Row) -> dict[str, Any]:
     return content
 
 
-def open_for_reading(path: str) -> tuple[RunFolder, RunRecord, list[Row]]:
-    """Folder, record and rows of a stored run. Raises NiahError where there is none."""
-    folder, record = opened(path)
-    return folder, record, folder.rows()
+def settings_of(found: RunRecord) -> dict[str, Any]:
+    """The run's settings as plain data, with what they took from the environment in them again.
+
+    Raises NiahError where that holds other values now.
+    """
+    return values.as_recorded(found.config, found.environment_values)
 
 
-def opened(path: str) -> tuple[RunFolder, RunRecord]:
-    """Folder and record of a stored run, its rows not read yet. Raises NiahError where there is none."""
+def open_for_reading(path: str, *, needs_settings: bool = True) -> tuple[RunFolder, RunRecord, list[Row]]:
+    """Folder, record and rows of a stored run. Raises NiahError as ``opened`` does."""
+    folder, found = opened(path, needs_settings=needs_settings)
+    return folder, found, folder.rows()
+
+
+def opened(path: str, *, needs_settings: bool = True) -> tuple[RunFolder, RunRecord]:
+    """Folder and record of a stored run, its rows not read yet. Where run.json is lost, with its copy, the record has
+    what the rows tell (``is_of_rows``), which is enough unless the run's settings are needed.
+
+    Raises NiahError where there is no run, or no settings where they are needed.
+    """
     folder = RunFolder(Path(path))
-    found = folder.record()
-    if found is None:
-        raise NiahError(f"{path}: no run here; expected a folder with run.json, as outputs/NAME")
-    return folder, found
+    damage: NiahError | None = None
+    try:
+        if (found := folder.record()) is not None:
+            return folder, found
+    except UnreadableError as error:
+        damage = error
+    if not folder.rows_path.is_file():
+        raise damage or NiahError(f"{path}: no run here; expected a folder with run.json, as outputs/NAME")
+    lost = f"{folder.run_path}: {'is damaged' if damage else 'is gone'}, and has no copy"
+    again = f"the command that made the run writes it anew, with name={folder.path.resolve().name}"
+    if needs_settings or not (rows := folder.rows()):
+        raise NiahError(f"{lost}; this needs the run's settings; {again}")
+    folder._note(f"{lost}; what follows is from rows.jsonl alone; {again}")
+    return folder, record.of_rows(rows, folder.path.resolve().name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from niah.config import deciding, flat
 from niah.errors import NiahError
+from niah.runs import store
 
 _GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
 
@@ -18,10 +19,10 @@ def runs_below(paths: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     for path in paths:
-        if (Path(path) / "run.json").is_file():
+        if store.is_run(Path(path)):
             found.append(path)
             continue
-        if not (below := sorted(str(file.parent) for file in Path(path).glob("*/run.json"))):
+        if not (below := sorted(str(place) for place in Path(path).glob("*/") if store.is_run(place))):
             raise NiahError(f"{path}: no run here; expected a folder with run.json, or a folder of such folders")
         found += [run for run in below if run not in found]
     return found

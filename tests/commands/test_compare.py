@@ -187,12 +187,12 @@ def test_nothing_in_common(tmp_path):
 def test_bad_folders_are_one_line(tmp_path):
     good = run(tmp_path / "a", rows(grid(2), lambda t: True))
     failed = run(tmp_path / "failed", rows(grid(2), lambda t: None))
-    twice = run(tmp_path / "twice", rows(grid(2), lambda t: True) + rows(grid(2)[:3], lambda t: True))
+    twice = run(tmp_path / "twice", rows(grid(2), lambda t: True) + rows(grid(2)[:3], lambda t: False))
     old = Path(run(tmp_path / "old", rows(grid(2), lambda t: True)))
     (old / "run.json").write_text(json.dumps({**json.loads((old / "run.json").read_text()), "schema": 7}))
     for other, message in (
         (failed, "failed: no trial has an answer \\(18 engine-error\\)"),
-        (twice, "twice: 3 trials have several rows, first trial 0"),
+        (twice, r"rows.jsonl:19: a second row of trial 0, other than that of line 1; expected one row a trial"),
         (str(old), "schema 7; expected 1 or 2"), (str(tmp_path / "none"), "no run here"),
     ):
         with pytest.raises(NiahError, match=message):

@@ -6,6 +6,7 @@ import pytest
 
 from niah.errors import NiahError
 from niah.records import Row
+from niah.runs.control import Control
 from niah.runs.store import RunFolder, open_for_reading
 from tests.helpers.runs import ROW
 
@@ -124,11 +125,12 @@ def test_run_json_of_another_schema(tmp_path):
 
 
 def test_a_torn_control_is_left_out_and_cut_before_the_next(tmp_path):
+    first, second = (dataclasses.asdict(Control("", trial, 0, True, "x", "x", None, None)) for trial in (1, 3))
     with RunFolder(tmp_path / "a") as folder:
-        folder.append_control({"trial": 1})
+        folder.append_control(first)
         with (tmp_path / "a" / "controls.jsonl").open("a") as file:
             file.write('{"trial": 2, "resp')  # a kill in the middle of a line
     with RunFolder(tmp_path / "a") as folder:
-        assert folder.controls() == [{"trial": 1}]
-        folder.append_control({"trial": 3})
-        assert folder.controls() == [{"trial": 1}, {"trial": 3}]
+        assert folder.controls() == [first]
+        folder.append_control(second)
+        assert folder.controls() == [first, second]

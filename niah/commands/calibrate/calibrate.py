@@ -23,6 +23,7 @@ from niah.report.text_table import aligned
 from niah.runs import store
 from niah.runs.console import Console
 from niah.stats.noise_margin import EXACT, Threshold, thresholds
+from niah.terminal import say
 from niah.units import format_length
 
 
@@ -33,7 +34,7 @@ def main(words: list[str]) -> int:
     if rest and os.path.isdir(rest[0]):
         paths, _ = folder_arguments("calibrate", rest)
         for line in check(paths):
-            print(line, flush=True)
+            say(line)
         return 0
     if rest:
         if given := [name for name in ("models", "tokenizer") if own[name]]:
@@ -46,7 +47,7 @@ def main(words: list[str]) -> int:
         return hydra.run(adapted, lambda config: measure_margin(build(config), own["out"]))
     names = [name for name in own["models"].strip("[]").replace(" ", "").split(",") if name]
     for line in write(names, own["out"], own["tokenizer"]):
-        print(line, flush=True)
+        say(line)
     return 0
 
 
@@ -79,7 +80,7 @@ def check(paths: list[str]) -> Iterator[str]:
     faults = []
     for path in paths:
         _, record, rows = store.open_for_reading(path)
-        run = from_resolved(record.config)
+        run = from_resolved(store.settings_of(record))
         if design_of(run.model) is None:
             raise NiahError(
                 f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., "

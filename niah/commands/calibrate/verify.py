@@ -103,7 +103,8 @@ def calibration_run(
         "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
         "name": "calibration", "calibrate": False,
     }
-    return from_resolved({**resolved, **plain, **changes})
+    kept = {key: value for key, value in run.named.items() if key not in {*replaced, *plain, *changes}}
+    return dataclasses.replace(from_resolved({**resolved, **plain, **changes}), named=kept)
 
 
 def check(run: Run, console: Console) -> list[Verdict]:

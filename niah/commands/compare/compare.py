@@ -18,6 +18,7 @@ from niah.report.settings import ReportSettings
 from niah.runs import sweeps
 from niah.runs.columns import Columns
 from niah.stats.comparison import Comparison, Difference, pooled
+from niah.terminal import say
 
 _SHOWN = 5
 """Discordant trials printed; all are in discordant.jsonl."""
@@ -27,7 +28,7 @@ def main(words: list[str]) -> int:
     """Exit code of ``compare A B [C ...] [compare.key=...]``: 2 for a regression."""
     paths, rest = folder_arguments("compare", words)
     lines, code = compare(paths, rest)
-    print(*lines, sep="\n")
+    say(*lines)
     return code
 
 

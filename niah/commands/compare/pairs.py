@@ -66,7 +66,7 @@ def sides(
     found: list[Side] = []
     notes: list[str] = []
     for path, name in zip(paths, labels.of_folders(paths), strict=True):
-        folder, record = store.opened(path)
+        folder, record = store.opened(path, needs_settings=False)
         if folder.is_torn():
             notes.append(
                 f"{path}: the last line of rows.jsonl is torn and was left out; the run's own command mends it"

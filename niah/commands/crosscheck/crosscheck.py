@@ -30,6 +30,7 @@ from niah.runs.record import fingerprint
 from niah.runs.store import RunFolder
 from niah.scorers.outcome import judge
 from niah.stats.agreement import verdict
+from niah.terminal import say
 
 _RETRIED = {outcome.value for outcome in RETRIED}
 Key = tuple[str, int, str, str]
@@ -56,7 +57,7 @@ def main(words: list[str]) -> int:
         raise NiahError(
             f"crosscheck: got {paths[1]!r} beside {paths[0]!r}; expected one run, as crosscheck outputs/NAME"
         )
-    print(*crosscheck(paths[0], rest, Console()), sep="\n")
+    say(*crosscheck(paths[0], rest, Console()))
     return 0
 
 
@@ -72,7 +73,7 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
         asked = [row for _, group in chosen for row in group]
         why = {group[0].trial: kind for kind, group in chosen}
         lines = Lines(folder.path / "crosscheck.jsonl")
-        check = _Check(path, folder, record, Recipe(config.from_resolved(record.config)), why, lines)
+        check = _Check(path, folder, record, Recipe(config.from_resolved(store.settings_of(record))), why, lines)
         packages = environment.describe().packages
         facts: dict[str, Any] = {}
         done = {(line["mark"], *_line_key(line)) for line in lines.read() if line["second"]["outcome"] not in _RETRIED}
@@ -93,7 +94,7 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
         }
         write(folder.path / "crosscheck.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         if failed := [line for line in latest if line["second"]["outcome"] in _RETRIED]:
-            print(*found.lines, sep="\n", file=console.out, flush=True)
+            say(*found.lines, file=console.out)
             raise NiahError(
                 f"{path}: {len(failed)} answers failed on the second engine (trial {failed[0]['trial']}: "
                 f"{failed[0]['second']['error']}); the same command asks again"
@@ -110,7 +111,7 @@ def _settings(words: Sequence[str]) -> tuple[CrosscheckSettings, list[str]]:
 
 def _refuse(path: str, record: RunRecord, rows: Sequence[Row]) -> None:
     """Raises NiahError for a run that no model answered, or that has no answer yet."""
-    engine = config.from_resolved(record.config).engine
+    engine = config.from_resolved(store.settings_of(record)).engine
     if not engine.holds_a_model:
         raise NiahError(
             f"{path}: was answered by engine={engine.name}, which holds no model; "

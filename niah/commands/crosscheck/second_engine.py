@@ -7,7 +7,7 @@ from niah import choices, config, values
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import RunRecord
-from niah.runs import capacity
+from niah.runs import capacity, store
 from niah.runs.variants import variants
 
 
@@ -17,10 +17,11 @@ def second_runs(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
     Without kv= each row's own dtype is asked for. Raises NiahError for what the engine does not have.
     """
     nodes = _nodes(words)
+    settings = store.settings_of(record)
     runs = {}
-    for kv in config.from_resolved(record.config).kv.each():
+    for kv in config.from_resolved(settings).kv.each():
         own = nodes.get("kv", {"name": kv.name, "dtype": kv.dtype})
-        second = config.from_resolved({**record.config, **nodes, "kv": own})
+        second = config.from_resolved({**settings, **nodes, "kv": own})
         several = variants(second)
         if len(several) > 1:
             names = ", ".join(one.name for one in several)

@@ -20,16 +20,17 @@ from niah.report import rag_curve, rag_pareto, rag_text, verdict
 from niah.report.rag_curve import Line
 from niah.report.rag_pareto import Point
 from niah.report.settings import ReportSettings
-from niah.runs import sweeps
+from niah.runs import store, sweeps
 from niah.stats.comparison import Comparison, Difference, pooled
 from niah.stats.costs import Price
+from niah.terminal import say
 from niah.units import format_length
 
 
 def main(words: list[str]) -> int:
     """Exit code of ``rag DIR [DIR ...] [rag.key=...]``."""
     paths, rest = folder_arguments("rag", words)
-    print(*rag(paths, rest), sep="\n")
+    say(*rag(paths, rest))
     return 0
 
 
@@ -60,7 +61,7 @@ def rag(paths: Sequence[str], words: Sequence[str]) -> list[str]:
 def _folder(paths: Sequence[str], settings: RagSettings) -> Path:
     if settings.out:
         return Path(settings.out)
-    if len(paths) == 1 and not (Path(paths[0]) / "run.json").is_file():
+    if len(paths) == 1 and not store.is_run(Path(paths[0])):
         return Path(paths[0]) / "rag"
     return sweeps.together("rag", paths)
 

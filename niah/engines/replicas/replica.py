@@ -1,7 +1,6 @@
 """One replica: an engine in a process of its own, asked from another."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from niah import terminal
 from niah.engines import Engine, Job, Session, processes
 from niah.engines.failures import MAX_IN_A_ROW
 from niah.engines.restart import RestartedSession
@@ -108,4 +108,4 @@ def _end(why: str) -> None:
 
 def _say(line: str) -> None:
     """Into the replica's log."""
-    print(f"niah: {line}", file=sys.stderr, flush=True)
+    terminal.note(f"niah: {line}")

@@ -7,13 +7,12 @@ some part of a source uses the same ones, and only those that it reads are ever 
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from niah import __version__, disk
+from niah import __version__, disk, terminal
 from niah.readers.retrieval.chunks import Cutter
 from niah.tokens.tokenizer import Tokenizer
 
@@ -62,7 +61,7 @@ class Blocks:
 
             def index() -> Arrays:
                 if not self._is_announced:
-                    print("haystack index: made once for this reader", file=sys.stderr, flush=True)
+                    terminal.note("haystack index: made once for this reader")
                     self._is_announced = True
                 starts, stops = self.chunks(number, cutter)
                 return make([
