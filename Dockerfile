@@ -1,8 +1,8 @@
 # docker build -t niah .                     for NVIDIA GPUs: niah on top of vLLM's own image
 # docker build -t niah:cpu --target cpu .    for laptops and CI
 #
-# Versions are pinned by constraints.txt. --build-arg GPU_BASE=, CPU_BASE= take images of another registry, PIP_INDEX_URL= another
-# package index, TORCH_INDEX= another one for PyTorch's CPU build; --secret id=pip,src=pip.conf keeps an index with
+# Versions are pinned by constraints.txt. --build-arg GPU_BASE=, CPU_BASE= take images of another registry, and the same to the bit
+# each time where they name a digest: --build-arg CPU_BASE="$(bash deploy/digest.sh IMAGE:TAG)". PIP_INDEX_URL= is another package index, TORCH_INDEX= another one for PyTorch's CPU build; --secret id=pip,src=pip.conf keeps an index with
 # credentials out of the image.
 ARG VLLM_VERSION=0.32.0
 ARG GPU_BASE=docker.io/vllm/vllm-openai:v${VLLM_VERSION}

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,34 +19,15 @@ from tests.helpers.command import REPOSITORY
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
-JOB, RAY = REPOSITORY / "deploy/kubernetes/job.yaml", REPOSITORY / "deploy/ray/rayjob.yaml"
+JOB, RAY = REPOSITORY / "deploy/kubernetes/job.yaml", REPOSITORY / "deploy/ray/job.yaml"
+MANIFESTS = [JOB, RAY]
 SBATCH = REPOSITORY / "deploy/slurm/niah.sbatch"
-SCRIPTS = [SBATCH, REPOSITORY / "tests/container.sh"]
+SCRIPTS = [
+    SBATCH, *(REPOSITORY / name for name in ("tests/container.sh", "deploy/digest.sh", "deploy/engine.sh")),
+]
 PINS = dict(
     line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line
 )
-
-# fields of KubeRay's v1 types (rayjob_types.go, raycluster_types.go) that are not plain Kubernetes
-RAY_FIELDS = {
-    "RayJobSpec": {
-        "activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata",
-        "clusterSelector",
-        "submitterConfig", "managedBy", "deletionStrategy", "entrypoint", "runtimeEnvYAML", "jobId", "submissionMode",
-        "entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished",
-        "shutdownAfterJobFinishes",
-        "suspend",
-    },
-    "RayClusterSpec": {
-        "headGroupSpec", "workerGroupSpecs", "rayVersion", "enableInTreeAutoscaling", "autoscalerOptions",
-        "headServiceAnnotations", "suspend",
-    },
-    "HeadGroupSpec": {"serviceType", "headService", "enableIngress", "rayStartParams", "template"},
-    "WorkerGroupSpec": {
-        "groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "rayStartParams", "template",
-        "scaleStrategy",
-    },
-}
-
 
 def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess:
     """A command that a package of the ``test`` extra has put beside this Python."""
@@ -57,13 +39,23 @@ def documents(path: Path) -> list[dict]:
     return [document for document in yaml.safe_load_all(path.read_text()) if document]
 
 
-def ray_groups() -> list[dict]:
-    cluster = ray_job()["rayClusterSpec"]
-    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+def only(path: Path, kind: str) -> dict:
+    (found,) = [document for document in documents(path) if document["kind"] == kind]
+    return found
 
 
-def ray_job() -> dict:
-    return next(document for document in documents(RAY) if document["kind"] == "RayJob")["spec"]
+def pod(path: Path) -> dict:
+    """What the job's pods are made of."""
+    return only(path, "Job")["spec"]["template"]["spec"]
+
+
+def container(path: Path) -> dict:
+    (found,) = pod(path)["containers"]
+    return found
+
+
+def variables(path: Path) -> dict[str, dict]:
+    return {one["name"]: one for one in container(path)["env"]}
 
 
 def test_dockerfile_passes_hadolint():
@@ -83,8 +75,6 @@ def test_versions_are_those_of_the_constraints():
     (niah,) = set(re.findall(r"NIAH_VERSION=(\S+)", DOCKERFILE))
     (vllm,) = re.findall(r"^ARG VLLM_VERSION=(\S+)", DOCKERFILE, re.MULTILINE)
     assert (niah, vllm) == (__version__, PINS["vllm"])
-    assert COMPOSE["services"]["server"]["image"].endswith(f":v{PINS['vllm']}")
-    assert ray_job()["rayClusterSpec"]["rayVersion"] == PINS["ray"]
 
 
 def test_compose_file_meets_its_specification():
@@ -94,8 +84,31 @@ def test_compose_file_meets_its_specification():
 
 def test_every_service_is_hardened():
     for name, service in COMPOSE["services"].items():
-        assert service["cap_drop"] == ["ALL"] and service["init"], name
-        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"] and service["init"] and service["read_only"], name
+        assert service["security_opt"] == ["no-new-privileges:true"] and service["tmpfs"] == ["/tmp"], name
+        assert service["user"] == "${NIAH_USER:-1000:1000}" and not service.keys() & {"ports", "privileged"}, name
+
+
+@pytest.mark.parametrize(("key", "code"), [({}, 2), ({"VLLM_API_KEY": ""}, 2), ({"VLLM_API_KEY": "k"}, 0)])
+def test_the_server_starts_with_a_key_alone(tmp_path, key, code):
+    """The command is compose.yaml's, a program in vllm's place."""
+    (tmp_path / "vllm").write_text('#!/bin/sh\necho "$VLLM_API_KEY" "$@"\n')
+    (tmp_path / "vllm").chmod(0o755)
+    words = [word.replace("$$", "$") for word in COMPOSE["services"]["server"]["entrypoint"]]
+    done = subprocess.run(
+        [*words, "model", "--option=1"], env={"PATH": f"{tmp_path}:/usr/bin:/bin", **key}, capture_output=True,
+        text=True, timeout=30,
+    )
+    assert done.returncode == code and done.stdout == ("k serve model --option=1\n" if not code else ""), done.stderr
+    assert code == 0 or "VLLM_API_KEY: export one first" in done.stderr
+
+
+def test_server_and_client_share_the_callers_key():
+    for name in ("server", "client"):
+        service = COMPOSE["services"][name]
+        assert service["networks"] == ["server"], "a network of their own"
+        assert service["environment"]["VLLM_API_KEY"] is None, "no value in the file"
+    assert "engine.api_key_env=VLLM_API_KEY" in COMPOSE["services"]["client"]["command"]
 
 
 def test_compose_builds_stages_that_exist():
@@ -121,62 +134,106 @@ def test_servers_words_are_vllms():
     assert json.loads(done.stdout.splitlines()[-1]) == ["Qwen/Qwen3-8B", 40960, True]
 
 
-@pytest.mark.parametrize("document", documents(JOB), ids=lambda document: document["kind"])
-def test_kubernetes_job_meets_its_schema(document):
+@pytest.mark.parametrize(
+    "document", [document for path in MANIFESTS for document in documents(path)],
+    ids=lambda document: f"{document['metadata']['name']} {document['kind']}",
+)
+def test_manifests_meet_their_schemas(document):
     kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
 
 
-@pytest.mark.parametrize("template", [g["template"] for g in ray_groups()] + [ray_job()["submitterPodTemplate"]])
-def test_pods_of_the_ray_job_meet_the_pod_schema(template):
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": template["spec"]}
-    kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+def test_pods_are_nobody_on_a_file_system_that_is_read_only(path):
+    spec, (one,) = pod(path), pod(path)["containers"]
+    assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False
+    assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+    assert one["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }
 
 
-def test_ray_job_has_only_fields_that_kuberay_knows():
-    spec = ray_job()
-    cluster = spec["rayClusterSpec"]
-    for kind, nodes in {
-        "RayJobSpec": [spec], "RayClusterSpec": [cluster], "HeadGroupSpec": [cluster["headGroupSpec"]],
-        "WorkerGroupSpec": cluster["workerGroupSpecs"],
-    }.items():
-        for node in nodes:
-            assert not node.keys() - RAY_FIELDS[kind], kind
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+def test_a_policy_keeps_all_others_from_the_pods(path):
+    policy, labels = only(path, "NetworkPolicy")["spec"], only(path, "Job")["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"] == {"matchLabels": labels} and policy["policyTypes"] == ["Ingress", "Egress"]
+    peers = [{"podSelector": {"matchLabels": labels}}]
+    assert policy["ingress"] == ([] if path == JOB else [{"from": peers}])
+    outside = [rule for rule in policy["egress"] if rule.get("to") != peers]
+    assert {port["port"] for rule in outside for port in rule["ports"]} == {53, 443}
+    (web,) = [rule["to"] for rule in outside if "to" in rule]
+    assert any("169.254.0.0/16" in block["ipBlock"]["except"] for block in web)  # clouds' own keys
 
 
-def test_ray_reads_two_nodes_of_eight_gpus():
-    config = pytest.importorskip("ray.autoscaler._private.kuberay.autoscaling_config", reason="needs the ray extra")
-    cluster = {"metadata": {"name": "niah", "namespace": "default"}, "spec": ray_job()["rayClusterSpec"]}
-    read = config._derive_autoscaling_config_from_ray_cr(cluster)
-    nodes = read["available_node_types"]
-    assert [node["resources"]["GPU"] for node in nodes.values()] == [8, 8]
-    assert read["max_workers"] == nodes["node"]["min_workers"] == 1  # the head is the other node
-    assert "hardware=2x8xh100" in ray_job()["entrypoint"]
+def test_ray_asks_for_a_key_and_its_dashboard_is_on_loopback():
+    found = variables(RAY)
+    assert found["RAY_AUTH_MODE"]["value"] == "token"
+    assert found["RAY_AUTH_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "niah-ray", "key": "token"}}
+    for text in (container(RAY)["command"][2], SBATCH.read_text()):
+        assert "--dashboard-host 127.0.0.1 " in text.replace("\n", " ")
+    assert "export RAY_AUTH_MODE=token" in SBATCH.read_text() and "export RAY_AUTH_TOKEN" in SBATCH.read_text()
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*(REPOSITORY / "deploy").rglob("*.*"), REPOSITORY / "compose.yaml", REPOSITORY / "Dockerfile"]),
+    ids=lambda path: path.name,
+)
+def test_no_file_holds_a_key_or_listens_to_everybody(path):
+    text = path.read_text() if path.suffix != ".pyc" else ""
+    assert "0.0.0.0" not in text.replace("cidr: 0.0.0.0/0, except", "")
+    assert not re.search(r"(?i)(api_key|token|password|secret)\w*\s*[:=]\s*['\"]?[A-Za-z0-9_-]{16,}", text)
+
+
+def test_ray_starts_on_as_many_nodes_as_the_run_is_for():
+    spec = only(RAY, "Job")["spec"]
+    nodes = int(variables(RAY)["NODES"]["value"])
+    assert spec["completions"] == spec["parallelism"] == nodes
+    assert f"hardware={nodes}x{container(RAY)['resources']['limits']['nvidia.com/gpu']}xh100" in container(RAY)["args"]
+    service, job = only(RAY, "Service"), only(RAY, "Job")
+    assert service["spec"]["selector"] == job["spec"]["template"]["metadata"]["labels"]
+    head = f"{job['metadata']['name']}-0.{service['metadata']['name']}"  # how Kubernetes names pod 0 of an indexed job
+    assert variables(RAY)["HEAD"]["value"] == head and pod(RAY)["subdomain"] == service["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("index", "code", "ended"), [(0, 0, 0), (0, 3, 3), (1, 0, 1), (1, 1, 1)])
+def test_the_heads_exit_code_is_the_runs(tmp_path, index, code, ended):
+    """And a node that its head has left is started again: it ends as failed, whatever Ray says."""
+    for name, program in {"ray": f'echo "$@"; exit {code}', "getent": "exit 0"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index), "HEAD": "niah-ray-0.niah-ray",
+        "NODES": "2",
+    }
+    command = [*container(RAY)["command"], *container(RAY)["args"]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == ended, done.stderr
+    assert done.stdout.split() == [
+        "symmetric-run", "--address", "niah-ray-0.niah-ray:6379", "--min-nodes", "2", "--dashboard-host", "127.0.0.1",
+        "--", "python", "-m", "niah", *container(RAY)["args"],
+    ]
 
 
 def claims(spec: dict) -> set[str]:
     return {v["persistentVolumeClaim"]["claimName"] for v in spec["volumes"] if "persistentVolumeClaim" in v}
 
 
-@pytest.mark.parametrize("path", [JOB, RAY], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
 def test_pods_write_where_the_image_does(path):
     """A mount that is missing, or a claim nobody makes, shows on a cluster only after the weights were fetched."""
     made = {d["metadata"]["name"] for d in documents(path) if d["kind"] == "PersistentVolumeClaim"}
-    made_of = ray_groups() if path == RAY else [documents(path)[-1]["spec"]]
-    pods = [one["template"]["spec"] for one in made_of]
-    for pod in pods:
-        (container,) = pod["containers"]
-        assert container["securityContext"]["readOnlyRootFilesystem"]
-        assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/outputs", "/cache", "/tmp", "/dev/shm"}
-        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
-        assert claims(pod) == made
+    mounts = container(path)["volumeMounts"]
+    assert {mount["mountPath"] for mount in mounts} == {"/outputs", "/cache", "/tmp", "/dev/shm"}
+    assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod(path)["volumes"]}
+    assert claims(pod(path)) == made
 
 
 def commands() -> dict[str, list[str]]:
-    job = next(document for document in documents(JOB) if document["kind"] == "Job")
     batch = re.findall(r"^# sbatch .*niah\.sbatch (.*)$", SBATCH.read_text(), re.MULTILINE)
     return {
-        "job.yaml": job["spec"]["template"]["spec"]["containers"][0]["args"],
-        "rayjob.yaml": shlex.split(ray_job()["entrypoint"])[3:],
+        "kubernetes/job.yaml": container(JOB)["args"],
+        "ray/job.yaml": container(RAY)["args"],
         "niah.sbatch, one node": shlex.split(batch[0]),
         "niah.sbatch, two nodes": [*shlex.split(batch[1]), "engine.args.distributed_executor_backend=ray"],
     }
@@ -189,6 +246,32 @@ def test_their_words_are_words_of_niah_and_fit(niah, place):
     done = niah("plan", *words, *hardware, "kv=fp8", "format=json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
+
+
+SHA256 = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("tool", ["docker", "skopeo", "crane"])
+def test_a_tag_becomes_a_digest(tmp_path, tool):
+    """With a program in the place of each tool; what they are asked is as their own help has it."""
+    (tmp_path / tool).write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\necho {SHA256}\n')
+    (tmp_path / tool).chmod(0o755)
+    script = REPOSITORY / "deploy/digest.sh"
+    for name in ("bash", "cat"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    image = "docker.io/library/python:3.11-slim-bookworm"
+
+    def asked_of(*command: str | Path) -> subprocess.CompletedProcess:
+        path = {"PATH": str(tmp_path)}
+        return subprocess.run(["bash", *command], env=path, capture_output=True, text=True, timeout=30)
+
+    done = asked_of(script, image)
+    assert done.stdout == f"{image}@{SHA256}\n", done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()[-1]
+    assert asked.endswith(image) and asked.split()[0] in ("buildx", "inspect", "digest")
+    (tmp_path / tool).unlink()
+    done = asked_of(script, image)
+    assert done.returncode == 1 and "no tool here" in done.stderr
 
 
 def test_the_clients_words_are_words_of_niah(niah):

@@ -10,6 +10,8 @@ from niah.planner.hardware import Hardware
 _PORT = 6379
 _HEAD = "HEAD"
 """Stands for the first machine's address, as the others reach it."""
+_SECRETS = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=SECRET VLLM_API_KEY=SECRET"
+"""What Ray's ports and vLLM's server ask of whoever speaks to them; without it they take commands from anybody."""
 
 
 def commands(
@@ -21,10 +23,11 @@ def commands(
     loads, ``variables`` what its server needs in the environment (the run sets them itself).
     """
     run = shlex.join(["python", "-m", "niah", *words])
-    ray = [f"ray start --head --port={_PORT} --num-gpus={hardware.num_gpus}"]
+    ray = [f"ray start --head --port={_PORT} --include-dashboard=false --num-gpus={hardware.num_gpus}"]
     ray += [f"ray start --address={_HEAD}:{_PORT} --num-gpus={hardware.num_gpus}"] * (hardware.num_nodes - 1)
     lines = [
-        f"{hardware.num_nodes} machines, {_HEAD} is the address of the first ({_split(arguments)}); "
+        f"{hardware.num_nodes} machines, {_HEAD} is the address of the first ({_split(arguments)}); on each the same "
+        f"secret, so that strangers are refused: {_SECRETS}",
         "by Ray, results on the first:",
         *_numbered(ray),
         f"  node 0, once all have joined: RAY_ADDRESS={_HEAD}:{_PORT} {run} "
@@ -38,7 +41,8 @@ def commands(
         for rank in range(hardware.num_nodes)
     ]
     asking = shlex.join(["python", "-m", "niah", *(word for word in words if not word.startswith("engine"))])
-    return [*lines, *_numbered(nodes), f"  anywhere: {asking} engine=openai engine.base_url=http://{_HEAD}:8000/v1"]
+    where = f"engine=openai engine.base_url=http://{_HEAD}:8000/v1 engine.api_key_env=VLLM_API_KEY"
+    return [*lines, *_numbered(nodes), f"  anywhere with that key: {asking} {where}"]
 
 
 def serve(model: str, arguments: Mapping[str, Any]) -> str:

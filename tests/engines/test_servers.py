@@ -81,7 +81,7 @@ def test_a_server_over_two_nodes(niah, tmp_path):
     words = shlex.split(lines[-1].split(": ", 1)[1].replace("HEAD:8000", f"127.0.0.1:{port}"))
     assert niah(*SMALL, "name=here").returncode == 0
     with servers.vllm_over_nodes(tmp_path, started, port):
-        done = niah(*words[3:], "name=there")
+        done = niah(*words[3:], "name=there", VLLM_API_KEY=servers.KEY)
     assert done.returncode == 0, done.stderr
     found, _ = check(tmp_path, "there")
     answered = [{key: row[key] for key in ("trial", "prompt_sha256", "num_prompt_tokens", "score")} for row in found]

@@ -48,7 +48,7 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
                     address=address or "local", log_to_driver=False, logging_level=logging.ERROR,
                     **({} if address else here),
                 )
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (ConnectionError, OSError, RuntimeError, ValueError) as error:
                 where = f" at RAY_ADDRESS={address}" if address else ""
                 raise NiahError(f"engine.replicas: Ray does not start{where}; {reason(error)}") from error
     try:
