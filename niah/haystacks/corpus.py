@@ -16,7 +16,7 @@ from niah.haystacks import Haystack
 from niah.haystacks.order import shuffled
 from niah.records import Stretch
 from niah.tokens import boundaries
-from niah.tokens.splice import splice
+from niah.tokens.splice import SpliceError, splice
 from niah.tokens.tokenizer import Tokenizer
 
 CHUNK = 300_000
@@ -28,6 +28,8 @@ _STEP = 2**21
 REGION = 2**20
 """Stretches of an endless source begin in its first tokens, so that their place does not depend on how
 much of it was made."""
+_MOST_ROUNDS = 64
+"""A short source goes round no more often for a context: several of its rounds are joined to one before."""
 _BLOCK = 8 << 20  # bytes of text searched at a time
 _LAYOUT = "4"  # of the cached files: another number makes them anew
 
@@ -85,21 +87,53 @@ class Corpus:
         drawn = int(rng.integers(REGION if self.haystack.endless else self.num_tokens))
         unit = "line" if self.haystack.by_line else "sentence"
         start = boundaries.next_paragraph(tokenizer, self.ids, drawn, unit)
-        ids = self.ids[start : start + num_tokens]
-        segments = [(start, start + len(ids), 0)]
-        while len(ids) < num_tokens:
-            joined = splice(tokenizer, [ids, self.ids[: num_tokens - len(ids) + 256]])
-            ids = joined.ids
-            before, after = joined.kept
-            last = segments.pop()  # its end lies in the seam, which may have changed it
-            if before:
-                segments.append((last[0], last[0] + before[1] - last[2], last[2]))
-            if after:
-                segments.append(after)
+        made = _Round.of(self.ids, start, num_tokens)
+        if len(made.ids) < num_tokens:
+            whole = _Round.of(self.ids, 0, self.num_tokens)
+            while len(whole.ids) < num_tokens // _MOST_ROUNDS:
+                whole = whole.followed_by(whole, tokenizer)
+            while len(made.ids) < num_tokens:
+                made = made.followed_by(whole.until(num_tokens - len(made.ids) + 256), tokenizer)
         return Stretch(
-            ids, self.haystack.name, start, self.repeated_share(num_tokens), by_line=self.haystack.by_line,
-            segments=tuple(segments),
+            made.ids, self.haystack.name, start, self.repeated_share(num_tokens), by_line=self.haystack.by_line,
+            segments=made.segments,
         )
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Ids with their ``segments`` of the source, as a ``Stretch`` has them."""
+
+    ids: np.ndarray
+    segments: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def of(cls, source: np.ndarray, start: int, num_tokens: int) -> "_Round":
+        """Some of the source's ids."""
+        ids = source[start : start + num_tokens]
+        return cls(ids, ((start, start + len(ids), 0),))
+
+    def until(self, stop: int) -> "_Round":
+        """The first ``stop`` ids."""
+        return _Round(self.ids[:stop], tuple(_clipped(self.segments, 0, stop, 0)))
+
+    def followed_by(self, other: "_Round", tokenizer: Tokenizer) -> "_Round":
+        """Both as one text; what their seam may have changed is no segment."""
+        joined = splice(tokenizer, [self.ids, other.ids])
+        kept = zip(joined.kept, (self, other), strict=True)
+        return _Round(
+            joined.ids, tuple(one for where, part in kept if where for one in _clipped(part.segments, *where))
+        )
+
+
+def _clipped(
+    segments: Iterable[tuple[int, int, int]], start: int, stop: int, at: int
+) -> Iterator[tuple[int, int, int]]:
+    """What lies in the ids [start, stop), which now begin at ``at``."""
+    for first, last, begun in segments:
+        low, high = max(start, begun), min(stop, begun + last - first)
+        if low < high:
+            yield first + low - begun, first + high - begun, at + low - start
 
 
 def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpus:
@@ -146,8 +180,14 @@ def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Pa
                 digest.update(data)
                 file.write(data)
 
-            parts = tokenise(chunks(ordered, haystack.separator), tokenizer, size, keep)
-        if not parts:
+            try:
+                parts = tokenise(chunks(ordered, haystack.separator), tokenizer, size, keep)
+            except SpliceError as error:
+                raise NiahError(
+                    f"haystack={haystack.name}: has too long a run of characters without a break: {error}; expected "
+                    "words and lines; break that line, or leave it out"
+                ) from error
+        if not any(map(len, parts)):
             left_out = f"; left out: {skipped[0]}" if skipped else ""
             raise NiahError(f"haystack={haystack.name}: holds no text; expected at least one sentence{left_out}")
         num_tokens = _save(folder / "ids.npy", parts)

@@ -10,7 +10,7 @@ from niah.errors import NiahError
 from niah.prompts.template import Frame
 from niah.records import Context, Problem, Stretch
 from niah.tokens import boundaries
-from niah.tokens.splice import Spliced, SpliceError, splice
+from niah.tokens.splice import Memo, Spliced, SpliceError, splice
 from niah.tokens.tokenizer import Tokenizer
 
 SLACK = 8
@@ -49,24 +49,27 @@ def build(
         boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, max(0, room - SLACK), unit) for depth in depths
     ]
     head, last_cut = _with_needles(tokenizer, stretch, problem, cuts, unit)
-    memo: dict = {}
+    memo: Memo = {}
 
-    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced | None]:
+    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced]:
         pieces: _Pieces = [*head, (None, stretch.ids[last_cut:stop]), (None, filler)]
         try:
             return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
-        except SpliceError:
-            return pieces, None
+        except SpliceError as error:
+            raise NiahError(
+                f"{where}: haystack {stretch.source} has too long a run of characters without a break: {error}; "
+                "expected words and lines; break that line, or take another haystack"
+            ) from error
 
     for filler in _FILLERS:
         # merges at the seams move the length by a token or two: look around the first guess
         _, first = assembled(room, filler)
-        guess = room if first is None else room - (first.num_tokens - num_prompt_tokens)
+        guess = room - (first.num_tokens - num_prompt_tokens)
         for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
             if not last_cut <= stop <= len(stretch.ids) or not boundaries.is_whole(tokenizer, stretch.ids, stop):
                 continue
             pieces, whole = assembled(stop, filler)
-            if whole is not None and whole.num_tokens == num_prompt_tokens:
+            if whole.num_tokens == num_prompt_tokens:
                 return _finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
     raise NiahError(
         f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "

@@ -19,10 +19,11 @@ _PARAGRAPH_WINDOWS = 64
 _SHIFTS = 12
 
 # A sentence has ended after a terminal mark and what closes it, if white space, the end or (in
-# scripts written without spaces) anything follows; or where a line ends.
+# scripts written without spaces) anything follows; or where a line ends. No run of one kind of
+# character is looked at twice: there are lines of 100,000 dots, and files of as many line breaks.
 SENTENCE_END = regex.compile(
-    r"""(?:[.!?…]+["'\p{Pe}\p{Pf}]*(?=\s+[^\p{Ll}\s]|\s*\Z)
-        |(?:(?![.!?])\p{Sentence_Terminal})+["'\p{Pe}\p{Pf}]*
+    r"""(?:(?<![.!?…])[.!?…]++["'\p{Pe}\p{Pf}]*+(?=\s++[^\p{Ll}\s]|\s*+\Z)
+        |(?:(?![.!?])\p{Sentence_Terminal})++["'\p{Pe}\p{Pf}]*+
         |(?<=\S)(?=\s*\n)
         |(?<=\n)(?=\S))""",
     regex.VERBOSE,
@@ -30,7 +31,7 @@ SENTENCE_END = regex.compile(
 _LINE_START = regex.compile(r"(?<=\n)(?=[^\n])")
 _SPACE = regex.compile(r"(?<=\S)(?=\s)")
 _ANYWHERE = regex.compile(r"(?=.)", regex.DOTALL)
-_PARAGRAPH = regex.compile(r"\n\s*\n(?=\S)")
+_PARAGRAPH = regex.compile(r"(?<=\n\s*\n)(?=\S)")
 UNITS = {"sentence": SENTENCE_END, "line": _LINE_START, "paragraph": _PARAGRAPH}
 """What a needle may stand between."""
 
