@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,9 @@ def names(group: str) -> list[str]:
 
 def file_of(group: str, name: str) -> Path | None:
     """The file of a choice; ``name`` may lie in a folder, as ruler/vt."""
-    return next((file for folder in folders() if (file := folder / group / f"{name}.yaml").is_file()), None)
+    with suppress(OSError):  # too long for a file's name
+        return next((file for folder in folders() if (file := folder / group / f"{name}.yaml").is_file()), None)
+    return None
 
 
 def choices(group: str) -> list[dict[str, Any]]:

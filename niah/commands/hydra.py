@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 import hydra
@@ -193,7 +194,9 @@ def _each_cache(value: str) -> list[str]:
 def _files_of_a_folder(value: str) -> str:
     """Of an experiment that is a folder each file in it, with commas between; else the value itself."""
     places = [folder / "experiment" / value for folder in choices.folders()] if value else []
-    names = sorted({f"{value}/{file.stem}" for place in places for file in place.glob("*.yaml")})
+    names: list[str] = []
+    with suppress(OSError):  # too long for a file's name
+        names = sorted({f"{value}/{file.stem}" for place in places for file in place.glob("*.yaml")})
     return ",".join(names) if names else value
 
 
@@ -241,6 +244,9 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
         raise NiahError(_one_line(error)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise choices.unreadable(error) from error
+    except OSError as error:  # of a choice's file, where Hydra looks for it
+        place = f"...{str(error.filename)[-60:]}"
+        raise NiahError(f"{place}: cannot be read ({error.strerror}); expected a file of settings") from error
     finally:
         sys.argv = before
     for earlier in failed[:-1]:

@@ -205,6 +205,11 @@ def no_larger_files_than(num_bytes: int) -> Callable[[], None]:
     return limit
 
 
+def no_more_memory_than(num_bytes: int) -> Callable[[], None]:
+    """What would take more address space fails (MemoryError)."""
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
+
+
 def make_model(folder: Path) -> None:
     """A Llama of one layer in Hugging Face format with a tokenizer of 700 words: 60 KB of files in all."""
     import numpy as np
