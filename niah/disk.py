@@ -6,6 +6,7 @@ its place.
 """
 
 import codecs
+import hashlib
 import json
 import os
 import shutil
@@ -16,10 +17,15 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
+from niah import terminal
 from niah.errors import NiahError
 
 _BLOCK = 2**16
 """Bytes read at a time to find the end of the last whole line."""
+_SUMS = ".sha256.json"
+"""Of a cached folder: what is known of each of its files."""
+_ALWAYS_READ = 2**26
+"""Bytes of a cached folder that are hashed at each use: a fraction of a second."""
 _MAX_LINE = 2**26
 """Bytes of a line: the longest of ours, an answer of a million tokens or 40,000 retrieved chunks, has a tenth."""
 
@@ -81,23 +87,31 @@ def fill(place: Path, make: Callable[[Path], None]) -> bool:
     lock = place.with_name(f".{place.name}.lock")
     with FileLock(lock):
         try:
-            return _filled(place, make)
+            return _filled(place, make, is_sealed=False)
         finally:
             lock.unlink(missing_ok=True)
 
 
 def folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The cached folder ``kind/key``, filled by ``make(empty folder)`` if it is not there yet.
+    """The cached folder ``kind/key``, filled by ``make(empty folder)`` if it is not there yet, and made anew where its
+    files are not those that were written (``damage``).
 
-    Raises NiahError where the cache cannot be written.
+    One of an earlier version, which kept no checksums, is made anew too, and taken as it is where that fails. Raises
+    NiahError where the cache cannot be written, and what ``make`` raises.
     """
     place = root() / kind / key
-    if place.is_dir():
+    if place.is_dir() and not damage(place):
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(place) + ".lock"):  # stays: many processes of a sweep may wait for it
-            _filled(place, make)
+            if not (place.is_dir() and (why := damage(place))):
+                _filled(place, make)
+            elif (place / _SUMS).exists():
+                terminal.note(f"niah: cache folder {place}: {why}; it is made anew")
+                _filled(place, make, is_anew=True)
+            else:
+                _of_earlier_version(place, make)
     except OSError as error:
         raise NiahError(
             f"cache folder {place.parent}: cannot be written; got {error.strerror or error}; "
@@ -106,18 +120,94 @@ def folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     return place
 
 
-def _filled(place: Path, make: Callable[[Path], None]) -> bool:
-    """Makes the folder, whose lock is held: a draft that is there was left by a process that was killed."""
-    if place.is_dir():
+def damage(place: Path, *, is_whole: bool = False) -> str:
+    """What is wrong with the files of a cached folder, by the sizes, times and sha256 that were kept of them; empty
+    where nothing is.
+
+    Bytes are read of files that were written to since, of all files up to 64 MiB together, and of larger ones where
+    ``is_whole`` asks for it: what a disk changes without a word there is found by ``prepare`` and ``show``.
+    """
+    try:
+        kept = parsed((place / _SUMS).read_bytes())
+        files = {str(name): (int(one["bytes"]), int(one["mtime_ns"]), str(one["sha256"])) for name, one in kept.items()}
+    except OSError:
+        return "its files have no checksums, as earlier versions kept none"
+    except (ValueError, KeyError, TypeError):
+        return f"{_SUMS} is damaged"
+    is_whole |= sum(size for size, _, _ in files.values()) <= _ALWAYS_READ
+    has_moved = False
+    for name, (size, time, sha256) in files.items():
+        try:
+            status = (place / name).stat()
+            if status.st_size != size:
+                return f"{name} has {status.st_size:,} bytes instead of {size:,}"
+            if (is_whole or status.st_mtime_ns != time) and _sha256(place / name) != sha256:
+                return f"{name} holds other bytes than were written"
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        has_moved |= status.st_mtime_ns != time
+    if has_moved:
+        with suppress(OSError):  # a copy of a cache, found whole: the next use need not read it all again
+            _seal(place)
+    return ""
+
+
+def is_cached(place: Path) -> bool:
+    """Whether a folder is the cache's."""
+    return place.is_relative_to(root()) and (place / _SUMS).exists()
+
+
+def drop(place: Path, why: str) -> None:
+    """Takes a damaged folder out of the cache, and says so: the next use makes it anew."""
+    terminal.note(f"niah: cache folder {place}: {why}; it is made anew")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _seal(place: Path) -> None:
+    """Keeps size, time of writing and sha256 of each file."""
+    kept = {}
+    for file in sorted(path for path in place.rglob("*") if path.is_file() and path.name != _SUMS):
+        status = file.stat()
+        name = str(file.relative_to(place))
+        kept[name] = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": _sha256(file)}
+    replace(place / _SUMS, json.dumps(kept, indent=1))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _of_earlier_version(place: Path, make: Callable[[Path], None]) -> None:
+    """A folder without checksums, whose lock is held: made anew, and kept where it cannot be."""
+    try:
+        terminal.note(f"niah: cache folder {place}: of an earlier version, without checksums; it is made anew, once")
+        _filled(place, make, is_anew=True)
+    except (NiahError, OSError) as error:
+        terminal.note(f"niah: cache folder {place}: cannot be made anew ({error}); it is taken as it is")
+        with suppress(OSError):
+            _seal(place)
+
+
+def _filled(
+    place: Path, make: Callable[[Path], None], *, is_anew: bool = False, is_sealed: bool = True
+) -> bool:
+    """Makes the folder, whose lock is held: a draft that is there was left by a process that was killed. ``is_anew``:
+    in the place of one that is there. ``is_sealed``: with checksums, as a cached folder has."""
+    if place.is_dir() and not is_anew:
         return False
     draft = draft_of(place)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
         make(draft)
+        if is_sealed:
+            _seal(draft)
         for path in draft.rglob("*"):
             sync(path)
         sync(draft)
+        if is_anew:
+            shutil.rmtree(place)
         draft.rename(place)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,5 +1,7 @@
 """What is on the disk after a kill, a full disk or a second writer."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -152,3 +154,81 @@ def test_no_line_holds_what_json_has_not(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         lines.append({"n": float("nan")})
     assert not lines.path.exists()
+
+
+def made(folder: Path) -> None:
+    (folder / "ids.npy").write_bytes(bytes(range(256)) * 40)
+    (folder / "below").mkdir()
+    (folder / "below" / "text.txt").write_text("a text")
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    times = file.stat()
+    file.write_bytes(data)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a disk does, which nobody sees writing
+
+
+DAMAGES = {
+    "a bit": lambda place: flip(place / "ids.npy"),
+    "half": lambda place: os.truncate(place / "ids.npy", 100),
+    "emptied": lambda place: (place / "below/text.txt").write_text(""),
+    "gone": lambda place: (place / "below/text.txt").unlink(),
+    "zeros": lambda place: (place / "ids.npy").write_bytes(b"\0" * 10240),
+    "checksums cut": lambda place: os.truncate(place / ".sha256.json", 50),
+    "checksums of text": lambda place: (place / ".sha256.json").write_text('{"ids.npy": "x"}'),
+    "no checksums": lambda place: (place / ".sha256.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_cache_is_made_anew_and_says_so_in_one_line(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path))
+    place = disk.folder("corpora", "key", made)
+    DAMAGES[name](place)
+    assert disk.damage(place) and disk.folder("corpora", "key", made) == place
+    assert (place / "ids.npy").read_bytes() == bytes(range(256)) * 40 and not disk.damage(place)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"niah: cache folder {place}: ") and "made anew" in line
+    disk.folder("corpora", "key", made)
+    assert not capsys.readouterr().err and sorted(one.name for one in tmp_path.rglob("*.draft")) == []
+
+
+def test_a_cache_of_an_earlier_version_is_kept_where_it_cannot_be_made_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path))
+    place = disk.folder("corpora", "key", made)
+    (place / ".sha256.json").unlink()
+
+    def offline(folder: Path) -> None:
+        raise NiahError("no network")
+
+    assert disk.folder("corpora", "key", offline) == place and "taken as it is" in capsys.readouterr().err
+    assert not disk.damage(place) and (place / "ids.npy").exists()
+    flip(place / "ids.npy")
+    with pytest.raises(NiahError, match="no network"):
+        disk.folder("corpora", "key", offline)
+    assert disk.damage(place)  # what is damaged is never used
+
+
+def test_of_large_files_the_bytes_are_read_where_something_was_written_or_all_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path))
+
+    def large(folder: Path) -> None:
+        with (folder / "weights").open("wb") as file:
+            file.truncate(2**26 + 1)
+
+    place = disk.folder("models", "key", large)
+    with (place / "weights").open("r+b") as file:
+        file.write(b"x")
+    assert "other bytes" in disk.damage(place)
+    sums = json.loads((place / ".sha256.json").read_text())
+    os.utime(place / "weights", ns=(0, sums["weights"]["mtime_ns"]))
+    assert not disk.damage(place) and "other bytes" in disk.damage(place, is_whole=True)
+
+
+def test_a_copy_of_a_cache_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path))
+    place = disk.folder("corpora", "key", made)
+    os.utime(place / "ids.npy", ns=(1, 1))
+    assert not disk.damage(place) and json.loads((place / ".sha256.json").read_text())["ids.npy"]["mtime_ns"] == 1

@@ -14,7 +14,7 @@ def main(words: list[str]) -> int:
 
 
 def _prepare(config: Any) -> int:
-    recipe = Recipe(configuration.build(config))
+    recipe = Recipe(configuration.build(config)).checked()
     for line in recipe.notes():
         say(line)
     recipe.check(without=recipe.unfit)

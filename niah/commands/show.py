@@ -65,10 +65,12 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
 
 def _rebuilt(record: RunRecord, row: Row, path: str, *, whole: bool) -> list[str]:
     """The prompt, built again and verified, and what was asked."""
-    recipe = Recipe(from_resolved(store.settings_of(record)))
+    recipe = Recipe(from_resolved(store.settings_of(record))).checked()
     built = recipe.rebuild(row, record.sources, path)
     prompt, decode = built.prompt, recipe.tokenizer.decode
-    lines = [f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} (as stored: verified)", ""]
+    is_same_text = recipe.sources().haystack_sha256 == record.sources.haystack_sha256
+    verified = "as stored: verified" if is_same_text else "as stored; the haystack is another text now, but not here"
+    lines = [f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} ({verified})", ""]
     lines += [decode(prompt.ids)] if whole else _excerpts(prompt.ids, prompt.spans, decode)
     return [
         *lines, *_retrieved(row), "",

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from niah import grid
+from niah import disk, grid
 from niah.config import Run
 from niah.errors import NiahError
 from niah.haystacks import corpus
@@ -49,6 +49,16 @@ class Recipe:
     def __init__(self, run: Run):
         self.run = run
         self.unfit = grid.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
+
+    def checked(self) -> "Recipe":
+        """The same, every byte of its cached files read once: what was damaged is made anew."""
+        places = [self.files.folder] if not self.run.model.tokenizer else []
+        places += [self.corpus.text_path.parent] if self.corpus else []
+        damaged = {place: disk.damage(place, is_whole=True) for place in places if disk.is_cached(place)}
+        for place, why in damaged.items():
+            if why:
+                disk.drop(place, why)
+        return Recipe(self.run) if any(damaged.values()) else self
 
     @cached_property
     def files(self) -> ModelFiles:

@@ -91,7 +91,7 @@ def _line(
     has_interval = is_retrieving or line.reader == "full"
     axes.plot(
         x, y, color=colour, linestyle=dashes, marker=mark, markersize=4.5, linewidth=1.4 if has_interval else 1.1,
-        label=line.label, zorder=3 if is_retrieving else 2, clip_on=False,
+        label=style.label(line.label), zorder=3 if is_retrieving else 2, clip_on=False,
     )
     if has_band:
         low, high = [cell.low for cell in shown], [cell.high for cell in shown]

@@ -13,7 +13,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from niah import secrets, terminal
 from niah.errors import NiahError
 from niah.report.settings import ReportSettings
 
@@ -33,7 +35,10 @@ _STYLE = {
     "svg.hashsalt": "niah",
     "hatch.linewidth": 0.6,
     "hatch.color": FAINT,
+    "text.parse_math": False,  # labels are text: a dollar is a dollar
 }
+_MAX_LINE = 240
+"""Characters."""
 
 
 @contextmanager
@@ -63,6 +68,8 @@ def save(figure: Figure, folder: Path, name: str, settings: ReportSettings) -> l
 def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
     """Writes the figure to each file, in the format of its ending, and closes it."""
     written: list[Path] = []
+    for text in figure.findobj(Text):
+        text.set_text("\n".join(map(_fitting, text.get_text().split("\n"))))
     try:
         for file in files:
             written.append(file)
@@ -75,6 +82,17 @@ def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
     finally:
         plt.close(figure)
     return written
+
+
+def label(text: str) -> str:
+    """A line's name for a legend, which leaves out names that begin with an underscore."""
+    return f" {text}" if text.startswith("_") else text
+
+
+def _fitting(line: str) -> str:
+    """A line of text as any picture can hold it, and no longer than one can show."""
+    safe = terminal.visible(secrets.masked(line)).replace("\t", " ")
+    return safe if len(safe) <= _MAX_LINE else safe[: _MAX_LINE - 1] + "…"
 
 
 def ink(colour: Sequence[float]) -> str:

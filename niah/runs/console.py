@@ -8,8 +8,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from niah import secrets, terminal
+from niah import disk, secrets, terminal
 from niah.errors import NiahError
+
+_MAX_LOG = 2**28
+"""Bytes of a log that is looked through for secrets."""
 
 
 class Console:
@@ -49,9 +52,21 @@ class Console:
                     stream.flush()
             os.dup2(self.out.fileno(), 1)
             os.dup2(self.err.fileno(), 2)
+            for file in (path, *path.parent.glob(f"{path.stem}.*{path.suffix}")):  # replicas have logs of their own
+                _clean(file)
 
     def progress(self, num_trials: int, num_done: int, total_work: int) -> "Progress":
         return Progress(self, num_trials, num_done, total_work)
+
+
+def _clean(log: Path) -> None:
+    """Takes secrets out of a log that an engine wrote by itself."""
+    with suppress(OSError):
+        if not 0 < log.stat().st_size <= _MAX_LOG:
+            return
+        text = log.read_text(encoding="utf-8", errors="surrogateescape")
+        if (safe := secrets.masked(text)) != text:
+            disk.replace(log, safe.encode("utf-8", errors="surrogateescape"))
 
 
 class Progress:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from niah import secrets
 from niah.engines import Session
 from niah.engines.reply import Door, apart
 from niah.prompts.recipe import Recipe
@@ -58,13 +59,15 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
         row = of_row[index]
         if not isinstance(result, Completion):
             yield Control(
-                row.variant, index, row.num_cached_tokens, None, row.response, "", row.logprob, None, result.message
+                row.variant, index, row.num_cached_tokens, None, row.response, "", row.logprob, None,
+                secrets.masked(result.message),
             )
             continue
         logprob = None if result.grade is None else round(result.grade.logprob, 6)
-        is_same = (result.thinking, result.text) == apart(row)
+        text = secrets.taken_from(result.text)
+        is_same = (secrets.taken_from(result.thinking), text) == apart(row)
         yield Control(
-            row.variant, index, row.num_cached_tokens, is_same, row.response, result.text,
+            row.variant, index, row.num_cached_tokens, is_same, row.response, text,
             row.logprob, logprob,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from niah import secrets
 from niah.engines import Session
 from niah.records import EngineFacts, RunRecord, RunSession
 from niah.runs.store import RunFolder
@@ -42,7 +43,7 @@ class Journal:
 
         ``engine`` of the record is the first variant's, for those who look at one.
         """
-        engines = {**self.record.engines, variant: EngineFacts(session.facts())}
+        engines = {**self.record.engines, variant: EngineFacts(secrets.scrubbed(session.facts()))}
         self.record = replace(self.record, engines=engines, engine=next(iter(engines.values())))
         self.retried(variant, session.retried)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from niah import secrets
 from niah.config import Run
 from niah.engines import Session
 from niah.engines.reply import Door
@@ -86,7 +87,8 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
     """
     sent, result = _sent_row(settings, variant, answered, served), answered.result
     if isinstance(result, Failure):
-        return replace(sent, outcome=result.outcome.value, finish_reason=result.finish_reason, error=result.message)
+        failed = replace(sent, outcome=result.outcome.value, finish_reason=result.finish_reason, error=result.message)
+        return _written(failed)
     score, outcome = judge(
         result.text, answered.built.problem, settings.scorer, result.finish_reason,
         in_thinking=result.ended_in_thinking,
@@ -102,10 +104,21 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         question=problem.question if hangs_on_question(result.text, problem, settings.scorer) else "",
     )
     if grade is None:
-        return judged
+        return _written(judged)
     return replace(
-        judged, logprob=round(grade.logprob, 6), num_target_tokens=grade.num_tokens, worst_rank=grade.worst_rank,
-        margin=None if grade.margin is None else round(grade.margin, 6),
+        _written(judged), logprob=round(grade.logprob, 6), num_target_tokens=grade.num_tokens,
+        worst_rank=grade.worst_rank, margin=None if grade.margin is None else round(grade.margin, 6),
+    )
+
+
+def _written(row: Row) -> Row:
+    """The row as it may be written down: what settings took from the environment stands in it as ``${oc.env:NAME}``,
+    and an error holds no key."""
+    safe = secrets.taken_from
+    return replace(
+        row, error=secrets.masked(row.error), not_graded=secrets.masked(row.not_graded), response=safe(row.response),
+        answer=safe(row.answer), thinking=safe(row.thinking), question=safe(row.question),
+        targets=[*map(safe, row.targets)], distractors=[*map(safe, row.distractors)],
     )
 
 

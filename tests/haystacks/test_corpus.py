@@ -181,18 +181,22 @@ def test_two_processes_make_one_corpus(own_cache, tmp_path):
     assert len([p for p in (disk.root() / "corpora").iterdir() if p.is_dir()]) == 1
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no text", "no meta"])
-def test_damaged_cache_says_what_to_do(damage, own_cache):
+@pytest.mark.parametrize("damage", ["flipped", "emptied text", "no meta"])
+def test_a_damaged_cache_gives_the_same_ids_and_text_again(damage, own_cache, capsys):
     source, tokenizer = Given(texts=["The day was fine. " * 400]), load_tokenizer("smollm2")
-    folder = corpus.load(source, tokenizer).text_path.parent
-    if damage == "truncated":
-        data = (folder / "ids.npy").read_bytes()
-        (folder / "ids.npy").write_bytes(data[: len(data) // 2])
+    made = corpus.load(source, tokenizer)
+    folder, ids, text = made.text_path.parent, made.ids.copy(), made.text_path.read_bytes()
+    if damage == "flipped":
+        data = bytearray((folder / "ids.npy").read_bytes())
+        data[-400] ^= 1
+        (folder / "ids.npy").write_bytes(data)
+    elif damage == "emptied text":
+        made.text_path.write_text("")
     else:
-        (folder / ("text.txt" if damage == "no text" else "meta.json")).unlink()
-    with pytest.raises(NiahError, match=r"cache folder .*: damaged .*; delete it and run again") as caught:
-        corpus.load(source, tokenizer)
-    assert "\n" not in str(caught.value)
+        (folder / "meta.json").unlink()
+    again = corpus.load(source, tokenizer)
+    assert (again.ids == ids).all() and again.text_path.read_bytes() == text and again.sha256 == made.sha256
+    assert "it is made anew" in capsys.readouterr().err
 
 
 def test_empty_source_is_refused(own_cache):

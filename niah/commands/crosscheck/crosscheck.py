@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from niah import config, environment, grid
+from niah import config, environment, grid, secrets
 from niah.commands.crosscheck.first_difference import first_difference, stored_answer
 from niah.commands.crosscheck.sample import sample
 from niah.commands.crosscheck.second_engine import holding_a_model, second_runs
@@ -201,7 +201,7 @@ def _line(
     }
     answer = {"engine": second.engine.name, "served": session.served, "seconds": round(result.seconds, 4)}
     if isinstance(result, Failure):
-        failure = {**answer, "outcome": result.outcome.value, "error": result.message, "score": None}
+        failure = {**answer, "outcome": result.outcome.value, "error": secrets.masked(result.message), "score": None}
         return {**common, "second": failure}
     tokenizer = check.recipe.tokenizer
     score, outcome = judge(
@@ -210,11 +210,13 @@ def _line(
     steps = result.steps if isinstance(result, Traced) else ()
     ids = [next(iter(step)) for step in steps]
     answer |= {
-        "response": result.text, "score": score.value, "outcome": outcome.value, "num_tokens": result.num_tokens,
-        "finish_reason": result.finish_reason, "logprob": result.grade and round(result.grade.logprob, 6), "ids": ids,
+        "response": secrets.taken_from(result.text), "score": score.value, "outcome": outcome.value,
+        "num_tokens": result.num_tokens, "finish_reason": result.finish_reason,
+        "logprob": result.grade and round(result.grade.logprob, 6), "ids": ids,
     }
     assert row.score is not None  # the sample holds answered rows alone
-    same = (*apart(row), row.finish_reason) == (result.thinking, result.text, result.finish_reason)
+    told = (secrets.taken_from(result.thinking), answer["response"], result.finish_reason)
+    same = (*apart(row), row.finish_reason) == told
     compared: dict[str, Any] = {
         "verdict": verdict(row.score, score.value), "is_same": same, "difference": None, "ids_counted": None,
     }

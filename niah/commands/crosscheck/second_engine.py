@@ -54,6 +54,7 @@ def _nodes(words: Sequence[str]) -> dict[str, dict[str, Any]]:
     nodes = {group: _choice(group, name) for group, name in names.items()}
     if names["engine"] not in (able := holding_a_model()):
         raise NiahError(f"crosscheck engine={names['engine']}: holds no model; expected {' or '.join(able)}")
+    config.check_secrets(values.from_words(fields))
     for group, changed in values.from_words(fields).items():
         nodes[group] = {**nodes.get(group, {}), **changed}
     return nodes

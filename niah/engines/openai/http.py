@@ -11,13 +11,14 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 
-from niah import __version__
+from niah import __version__, secrets
 from niah.engines.openai.wire import (
     Broken,
     Gathered,
@@ -98,7 +99,7 @@ class Http:
             raise self._denied(response.status_code, content)
         if response.status_code in _AGAIN or (response.status_code >= 500 and response.status_code != 501):
             raise self._no(response, content)  # one that still loads its model
-        return json_or_text(content) if response.status_code == 200 else None
+        return self._scrubbed(json_or_text(content)) if response.status_code == 200 else None
 
     async def answer(self, path: str, body: dict[str, Any], timeout_seconds: float) -> Reply:
         """POSTs until there is a whole answer. Raises Refused, Denied, Unusable, or Broken when no try is left."""
@@ -181,7 +182,7 @@ class Http:
         except (httpx2.HTTPError, ssl.SSLError):
             if gathered.reason is None:
                 raise
-        return gathered.reply(time.perf_counter() - sent, first, max_tokens, is_ended=is_ended)
+        return self._own(gathered.reply(time.perf_counter() - sent, first, max_tokens, is_ended=is_ended))
 
     def _whole(self, content: bytes, sent: float, max_tokens: int) -> Reply:
         answer = parsed(self._safe(text_of(content)))
@@ -189,7 +190,7 @@ class Http:
             raise Broken("error in the reply", self._words(answer), is_reply=True)
         gathered = Gathered()
         gathered.take(answer)
-        return gathered.reply(time.perf_counter() - sent, None, max_tokens, is_ended=False)
+        return self._own(gathered.reply(time.perf_counter() - sent, None, max_tokens, is_ended=False))
 
     def _no(self, response: httpx2.Response, content: bytes) -> Exception:
         status = response.status_code
@@ -226,6 +227,18 @@ class Http:
 
     def _safe(self, text: str) -> str:
         return _masked(text, self._key)
+
+    def _own(self, reply: Reply) -> Reply:
+        """The reply without the key, which pieces of it or escapes in its JSON may have hidden until now."""
+        safe = self._safe
+        return replace(reply, text=safe(reply.text), thinking=safe(reply.thinking), model=safe(reply.model))
+
+    def _scrubbed(self, page: Any) -> Any:
+        if isinstance(page, str):
+            return self._safe(page)
+        if isinstance(page, dict):
+            return {self._safe(name): self._scrubbed(value) for name, value in page.items()}
+        return [self._scrubbed(one) for one in page] if isinstance(page, list) else page
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -281,4 +294,4 @@ def _read_key(name: str | None) -> str | None:
 
 def _masked(text: str, key: str | None) -> str:
     """To be called before ``text`` is cut: half a key is not found."""
-    return text.replace(key, "***") if key else text
+    return text.replace(key, secrets.MASK) if key else text

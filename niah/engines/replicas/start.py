@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from niah import environment
+from niah import environment, secrets
 from niah.engines import Engine, Job
 from niah.engines.replicas.replica import Opened, Replica
 from niah.engines.replicas.session import MAX_RESTARTS, ReplicatedSession, Running, why_silent
@@ -18,7 +18,8 @@ from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Prompt
 
 _PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_DEVICE_ORDER")
-"""With all VLLM_ ones what an engine's process is given beside its own; secrets have to be on each machine already."""
+"""With all VLLM_ ones, but for keys, what an engine's process is given beside its own: Ray writes these into its logs,
+so secrets have to be on each machine already."""
 _PLACE_SECONDS = 180
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -138,7 +139,10 @@ def _check_placed(ray: Any, actors: list[Any], gpus: int) -> None:
 
 def _environment(threads: int) -> dict[str, str]:
     """A replica's variables: its number of threads is read when the process starts. None where it has GPUs."""
-    passed = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("VLLM_")}
+    passed = {
+        name: value for name, value in os.environ.items()
+        if name in _PASSED_ON or (name.startswith("VLLM_") and not secrets.names_one(name))
+    }
     return {**passed, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
 
 
