@@ -2,12 +2,34 @@
 
 import sys
 
-from niah.cli import main
-
 
 def run() -> int:
     """Entry point of the ``niah`` command."""
+    _leave_the_working_folder_out()
+    from niah.cli import main  # not before: importing it would look into the working folder
+
     return main(sys.argv[1:])
+
+
+def _leave_the_working_folder_out() -> None:
+    """Takes the folder one stands in from where modules are looked for, here and in Python processes started here.
+
+    ``python -m`` puts it first, so that any file of a module's name in it would run: in a run folder from elsewhere,
+    say. It stays only where niah itself is found through it alone.
+    """
+    import os
+
+    if sys.flags.safe_path:
+        return
+    try:
+        here = os.getcwd()
+    except OSError:  # it was deleted
+        here = ""
+    elsewhere = [place for place in sys.path if place not in ("", here)]
+    if any(os.path.isfile(os.path.join(place, "niah", "__main__.py")) for place in elsewhere):
+        if sys.path[:1] in ([""], [here]):
+            del sys.path[0]
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
 
 
 if __name__ == "__main__":

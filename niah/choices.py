@@ -47,10 +47,15 @@ def use(folder: str | Path | None) -> None:
             f"--config-dir: {settings} would take the place of niah's own; expected none; give it another name"
         )
     _own.append(path)
-    places = [str(place) for place in (path, *(path / group for group in PLUG_INS)) if place.is_dir()]
+    places = [str(place) for place in plug_in_folders()]
     sys.path += [place for place in places if place not in sys.path]
     known = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*known, *places]))
+
+
+def plug_in_folders() -> list[Path]:
+    """Where modules of the user's own lie: in the folder of ``use`` and in its folders of plug-ins."""
+    return [place for path in _own for place in (path, *(path / group for group in PLUG_INS)) if place.is_dir()]
 
 
 def folders() -> list[Path]:

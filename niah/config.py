@@ -3,24 +3,27 @@
 import dataclasses
 import difflib
 import re
+import sys
 import types
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
-from niah import secrets, values
-from niah.choices import PLUG_INS, choices, named
+from niah import origin, secrets, values
+from niah.choices import PLUG_INS, choices, named, plug_in_folders
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError, first_line
 from niah.grid import Ladder
 from niah.haystacks import Haystack
 from niah.limits import identity
+from niah.models import grants
 from niah.models.settings import Model
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
@@ -80,7 +83,7 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``recorded`` that decides prompts and answers, with digests of what the environment gave."""
-        content = deciding(self.recorded)
+        content = deciding(self.recorded, type(self.engine))
         known = {key: one for key, one in values.taken(self.named).items() if key in flat(content)}
         return {**content, "environment": known} if known else content
 
@@ -144,11 +147,19 @@ def _texts(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, tree
 
 
-def from_resolved(plain: Mapping[str, Any]) -> Run:
-    """The Run of settings as plain data, as a stored run.json has them: ``${...}`` in them is text.
+def stored(plain: Mapping[str, Any], granted: Mapping[str, Any] = MappingProxyType({})) -> Run:
+    """The Run of the settings in a run.json, which may come from elsewhere: it loads no code that only it names, and
+    its model's files are trusted no further than the user's own ``granted`` settings of the model say.
 
     Raises NiahError as ``build`` does.
     """
+    model = plain.get("model")
+    kept = {**grants.without_trust(model), **granted} if isinstance(model, dict) else model
+    return from_resolved({**plain, "model": kept}, is_stored=True)
+
+
+def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
+    """The Run of settings as plain data: ``${...}`` in them is text. Raises NiahError as ``build`` does."""
     known = {f.name for f in dataclasses.fields(Run)} - {"resolved", "named"}
     for key in plain:
         if key not in known:
@@ -164,7 +175,7 @@ def from_resolved(plain: Mapping[str, Any]) -> Run:
             continue
         node = dict(node)
         path = node.pop("_target_", None)
-        cls = plug_in(key, path)
+        cls = plug_in(key, path, is_stored=is_stored)
         if issubclass(cls, Reader):
             node = cls.own(node)
         parts[key], plain_node = typed(key, cls, node)
@@ -220,13 +231,13 @@ def _switch(key: str, value: Any) -> bool:
     return switch
 
 
-def deciding(resolved: dict[str, Any]) -> dict[str, Any]:
+def deciding(resolved: dict[str, Any], engine: type | None = None) -> dict[str, Any]:
     """Resolved settings without ``PLACE_ONLY``, and those of model and engine as ``limits.identity`` has them; of an
-    engine that cannot be imported all."""
+    engine that cannot be loaded all. ``engine`` is its class where that is known; else what a stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
     kept["model"] = identity(Model, kept["model"])
     try:
-        cls = plug_in("engine", kept["engine"].get("_target_"))
+        cls = engine or plug_in("engine", kept["engine"].get("_target_"), is_stored=True)
     except NiahError:
         return kept
     return kept | {"engine": identity(cls, kept["engine"])}
@@ -242,9 +253,14 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return joined
 
 
-def plug_in(key: str, path: Any) -> type[Any]:
-    """The class that a ``_target_`` names. Raises NiahError where there is no such dataclass."""
+def plug_in(key: str, path: Any, *, is_stored: bool = False) -> type[Any]:
+    """The class that a ``_target_`` names. Raises NiahError where there is no such dataclass, and where a stored run
+    names what is neither niah's, nor installed, nor the user's own."""
     try:
+        if is_stored and not _may_be_loaded(key, str(path)):
+            raise ModuleNotFoundError(
+                "no module of niah, of an installed package or of a folder of this command; a stored run loads no other"
+            )
         cls = named(str(path))
         if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
             raise TypeError(f"{path} is not a dataclass")
@@ -257,6 +273,22 @@ def plug_in(key: str, path: Any) -> type[Any]:
             f"{key}._target_: got {path!r} ({first_line(error)}); expected the dotted path of a dataclass{where}"
         ) from error
     return cls
+
+
+def _may_be_loaded(key: str, path: str) -> bool:
+    """Whether a class may be loaded that a stored run names.
+
+    One in niah's own room of such classes, in a module that is loaded already, one that a file of the user's choices
+    names as it stands, or one in a module of an installed package or of the user's folder of plug-ins.
+    """
+    module = path.rpartition(".")[0]
+    if module.partition(".")[0] == "niah":
+        return f"{module}.".startswith(f"{_BASES[key].__module__}.")
+    if module in sys.modules:
+        return True
+    if origin.file_of(module, [*origin.installed_folders(), *plug_in_folders()]):
+        return True
+    return any(choice.get("_target_") == path for choice in choices(key))
 
 
 def classes(group: str) -> list[type]:
@@ -343,19 +375,10 @@ def _read(key: str, given: Any, hint: Any, field: dataclasses.Field) -> Any:
 
 
 def scorer_of(resolved: Mapping[str, Any]) -> Scorer:
-    """The scorer of a stored run's settings. Raises NiahError where it is none of niah's nor of the user's choices.
-
-    A run folder may come from elsewhere: no class is imported only because run.json names it.
-    """
+    """The scorer of a stored run's settings. Raises NiahError where a stored run may not load it."""
     node = dict(resolved.get("scorer") or {})
     path = node.pop("_target_", None)
-    own = {choice.get("_target_") for choice in choices("scorer")}
-    if not (str(path).startswith("niah.scorers.") or path in own):
-        raise NiahError(
-            f"scorer._target_: got {path!r}; expected a scorer of niah or one that --config-dir FOLDER offers, in "
-            "FOLDER/scorer/NAME.yaml"
-        )
-    scorer, _ = typed("scorer", plug_in("scorer", path), node)
+    scorer, _ = typed("scorer", plug_in("scorer", path, is_stored=True), node)
     return cast(Scorer, scorer)
 
 

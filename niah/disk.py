@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from niah import terminal
 from niah.errors import NiahError
@@ -89,6 +91,8 @@ def fill(place: Path, make: Callable[[Path], None]) -> bool:
         try:
             return _filled(place, make, is_sealed=False)
         finally:
+            # held still: who opened it before and gets it after sees that it has no name any more, and opens it anew
+            # (filelock from 4.0, _unix.py, st_nlink)
             lock.unlink(missing_ok=True)
 
 
@@ -100,11 +104,12 @@ def folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     NiahError where the cache cannot be written, and what ``make`` raises.
     """
     place = root() / kind / key
+    _sweep(place.parent)
     if place.is_dir() and not damage(place):
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(str(place) + ".lock"):  # stays: many processes of a sweep may wait for it
+        with FileLock(_lock_of(place)):  # stays: many processes of a sweep may wait for it
             if not (place.is_dir() and (why := damage(place))):
                 _filled(place, make)
             elif (place / _SUMS).exists():
@@ -189,6 +194,30 @@ def _of_earlier_version(place: Path, make: Callable[[Path], None]) -> None:
             _seal(place)
 
 
+def _make_readable(folder: Path) -> None:
+    """Lets others read the files in a folder as far as they may read the folder: some libraries write files that only
+    their owner reads."""
+    shown = folder.stat().st_mode & 0o444
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        with suppress(OSError):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | shown)
+
+
+@cache
+def _sweep(kind: Path) -> None:
+    """Takes away the drafts of a kind of cached folders that no process fills any more, killed ones left them; once in
+    a process."""
+    for draft in kind.glob(".*.draft"):
+        place = draft.with_name(draft.name[1 : -len(".draft")])
+        with suppress(Timeout, OSError), FileLock(_lock_of(place), timeout=0):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _lock_of(place: Path) -> str:
+    """Of a cached folder: who fills it holds this."""
+    return f"{place}.lock"
+
+
 def _filled(
     place: Path, make: Callable[[Path], None], *, is_anew: bool = False, is_sealed: bool = True
 ) -> bool:
@@ -201,6 +230,7 @@ def _filled(
     draft.mkdir()
     try:
         make(draft)
+        _make_readable(draft)
         if is_sealed:
             _seal(draft)
         for path in draft.rglob("*"):

@@ -14,13 +14,13 @@ from tests.helpers.command import REPOSITORY, environment_with
 PACKAGE = REPOSITORY / "niah"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOT = {
-    "__init__", "__main__", "cli", "config", "choices", "records", "grid", "disk", "errors", "limits", "secrets",
-    "terminal", "units", "values",
+    "__init__", "__main__", "cli", "config", "content", "choices", "records", "grid", "disk", "errors", "limits",
+    "origin", "secrets", "terminal", "units", "values",
 }
 """All that may lie at the root of niah/: a verb is a file in commands/, a method one in its plug-in's folder."""
 FLOORS = (
     ("errors", "secrets", "__init__"),
-    ("limits", "terminal", "units", "values", "records"),
+    ("content", "limits", "origin", "terminal", "units", "values", "records"),
     ("choices", "environment", "disk", "grid", "languages", "stats", "tokens"),
     ("scorers", "models", "haystacks"),
     ("tasks", "readers", "planner"),

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from niah import config
 from niah.commands.words import folder_arguments
-from niah.config import from_resolved
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
 from niah.records import Row, RunRecord
@@ -65,7 +65,7 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
 
 def _rebuilt(record: RunRecord, row: Row, path: str, *, whole: bool) -> list[str]:
     """The prompt, built again and verified, and what was asked."""
-    recipe = Recipe(from_resolved(store.settings_of(record))).checked()
+    recipe = Recipe(config.stored(store.settings_of(record))).checked()
     built = recipe.rebuild(row, record.sources, path)
     prompt, decode = built.prompt, recipe.tokenizer.decode
     is_same_text = recipe.sources().haystack_sha256 == record.sources.haystack_sha256

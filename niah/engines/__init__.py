@@ -55,9 +55,10 @@ class KVCache:
 class Job:
     """What an engine is opened for. ``max_length`` is the longest trial, prompt and answer.
 
-    ``serving`` are engine arguments that follow from the plan, ``arguments`` and ``environment`` what the
-    model itself asks of the engine at that length; all by vLLM's names. ``log`` is where the engine writes,
-    ``memory_share`` the part of a machine's memory that is this engine's where several share it.
+    ``trust_remote_code`` and ``allow_pickle`` are the model's. ``serving`` are engine arguments that follow from the
+    plan, ``arguments`` and ``environment`` what the model itself asks of the engine at that length; all by vLLM's
+    names. ``log`` is where the engine writes, ``memory_share`` the part of a machine's memory that is this engine's
+    where several share it.
     """
 
     files: ModelFiles
@@ -66,6 +67,8 @@ class Job:
     kv_cache_dtype: str
     max_length: int
     seed: int
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
     serving: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -171,7 +174,8 @@ class Engine(ABC):
         return Fit(Setup(), {})
 
     def check(self, files: ModelFiles, model: Model, longest: int) -> None:
-        """Raises NiahError where the model's own files rule out prompts of ``longest`` tokens; nothing, by default."""
+        """Raises NiahError where the model's own files rule out prompts of ``longest`` tokens, are cut or not all
+        there, or would run code that nobody asked for; nothing, by default."""
         return
 
     def wish(self) -> Wish | None:

@@ -9,6 +9,10 @@ MAX_IN_A_ROW = 3
 """An engine that fails so often without an answer in between is given up; the same command continues."""
 ENDED_BY_IT = "engine died"
 """The ``finish_reason`` of a prompt's row that took its engine along: asked twice, it is passed over from then on."""
+OWN_CODE = (
+    "the model brings Python code of its own, without which it does not load; model.trust_remote_code=true runs that "
+    "code here, if you trust who wrote it"
+)
 _NO_MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory|cannot allocate memory|"
     r"no available memory for the cache blocks|CUBLAS_STATUS_ALLOC_FAILED|oom-killed",

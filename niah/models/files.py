@@ -1,9 +1,11 @@
 """Where the files of a model are on this machine, and what its config.json says."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from niah import content
+from niah.errors import NiahError
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class ModelFiles:
 
     @property
     def config(self) -> dict[str, Any]:
-        """config.json, with the text model's own settings on top where it wraps one."""
+        """config.json, with the text model's own settings on top where it wraps one. Raises NiahError where it is
+        none."""
         config = self._config
         return {**config, **config.get("text_config", {})}
 
@@ -33,4 +36,12 @@ class ModelFiles:
     @property
     def _config(self) -> dict[str, Any]:
         path = self.folder / "config.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        found = content.json_object(path, "model.path")
+        if not isinstance(found.get("text_config", {}), dict):
+            raise NiahError(
+                f"model.path: {path}: text_config is {found['text_config']!r}; expected an object; fetch that file "
+                "again"
+            )
+        return found

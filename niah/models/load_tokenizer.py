@@ -20,18 +20,22 @@ _PACKAGED_QWEN = re.compile(r"qwen-\d[\d.]*")
 def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> Tokenizer:
     """The model's own tokenizer; ``files`` is asked only where they hold it."""
     if model.tokenizer:
-        return named_tokenizer(model.tokenizer)
-    return HuggingFaceTokenizer.from_folder(files().folder, "model.path")
+        return named_tokenizer(model.tokenizer, trust_remote_code=model.trust_remote_code)
+    return HuggingFaceTokenizer.from_folder(
+        files().folder, "model.path", trust_remote_code=model.trust_remote_code
+    )
 
 
-def named_tokenizer(name: str) -> Tokenizer:
+def named_tokenizer(name: str, *, trust_remote_code: bool = False) -> Tokenizer:
     """The tokenizer that a model's setting ``tokenizer`` names. Raises NiahError where there is none of that name."""
     if name == "llama4":
         return llama4_tokenizer()
     if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
         return qwen_tokenizer(name)
     folder = Path(name).expanduser()
-    return HuggingFaceTokenizer.from_folder(folder, "model.tokenizer") if folder.is_dir() else _packaged(name)
+    if not folder.is_dir():
+        return _packaged(name)
+    return HuggingFaceTokenizer.from_folder(folder, "model.tokenizer", trust_remote_code=trust_remote_code)
 
 
 def _packaged(name: str) -> HuggingFaceTokenizer:
@@ -54,7 +58,7 @@ def _packaged(name: str) -> HuggingFaceTokenizer:
         raise NiahError(f"model.tokenizer: got {name!r}; expected a folder, llama4, or one of {names}")
     with zipfile.ZipFile(archive) as packed:
         text = packed.read(packed.namelist()[0]).decode("utf-8")
-    settings, template = tokenizer_settings(data / name)
+    settings, template = tokenizer_settings(data / name, "model.tokenizer")
     eos = settings.get("eos_token")
     eos = eos["content"] if isinstance(eos, dict) else eos
     stop_ids = [token["id"] for token in json.loads(text).get("added_tokens", ()) if token["content"] == eos]

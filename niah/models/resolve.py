@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from niah import content
 from niah.errors import NiahError, first_line
 from niah.models.constructed.files import SCHEME, constructed_config, constructed_files
 from niah.models.files import ModelFiles
@@ -28,8 +29,9 @@ def files_of(model: Model) -> ModelFiles:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise NiahError(f"model.path: no config.json in {path}; expected a model folder in Hugging Face format")
+        content.json_object(path / "config.json", "model.path")
         return ModelFiles(str(path.resolve()), path.resolve(), None, _folder_identity(path))
-    if path.suffix == ".gguf":
+    if path.is_file() or path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise NiahError(f"model.path: no such file; got {path}; expected a .gguf file")
         return converted_files(path, model)

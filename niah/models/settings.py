@@ -24,6 +24,10 @@ class Model:
     ``thinking_arguments`` on or off. ``thinking_budget`` tokens beyond those of the task's answer are for thinking:
     they are part of a trial's length as the answer is, so that the prompt is so much shorter. ``answer_prefix`` puts
     the beginning of the answer after the prompt (RULER does so for every model).
+
+    ``trust_remote_code`` runs Python code that comes with the model's files (auto_map of its config.json), under an
+    engine that asks for it; ``allow_pickle`` loads weights that are pickled (.bin, .pt), as numpy calls it. Neither is
+    taken from a stored run.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Model:
     thinking_budget: int = limited(0, at_least=0, unit="tokens", known_as=NEW)
     system: str | None = free_text(None)
     answer_prefix: bool = False
+    trust_remote_code: bool = limited(False, known_as=NEW)
+    allow_pickle: bool = limited(False, known_as=NEW)
     licence: str = "see the model's own page"
     notices: list[str] = field(default_factory=list)
 

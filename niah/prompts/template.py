@@ -4,11 +4,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from niah.errors import NiahError
+from niah.prompts import sandbox
 from niah.records import Message, Problem, Prompt, View
 from niah.scorers.thinking import Pair, cut
 from niah.tokens.splice import Control, Piece, Spliced, SpliceError, is_canonical, splice
@@ -103,28 +104,20 @@ def render_chat(
 def _rendered(
     tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], arguments: dict[str, Any], where: str
 ) -> str:
-    from datetime import datetime
-
-    import jinja2.ext
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
     if not tokenizer.chat_template:
         raise NiahError(f"{where}: this model has no chat template; use model.chat=false")
-
-    def raise_exception(message: str) -> NoReturn:
-        raise jinja2.exceptions.TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-    )
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime(2025, 1, 1).strftime(form)
+    variables = {
+        "tools": None, "documents": None, **tokenizer.template_variables, **arguments, "messages": list(messages),
+    }
     try:
-        return environment.from_string(tokenizer.chat_template).render(
-            messages=messages, **tokenizer.template_variables, **arguments
-        )
-    except jinja2.exceptions.TemplateError as error:
-        raise NiahError(f"{where}: the chat template refused the conversation: {error}") from error
+        return sandbox.rendered(tokenizer.chat_template, variables)
+    except sandbox.TemplateFaultError as error:
+        place = f"{tokenizer.template_name}{f', line {error.line}' if error.line else ''}"
+        what = "refused the conversation" if error.is_refusal else "cannot be rendered"
+        raise NiahError(
+            f"{where}: the chat template ({place}) {what}: {error}; expected text around the user's message; use "
+            "model.chat=false, or another template"
+        ) from error
 
 
 def thinking_delimiters(tokenizer: Tokenizer, arguments: dict[str, Any]) -> tuple[Pair, ...]:

@@ -55,7 +55,12 @@ def run(settings: Run, console: Console) -> Summary:
             which = f"{variant.name}: " if len(asked) > 1 else ""
             console.note(f"{which}{format_length(length)} does not fit: {why}")
     recipe = Recipe(settings)
-    _check_lengths(settings, recipe, asked, fits)
+    try:
+        _check_files(settings, recipe, asked, fits)
+    except NiahError:  # its weights may be gone since
+        if done := _finished_before(settings):
+            return _all_done(settings, *done, console)
+        raise
     licences = [f"licence of {settings.model.name}: {notice}" for notice in settings.model.notices]
     for line in (*capacity.notes(settings), *settings.engine.notes(), *licences, *recipe.notes()):
         console.note(line)
@@ -123,9 +128,9 @@ def run(settings: Run, console: Console) -> Summary:
         return Summary(folder.path, journal.record, rows, num_new, frozenset(passed_over))
 
 
-def _check_lengths(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapping[str, Fit]) -> None:
-    """Raises NiahError for lengths that the model's own files rule out, before text is read and an engine started; an
-    engine that holds no model needs no files."""
+def _check_files(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapping[str, Fit]) -> None:
+    """Raises NiahError for what the model's own files rule out, before text is read and an engine started; an engine
+    that holds no model needs no files."""
     for variant in asked if settings.engine.holds_a_model else ():
         if fitting := [trial for trial in recipe.trials if trial.length not in fits[variant.name].unfit]:
             variant.engine.check(recipe.files, settings.model, recipe.max_read(fitting))
@@ -368,6 +373,8 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
         kv_cache_dtype=settings.kv.dtype,
         max_length=longest,
         seed=settings.seed,
+        trust_remote_code=model.trust_remote_code,
+        allow_pickle=model.allow_pickle,
         serving=capacity.serving_arguments(settings, fit, longest),
         arguments=model.arguments_at(longest, is_wrapped=recipe.files.is_wrapped),
         environment={**capacity.engine_environment(longest), **model.environment_at(longest)},

@@ -29,6 +29,7 @@ class TiktokenTokenizer:
         self._normalize = normalize
         self.controls = dict(encoding._special_tokens)
         self.chat_template = chat_template
+        self.template_name = "niah's own"
         self.template_variables: dict[str, str] = {}
         self.first_ids = tuple(first_ids)
         self.stop_ids = tuple(stop_ids)

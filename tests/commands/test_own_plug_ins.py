@@ -40,7 +40,7 @@ def test_all_five_kinds_run_and_are_found_again(niah, tmp_path, folder):
     assert reported.returncode == 0 and reported.stdout.count("2 correct") == 2  # one each KV dtype
     lost = niah("show", "outputs/a")
     assert lost.returncode == 1 and is_one_line(lost)
-    assert "task._target_: got 'mine.Greeting' (No module named 'mine')" in lost.stderr
+    assert "task._target_: got 'mine.Greeting' (no module of niah, of an installed package or" in lost.stderr
     assert "--config-dir FOLDER" in lost.stderr
 
 

@@ -11,7 +11,7 @@ from niah.commands.calibrate import margin, verify
 from niah.commands.calibrate.diagnose import UNQUANTIZED, TrialCheck, diagnose
 from niah.commands.results import make
 from niah.commands.words import folder_arguments, own_words, restart_with_environment
-from niah.config import Run, build, from_resolved, typed
+from niah.config import Run, build, stored, typed
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint
 from niah.models.constructed.design import DESIGNS, design
@@ -80,7 +80,7 @@ def check(paths: list[str]) -> Iterator[str]:
     faults = []
     for path in paths:
         _, record, rows = store.open_for_reading(path)
-        run = from_resolved(store.settings_of(record))
+        run = stored(store.settings_of(record))
         if design_of(run.model) is None:
             raise NiahError(
                 f"calibrate {path}: a run of {run.model.name}; expected one of model=calibration/..., "

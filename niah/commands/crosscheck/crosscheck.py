@@ -73,7 +73,7 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
         asked = [row for _, group in chosen for row in group]
         why = {group[0].trial: kind for kind, group in chosen}
         lines = Lines(folder.path / "crosscheck.jsonl")
-        check = _Check(path, folder, record, Recipe(config.from_resolved(store.settings_of(record))), why, lines)
+        check = _Check(path, folder, record, Recipe(config.stored(store.settings_of(record))), why, lines)
         packages = environment.describe().packages
         facts: dict[str, Any] = {}
         done = {(line["mark"], *_line_key(line)) for line in lines.read() if line["second"]["outcome"] not in _RETRIED}
@@ -111,7 +111,7 @@ def _settings(words: Sequence[str]) -> tuple[CrosscheckSettings, list[str]]:
 
 def _refuse(path: str, record: RunRecord, rows: Sequence[Row]) -> None:
     """Raises NiahError for a run that no model answered, or that has no answer yet."""
-    engine = config.from_resolved(store.settings_of(record)).engine
+    engine = config.stored(store.settings_of(record)).engine
     if not engine.holds_a_model:
         raise NiahError(
             f"{path}: was answered by engine={engine.name}, which holds no model; "
@@ -141,6 +141,7 @@ def _ask(check: _Check, second: Run, todo: Sequence[Row], mark: str, console: Co
             yield place, built[place].prompt
 
     longest = check.recipe.max_read(ordered)
+    second.engine.check(check.recipe.files, second.model, longest)
     job = runner.job_of(second, check.recipe, fit, longest, check.folder.path / "crosscheck.log")
 
     def opened() -> Session:

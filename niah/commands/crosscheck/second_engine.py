@@ -6,22 +6,27 @@ from typing import Any
 from niah import choices, config, values
 from niah.config import Run
 from niah.errors import NiahError
+from niah.models import grants
 from niah.records import RunRecord
 from niah.runs import capacity, store
 from niah.runs.variants import variants
 
 
 def second_runs(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
-    """The run with the second engine, by the KV dtype of the stored run's rows; ``words`` pick engine and kv.
+    """The run with the second engine, by the KV dtype of the stored run's rows; ``words`` pick engine and kv, and grant
+    its model what no stored run does.
 
     Without kv= each row's own dtype is asked for. Raises NiahError for what the engine does not have.
     """
-    nodes = _nodes(words)
+    granting = [word for word in words if word.partition("=")[0] in {f"model.{name}" for name in grants.TRUST}]
+    granted = values.from_words(granting).get("model", {})
+    nodes = _nodes([word for word in words if word not in granting])
     settings = store.settings_of(record)
+    grants.check_arguments(settings.get("model") or {})
     runs = {}
-    for kv in config.from_resolved(settings).kv.each():
+    for kv in config.stored(settings).kv.each():
         own = nodes.get("kv", {"name": kv.name, "dtype": kv.dtype})
-        second = config.from_resolved({**settings, **nodes, "kv": own})
+        second = config.stored({**settings, **nodes, "kv": own}, granted)
         several = variants(second)
         if len(several) > 1:
             names = ", ".join(one.name for one in several)
@@ -45,7 +50,8 @@ def _nodes(words: Sequence[str]) -> dict[str, dict[str, Any]]:
         key, separator, value = word.partition("=")
         if not separator or key.split(".")[0] not in ("engine", "kv"):
             raise NiahError(
-                f"crosscheck: got {word}; expected engine=NAME, engine.key=value, kv=NAME or crosscheck.key=value"
+                f"crosscheck: got {word}; expected engine=NAME, engine.key=value, kv=NAME, crosscheck.key=value or "
+                "model.trust_remote_code=true"
             )
         if "." in key:
             fields.append(word)

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from niah.engines import Job, Session
+from niah.engines.failures import OWN_CODE
 from niah.engines.transformers.settings import TransformersSettings
 from niah.errors import NiahError, reason
 
@@ -27,6 +28,10 @@ class Transformers(TransformersSettings):
         started = time.perf_counter()
         try:
             network = session.load(job, self.dtype or job.dtype, self.attention[0], on_gpu=on_gpu)
+        except NiahError:
+            raise
         except Exception as error:
+            if "trust_remote_code" in str(error):
+                raise NiahError(f"engine=transformers: {OWN_CODE}") from error
             raise NiahError(f"engine=transformers: the model did not load; {reason(error)}") from error
         return session.TransformersSession(network, job, self, self.chunk(on_gpu), time.perf_counter() - started)

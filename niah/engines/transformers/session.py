@@ -17,7 +17,7 @@ from niah.engines import Job, Session, Traced
 from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
 from niah.engines.transformers.cache import can_be_cut_anywhere, empty_cache, fork
 from niah.engines.transformers.settings import TransformersSettings
-from niah.errors import EngineStoppedError, reason
+from niah.errors import EngineStoppedError, NiahError, reason
 from niah.planner import transformers as planner
 from niah.records import Completion, Failure, Forced, Grade, Outcome, Prompt
 
@@ -34,18 +34,29 @@ class _Past:
 
 
 def load(job: Job, dtype: str, attention: str, *, on_gpu: bool) -> Any:
-    """The model, ready to read. ``hf_overrides`` of the model's engine arguments change its config, as in vLLM."""
+    """The model, ready to read. ``hf_overrides`` of the model's engine arguments change its config, as in vLLM.
+
+    Raises NiahError where weights of it are not there: transformers would fill them with random numbers.
+    """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     where: dict[str, Any] = {
         "pretrained_model_name_or_path": job.files.engine_path, "revision": job.files.revision or "main",
+        "trust_remote_code": job.trust_remote_code,
     }
     config = AutoConfig.from_pretrained(**where)
     _override(config, job.arguments.get("hf_overrides", {}))
     spread = {"device_map": "auto"} if on_gpu and torch.cuda.device_count() > 1 else {}
-    network: Any = AutoModelForCausalLM.from_pretrained(
-        **where, config=config, dtype=getattr(torch, dtype), attn_implementation=attention, **spread
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        **where, config=config, dtype=getattr(torch, dtype), attn_implementation=attention, output_loading_info=True,
+        use_safetensors=None if job.allow_pickle else True, **spread,
     )
+    network, found = loaded
+    if lost := sorted(found["missing_keys"]):
+        raise NiahError(
+            f"model.path: {job.files.engine_path}: {len(lost)} tensors of its architecture are missing "
+            f"({', '.join(lost[:3])}{' ...' if len(lost) > 3 else ''}); expected all; fetch the weights again"
+        )
     return (network if spread or not on_gpu else network.to("cuda")).eval()
 
 

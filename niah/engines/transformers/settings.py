@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from niah.engines import Engine
 from niah.errors import NiahError
 from niah.limits import limited, one_of
+from niah.models import weights
+from niah.models.files import ModelFiles
 from niah.models.settings import Model
 from niah.planner import architecture, cpu, transformers
 from niah.planner.fit import Fit
@@ -50,6 +52,10 @@ class TransformersSettings(Engine):
     ) -> Fit:
         """Raises NiahError for a cache or an attention that transformers does not have here."""
         return transformers.check(model, lengths, self.holding(model, cache_dtype, hardware), hardware)
+
+    def check(self, files: ModelFiles, model: Model, longest: int) -> None:
+        """By the headers of the weights, before they are loaded."""
+        weights.check(files, allow_pickle=model.allow_pickle)
 
     def holding(self, model: Model, cache_dtype: str, hardware: Hardware) -> transformers.Holding:
         """How the model is held, for the plan."""

@@ -14,12 +14,15 @@ from niah.engines.vllm.session import VLLMSession
 from niah.engines.vllm.settings import VLLMSettings
 from niah.environment import cards
 from niah.errors import NiahError, NoRoomError
+from niah.models import weights
 from niah.models.files import ModelFiles
 from niah.models.settings import Model
 from niah.planner import cpu
 
 _INVARIANT = {"VLLM_BATCH_INVARIANT": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
 """Some kernels read the first when they are imported, so an engine's process has to import them anew."""
+_PICKLED = ("pt", "npcache")
+"""Formats to load that are pickled: who names one asks for it."""
 _set_here: set[str] = set()
 """Of these, what this process has set."""
 
@@ -95,6 +98,8 @@ class VLLM(VLLMSettings):
         """As vLLM itself would, once it has been imported and begun to start: before text is read and prompts made."""
         arguments = {**model.arguments_at(longest, is_wrapped=files.is_wrapped), **self.args}
         positions.check(arguments, files, model, longest)
+        if (load_format := arguments.get("load_format", self.load_format)) != "dummy":
+            weights.check(files, allow_pickle=model.allow_pickle or load_format in _PICKLED)
 
     def _grades(self, config: Any) -> bool:
         """Whether right answers are forced; unless set, where the prefix cache of vLLM's ``config`` makes it cheap."""
@@ -111,6 +116,7 @@ class VLLM(VLLMSettings):
             "disable_log_stats": False,
             "enforce_eager": self.enforce_eager if self.enforce_eager is not None else on_cpu,
             "max_num_seqs": self.max_num_seqs or 1,
+            "trust_remote_code": job.trust_remote_code,
         }
         if self.kv_cache_memory_gib:
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)

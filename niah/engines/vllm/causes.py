@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from niah.engines.failures import is_out_of_memory
+from niah.engines.failures import OWN_CODE, is_out_of_memory
 from niah.errors import first_line
 
 _PREFIX = re.compile(r"^\((?P<process>[^()]+ pid=\d+)\) ?")
@@ -40,6 +40,7 @@ _WAITS, _WAIT_SECONDS = 10, 0.2
 _MOST_BYTES = 2**24
 
 _ADVICE = (
+    (r"trust_remote_code", OWN_CODE),
     (r"free memory on device", "another process holds that memory: nvidia-smi names it; end it, wait for it, or set "
      "engine.gpu_memory_utilization below the free share"),
     (r"driver version is insufficient|insufficientdriver|forward compatibility was attempted",

@@ -94,7 +94,6 @@ def write(
     for name in _TOKENIZER_FILES:
         if source and (source / name).is_file():
             shutil.copy(source / name, folder / name)
-    (folder / "model.safetensors").chmod(0o644)
 
 
 def _description(design: Design, tokenizer: Tokenizer) -> dict[str, Any]:

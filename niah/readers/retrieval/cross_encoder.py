@@ -8,7 +8,7 @@ import numpy as np
 from niah.errors import NiahError, first_line
 from niah.readers import Material
 from niah.readers.retrieval.collection import Collection
-from niah.readers.retrieval.embedders import folder_of, silence
+from niah.readers.retrieval.embedders import check, folder_of, own_code, silence
 from niah.readers.retrieval.ranking import Ranking
 
 
@@ -44,9 +44,12 @@ def _load(model: str) -> Any:
         ) from error
     folder = folder_of(model, "reader.rerank")
     silence()
+    check(folder, "reader.rerank")
     try:
-        return CrossEncoder(str(folder), device="cpu", num_labels=1)
+        return CrossEncoder(str(folder), device="cpu", num_labels=1, trust_remote_code=False)
     except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise own_code(folder, "reader.rerank", "auto_map") from error
         raise NiahError(
             f"reader.rerank: {model} is no cross-encoder ({first_line(error)}); expected its name or folder"
         ) from error

