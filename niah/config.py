@@ -117,7 +117,7 @@ def _check_names(run: Run) -> None:
                 "no control characters, no dot, dash or space at its beginning"
             )
     for key, name in (*names, ("name", run.name or "")):
-        if (taken := secrets.taken_from(name)) != name:
+        if (taken := secrets.without_values(name)) != name:
             raise NiahError(
                 f"{key}: got {taken}, whose value would be the name of a folder and stand in rows; expected a name "
                 "that holds none"

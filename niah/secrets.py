@@ -53,14 +53,14 @@ def holds_one(text: str) -> bool:
     return any(value in text for value in _of_environment())
 
 
-def taken_from(text: str) -> str:
-    """The text without what settings took from the environment: for what a model answered, which is data."""
-    return _replaced(text, _taken)
+def without_values(text: str) -> str:
+    """The text without the values of secret variables, and of those that settings named: for what a model answered."""
+    return _replaced(_replaced(text, _taken), dict.fromkeys(_of_environment(), MASK))
 
 
 def masked(text: str) -> str:
     """The text of a message without any secret that is known, and without passwords and keys in addresses."""
-    text = _replaced(_replaced(text, _taken), dict.fromkeys(_of_environment(), MASK))
+    text = without_values(text)
     if "://" in text or "=" in text:
         text = _IN_QUERY.sub(rf"\1{MASK}", _IN_ADDRESS.sub(rf"\1{MASK}", text))
     return _BEARER.sub(rf"\1 {MASK}", text)

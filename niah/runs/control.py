@@ -64,8 +64,8 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
             )
             continue
         logprob = None if result.grade is None else round(result.grade.logprob, 6)
-        text = secrets.taken_from(result.text)
-        is_same = (secrets.taken_from(result.thinking), text) == apart(row)
+        text = secrets.without_values(result.text)
+        is_same = (secrets.without_values(result.thinking), text) == apart(row)
         yield Control(
             row.variant, index, row.num_cached_tokens, is_same, row.response, text,
             row.logprob, logprob,

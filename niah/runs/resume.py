@@ -110,6 +110,18 @@ def recovered(settings: Run, recipe: Recipe, fresh: RunRecord, folder: RunFolder
     return replace(fresh, engines=engines, engine=next(iter(engines.values()), fresh.engine), scorer_version=1)
 
 
+def check_rows(settings: Run, recipe: Recipe, folder: RunFolder) -> None:
+    """Raises NiahError for a row of a variant or a trial that this run does not have."""
+    names = {variant.name for variant in variants(settings)} | {""}
+    for row in folder.rows():
+        if row.variant not in names or not _is_of(recipe, row):
+            which = f"of variant {row.variant!r}" if row.variant not in names else "of another grid"
+            raise NiahError(
+                f"{folder.rows_path}: its row of trial {row.trial} is {which}; expected rows of this run alone; "
+                "was one copied here from another?"
+            )
+
+
 def _is_of(recipe: Recipe, row: Row) -> bool:
     """Whether the row's trial stands in this grid."""
     if row.trial >= len(recipe.trials):

@@ -70,6 +70,7 @@ def run(settings: Run, console: Console) -> Summary:
         stored = _stored(settings, recipe, fresh, folder, console)
         if stored:
             resume.check_same_settings(stored, fresh, settings, folder)
+            resume.check_rows(settings, recipe, folder)
         is_continued = stored is not None and not resume.other_software(stored, fresh)
         if stored and is_continued and (begun := resume.as_begun(settings, stored)) != settings:
             settings, fits = begun, capacity.check(begun)

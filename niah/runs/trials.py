@@ -113,8 +113,8 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
 
 def _written(row: Row) -> Row:
     """The row as it may be written down: what settings took from the environment stands in it as ``${oc.env:NAME}``,
-    and an error holds no key."""
-    safe = secrets.taken_from
+    and no key is in it."""
+    safe = secrets.without_values
     return replace(
         row, error=secrets.masked(row.error), not_graded=secrets.masked(row.not_graded), response=safe(row.response),
         answer=safe(row.answer), thinking=safe(row.thinking), question=safe(row.question),

@@ -211,12 +211,12 @@ def _line(
     steps = result.steps if isinstance(result, Traced) else ()
     ids = [next(iter(step)) for step in steps]
     answer |= {
-        "response": secrets.taken_from(result.text), "score": score.value, "outcome": outcome.value,
+        "response": secrets.without_values(result.text), "score": score.value, "outcome": outcome.value,
         "num_tokens": result.num_tokens, "finish_reason": result.finish_reason,
         "logprob": result.grade and round(result.grade.logprob, 6), "ids": ids,
     }
     assert row.score is not None  # the sample holds answered rows alone
-    told = (secrets.taken_from(result.thinking), answer["response"], result.finish_reason)
+    told = (secrets.without_values(result.thinking), answer["response"], result.finish_reason)
     same = (*apart(row), row.finish_reason) == told
     compared: dict[str, Any] = {
         "verdict": verdict(row.score, score.value), "is_same": same, "difference": None, "ids_counted": None,

@@ -289,6 +289,7 @@ def _read_key(name: str | None) -> str | None:
             f"engine.api_key_env: the key in {shown or 'that variable'} cannot be sent; got a space or a character "
             f"outside ASCII in it; expected letters, digits and signs alone; export {shown or 'NAME'}=... anew"
         )
+    secrets.take(key, secrets.MASK)
     return key
 
 
