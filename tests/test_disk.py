@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from niah import disk
 from niah.errors import NiahError
@@ -232,3 +234,55 @@ def test_a_copy_of_a_cache_is_read_once(tmp_path, monkeypatch):
     place = disk.folder("corpora", "key", made)
     os.utime(place / "ids.npy", ns=(1, 1))
     assert not disk.damage(place) and json.loads((place / ".sha256.json").read_text())["ids.npy"]["mtime_ns"] == 1
+
+
+def test_drafts_that_killed_processes_left_go_with_the_next_use_of_that_cache(tmp_path):
+    cache = f'os.environ["NIAH_CACHE"] = {str(tmp_path)!r}\n'
+    use = 'disk.folder("models", "c", lambda folder: (folder / "weights").write_text("whole"))'
+    assert run(f'{cache}{KILLED}disk.folder("models", "a", make)', tmp_path).returncode == -signal.SIGKILL
+    models = tmp_path / "models"
+    shutil.copytree(models / ".a.draft", models / ".b.draft")
+    with FileLock(models / "b.lock"):  # another process fills it at this moment
+        assert run(cache + use, tmp_path).returncode == 0
+        assert {path.name for path in models.glob(".*")} == {".b.draft"}
+    assert run(cache + use, tmp_path).returncode == 0
+    assert not list(models.glob(".*")) and (models / "c/weights").read_text() == "whole"
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o027, 0o640)])
+def test_files_of_a_filled_folder_are_as_readable_as_the_folder(tmp_path, mask, mode):
+    code = f"""
+os.umask({mask})
+def make(folder):
+    os.close(os.open(folder / "weights", os.O_CREAT | os.O_WRONLY, 0o600))  # as the package safetensors writes them
+disk.fill(Path("here"), make)
+"""
+    assert run(code, tmp_path).returncode == 0
+    assert (tmp_path / "here/weights").stat().st_mode & 0o777 == mode
+
+
+def test_processes_that_waited_for_one_that_failed_fill_one_after_the_other(tmp_path):
+    """Each says when it is in; the first fails, so that the lock's file is taken away while the others wait."""
+    code = """
+import sys, time
+def make(folder):
+    with open("log", "ab", 0) as log:
+        log.write(b"in\\n")
+        time.sleep(0.3)
+        log.write(b"out\\n")
+    if sys.argv[1] != "last":
+        raise OSError("full")
+try:
+    disk.fill(Path("here"), make)
+except OSError:
+    pass
+"""
+    names = ["first", "second", "third", "fourth", "last"]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", HEAD + code, name], cwd=tmp_path, env=environment_with())
+        for name in names
+    ]
+    assert [process.wait(timeout=60) for process in processes] == [0] * len(names)
+    said = (tmp_path / "log").read_text().split()
+    assert said == ["in", "out"] * (len(said) // 2)  # never two at once
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "here"}

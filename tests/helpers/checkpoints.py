@@ -58,3 +58,19 @@ def pickled(folder: Path) -> Path:
     code = b"cposix\nsystem\n(S'echo this is foreign code > ran'\ntR."
     (folder / "pytorch_model.bin").write_bytes(code)
     return folder
+
+
+def gguf_without(source: Path, file: Path, names: set[str]) -> Path:
+    """A GGUF file with all tensors of another but these: its header counts those that are left."""
+    from gguf import GGUFReader
+
+    data, reader = source.read_bytes(), GGUFReader(source)
+    infos = [one.field for one in reader.tensors]
+    begun = infos[0].offset
+    kept = b"".join(
+        data[one.offset : one.offset + sum(int(part.nbytes) for part in one.parts)]
+        for one in infos if one.name not in names
+    )
+    head = data[:8] + (len(infos) - len(names)).to_bytes(8, "little") + data[16:begun] + kept
+    file.write_bytes(head + bytes(-len(head) % reader.alignment) + data[reader.data_offset :])
+    return file

@@ -1,6 +1,7 @@
 """Weights that are not all there, cut, pickled or something else: refused in one line, before anything is loaded."""
 
 import json
+import re
 import shutil
 import struct
 
@@ -215,16 +216,28 @@ def test_no_flipped_bit_of_a_gguf_is_a_traceback(small_gguf):
 
 
 def test_tensors_that_a_gguf_lacks_are_counted_and_named(tmp_path):
-    """172 of 272 tensors, as the file itself counts them."""
-    data = package_file(SMOLLM2.path).read_bytes()
-    header = gguf_header.read(package_file(SMOLLM2.path), "model.path")
-    names = sorted(header.tensors)
-    assert len(names) == 272 and not gguf_header.missing(header)
-    held = gguf_header.Header(header.values, tuple(names[:172]), 0)
-    assert len(gguf_header.missing(held)) > 10
-    file = tmp_path / "Model.GGUF"
-    file.write_bytes(data[: len(data) // 2])
-    assert "was cut: it holds 49,181,216 bytes, and its tensors end at 98,362,432" in gguf_refusal(file)
+    """172 of 272 tensors, as the file itself counts them; and half a file."""
+    source = package_file(SMOLLM2.path)
+    header = gguf_header.read(source, "model.path")
+    assert len(header.tensors) == 272 and not gguf_header.missing(header)
+    some = checkpoints.gguf_without(source, tmp_path / "some.gguf", set(header.tensors[172:]))
+    assert len(gguf_header.read(some, "model.path").tensors) == 172
+    said = gguf_refusal(some)
+    assert re.search(r"at least \d\d tensors are missing beside 172 that are there \(blk\.\d+\.", said), said
+    half = tmp_path / "Half.GGUF"
+    half.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    assert "was cut: it holds 49,181,216 bytes, and its tensors end at 98,362,432" in gguf_refusal(half)
+
+
+@pytest.mark.slow
+def test_what_a_header_does_not_show_the_conversion_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
+    source = package_file(SMOLLM2.path)
+    some = checkpoints.gguf_without(source, tmp_path / "some.gguf", {f"blk.{n}.attn_norm.weight" for n in range(30)})
+    assert not gguf_header.missing(gguf_header.read(some, "model.path"))
+    said = gguf_refusal(some)
+    assert "30 tensors of its architecture are missing (model.layers.0.input_layernorm.weight, " in said
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix != ".lock" and path.is_file()]
 
 
 def test_a_part_of_a_split_gguf_says_how_to_put_it_together(small_gguf, tmp_path):
