@@ -59,7 +59,8 @@ def needed(requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
 
     A package that is not installed is passed over: it is another engine's, or was taken out.
     """
-    waiting, seen = [Requirement(line) for line in requirements], set()
+    waiting = [one for one in map(Requirement, requirements) if one.marker is None or one.marker.evaluate()]
+    seen: set[tuple[str, str]] = set()
     while waiting:
         one = waiting.pop()
         name = canonicalize_name(one.name)

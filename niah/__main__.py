@@ -5,10 +5,13 @@ import sys
 
 def run() -> int:
     """Entry point of the ``niah`` command."""
-    _leave_the_working_folder_out()
-    from niah.cli import main  # not before: importing it would look into the working folder
+    try:
+        _leave_the_working_folder_out()
+        from niah.cli import main  # not before: importing it would look into the working folder
 
-    return main(sys.argv[1:])
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:  # while that was imported
+        return 130
 
 
 def _leave_the_working_folder_out() -> None:

@@ -242,7 +242,7 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
         composed()
     except (HydraException, OmegaConfBaseException) as error:
         raise NiahError(_one_line(error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:  # the last: a file that holds itself
         raise choices.unreadable(error) from error
     except OSError as error:  # of a choice's file, where Hydra looks for it
         place = f"...{str(error.filename)[-60:]}"

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from niah import __version__
-from tests.faults import damage, disks, engines, hostile, kills, testbed
+from tests.faults import damage, disks, engines, hostile, kills, testbed, weights
 from tests.faults.ledger import Ledger, merged, table
 
 PARTS = {
     "kills": kills.Kills, "cuts": damage.Cuts, "flips": damage.Flips, "full disks": disks.Disks,
-    "hostile": hostile.Hostile, "engine": engines.Engines,
+    "weights": weights.Weights, "hostile": hostile.Hostile, "engine": engines.Engines,
 }
 ALONE = ("engine",)
 """Parts that take all cores: one worker does them."""
@@ -53,10 +54,22 @@ def main(names: list[str]) -> int:
     (out / "table.md").write_text(text)
     (out / "counts.json").write_text(json.dumps(parts, indent=1))
     print(text)
-    for failure in [failure for part in parts for failure in part["failures"]][:20]:
-        said = failure.get("err", "").strip()[-300:]
-        print(f"{failure['part']}: {failure['kind']}: {failure['case']}: {failure['why']} {said}")
+    for line in _each_once([failure for part in parts for failure in part["failures"]]):
+        print(line)
     return int(any(sum(part["found"].values()) for part in parts) or not parts)
+
+
+def _each_once(failures: list[dict[str, Any]]) -> list[str]:
+    """A line for each place that failed, with the first case and how often it came."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for one in failures:
+        place = re.search(r"a bug at (\S+)", one.get("err", ""))
+        found.setdefault((one["part"], one["kind"], place[1] if place else one["why"][:40]), []).append(one)
+    lines = []
+    for (part, kind, _), each in sorted(found.items(), key=lambda item: -len(item[1])):
+        said = each[0].get("err", "").strip()[-300:]
+        lines.append(f"{len(each)} x {part}: {kind}: {each[0]['case']}: {each[0]['why']} {said}")
+    return lines
 
 
 def _worker(part: str, seed: str, seconds: float, place: Path, kept: Path) -> int:

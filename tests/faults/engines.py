@@ -22,6 +22,8 @@ _WORDS = (
 )
 _NUM_TRIALS = 24
 _LONGEST_SECONDS = 300
+_BEGUN_SECONDS = 1.0
+"""Before that Python itself may be starting, which answers a Ctrl-C with a traceback of its own."""
 _ENDING_SECONDS = 20
 """The watchdog's time to end an engine whose run was killed."""
 
@@ -41,7 +43,7 @@ class Engines:
             emptied(self.folder)
             lines = []
         sent = self.rng.choice(SIGNALS)
-        after = self.rng.uniform(0.3, self.seconds)
+        after = self.rng.uniform(_BEGUN_SECONDS, self.seconds)
         name = signal.Signals(sent).name
         case = f"vLLM, {name} after {after:.1f} s"
         ended = self._run(after, sent)

@@ -54,7 +54,6 @@ _MODULES = (
     "outputs/__init__.py",
     "outputs/a/__init__.py",
     "model/payload.py",
-    "texts/payload.py",
 )
 VALUES: dict[str, Any] = {
     "null": None,

@@ -147,7 +147,8 @@ def _unjudged(source: Path, target: Path) -> None:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of each file but those that hold times: locks, and a cache's own record of its files."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")
+        for path in folder.rglob("*") if path.is_file() and not path.name.endswith((".lock", ".sha256.json"))
     }

@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers.command import REPOSITORY, environment_with
 
-PARTS = ("kills", "cuts", "flips", "full disks", "hostile")
-SHORT = ("kills", "full disks")
+PARTS = ("kills", "cuts", "flips", "full disks", "weights", "hostile")
+SHORT = ("kills", "cuts")
 
 
 def campaign(out, *parts: str, seconds: str, **environment: str) -> list[dict]:

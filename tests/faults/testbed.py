@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from niah.cli import VERBS, main
+from niah.__main__ import run
+from niah.cli import VERBS
 from tests.helpers.command import REPOSITORY
 
 CANARY = "CANARY"
@@ -31,6 +32,7 @@ BASE = (
 PICTURES = ("report.formats=[png]", "report.dpi=40")
 NUM_TRIALS = 18
 _SPARED = {"Z", "X"}
+_ENDING_SECONDS = 10.0
 _MOST_READS = 1000
 """Of 64 KiB at most: what is kept of what a command says."""
 _MODULES = (
@@ -110,7 +112,7 @@ class Testbed:
                 _drain(reads, found)
             time.sleep(0.004 if is_sent else 0.001)
         seconds = time.monotonic() - begun
-        left = tuple(members(pid))
+        left = left_after(pid)
         for one in left:
             with suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
@@ -132,11 +134,11 @@ class Testbed:
             os.chdir(cwd)
             os.environ.clear()
             os.environ.update(self.environment)
-            sys.path.insert(0, "")  # as ``python -m`` does
+            sys.path[:] = ["", str(REPOSITORY), *(place for place in sys.path if place)]  # as ``python -m`` has it
             sys.argv = sys.orig_argv = ["niah", *words]
             if before:
                 before()
-            code = main(list(words))
+            code = run()
             sys.stdout.flush()
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -163,6 +165,11 @@ def preload() -> None:
         with suppress(ImportError):
             import_module(module)
     import_module("hydra.core.plugins").Plugins.instance()  # searches all packages for launchers
+    check_threads()
+
+
+def check_threads() -> None:
+    """Raises RuntimeError where this process has threads that a fork would be without."""
     threads = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
     others = [name for name in threads if not name.startswith("jemalloc")]  # pandas' allocator, which knows forks
     if len(others) > 1:
@@ -181,6 +188,14 @@ def in_a_fork(make: Callable[[], None]) -> None:
             os._exit(1)
     if os.waitpid(pid, 0)[1]:
         raise RuntimeError("see above")
+
+
+def left_after(session: int) -> tuple[int, ...]:
+    """Processes of a command's session that are there when they had time to see that it is gone."""
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while (left := members(session)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return tuple(left)
 
 
 def members(session: int) -> list[int]:
