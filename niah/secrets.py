@@ -7,6 +7,7 @@ variable (``${oc.env:NAME}``). Values of fewer than eight characters, and paths 
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
@@ -75,14 +76,19 @@ def scrubbed(data: Any) -> Any:
     return [scrubbed(value) for value in data] if isinstance(data, list | tuple) else data
 
 
-def _of_environment() -> list[str]:
+def _of_environment() -> tuple[str, ...]:
     """Values of variables whose names say that they are secret, and passwords in addresses that others hold."""
-    found = [value for name, value in os.environ.items() if names_one(name)]
+    return _secrets_in(tuple(os.environ.items()))
+
+
+@lru_cache(maxsize=4)
+def _secrets_in(variables: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    found = [value for name, value in variables if names_one(name)]
     found += [
-        match[1] for value in os.environ.values() if "@" in value
+        match[1] for _, value in variables if "@" in value
         for match in re.finditer(r"://[^/\s:@]*:([^/\s@]+)@", value)
     ]
-    return [value for value in map(str.strip, found) if _is_telling(value)]
+    return tuple(value for value in map(str.strip, found) if _is_telling(value))
 
 
 def _is_telling(value: str) -> bool:

@@ -119,6 +119,7 @@ def _written(row: Row) -> Row:
         row, error=secrets.masked(row.error), not_graded=secrets.masked(row.not_graded), response=safe(row.response),
         answer=safe(row.answer), thinking=safe(row.thinking), question=safe(row.question),
         targets=[*map(safe, row.targets)], distractors=[*map(safe, row.distractors)],
+        served=secrets.scrubbed(row.served),
     )
 
 
