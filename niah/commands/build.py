@@ -99,8 +99,8 @@ def _check_folder(folder: Path, known: str) -> None:
     manifest = folder / _MANIFEST
     if manifest.is_file():
         try:
-            there = json.loads(manifest.read_text(encoding="utf-8")).get("fingerprint")
-        except ValueError:
+            there = disk.parsed(manifest.read_bytes()).get("fingerprint")
+        except (ValueError, OSError):
             there = None
         if there != known:
             raise NiahError(f"build out={folder}: holds contexts of other settings; take another out=")

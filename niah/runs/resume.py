@@ -140,6 +140,17 @@ def differing_prompts(recipe: Recipe, rows: Sequence[Row], num: int) -> list[int
     ]
 
 
+def note_of_prompts(recipe: Recipe, folder: RunFolder) -> str:
+    """What to say of a run whose first rows were asked with other prompts than are built now, though all settings and
+    sources are the same: a cache was damaged then, or another version built them. Else empty."""
+    if not (wrong := differing_prompts(recipe, folder.rows(), num=1)):
+        return ""
+    return (
+        f"{folder.path}: trial {wrong[0]} was asked with another prompt than is built now (a cache that was damaged "
+        "then, or another version of niah): new rows are of the prompts of now; name=... measures all of them anew"
+    )
+
+
 def _lost(folder: RunFolder, why: str) -> NiahError:
     return NiahError(
         f"{folder.run_path}: is lost, and {why}; expected the command that made them, which writes it anew; or take "

@@ -101,6 +101,8 @@ def run(settings: Run, console: Console) -> Summary:
             return _all_done(settings, folder, stored, console)
         if stored and finished:
             resume.check_same_software(stored, fresh, folder)
+            if line := resume.note_of_prompts(recipe, folder):
+                console.note(line)
         journal = Journal(folder, resume.continued(stored, fresh, due) if stored else fresh)
         journal.begin(len(finished))
         to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from niah import cli
+from niah.commands.crosscheck import crosscheck
+from niah.disk import Lines
 from niah.errors import NiahError
 from niah.runs.store import RunFolder, open_for_reading
 from tests.helpers.command import FAKE
@@ -168,6 +170,32 @@ def test_a_whole_last_row_without_its_end_is_kept_and_the_next_begins_a_line(out
     code, _, err = said("run", capfd)
     assert code == 0 and any("1 of 4 trials to run" in line for line in err)
     assert file.read_bytes().splitlines()[:3] == lines[:3] and len(file.read_bytes().splitlines()) == 4
+
+
+def test_rows_of_other_prompts_are_told(outputs, capfd):
+    file = outputs / "a" / "rows.jsonl"
+    lines = [changed(line, prompt_sha256="0" * 64) for line in file.read_bytes().splitlines()[:3]]
+    file.write_bytes(b"\n".join([*lines, b""]))
+    code, _, err = said("run", capfd)
+    assert code == 0 and any("was asked with another prompt than is built now" in line for line in err)
+    assert file.read_bytes().splitlines()[:3] == lines
+
+
+def test_a_row_of_another_run_is_refused(outputs, capfd):
+    file = outputs / "a" / "rows.jsonl"
+    lines = file.read_bytes().splitlines()
+    for strange in ({"trial": 99}, {"variant": "fp8", "trial": 1}, {"depth": 33.0}):
+        file.write_bytes(b"\n".join([*lines[:3], changed(lines[3], **strange), b""]))
+        code, _, err = said("run", capfd)
+        assert code == 1 and "expected rows of this run alone" in err[-1]
+
+
+def test_answers_of_crosscheck_that_are_none(tmp_path):
+    half = b'{"mark": [], "variant": "", "trial": 0, "prompt_sha256": "", "first": {"response": ""}}'
+    for line in (b'{"mark": 1}', half):
+        (tmp_path / "a.jsonl").write_bytes(line + b"\n")
+        with pytest.raises(NiahError, match=r"a\.jsonl: answer 1 is none of crosscheck's"):
+            crosscheck._read(Lines(tmp_path / "a.jsonl"))
 
 
 def test_a_line_of_200_mb_is_refused(outputs, capfd):

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from niah import environment
+from niah import disk, environment
 from niah.commands.calibrate import verify
 from niah.commands.calibrate.expected import expected_answer
 from niah.commands.results import write
 from niah.config import Run
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.models.constructed import checkpoint
 from niah.models.constructed.design import design
 from niah.models.constructed.files import tokenizer_and_folder
@@ -115,11 +115,11 @@ def _stored(place: Path) -> dict[str, Any]:
     """margin.json as it was left. Raises NiahError for a torn or foreign file."""
     expected = "expected the margins of an earlier call; take another out= or delete it"
     try:
-        stored = json.loads(place.read_text()) if place.is_file() else {}
-    except ValueError as error:
-        raise NiahError(f"{place}: not JSON ({error}); {expected}") from error
-    if not isinstance(stored, dict):
-        raise NiahError(f"{place}: got a {type(stored).__name__}; {expected}")
+        stored = disk.parsed(place.read_bytes()) if place.is_file() else {}
+        for one in stored.get("shares", ()):
+            Share(**one)
+    except (ValueError, OSError, TypeError) as error:
+        raise NiahError(f"{place}: no margins ({first_line(error)}); {expected}") from error
     return stored
 
 

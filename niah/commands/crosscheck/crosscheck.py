@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from niah import config, environment, grid, secrets
+from niah import config, disk, environment, grid, secrets
 from niah.commands.crosscheck.first_difference import first_difference, stored_answer
 from niah.commands.crosscheck.sample import sample
 from niah.commands.crosscheck.second_engine import holding_a_model, second_runs
@@ -76,7 +76,7 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
         check = _Check(path, folder, record, Recipe(config.stored(store.settings_of(record))), why, lines)
         packages = environment.describe().packages
         facts: dict[str, Any] = {}
-        done = {(line["mark"], *_line_key(line)) for line in lines.read() if line["second"]["outcome"] not in _RETRIED}
+        done = {(line["mark"], *_line_key(line)) for line in _read(lines) if line["second"]["outcome"] not in _RETRIED}
         with console.log_to(folder.path / "crosscheck.log"):
             for second, own in _by_cache(seconds, asked):
                 mark = _mark(record, second, packages)
@@ -229,9 +229,24 @@ def _line(
     return {**common, "second": answer, **compared}
 
 
+def _read(lines: Lines) -> list[dict[str, Any]]:
+    """All lines. Raises NiahError for one that is no answer of a second engine."""
+    found = lines.read()
+    for number, line in enumerate(found, 1):
+        try:
+            hash((line["mark"], *_line_key(line), line["second"]["outcome"], line["second"]["score"]))
+            _ = {**line["first"], **line["second"]}
+        except (KeyError, TypeError) as error:
+            raise NiahError(
+                f"{lines.path}: answer {number} is none of crosscheck's ({type(error).__name__}: {error}); expected "
+                "what niah wrote; delete that line, or the file"
+            ) from error
+    return found
+
+
 def _latest(lines: Lines, marks: set[str], wanted: set[Key], variants: Sequence[str]) -> list[dict[str, Any]]:
     """The last line of each wanted answer (a failed one may have been answered later), in the order of the variants."""
-    latest = {_line_key(line): line for line in lines.read() if line["mark"] in marks and _line_key(line) in wanted}
+    latest = {_line_key(line): line for line in _read(lines) if line["mark"] in marks and _line_key(line) in wanted}
     order = {name: place for place, name in enumerate(variants)}
     return sorted(latest.values(), key=lambda line: order.get(line["variant"], -1))
 
@@ -261,10 +276,10 @@ def _known_facts(folder: RunFolder, seconds: dict[str, Run]) -> dict[str, Any]:
     """What the same second engine said of itself in the check before."""
     file = folder.path / "crosscheck.json"
     try:
-        known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError:
+        known = disk.parsed(file.read_bytes()) if file.is_file() else {}
+    except (ValueError, OSError):
         return {}
-    return dict(known["facts"]) if known.get("second") == json.loads(json.dumps(_plain(seconds))) else {}
+    return dict(known.get("facts") or {}) if known.get("second") == json.loads(json.dumps(_plain(seconds))) else {}
 
 
 def _row_key(row: Row) -> Key:
