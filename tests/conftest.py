@@ -6,6 +6,7 @@ import pytest
 
 from niah.tokens.tokenizer import Tokenizer
 from tests.helpers.command import command, environment_with
+from tests.helpers.forked import Commands
 from tests.helpers.tokenizers import TOKENIZERS, load_tokenizer
 
 
@@ -14,14 +15,25 @@ def tokenizer(request) -> Tokenizer:
     return load_tokenizer(request.param)
 
 
+@pytest.fixture(scope="session")
+def commands():
+    server = Commands()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def niah(tmp_path):
-    """Runs ``python -m niah`` in an empty folder; returns the finished process."""
+def niah(tmp_path, request, commands):
+    """Runs ``python -m niah`` in an empty folder; returns the finished process. An engine's is one of its own."""
+    is_engines = request.node.get_closest_marker("engine") is not None
 
     def call(*arguments: str, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess:
+        env = environment_with(**environment)
+        if not is_engines and commands.can_run(env):
+            return commands.run(arguments, tmp_path, env, timeout)
         return subprocess.run(
-            command(*arguments), cwd=tmp_path, capture_output=True, text=True, timeout=timeout,
-            env=environment_with(**environment), stdin=subprocess.DEVNULL,
+            command(*arguments), cwd=tmp_path, capture_output=True, text=True, timeout=timeout, env=env,
+            stdin=subprocess.DEVNULL,
         )
 
     return call
