@@ -1,5 +1,6 @@
 """Real tokenizers and a way to run the command as a user does."""
 
+import signal
 import subprocess
 
 import pytest
@@ -37,6 +38,12 @@ def niah(tmp_path, request, commands):
         )
 
     return call
+
+
+def pytest_configure():
+    """Where tests are a background job of a script, Ctrl-C is ignored, and would be by every command they start."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
