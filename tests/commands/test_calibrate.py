@@ -50,6 +50,7 @@ def test_full_finds_every_needle(place, task):
     assert report.count("6 of 6 trials as predicted") == 2
 
 
+@pytest.mark.slow
 def test_window_ends_where_predicted(place):
     found, report = checked(place, "window", "model=calibration/window_4k", "ctx.lengths=[4k,8k]", "kv=fp8")
     assert "22 of 22 trials as predicted" in report

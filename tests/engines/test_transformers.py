@@ -183,6 +183,7 @@ def test_quantized_caches_of_transformers(kv):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_sliding_windows_are_read_whole_and_graded_from_the_prompt():
     from tests.helpers.tokenizers import GEMMA3
 

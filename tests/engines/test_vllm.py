@@ -69,27 +69,7 @@ def test_killed_run_ends_with_the_same_rows(whole, place):
     assert without_cache_hits(rows(file.parent)) == without_cache_hits(rows(place / "outputs" / "whole"))
 
 
-@exact_on_cpus
-def test_prefix_cache_does_not_change_an_answer(whole, place):
-    done = run_in(place, *SMALL, "name=cold", "engine.prefix_caching=false")
-    assert done.returncode == 0, done.stderr
-    cold, warm = rows(place / "outputs" / "cold"), rows(place / "outputs" / "whole")
-    assert {row["num_cached_tokens"] for row in cold} == {0}
-    assert [(r["prompt_sha256"], r["response"]) for r in cold] == [(r["prompt_sha256"], r["response"]) for r in warm]
-
-
-def test_quantized_kv_caches_read_the_same_prompts(whole, place):
-    done = run_in(place, *SMALL, "name=quantized", "kv=[fp8,fp8_e5m2]")
-    assert done.returncode == 0, done.stderr
-    prompts = [row["prompt_sha256"] for row in rows(place / "outputs" / "whole")]
-    found = rows(place / "outputs" / "quantized")
-    engines = json.loads((place / "outputs" / "quantized" / "run.json").read_text())["engines"]
-    for kv, stored in (("fp8", "fp8_e4m3"), ("fp8_e5m2", "fp8_e5m2")):
-        own = [row for row in found if row["variant"] == kv]
-        assert [row["prompt_sha256"] for row in own] == prompts
-        assert {row["kv_cache_dtype"] for row in own} == {engines[kv]["kv_cache_dtype"]} == {stored}
-
-
+@pytest.mark.slow
 def test_sliding_window_base_model(place):
     done = run_in(place, "model=gemma3_270m", "ctx.lengths=[1k]", "ctx.depths=[0,100]", "name=gemma")
     assert done.returncode == 0, done.stderr
@@ -98,6 +78,7 @@ def test_sliding_window_base_model(place):
     assert sum(row["score"] for row in found) >= 1
 
 
+@pytest.mark.slow
 def test_local_folder_needs_no_file(place):
     from niah.models.resolve import files_of
     from tests.helpers.tokenizers import SMOLLM2
@@ -112,6 +93,7 @@ def test_local_folder_needs_no_file(place):
     assert row["model"] == "custom" and row["num_prompt_tokens"] == 512 - 64
 
 
+@pytest.mark.slow
 def test_two_models_one_after_the_other_in_one_process(place):
     done = run_in(place, "-m", "ctx.lengths=[512]", "ctx.depths=[100]", "kv=bf16,fp8", "outputs=sweep")
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ VOCABULARY = 64
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graded")
-    done = run_in(folder, *GRID, "kv=[bf16,fp8_e5m2]", "name=warm", "engine.cold_check=0.5")
+    done = run_in(folder, *GRID, "kv=[bf16,fp8,fp8_e5m2]", "name=warm", "engine.cold_check=0.5")
     assert done.returncode == 0, done.stderr
     same = r"control without prefix cache: (\d) of \1 answers the same, .* by at most 0$"
     assert re.search(same, done.stderr, re.MULTILINE)
@@ -40,7 +40,7 @@ def place(tmp_path_factory):
 
 def test_every_answer_is_graded(place):
     found = rows(place / "outputs" / "warm")
-    assert len(found) == 12
+    assert len(found) == 18
     for row in found:
         assert row["logprob"] <= 0 and row["worst_rank"] >= 1 and row["num_target_tokens"] >= 7
         assert row["margin"] is not None and "not_graded" not in row
@@ -48,8 +48,19 @@ def test_every_answer_is_graded(place):
         assert row["served"]["attention_backend"] == "CPU_ATTN" and row["served"]["torch"]
         if row["outcome"] == "correct" and row["response"].strip().startswith(row["targets"][0]):
             assert row["worst_rank"] == 1 and row["margin"] > 0  # greedy: each token was the first choice
-    by_variant = {name: [row["logprob"] for row in found if row["variant"] == name] for name in ("bf16", "fp8_e5m2")}
-    assert by_variant["bf16"] != by_variant["fp8_e5m2"]
+
+
+def test_quantized_kv_caches_read_the_same_prompts(place):
+    found = rows(place / "outputs" / "warm")
+    engines = json.loads((place / "outputs" / "warm" / "run.json").read_text())["engines"]
+    prompts, grades = [], []
+    for kv, stored in (("bf16", "bfloat16"), ("fp8", "fp8_e4m3"), ("fp8_e5m2", "fp8_e5m2")):
+        own = [row for row in found if row["variant"] == kv]
+        assert {row["kv_cache_dtype"] for row in own} == {engines[kv]["kv_cache_dtype"]} == {stored}
+        prompts.append([row["prompt_sha256"] for row in own])
+        grades.append([row["logprob"] for row in own])
+    assert prompts[0] == prompts[1] == prompts[2]
+    assert grades[0] != grades[1] != grades[2] != grades[0]
 
 
 @exact_on_cpus
@@ -117,6 +128,7 @@ def check_values(found: list[dict], num_cases: int) -> None:
 
 
 @exact_on_cpus
+@pytest.mark.slow
 def test_every_place_of_a_prompt_and_a_right_answer():
     check_values(graded(block=32, cases=FEW), 7)
 
@@ -145,6 +157,7 @@ def test_rows_that_make_no_sense_cost_the_grade_and_no_more(model):
         assert re.match(r"vLLM gave \d+ rows of log-probabilities for \d+ tokens, \d+ ", case["not_graded"])
 
 
+@pytest.mark.slow
 def test_an_answer_without_room_for_the_right_one_says_so(place):
     """And so does the run at its end, and again when it is finished."""
     words = ("ctx.lengths=[512]", "ctx.depths=[50]", "task.max_tokens=8", "name=narrow")

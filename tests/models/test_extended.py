@@ -30,6 +30,7 @@ def small_llama(tmp_path):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_extended_arguments_reach_the_engine(niah, small_llama, tmp_path):
     common = (
         f"model.path={small_llama}", f"model.tokenizer={files_of(SMOLLM2).folder}", "model.max_length=2k",

@@ -53,7 +53,7 @@ def compared(name: str, splits: tuple[int, ...], dtypes: tuple[str, ...]) -> tup
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("name", ["llama4_scout", "gemma4_e4b", "qwen3_5_9b", "glm_5"])
+@pytest.mark.parametrize("name", ["gemma4_e4b", "qwen3_5_9b"])
 def test_fast_plan_equals_vllms_own(name):
     cases, different = compared(name, (1, 8), ("fp8_e4m3",))
     assert cases and not different
