@@ -92,11 +92,19 @@ def _why_not_fetched(repository: str, error: Exception) -> str:
 
 
 def _folder_identity(folder: Path) -> str:
-    """sha256 of a folder's JSON files whole, and of the names and sizes of its other files."""
+    """sha256 of a folder's JSON files whole, and of the names and sizes of its other files.
+
+    Raises NiahError for what has such a name and is no file: a link to nowhere, a pipe.
+    """
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if file.suffix == ".json":
-            digest.update(file.name.encode() + file.read_bytes())
-        elif file.suffix in {".safetensors", ".bin", ".jinja", ".model"}:
-            digest.update(f"{file.name} {file.stat().st_size}".encode())
+        if file.suffix not in {".json", ".safetensors", ".bin", ".jinja", ".model"} or file.is_dir():
+            continue
+        if not file.is_file():
+            raise NiahError(f"model.path: {file} is no file; expected one, or none of that name; fetch the model again")
+        try:
+            own = file.name.encode() + file.read_bytes() if file.suffix == ".json" else None
+        except OSError as error:
+            raise NiahError(f"model.path: {file} cannot be read ({error.strerror}); mend that file") from error
+        digest.update(own if own is not None else f"{file.name} {file.stat().st_size}".encode())
     return f"folder sha256 {digest.hexdigest()}"

@@ -1,6 +1,7 @@
 """Every model of conf/model and every file of niah/architectures, against facts kept beside this file."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -205,3 +206,14 @@ def test_longer_reading_repeats_all_rotary_parameters(name):
 def test_llama_4_is_the_same_model_at_every_length():
     for name in ("scout", "maverick"):
         assert model(name).engine_args["override_generation_config"] == {"attn_temperature_tuning": True}
+
+
+@pytest.mark.parametrize("odd", ["loop", "pipe", "dangling"])
+def test_a_models_folder_with_what_is_no_file_is_one_line(tmp_path, odd):
+    (tmp_path / "config.json").write_text("{}")
+    {
+        "loop": lambda place: place.symlink_to(place.name), "pipe": os.mkfifo,
+        "dangling": lambda place: place.symlink_to("nowhere"),
+    }[odd](tmp_path / "tokenizer.json")
+    with pytest.raises(NiahError, match=r"tokenizer\.json is no file"):
+        files_of(Model("m", str(tmp_path), 8192))
