@@ -19,6 +19,8 @@ _INDEX = "model.safetensors.index.json"
 _PICKLED = re.compile(r"(?!training_args|optimizer|scheduler|rng_state|scaler).*\.(?:bin|pt|pth|ckpt)")
 _MOST_HEADER_BYTES = 100_000_000
 """The longest header that the package safetensors itself reads."""
+_MOST_LAYERS = 10_000
+"""And experts: more are a damaged config.json."""
 _NAMED = 3
 """Tensors that a message names."""
 _PLACE = re.compile(r"(?:^|(?<=\.))\d+(?=\.|$)")
@@ -137,7 +139,7 @@ def _missing_layers(names: set[str], config: Mapping[str, Any]) -> set[str]:
     for name in names:
         if layer := _LAYER.match(name):
             stacks.setdefault(layer["stack"], set()).add(int(layer["number"]))
-    if not stacks or not isinstance(number, int):
+    if not stacks or not isinstance(number, int) or number > _MOST_LAYERS:
         return set()
     lost = {stack: set(range(number)) - there for stack, there in stacks.items()}
     best = min(lost, key=lambda stack: (len(lost[stack]), stack))
@@ -168,6 +170,7 @@ def _missing_experts(blocks: Iterable[str], config: Mapping[str, Any]) -> set[st
         if number.isdigit() and place.endswith("experts"):
             experts.setdefault(place, set()).add(int(number))
     counted = next((config[key] for key in _NUM_EXPERTS if isinstance(config.get(key), int)), 0)
+    counted = counted if 0 < counted <= _MOST_LAYERS else 0
     return {
         f"{place}.{one}" for place, there in experts.items() for one in set(range(counted or max(there) + 1)) - there
     }
@@ -179,8 +182,10 @@ def _may_lack(block: str, part: str, config: Mapping[str, Any]) -> bool:
         return False
     if part == "v_proj" and config.get("attention_k_eq_v"):
         return True
-    layer, shared = _LAYER.match(f"{block}."), config.get("num_kv_shared_layers") or 0
-    return bool(layer and shared and int(layer["number"]) >= config.get("num_hidden_layers", 0) - shared)
+    layer, shared, num = _LAYER.match(f"{block}."), config.get("num_kv_shared_layers"), config.get("num_hidden_layers")
+    if not (layer and isinstance(shared, int) and isinstance(num, int) and shared):
+        return False
+    return int(layer["number"]) >= num - shared
 
 
 def _index(folder: Path) -> dict[str, str]:

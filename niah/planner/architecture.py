@@ -19,6 +19,15 @@ KNOWN = (
 """model_type without its _text."""
 
 
+_NEEDED = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+_MOST = {"num_hidden_layers": 10_000, **dict.fromkeys((
+    "hidden_size", "vocab_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
+    "max_position_embeddings", "sliding_window", "num_local_experts", "n_routed_experts", "num_experts",
+    "num_kv_shared_layers", "attention_chunk_size", "moe_intermediate_size", "q_lora_rank", "kv_lora_rank",
+), 10**9)}
+"""The largest that a size or a count of a config.json may be: no model comes near."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer. ``kind`` is full, sliding, chunked or state (linear attention); ``window`` its tokens.
@@ -93,12 +102,21 @@ def read(config: Mapping[str, Any], where: str) -> Architecture:
             f"{', '.join(KNOWN)}; take exact=true, which asks vLLM itself"
         )
     try:
+        _check_numbers(text)
         return _counted(text, kind, config.get("niah", {}))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, IndexError) as error:
         what = f"lacks {error.args[0]}" if isinstance(error, KeyError) else f"cannot be counted ({error})"
         raise NiahError(
             f"{where}: its config.json {what}; expected every field that a {kind} model has; fetch the file again"
         ) from error
+
+
+def _check_numbers(text: Mapping[str, Any]) -> None:
+    """Raises ValueError for what can be no size or count: a config.json may be damaged, or anyone's."""
+    for name, most in _MOST.items():
+        value = text.get(name)
+        if value is not None and not (type(value) is int and (name not in _NEEDED or value) and 0 <= value <= most):
+            raise ValueError(f"{name} is {value!r:.40}")
 
 
 def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Architecture:
@@ -115,7 +133,7 @@ def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Arch
         head_parameters=0 if tied else vocabulary * hidden,
         lookup_parameters=lookup * text.get("vocab_size_per_layer_input", vocabulary),
         other_parameters=own.get("other_parameters", 0),
-        max_positions=text.get("max_position_embeddings", 0),
+        max_positions=text.get("max_position_embeddings") or 0,
         rotary_width=text.get("qk_rope_head_dim") or int(
             _head_width(text) * (text.get("rope_parameters") or {}).get("partial_rotary_factor", 1.0)
         ),

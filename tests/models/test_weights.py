@@ -14,7 +14,9 @@ from niah.models.gguf import package_file
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
 from niah.models.settings import Model
+from niah.runs import capacity
 from tests.helpers import checkpoints
+from tests.helpers.configs import built
 from tests.helpers.tokenizers import SMOLLM2
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 1048576\n"
@@ -265,3 +267,14 @@ def test_files_of_the_hub_are_known_by_name(tmp_path):
     (tmp_path / "pytorch_model.bin").touch()
     with pytest.raises(NiahError, match=r"the weights in nobody/nothing are pickled \(pytorch_model\.bin\)"):
         weights.check(files, allow_pickle=False)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 10**12, 1e300, float("inf"), "x", [10**12], {}, True], ids=str)
+def test_a_config_with_a_damaged_number_is_one_line_and_fast(copy, value):
+    run = built(f"model.path={copy}", "model.max_length=2k", "ctx.lengths=[512]", "engine=transformers")
+    for key in ("num_hidden_layers", "hidden_size", "vocab_size", "num_attention_heads", "num_key_value_heads"):
+        (copy / "config.json").write_text(json.dumps({**checkpoints.CONFIG, key: value}))
+        with pytest.raises(NiahError, match=rf"its config\.json cannot be counted \({key} is ") as caught:
+            capacity.check(run)
+        assert "\n" not in str(caught.value)
+        run.engine.check(files_of(run.model), run.model, 512)  # the headers say what is there, not what ought to be

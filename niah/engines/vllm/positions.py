@@ -1,5 +1,6 @@
 """How many positions a model's config.json allows, as vLLM counts them: known before anything loads."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -70,4 +71,5 @@ def _rope(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number else None
