@@ -219,6 +219,11 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
 
     Returns the largest exit code. Where a job fails, the others of a sweep still run; then the last error is raised.
     """
+    if "hydra/launcher=ray" in overrides and not any(".init.address=" in word for word in overrides):
+        from niah.engines.replicas.start import stay_on_this_machine
+
+        if not os.environ.get("RAY_ADDRESS"):
+            stay_on_this_machine()
     codes: list[int] = []
     failed: list[Exception] = []
     own_process, own_folder = os.getpid(), choices.own_folder()

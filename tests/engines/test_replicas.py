@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.helpers.command import command, comparable, environment_with, rows
@@ -50,6 +52,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+def heard_at(pid: int) -> set[str]:
+    """Addresses at which a process and those below it listen; Ray's are many."""
+    found = []
+    for one in (parent := psutil.Process(pid), *parent.children(recursive=True)):
+        with suppress(psutil.Error):
+            found += [socket.laddr for socket in one.net_connections("tcp") if socket.status == psutil.CONN_LISTEN]
+    assert len({address.port for address in found}) > 3
+    return {address.ip for address in found}
+
+
 @pytest.fixture
 def whole(niah, tmp_path):
     assert niah(*FAKE, "name=one").returncode == 0
@@ -58,9 +70,11 @@ def whole(niah, tmp_path):
 
 def test_a_killed_replica_costs_no_row_and_is_started_again(whole, tmp_path):
     process, pids = begun(tmp_path, *FAKE)
+    listening = heard_at(process.pid)
     os.kill(pids[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
+    assert not listening - {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, "open to the network"
     assert by_trial(tmp_path / "outputs" / "two") == whole
     replicas = facts(tmp_path / "outputs" / "two")["replicas"]
     assert [replica["num_deaths"] for replica in replicas] == [1, 0]

@@ -20,6 +20,9 @@ from niah.records import Completion, Failure, Prompt
 _PASSED_ON = ("LD_PRELOAD", "DO_NOT_TRACK", "TOKENIZERS_PARALLELISM", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_DEVICE_ORDER")
 """With all VLLM_ ones, but for keys, what an engine's process is given beside its own: Ray writes these into its logs,
 so secrets have to be on each machine already."""
+_ONLY_HERE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Read when Ray is imported (_private/ray_constants.py, services.py): at 0 a machine is no part of a cluster, so that
+all of Ray's ports are on loopback, where they else are open to the network."""
 _PLACE_SECONDS = 180
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -30,11 +33,14 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
     Raises NiahError where Ray is missing, the cluster is too small or an engine does not start.
     """
     begun = time.perf_counter()
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        stay_on_this_machine()
     try:
         import ray
     except ImportError as error:
         raise NiahError(f"engine.replicas: Ray cannot be imported ({error}); pip install 'niah[ray]'") from error
-    num, address = engine.replicas, os.environ.get("RAY_ADDRESS")
+    num = engine.replicas
     has_started = not ray.is_initialized()
     cores = environment.cores()
     if has_started:
@@ -78,6 +84,11 @@ def opened(engine: Engine, job: Job) -> ReplicatedSession:
             ray.shutdown()
         raise
     return session
+
+
+def stay_on_this_machine() -> None:
+    """Before Ray is imported for a cluster of this machine alone: none of its ports is open to the network."""
+    os.environ.setdefault(_ONLY_HERE, "0")
 
 
 def _actor_class(ray: Any) -> Any:
