@@ -65,6 +65,9 @@ def frame(
     if rendered.count(_CONTENT) != 1:
         raise NiahError(f"{where}: the chat template does not show the user's message once; use model.chat=false")
     head, tail = rendered.split(_CONTENT)
+    if chat:  # many templates trim a message: then the white space around it is not read by any model
+        opening = next((text for text in (opening, opening.lstrip()) if head.endswith(text)), opening)
+        closing = next((text for text in (closing, closing.rstrip()) if tail.startswith(text)), closing)
     if not (head.endswith(opening) and tail.startswith(closing)):
         raise NiahError(f"{where}: the chat template changes the user's message; use model.chat=false")
     # The user's own words stand next to the context: control tokens in them stay plain text.

@@ -1,12 +1,14 @@
 """Contexts of exact length out of texts without words: a handful of characters, or runs without a break."""
 
 import random
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from niah.errors import NiahError
-from niah.haystacks import corpus
+from niah.haystacks import corpus, wikipedia
 from niah.haystacks.files import Files
 from niah.prompts import context, template
 from niah.readers.full import Full
@@ -87,3 +89,33 @@ def test_a_run_longer_than_a_chunk_is_read(tmp_path, monkeypatch):
 def test_what_no_tokenizer_can_cut_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(NiahError, match=r"haystack=files: .*run of characters without a break.*==="):
         build_each("smollm2", tmp_path, "=" * 2_500_000, [600], monkeypatch)
+
+
+TRIMS = "message['content'] | trim"
+
+
+@pytest.mark.parametrize(
+    "text", ["{context}\n\n{question}", "\n {question}\nRead: {context} \n{question}", "{question}{context}"]
+)
+@pytest.mark.parametrize("question", ["Where is it? ", "Where is it?\n", "\u3000Where is it?\u00a0\t"])
+def test_white_space_that_a_chat_template_trims_is_not_sent(text, question):
+    problem = replace(PROBLEM, question=question)
+    kept = copy(load_tokenizer("qwen3_5"))
+    trimmed = copy(kept)
+    trimmed.chat_template = kept.chat_template.replace("message['content']", TRIMS)
+    assert TRIMS in trimmed.chat_template and TRIMS in load_tokenizer("llama4").chat_template
+    for tokenizer in (trimmed, load_tokenizer("llama4"), kept):
+        found = template.frame(
+            tokenizer, text, problem, chat=True, answer_prefix=False, system=None, template_arguments={}, where="test"
+        )
+        before, after = found.message.before, found.message.after
+        opening, closing = template.around(text, problem)
+        assert (before, after) == ((opening, closing) if tokenizer is kept else (opening.lstrip(), closing.rstrip()))
+
+
+def test_no_question_of_ruler_is_refused():
+    for part in ("squad", "hotpotqa"):
+        odd = {asked.question for asked in wikipedia.questions(part) if asked.question != asked.question.strip()}
+        assert len(odd) > 50
+        for question in sorted(odd)[::25]:
+            frame_of("llama4", replace(PROBLEM, question=question))
