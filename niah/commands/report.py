@@ -10,6 +10,7 @@ from niah.commands.words import changes, folder_arguments
 from niah.records import Row, RunRecord
 from niah.report import curve, heatmap
 from niah.report.accuracy import accuracy_by_length
+from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.panel import panels
 from niah.report.settings import ReportSettings
 from niah.runs import scoring, store, sweeps
@@ -59,5 +60,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
 def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, settings: ReportSettings) -> list[str]:
     """Heatmap and curve of (label, record, rows); a line for each file written."""
     shown = [panel for label, record, rows in runs for panel in panels(record, rows, label)]
-    lines = [f"heatmap: {file}" for file in heatmap.draw(shown, folder, settings)]
-    return lines + [f"curve: {file}" for file in curve.draw(shown, folder, settings)]
+    drawn = shown[:MAX_GRIDS]
+    lines = [f"heatmap: {file}" for file in heatmap.draw(drawn, folder, settings)]
+    lines += [f"curve: {file}" for file in curve.draw(drawn, folder, settings)]
+    return [*too_many(len(shown), "runs and variants"), *lines]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from niah.errors import NiahError
-from niah.haystacks import Haystack, Skip
+from niah.haystacks import Haystack, Skip, encodings
 from niah.haystacks.paths import matching, shown, stamp
 from niah.limits import free_text, limited, one_of
 
@@ -95,17 +95,16 @@ class Code(Haystack):
 def _source(file: Path, skip: Skip) -> str:
     """The text of a file of code, "" if it is left out; ``skip`` is given the reason, unless it is next to empty."""
     try:
-        if file.stat().st_size > _LARGEST_BYTES:
+        if (size := file.stat().st_size) > _LARGEST_BYTES:
             skip(f"{shown(file)}: larger than 1 MB, so likely generated; split it to read it")
             return ""
-        raw = file.read_bytes()
-        text = raw.decode("utf-8-sig")
+        with file.open("rb") as content:
+            raw = content.read(size)
+        text = encodings.decoded(raw, "utf-8", file)
     except OSError as error:
         skip(f"{shown(file)}: cannot be read ({error.strerror or error}); check its permissions")
-    except UnicodeDecodeError as error:
-        skip(f"{shown(file)}: is not UTF-8 (byte {error.start}); convert it: iconv -f LATIN1 -t UTF-8")
+    except encodings.UndecodableError as error:
+        skip(f"{shown(file)}: {str(error).replace('set haystack.encoding', 'leave it out')}")
     else:
-        if "\0" not in text:
-            return text.replace("\r\n", "\n") if len(raw) >= _SMALLEST_BYTES else ""
-        skip(f"{shown(file)}: is a binary file (it holds NUL bytes); leave it out")
+        return text.replace("\r\n", "\n") if len(raw) >= _SMALLEST_BYTES else ""
     return ""

@@ -1,5 +1,7 @@
 """The user's own files: which ones a path names, and the text in each of them."""
 
+import codecs
+import io
 import logging
 import os
 import warnings
@@ -12,8 +14,9 @@ from typing import Any
 import regex
 
 from niah.errors import NiahError
-from niah.haystacks import Haystack, Skip
+from niah.haystacks import Haystack, Skip, encodings
 from niah.haystacks.paths import ALL, matching, shown, stamp
+from niah.haystacks.progress import Progress
 from niah.limits import free_text, limited
 
 _SUFFIXES = frozenset((
@@ -22,6 +25,9 @@ _SUFFIXES = frozenset((
 ))
 _EXTRACTORS = ("beautifulsoup4", "pypdf")
 _PART_CHARACTERS = 4_000_000  # of one document; longer texts are given in parts
+_LARGE_BYTES = 64_000_000  # a longer file of text is never in memory as a whole
+_BLOCK_BYTES = 8_000_000
+_MAX_HTML_BYTES = 64_000_000  # a page takes some 30 times its size in memory
 _YAML_OR_TOML = regex.compile(
     r"\A(?:---[ \t]*\n(?:[\w\"'.-]+[ \t]*:\s.*?\n)?(?:---|\.\.\.)|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?:\n|\Z)",
     regex.DOTALL,
@@ -77,15 +83,20 @@ class Files(Haystack):
     def documents(self, skip: Skip) -> Iterator[str]:
         files = self._files(skip)
         reasons = []
-        for file in files:
-            try:
-                text = self._text(file)
-            except _Unusable as error:
-                reasons.append(f"{shown(file)}: {error}")
-                if len(files) > 1:
-                    skip(reasons[-1])
-            else:
-                yield from parts(text)
+        progress = Progress(f"haystack {self.name}")
+        try:
+            for number, file in enumerate(files, 1):
+                progress.step(f"file {number:,} of {len(files):,}")
+                try:
+                    found = self._parts(file, progress)
+                except _Unusable as error:
+                    reasons.append(f"{shown(file)}: {error}")
+                    if len(files) > 1:
+                        skip(reasons[-1])
+                else:
+                    yield from found
+        finally:
+            progress.close()
         if len(reasons) == len(files):
             among = f"no text in any of {len(files)} files; the first, " if len(files) > 1 else ""
             raise NiahError(f"haystack.path: {among}{reasons[0]}")
@@ -101,29 +112,86 @@ class Files(Haystack):
             found.update(dict.fromkeys(matching(path, self.pattern, skip, _SUFFIXES)))
         return list(found)
 
-    def _text(self, file: Path) -> str:
+    def _parts(self, file: Path, progress: Progress) -> Iterator[str]:
+        """The text of a file in parts; all of it was looked at before the first is given."""
         try:
-            size_mb = file.stat().st_size / 1e6
-            if size_mb > self.max_file_mb:
-                raise _Unusable(f"holds {size_mb:,.0f} MB; split it, or raise haystack.max_file_mb={self.max_file_mb}")
-            suffix = file.suffix.lower()
-            text = _pdf(file) if suffix == ".pdf" else self._decoded(file.read_bytes(), file, suffix)
+            size, suffix = file.stat().st_size, file.suffix.lower()
+            if size / 1e6 > self.max_file_mb:
+                raise _Unusable(
+                    f"holds {size / 1e6:,.0f} MB; split it, or raise haystack.max_file_mb={self.max_file_mb}"
+                )
+            if suffix in (".html", ".htm") and size > _MAX_HTML_BYTES:
+                raise _Unusable(
+                    f"holds {size / 1e6:,.0f} MB of HTML, more than {_MAX_HTML_BYTES / 1e6:.0f}; split it, or take its "
+                    "text out: w3m -dump page.html > page.txt"
+                )
+            if suffix == ".pdf":
+                text = _pdf(file, progress, self.max_file_mb)
+            elif size > _LARGE_BYTES and suffix not in (".html", ".htm", ".md"):
+                return self._large(file, size, progress)
+            else:
+                with file.open("rb") as content:
+                    text = self._decoded(content.read(size), file, suffix)  # no more: a log may grow meanwhile
         except OSError as error:
             raise _Unusable(f"cannot be read ({error.strerror or error}); check its permissions") from error
         if not text or text.isspace():
             raise _Unusable("is empty, or holds no text; put text into it or leave it out")
-        return text
+        return parts(text)
 
     def _decoded(self, raw: bytes, file: Path, suffix: str) -> str:
-        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else self.encoding
-        if b"\0" in raw and "16" not in encoding and "32" not in encoding:
-            raise _Unusable("is a binary file (it holds NUL bytes); leave it out")
         if suffix in (".html", ".htm"):
-            return _html(raw, encoding, file.name)
-        text = _decode(raw, encoding, file.name).replace("\r\n", "\n").replace("\r", "\n")
+            return _html(raw, self.encoding, file)
+        text = _decode(raw, self.encoding, file).replace("\r\n", "\n").replace("\r", "\n")
         if suffix == ".md" and (front := _YAML_OR_TOML.match(text[:100_000])):
             return text[front.end() :]
         return text
+
+    def _large(self, file: Path, size: int, progress: Progress) -> Iterator[str]:
+        """The parts of a large file, read twice: once to see that it is text, once to give it."""
+        with file.open("rb") as content:
+            head = content.read(_BLOCK_BYTES)
+        encoding = encodings.certain(head) or self.encoding
+        encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+        is_blank, num = True, 0
+        try:
+            for text in _blocks(file, size, encoding):
+                num += len(text)
+                is_blank = is_blank and text.isspace()
+                progress.step(f"{shown(file)}, looked at {num / 1e6:,.0f} of {size / 1e6:,.0f} MB")
+                if "\0" in text:
+                    raise _Unusable("is a binary file (it holds NUL bytes); leave it out")
+        except UnicodeError as error:
+            place = max(0, num - _BLOCK_BYTES)
+            with file.open("rb") as content:
+                content.seek(place)
+                sample = content.read(3 * _BLOCK_BYTES)
+            _decode(sample[sample.find(b"\n") + 1 :], self.encoding, file)  # says more of it
+            raise _Unusable(f"is not {encoding.upper()} after {num:,} characters; set haystack.encoding") from error
+        if is_blank:
+            raise _Unusable("is empty, or holds no text; put text into it or leave it out")
+        return _in_parts(_blocks(file, size, encoding))
+
+
+def _blocks(file: Path, size: int, encoding: str) -> Iterator[str]:
+    """The text of the first ``size`` bytes, all ends of line as \\n. Raises UnicodeError."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    with file.open("rb") as content:
+        while size > 0 and (raw := content.read(min(size, _BLOCK_BYTES))):
+            size -= len(raw)
+            yield decoder.decode(raw)
+    yield decoder.decode(b"", final=True)
+
+
+def _in_parts(blocks: Iterator[str]) -> Iterator[str]:
+    """The parts that the whole text has, of which no more than a block and a part is held."""
+    held = ""
+    for block in blocks:
+        held += block
+        while len(held) > _PART_CHARACTERS:
+            part = next(parts(held))
+            yield part
+            held = held[len(part) :]
+    yield from parts(held)
 
 
 def parts(text: str) -> Iterator[str]:
@@ -139,18 +207,14 @@ def parts(text: str) -> Iterator[str]:
         start = stop
 
 
-def _decode(raw: bytes, encoding: str, name: str) -> str:
+def _decode(raw: bytes, encoding: str, file: Path) -> str:
     try:
-        return raw.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
-    except (UnicodeError, LookupError) as error:  # HTML may declare an encoding that there is not
-        place = error.start if isinstance(error, UnicodeDecodeError) else 0
-        raise _Unusable(
-            f"is not {encoding.upper()} (byte {place}); set haystack.encoding, or convert it: "
-            f"iconv -f LATIN1 -t UTF-8 {name}"
-        ) from error
+        return encodings.decoded(raw, encoding, file)
+    except encodings.UndecodableError as error:
+        raise _Unusable(str(error)) from error
 
 
-def _html(raw: bytes, encoding: str, name: str) -> str:
+def _html(raw: bytes, encoding: str, file: Path) -> str:
     """What a browser would show, every block on lines of its own."""
     try:
         from bs4 import BeautifulSoup
@@ -159,7 +223,7 @@ def _html(raw: bytes, encoding: str, name: str) -> str:
     except ImportError as error:
         raise _Unusable('is HTML, which needs beautifulsoup4; pip install "niah[files]"') from error
     declared = EncodingDetector.find_declared_encoding(raw, is_html=True)
-    markup = _decode(raw, declared or encoding, name).replace("\r\n", "\n")
+    markup = _decode(raw, declared or encoding, file).replace("\r\n", "\n")
     with warnings.catch_warnings(action="ignore"):  # of XHTML and the like, which this parser reads well
         todo: list[Any] = [BeautifulSoup(markup, "html.parser")]
     pieces: list[str] = []
@@ -179,22 +243,34 @@ def _html(raw: bytes, encoding: str, name: str) -> str:
     return text.translate(_WRITTEN).strip()
 
 
-def _pdf(file: Path) -> str:
+def _pdf(file: Path, progress: Progress, max_mb: int) -> str:
     """The text of its pages. Any error at all in a broken file is that file's, whatever its type."""
     try:
         from pypdf import PdfReader
     except ImportError as error:
         raise _Unusable('is a PDF, which needs pypdf; pip install "niah[files]"') from error
     logging.getLogger("pypdf").setLevel(logging.CRITICAL + 1)
+    texts: list[str] = []
+    num = 0
     try:
         reader = PdfReader(file)
         if reader.is_encrypted and not reader.decrypt(""):
             raise _Unusable("is encrypted; take its password off: qpdf --decrypt --password=... in.pdf out.pdf")
-        text = "\n\n".join(page.extract_text() for page in reader.pages)
+        num_pages = len(reader.pages)
+        for number, page in enumerate(reader.pages, 1):
+            progress.step(f"{shown(file)}, page {number:,} of {num_pages:,}")
+            texts.append(page.extract_text())
+            num += len(texts[-1])
+            if num > max_mb * 1e6:
+                raise _Unusable(
+                    f"holds more than {max_mb:,} MB of text up to page {number:,} of {num_pages:,}; split it: "
+                    "qpdf --split-pages=1000 in.pdf out.pdf"
+                )
     except (_Unusable, OSError):
         raise
     except Exception as error:
         raise _Unusable(f"is not a sound PDF ({type(error).__name__}); print it anew, or leave it out") from error
+    text = "\n\n".join(texts)
     if not text.strip():
         raise _Unusable("is a PDF without text (pictures of pages?); run OCR over it: ocrmypdf in.pdf out.pdf")
     return text

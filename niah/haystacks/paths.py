@@ -34,6 +34,11 @@ def matching(path: str, pattern: str, skip: Skip, suffixes: frozenset[str] = fro
         found: Iterable[Path] = (file for file in below if not suffixes or file.suffix.lower() in suffixes)
         wanted = f"files matching {pattern}{' with a known text suffix' if suffixes else ''} in it (haystack.pattern)"
     elif os.path.exists(place):
+        if not os.path.isfile(place):  # reading it may never end
+            raise NiahError(
+                f"haystack.path: {shown(place)} is a pipe, a socket or a device; expected a file, folder or glob; "
+                "write what it gives to a file first"
+            )
         return [place]
     else:
         wild = next((n for n, part in enumerate(place.parts) if set(part) & set("*?[")), len(place.parts))

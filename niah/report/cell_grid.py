@@ -18,6 +18,8 @@ from niah.units import format_length
 
 MAX_LABELLED = 20
 """More lengths than this leave no room for numbers in the cells."""
+MAX_GRIDS = 24
+"""More grids than this find no place in a figure, and each takes a tenth of a second and more."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Grids:
     bottom: Axes
     bar: Colorbar
     has_hatching: bool
+
+
+def too_many(num: int, what: str) -> list[str]:
+    """A line to print where a figure leaves some of ``num`` grids out."""
+    return [f"note: the figure shows the first {MAX_GRIDS} of {num:,} {what}"] if num > MAX_GRIDS else []
 
 
 def draw(

@@ -1,5 +1,6 @@
 """What runs, variants and settings are called where several stand side by side."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 def of_folders(paths: Sequence[str]) -> list[str]:
     """The name of each run's folder; its path where two folders have the same name."""
     names = [Path(path).resolve().name for path in paths]
-    return [path.rstrip("/") if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)]
+    num = Counter(names)
+    return [path.rstrip("/") if num[name] > 1 else name for path, name in zip(paths, names, strict=True)]
 
 
 def of_variant(run: str, variant: str) -> str:

@@ -6,6 +6,7 @@ What is read here may come from elsewhere, or from a disk that lost power: each 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class RunFolder:
         self._controls = Lines(path / "controls.jsonl")
         self._lock = FileLock(str(path / ".lock"))
         self._said: set[str] = set()
+        self._read: tuple[tuple[int, ...], list[Row]] | None = None
+        """All rows, and of which state of the file they are."""
 
     def __enter__(self) -> "RunFolder":
         try:
@@ -64,7 +67,11 @@ class RunFolder:
 
     def append(self, row: Row) -> None:
         """Writes one row through to the disk. Raises NiahError when the disk takes no more."""
-        self._rows.append(_plain(row))
+        content, before = _plain(row), self._state()
+        self._rows.append(content)
+        if self._read and self._read[0] == before:
+            self._read[1].append(_row(disk.parsed(encoded(content))))
+            self._read = self._state(), self._read[1]
 
     def rows(self) -> list[Row]:
         """All whole rows, without a line torn by a crash, each trial of a variant once. What rows of schema 1 lack
@@ -72,7 +79,18 @@ class RunFolder:
 
         Raises NiahError on lines that are no rows, and where two rows of a trial differ.
         """
-        return [_row(content) for _, content in self._contents(self._rows)]
+        state = self._state()
+        if self._read is None or self._read[0] != state:  # once: 100,000 rows take seconds
+            self._read = state, [_row(content) for _, content in self._contents(self._rows)]
+        return list(self._read[1])
+
+    def _state(self) -> tuple[int, ...]:
+        """Another one whenever rows.jsonl may hold other rows."""
+        try:
+            status = self.rows_path.stat()
+        except OSError:
+            return ()
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def failures(self) -> list[Row]:
         """Rows of trials that failed and were asked again."""
@@ -108,23 +126,17 @@ class RunFolder:
         """
         if not self.rows_path.exists():
             return []
-        lines: list[bytes] = []
-        stay: list[Row] = []
-        failed: list[Row] = []
-        num_before = sum(1 for _ in self._rows.whole())
-        for line, content in self._contents(self._rows):
-            row = _row(content)
-            if (row.outcome in _RETRIED or is_stale(row)) and not is_kept(row):
-                failed.append(row)
-            else:
-                lines.append(line)
-                stay.append(row)
+        rows = self.rows()
+        is_out = [(row.outcome in _RETRIED or is_stale(row)) and not is_kept(row) for row in rows]
+        failed = list(compress(rows, is_out))
+        stay = [row for row, out in zip(rows, is_out, strict=True) if not out]
         if failed:
             known = {line for _, line in self._failures.whole()}  # a kill may have come between this and what follows
             self._failures.append(*(_plain(row) for row in failed if encoded(_plain(row)).rstrip() not in known))
-        if len(lines) < num_before or self.is_torn():
+        if len(stay) < sum(1 for _ in self._rows.whole()) or self.is_torn():
+            lines = (line for line, _ in self._contents(self._rows))
             try:
-                self._rows.replace(lines)
+                self._rows.replace([line for line, out in zip(lines, is_out, strict=True) if not out])
             except OSError as error:
                 raise self._unwritable(error) from error
         return stay

@@ -18,13 +18,16 @@ def runs_below(paths: Sequence[str]) -> list[str]:
     Raises NiahError where there is none.
     """
     found: list[str] = []
+    named: set[str] = set()
     for path in paths:
         if store.is_run(Path(path)):
             found.append(path)
+            named.add(path)
             continue
         if not (below := sorted(str(place) for place in Path(path).glob("*/") if store.is_run(place))):
             raise NiahError(f"{path}: no run here; expected a folder with run.json, or a folder of such folders")
-        found += [run for run in below if run not in found]
+        found += [run for run in below if run not in named]
+        named.update(below)
     return found
 
 
@@ -51,9 +54,10 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     for key in keys:  # until no two are alike
         if len({tuple(part) for part in parts}) == len(parts):
             break
-        values = [json.dumps(one.get(key)) for one in flats]
-        twins = [[n for n, part in enumerate(parts) if part == own] for own in parts]
-        if any(values[n] != values[number] for number, same in enumerate(twins) for n in same):
+        alike: dict[tuple[str, ...], set[str]] = {}
+        for part, one in zip(parts, flats, strict=True):
+            alike.setdefault(tuple(part), set()).add(json.dumps(one.get(key)))
+        if any(len(values) > 1 for values in alike.values()):
             for part, one in zip(parts, flats, strict=True):
                 part.append(f"{key.split('.', 1)[-1]} {one.get(key)}")
     return [tuple(part) for part in parts]

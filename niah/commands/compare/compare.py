@@ -13,6 +13,7 @@ from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is
 from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.report import difference, verdict
+from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.labels import apart
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
@@ -58,8 +59,8 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
     base = found[0]
     title = f"{_title(base)}: difference to {base.label}"
-    files = difference.draw(named, base.label, title, settings.confidence, folder, look)
-    return lines + [f"difference: {file}" for file in files], code
+    files = difference.draw(named[:MAX_GRIDS], base.label, title, settings.confidence, folder, look)
+    return [*lines, *too_many(len(named), "comparisons"), *(f"difference: {file}" for file in files)], code
 
 
 def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings) -> Path:

@@ -185,13 +185,20 @@ def _labelled(runs: Sequence[ReaderRun]) -> list[ReaderRun]:
     """Each with its reader's name and budget, and whatever else sets it apart from another of the same."""
     names = [f"{run.reader}{_size(run.settings)}" for run in runs]
     settings = [flat(run.settings) for run in runs]
+    alike: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        alike.setdefault(name, []).append(number)
+    known: dict[tuple[str, str], set[str]] = {}
+    for name, numbers in alike.items():
+        for key in {key for number in numbers for key in settings[number]}:
+            known[name, key] = {json.dumps(settings[number].get(key)) for number in numbers}
     labelled = []
-    for number, (run, name, own) in enumerate(zip(runs, names, settings, strict=True)):
-        twins = [other for other, one in enumerate(names) if one == name and other != number]
-        keys = apart(own, own, [settings[twin] for twin in twins])
-        if twins and not keys:
+    for run, name, own in zip(runs, names, settings, strict=True):
+        keys = [key for key in own if len(known[name, key]) > 1]
+        if len(alike[name]) > 1 and not keys:
+            twin = next(runs[number] for number in alike[name] if runs[number] is not run)
             raise NiahError(
-                f"rag: {run.folder} and {runs[twins[0]].folder} have the same reader and settings; "
+                f"rag: {run.folder} and {twin.folder} have the same reader and settings; "
                 "expected one run of each"
             )
         labelled.append(replace(run, label=" ".join([name, *(f"{key} {own[key]}" for key in keys)])))
