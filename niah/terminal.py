@@ -35,6 +35,17 @@ def note(text: str) -> None:
     print(line(secrets.masked(text)), file=sys.stderr, flush=True)
 
 
+def move(text: str) -> bool:
+    """Shows a line on stderr in the place of the one that was shown so before; a line of its own where that is no
+    terminal. Returns whether the line is still open: an empty text ends it."""
+    shown, is_terminal = line(secrets.masked(text)), sys.stderr.isatty()
+    if is_terminal:
+        print(f"\r{shown}\033[K" if text else "", end="" if text else "\n", file=sys.stderr, flush=True)
+    elif text:
+        print(shown, file=sys.stderr, flush=True)
+    return is_terminal and bool(text)
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -47,7 +47,10 @@ def read(text: str, where: str, *, is_text: bool = False) -> Any:
     except HydraException as error:
         try:
             found = json.loads(text)
-        except ValueError:
+        except json.JSONDecodeError as other:
+            after = f" after {text[max(0, other.pos - 20) : other.pos]!r}" if other.pos else ""
+            found, why = None, f"as JSON: {other.msg} at character {other.pos + 1}{after}"
+        except (ValueError, RecursionError):  # numbers of thousands of digits, lists in lists in lists
             found, why = None, first_line(error)
     if not isinstance(found, list if is_text else list | dict):
         expected = "a list as [a,b]" if is_text else "a list as [a,b], a dict as {a: 1}, or JSON"

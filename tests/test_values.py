@@ -1,5 +1,7 @@
 """Lists, dicts and numbers as people type them."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +61,22 @@ def test_words_make_a_tree():
     words = ["report.dpi=50", "report.out=a=b", "engine.args.x=1", "engine.args.y={a: [b]}"]
     engine = {"args": {"x": 1, "y": {"a": ["b"]}}}
     assert values.from_words(words) == {"report": {"dpi": "50", "out": "a=b"}, "engine": engine}
+
+
+@pytest.mark.parametrize(("text", "place"), [
+    ('{"a": 1,}', "character 9 after '{\"a\": 1,'"), ('{"a" 1}', "character 6 after '{\"a\" '"),
+    ('{"a": [1, 2}', "character 12"), ('{"a": "b}', "character 7"), ('{a: "b", "c": 1}', "character 2"),
+    ("{'a': 1}", "character 2"),
+])
+def test_broken_json_is_named_with_its_place(text, place):
+    with pytest.raises(NiahError) as caught:
+        values.read(text, "engine.args")
+    assert place in str(caught.value) and str(caught.value).startswith(f"engine.args={text}: not understood (as JSON: ")
+
+
+@pytest.mark.parametrize("text", [
+    '{"rope": {"type": "yarn", "factor": 4.0, "list": [1, true, null, "x, y", {"z": -1e6}]}, "名": "{é}: \'q\'"}',
+    '{"a": "${HOME}", "b c": "", "d.e": {}}', '[{"a": [1]}, "b"]',
+])
+def test_json_is_read_as_typed(text):
+    assert values.read(text, "engine.args") == json.loads(text)

@@ -1,7 +1,8 @@
 """A line on stderr that moves while something large is read: how far, and after how long."""
 
-import sys
 import time
+
+from niah import terminal
 
 _FIRST_SECONDS = 2.0
 _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 15.0
@@ -21,14 +22,11 @@ class Progress:
         now = time.monotonic()
         if now < self._due:
             return
-        is_terminal = sys.stderr.isatty()
-        self._due = now + (_TERMINAL_SECONDS if is_terminal else _LOG_SECONDS)
-        line = f"{self._what}: {text}, {now - self._begun:.0f} s"
-        print(f"\r{line}\033[K" if is_terminal else line, end="" if is_terminal else "\n", file=sys.stderr, flush=True)
-        self._is_open = is_terminal
+        self._is_open = terminal.move(f"{self._what}: {text}, {now - self._begun:.0f} s")
+        self._due = now + (_TERMINAL_SECONDS if self._is_open else _LOG_SECONDS)
 
     def close(self) -> None:
         """The line is done with: what is said next stands on one of its own."""
         if self._is_open:
-            print(file=sys.stderr, flush=True)
+            terminal.move("")
         self._is_open = False
