@@ -111,7 +111,7 @@ class Reader:
         """Names the models that it asks, with what their versions can be known by, for run.json; empty without any."""
         return ""
 
-    def then(self, response: str) -> "Reader | None":
+    def then(self, response: str, question: str = "") -> "Reader | None":
         """The reader that makes a second prompt of the trial after this response to the first, or None."""
         return None
 

@@ -60,6 +60,6 @@ class Route(Retriever):
     def read(self, context: Context, problem: Problem, material: Material) -> View:
         return replace(super().read(context, problem, material), instruction=self.instruction)
 
-    def then(self, response: str) -> Reader | None:
+    def then(self, response: str, question: str = "") -> Reader | None:
         answer = cut(response).answer
-        return Full() if self.marker.casefold() in answer.casefold() or claims_absence(answer) else None
+        return Full() if self.marker.casefold() in answer.casefold() or claims_absence(answer, question) else None

@@ -54,7 +54,7 @@ def answers(session: Session, recipe: Recipe, todo: Iterable[Trial]) -> Iterator
     firsts: dict[int, _FirstStep] = {}
     for trial, built, result in _sent(session, recipe, ((trial, None) for trial in todo)):
         num_sent, retrieval = len(built.prompt.ids), built.view.retrieval
-        if isinstance(result, Completion) and (reader := first_reader.then(result.text)):
+        if isinstance(result, Completion) and (reader := first_reader.then(result.text, built.problem.question)):
             firsts[trial.index] = _FirstStep(trial, reader, result, retrieval, num_sent)
         else:
             num_read, route = _num_read(result, num_sent), "rag" if first_reader.may_read_twice else ""

@@ -8,8 +8,9 @@ from niah.errors import NiahError
 from niah.limits import check
 from niah.records import Problem, Score
 
-VERSION = 2
-"""Of the rules by which responses are judged, raised where one may judge otherwise than before; 1: to November 2026."""
+VERSION = 3
+"""Of the rules by which responses are judged, raised where one may judge otherwise than before; 1: to November 2026; 2:
+absence by phrases alone."""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ was asked for, and is an answer where Oslo was.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
-from itertools import islice
+from itertools import chain, islice
 
 from niah import languages
+from niah.scorers.clauses import ASKED, FILL, OTHER, Sentence, any_of, asked_words, languages_of
 from niah.scorers.match import place
 from niah.scorers.normal_form import normal
 
@@ -31,6 +32,9 @@ _ELSEWHERE = re.compile(
     "只有|仅有|僅有|其他|別の|のみ|فقط|اخر"
 )
 """The value is another's."""
+_WORD = re.compile(r"[^\W_]+")
+_SCRIPTED = re.compile(r"[\u0600-\u06ff\u3040-\u9fff]")
+"""Scripts in which a key may be joined to other words."""
 _PAIR = re.compile(rf"{_UUID}|\b[^\W\d_]+-[^\W\d_]+\b")
 _NEAR = 300
 """Characters around a value or a claim that are looked at."""
@@ -48,6 +52,7 @@ _SCRIPTS = (
 class _Phrases:
     """A language's patterns; ``others`` are words for what was not asked for."""
 
+    code: str
     negation: re.Pattern[str]
     absence: re.Pattern[str]
     others: re.Pattern[str]
@@ -81,6 +86,7 @@ class Speech:
             one for one in map(str.strip, _SENTENCE.split(normal(_LINE.sub(" | ", response.strip())))) if one
         ]
         self._whole = " ".join(self._sentences)
+        self._response, self._question = response, question
         self._subjects = _subjects(question)
         self._further = tuple(filter(None, map(normal, claims)))
         self._known = tuple(filter(None, map(normal, known)))
@@ -92,8 +98,12 @@ class Speech:
 
     @cached_property
     def hangs_on_question(self) -> bool:
-        """Whether another question would make another thing of it: absence is claimed beside a value."""
-        return bool(self._claims) and bool(self._values)
+        """Whether another question would make another thing of it, or none: absence is claimed beside a value, or is
+        known by the question's words alone."""
+        if self._claims and self._values:
+            return True
+        unasked = Speech(self._response, "", self._known, self._further)
+        return (self.claims_absence, self.refuses) != (unasked.claims_absence, unasked.refuses)
 
     @cached_property
     def refuses(self) -> bool:
@@ -139,19 +149,51 @@ class Speech:
         return list(islice(self._found_claims(), _MOST))
 
     def _found_claims(self) -> Iterator[tuple[int, int, int]]:
-        if not (self._further or self._denying):
+        if not (self._further or self._denying or self._signalled):
             return
         for number, sentence in enumerate(self._sentences):
-            if any(_is_the_questions(one, sentence) for one in self._phrases):
-                continue
-            spans = [(at, at + len(one)) for one in self._further if (at := place(sentence, one)) is not None]
-            for one in self._denying:
-                if one.negation.search(sentence):
-                    spans += [claim.span() for claim in one.absence.finditer(sentence)]
-            for span in spans:
-                clause = _clause(sentence, *span)
-                if not any(one.others.search(clause) for one in self._phrases):
-                    yield number, *span
+            for start, stop in self._lacking(number, sentence) if self._question else self._phrased(sentence):
+                if any(_is_the_questions(one, sentence) for one in self._phrases):
+                    break
+                yield number, start, stop
+
+    @cached_property
+    def _signalled(self) -> list[str]:
+        """The languages in which it may deny something, where the question is known."""
+        return languages_of(self._whole, [one.code for one in self._phrases]) if self._question else []
+
+    def _phrased(self, sentence: str) -> Iterator[tuple[int, int]]:
+        """The places of phrases for absence about what was asked for."""
+        for start, stop in (*self._own(sentence), *chain.from_iterable(self._told(sentence).values())):
+            clause = _clause(sentence, start, stop)
+            if not any(one.others.search(clause) for one in self._phrases):
+                yield start, stop
+
+    def _own(self, sentence: str) -> list[tuple[int, int]]:
+        """The places of the further words for absence."""
+        return [(at, at + len(one)) for one in self._further if (at := place(sentence, one)) is not None]
+
+    def _told(self, sentence: str) -> dict[str, list[tuple[int, int]]]:
+        """The places of a language's phrases for absence."""
+        denying = [one for one in self._denying if one.negation.search(sentence)]
+        return {one.code: [found.span() for found in one.absence.finditer(sentence)] for one in denying}
+
+    def _lacking(self, number: int, sentence: str) -> Iterator[tuple[int, int]]:
+        """The places of claims of absence, where the question is known: a phrase alone is not enough."""
+        own, told, codes = self._own(sentence), self._told(sentence), languages_of(sentence, self._signalled)
+        if not (own or any(told.values()) or codes):
+            return
+        about = self._subjects
+        marked = about.marked(sentence)
+        follows_key = number > 0 and ASKED in about.marked(self._sentences[number - 1])
+        for one in self._phrases:
+            places = [*own, *told.get(one.code, ())]
+            if places or one.code in codes:
+                asked = asked_words(self._question, one.code)
+                yield from Sentence(
+                    marked, one.code, asked, bool(about.asked), places, one.refusal, one.others, follows_key
+                ).claims()
+        yield from (one for one in own if sentence[slice(*one)] not in _claims())
 
     @cached_property
     def _missing(self) -> set[str]:
@@ -196,12 +238,19 @@ class Speech:
         if not self._claims:
             return True
         about = self._subjects
-        subject = about.last_in(before) or about.first_in(_CLAUSE.split(after)[0])
+        subject = self._subject_of(before, after)
         if subject and about.asked:
             return subject in about.asked
         if subject:  # of a claim about another thing it is no answer
             return not self._missing or (subject in self._missing and not claims)
         return not _ELSEWHERE.search(clause)
+
+    def _subject_of(self, before: str, after: str) -> str:
+        """Whom a value is given for: who is named in its clause, else last before it, else next after it."""
+        about = self._subjects
+        near, *far = [*_CLAUSE.split(after), ""]
+        own = about.last_in(_CLAUSE.split(before)[-1]) or about.first_in(near)
+        return own or about.last_in(before) or ("" if near.strip(" .)\"'") else about.first_in(far[0]))
 
 
 def _is_the_questions(one: _Phrases, sentence: str) -> bool:
@@ -219,10 +268,15 @@ def _clause(sentence: str, start: int, stop: int) -> str:
 @dataclass(frozen=True)
 class _Subjects:
     """What facts are about: ``asked`` are those of the question, ``pattern`` finds them and others in its first group
-    that matches."""
+    that matches. ``heads`` are words that one begins with in Latin script; empty where that is not known.
+
+    ``strange`` are those of languages that have none of the asked ones: one may be its translation.
+    """
 
     asked: frozenset[str]
     pattern: re.Pattern[str]
+    heads: frozenset[str] = frozenset()
+    strange: frozenset[str] = frozenset()
 
     def last_in(self, text: str) -> str:
         return ["", *self.all_in(text)][-1]
@@ -233,25 +287,59 @@ class _Subjects:
     def all_in(self, text: str) -> list[str]:
         return [found[found.lastindex or 0] for found in self.pattern.finditer(text)]
 
+    def marked(self, text: str) -> str:
+        """The text with each of them replaced, at the same length."""
+        if self.heads and not _SCRIPTED.search(text) and self.heads.isdisjoint(_WORD.findall(text)):
+            return text
+        return self.pattern.sub(self._mark, text)
+
+    def _mark(self, found: re.Match[str]) -> str:
+        subject = found[found.lastindex or 0]
+        mark = ASKED if subject in self.asked else FILL if subject in self.strange else OTHER
+        return mark + FILL * (len(found[0]) - 1)
+
 
 @lru_cache(2**10)
 def _subjects(question: str) -> _Subjects:
     """Cities of niah's own, where the question has none pairs of words and UUIDs."""
     asked = normal(question)
-    for pattern in (_cities(), _PAIR):
-        if found := _Subjects(frozenset(), pattern).all_in(asked):
-            return _Subjects(frozenset(found), pattern)
-    return _Subjects(frozenset(), _cities())
+    cities = _Subjects(frozenset(), _cities(), _heads())
+    for one in (cities, _Subjects(frozenset(), _PAIR)):
+        if found := frozenset(one.all_in(asked)):
+            return replace(one, asked=found, strange=_strange(found))
+    return cities
+
+
+def _strange(asked: frozenset[str]) -> frozenset[str]:
+    near = [keys for keys in _keys().values() if asked & keys]
+    return frozenset().union(*_keys().values()).difference(*near) if near else frozenset()
+
+
+@cache
+def _keys() -> dict[str, frozenset[str]]:
+    return {code: frozenset(map(normal, languages.load(code)["keys"])) for code in languages.CODES}
+
+
+@cache
+def _claims() -> frozenset[str]:
+    """All languages' words for absence of task=absent: they may stand in other talk too."""
+    own = [languages.load(code)["absent"] for code in languages.CODES]
+    return frozenset(normal(one) for absent in own for one in (absent["claim"], *absent["phrases"]))
+
+
+@cache
+def _heads() -> frozenset[str]:
+    heads = {head[0] for keys in _keys().values() for key in keys if (head := _WORD.search(key))}
+    return frozenset((*heads, *(f"{head}s" for head in heads)))
 
 
 @cache
 def _cities() -> re.Pattern[str]:
     """All languages' keys: with a one-letter word joined to them in Arabic, with the s of a genitive in others."""
-    known = {normal(key) for code in languages.CODES for key in languages.load(code)["keys"]}
-    keys = sorted(known, key=len, reverse=True)
-    spaced = "|".join(re.escape(key) for key in keys if not "\u3040" <= key[0] <= "\u9fff")
-    joined = "|".join(re.escape(key) for key in keys if "\u3040" <= key[0] <= "\u9fff")
-    return re.compile(rf"(?<![^\W_])[بلوفك]?({spaced})s?(?![^\W_])|({joined})")
+    known = frozenset[str]().union(*_keys().values())
+    joined = [key for key in known if "\u3040" <= key[0] <= "\u9fff"]
+    spaced = any_of(known - set(joined), r"(?<![^\W_])[بلوفك]?", r"s?(?![^\W_])").pattern
+    return re.compile(f"{spaced}|{any_of(joined).pattern}")
 
 
 @cache
@@ -263,7 +351,7 @@ def _words() -> frozenset[str]:
 @cache
 def _phrases(code: str) -> _Phrases:
     own = languages.load(code)["speech"]
-    return _Phrases(**{name: _either(found) for name, found in own.items()})
+    return _Phrases(code, **{name: _either(found) for name, found in own.items()})
 
 
 def _either(patterns: Sequence[str]) -> re.Pattern[str]:

@@ -142,3 +142,51 @@ def test_some_of_several_answers_and_the_next_begun():
     two = Problem((), "", ("4829173", "7654321"))
     score, outcome = judge("They are 4829173 and 7654", two, Contains(), "length")
     assert (score.value, outcome) == (0.5, Outcome.TRUNCATED)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "unasked"),
+    [
+        ("The author wrote about a missing notebook and a friend who did not answer.", "wrong", "absent-claimed"),
+        ("The document ends before any number for Lisbon is given.", "absent-claimed", "wrong"),
+        ("Only Oslo's is given: 1234567.", "absent-claimed", "wrong"),
+        ("The text does not mention Oslo's number.", "wrong", "absent-claimed"),
+        ("It is not mentioned.", "absent-claimed", "absent-claimed"),
+    ],
+)
+def test_a_known_question_tells_more_than_phrases(said, asked, unasked):
+    known, unknown = Problem((), LISBON, ("9999999",)), Problem((), "", ("9999999",))
+    assert judge(said, known, Contains(), "stop")[1].value == asked
+    assert judge(said, unknown, Contains(), "stop")[1].value == unasked
+    assert hangs_on_question(said, known, Contains()) is (asked != unasked)
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "outcome"),
+    [
+        ("Which character lives in the capital of Germany?", "No character is said to live in Germany's capital.",
+         "absent-claimed"),
+        ("Which character lives in the capital of Germany?", "Anna does not eat meat, Bo never sleeps.", "wrong"),
+        ("Where is Mary?", "Mary's whereabouts are not given.", "absent-claimed"),
+        ("哪个人物住在德国首都？", "文中没有人物住在德国首都。", "absent-claimed"),
+        ("What is the special magic word for Lisbon?", "There is no word on Lisbon.", "absent-claimed"),
+        ("What is the special magic number for flimsy-dog?", "There is nothing for flimsy-dog.", "absent-claimed"),
+        (languages.load("es")["keyed"]["number"]["question"].replace("{key}", "Lisboa"),
+         "The text does not mention a number for Lisbon.", "absent-claimed"),
+    ],
+)
+def test_other_questions_and_other_languages(question, said, outcome):
+    assert judge(said, Problem((), question, ("9999999",)), Contains(), "stop")[1].value == outcome
+
+
+def test_a_phrase_of_ones_own_counts_in_any_language():
+    problem = Problem((), "Quel est le nombre pour Lisbonne ?", ("pas mentionné", "언급 없음"))
+    for said in ("Le nombre pour Lisbonne n'est pas mentionné dans ce que vous m'avez donné.", "리스본은 언급 없음"):
+        assert judge(said, problem, ClaimsAbsence(), "stop")[1] is Outcome.CORRECT
+
+
+@pytest.mark.parametrize("code", languages.CODES)
+def test_no_word_stands_twice_in_a_kind(code):
+    for kind, words in languages.load(code)["clause"].items():
+        if isinstance(words, str):
+            assert len(set(words.split())) == len(words.split()), kind
