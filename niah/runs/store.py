@@ -54,6 +54,8 @@ class RunFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 disk.sync(self.path.parent)
             self._lock.acquire(timeout=0)
+            for file in (self.run_path, self._copy_path, self.rows_path, self._failures.path, self._controls.path):
+                disk.draft_of(file).unlink(missing_ok=True)  # of a process that was killed: the lock is ours
         except Timeout as error:
             raise NiahError(
                 f"{self.path}: another process is running in this folder; wait for it or take another name="

@@ -57,6 +57,22 @@ def test_what_had_no_room_is_tried_where_there_is_some(tmp_path):
         assert folder.rows() == [ROW]
 
 
+def test_drafts_of_a_killed_process_go(tmp_path):
+    """Also where nothing is left to write: the last kill may have come while run.json was replaced."""
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+    drafts = [folder.path / name for name in (".run.json.draft", ".rows.jsonl.draft", "..run.json.copy.draft")]
+    for draft in drafts:
+        draft.write_text("half")
+    with RunFolder(tmp_path / "a") as folder:
+        assert folder.rows() == [ROW] and not any(draft.exists() for draft in drafts)
+    with RunFolder(tmp_path / "a"):
+        drafts[0].write_text("of the one that writes")
+        with pytest.raises(NiahError, match="another process"), RunFolder(tmp_path / "a"):
+            pass
+        assert drafts[0].exists()
+
+
 def test_two_writers_are_refused(tmp_path):
     refused = pytest.raises(NiahError, match="another process is running")
     with RunFolder(tmp_path / "a"), refused, RunFolder(tmp_path / "a"):
