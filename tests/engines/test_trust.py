@@ -6,6 +6,7 @@ import pytest
 
 from niah.engines import Job
 from niah.engines.transformers import Transformers
+from niah.engines.vllm import causes
 from niah.errors import NiahError
 from niah.models.resolve import files_of
 from niah.models.settings import Model
@@ -50,6 +51,11 @@ def test_transformers_reads_no_pickles(tmp_path, job):
         with pytest.raises(NiahError, match="engine=transformers: the model did not load; "):
             Transformers().open(replace(job("pickled"), allow_pickle=asked))
     assert not (tmp_path / "ran").exists()
+
+
+def test_vllms_word_for_a_models_own_code_has_advice():
+    said = "ValidationError: ModelConfig: The repository /m contains custom code which must be executed to"
+    assert causes.Cause(said).advice.startswith("the model brings Python code of its own")
 
 
 @pytest.mark.parametrize(("made", "message"), [

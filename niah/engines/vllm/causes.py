@@ -40,7 +40,7 @@ _WAITS, _WAIT_SECONDS = 10, 0.2
 _MOST_BYTES = 2**24
 
 _ADVICE = (
-    (r"trust_remote_code", OWN_CODE),
+    (r"trust_remote_code|contains custom code which must be executed", OWN_CODE),
     (r"free memory on device", "another process holds that memory: nvidia-smi names it; end it, wait for it, or set "
      "engine.gpu_memory_utilization below the free share"),
     (r"driver version is insufficient|insufficientdriver|forward compatibility was attempted",
