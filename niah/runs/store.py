@@ -4,6 +4,7 @@ What is read here may come from elsewhere, or from a disk that lost power: each 
 """
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import compress
@@ -83,7 +84,13 @@ class RunFolder:
         """
         state = self._state()
         if self._read is None or self._read[0] != state:  # once: 100,000 rows take seconds
-            self._read = state, [_row(content) for _, content in self._contents(self._rows)]
+            is_on = gc.isenabled()
+            gc.disable()  # it would look at all rows again and again while they are made, and find nothing
+            try:
+                self._read = state, [_row(content) for _, content in self._contents(self._rows)]
+            finally:
+                if is_on:
+                    gc.enable()
         return list(self._read[1])
 
     def _state(self) -> tuple[int, ...]:
