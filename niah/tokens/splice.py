@@ -193,7 +193,8 @@ def _seam(
     where ``text`` begins in it.
     """
     longest = max(0 if array is None else len(array) for array in (left, right))
-    windows, shifts, farthest = (WINDOW, 2 * WINDOW), _SHIFTS, 2 * WINDOW + _SHIFTS
+    windows: tuple[int, ...] = (WINDOW, 2 * WINDOW)
+    shifts, farthest = _SHIFTS, 2 * WINDOW + _SHIFTS
     while True:
         before = b"" if left is None else left[-farthest:].tobytes()
         after = b"" if right is None else right[:farthest].tobytes()
