@@ -108,8 +108,8 @@ def _curve(rng: np.random.Generator, runs: int, repeats: int, curve: np.ndarray,
     _, (_, nolima_low, nolima_high) = effective_length.nolima(sums, sizes, squares, LENGTHS, 0.95)
     if repeats >= effective_length.MIN_BOOTSTRAP:
         some = slice(0, min(runs, 1000))
-        low, high = effective_length.bootstrap(sums[some], sizes[some], effective_length.RULER, short, 0.95, 300)
-        nolima_low, nolima_high = effective_length.bootstrap(sums[some], sizes[some], None, short, 0.95, 300)
+        low, high = effective_length.bootstrap(sums[some], sizes[some], effective_length.RULER, LENGTHS, 0.95, 300)
+        nolima_low, nolima_high = effective_length.bootstrap(sums[some], sizes[some], None, LENGTHS, 0.95, 300)
     yield "effective length: RULER", name, holds((low, high), ruler)
     yield "effective length: NoLiMa", name, holds((nolima_low, nolima_high), nolima)
     _, low, high = effective_length.area(sums, sizes, LENGTHS, 0.95)

@@ -121,7 +121,8 @@ def lines(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[st
 def _note(repeats: int) -> list[str]:
     if repeats == 1:
         return [
-            "note: with 1 repeat compare speaks about one needle in one text, and takes its trials as independent"
+            f"note: with 1 repeat compare knows one needle in one text and gives no verdict; ctx.repeats={MIN_REPEATS} "
+            "or more has one"
         ]
     if repeats < MIN_REPEATS:
         return [

@@ -8,6 +8,7 @@ from niah.report.panel import panels
 from niah.report.text_table import aligned
 from niah.stats import effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_length, false_alarms, overall
+from niah.stats.effective_length import EffectiveLength
 from niah.stats.routes import shares
 from niah.units import format_length
 
@@ -61,11 +62,7 @@ def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]
     found = effective_length.summary(rows, threshold, CONFIDENCE)
     if found is None or len(found.lengths) < 2:
         return []
-    lines = [
-        f"effective length ({one.name}): {reached(one.length, found.first, one.is_open)} "
-        f"[{reached(one.low, found.first, False)}, {reached(one.high, found.first, one.high_is_open)}]"
-        for one in found.effective
-    ]
+    lines = [f"effective length ({one.name}): {_with_interval(one)}" for one in found.effective]
     area = f"{found.area:.3f} [{found.area_low:.3f}, {found.area_high:.3f}]"
     lines.append(f"area under the curve: {area} over {len(found.lengths)} lengths")
     if found.num_repeats == 1:
@@ -74,6 +71,13 @@ def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]
             "others"
         )
     return lines
+
+
+def _with_interval(one: EffectiveLength) -> str:
+    if one.undefined:
+        return f"undefined, {one.undefined}"
+    low, high = reached(one.low, one.first, False), reached(one.high, one.first, one.high_is_open)
+    return f"{reached(one.length, one.first, one.is_open)} [{low}, {high}]"
 
 
 def reached(length: int, first: int, is_open: bool) -> str:

@@ -60,7 +60,7 @@ def _line(
     assert summary is not None, "a curve has answers"
     own = summary.effective[-1]
     name = f"{panel.label}: " if panel.label else ""
-    label = f"{name}effective length {reached(own.length, summary.first, own.is_open)}"
+    label = f"{name}effective length {reached(own.length, own.first, own.is_open)}"
     axes.plot(x, y, color=colour, marker=mark, markersize=4.5, linewidth=1.6, label=style.label(label))
     if total <= _MAX_BANDS:
         low, high = [cell.low for cell in curve], [cell.high for cell in curve]

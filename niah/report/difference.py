@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from niah.report import cell_grid, style
+from niah.report import cell_grid, style, verdict
 from niah.report.cell_grid import Margins, Square
 from niah.report.settings import ReportSettings
 from niah.stats.comparison import Comparison, Difference
@@ -43,8 +43,7 @@ def draw(
 
 
 def _overall(one: Difference) -> str:
-    points = f"{100 * one.difference:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}] points"
-    return f"{points}, p = {one.p:.2g}"
+    return f"{verdict.span(one)} points, {f'p = {one.adjusted_p:.2g}' if one.has_test else 'no verdict'}"
 
 
 def _squares(comparison: Comparison, confidence: float) -> dict[tuple[int, float], Square]:

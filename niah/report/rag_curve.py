@@ -23,7 +23,8 @@ _MAX_BANDS = 3
 
 @dataclass(frozen=True)
 class Line:
-    """``cells`` by length. ``crossing`` is the length from which on it is better than full, None for nowhere."""
+    """``cells`` by length. ``crossing`` is the length from which on it is shown to be better than full, None for
+    nowhere."""
 
     label: str
     reader: str
@@ -68,7 +69,7 @@ def draw(
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=18)
         figure.legend(loc="outside right center", frameon=False, fontsize=7.5)
         if any(line.crossing for line in lines):
-            text = "ring: higher than full from here on, as far as was seen"
+            text = "ring: better than full from here on"
             axes.text(0, 1.015, text, transform=axes.transAxes, fontsize=7, color=style.INK, va="bottom")
         return style.save(figure, folder, name, settings)
 

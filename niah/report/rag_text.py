@@ -10,6 +10,7 @@ from niah.stats.comparison import MIN_REPEATS, Comparison
 from niah.stats.costs import Cost
 from niah.stats.crossing import Crossing
 from niah.stats.misses import Misses
+from niah.stats.power import Resolution
 from niah.units import format_length
 
 
@@ -70,13 +71,16 @@ def costs(
 def sentence(
     task: str, name: str, against: Comparison | None, pooled: verdict.Pooled | None, crossed: Sequence[Crossing],
     missed: Misses, cost: dict[int, Cost], cells: dict[int, CellStats], unfit: Sequence[int], confidence: float,
-    margin: float,
+    margin: float, resolution: Resolution | None = None,
 ) -> str:
     """What choosing this reader means for this task; ``unfit`` are the lengths at which ``full`` has no room."""
     parts = [f"{name} and full have no answered trial in common, so nothing can be said of the difference"]
     if against is not None and pooled is not None:
-        better = [_better(one) for one in crossed if one.condition == "better"]
-        parts = [difference(name, against, pooled, confidence, margin), *better]
+        better = [
+            _better(one) for one in crossed
+            if one.condition == "better" and (one.is_shown or one.is_excluded) and against.overall.has_test
+        ]
+        parts = [difference(name, against, pooled, confidence, margin, resolution), *better]
     measured = [length for length in cost if length and cost[length].n]
     longest = [*([against.lengths[-1].lengths[0]] if against else []), *measured[-1:]]
     read = [
@@ -93,9 +97,14 @@ def sentence(
     return f"for {task}: {'; '.join(parts)}."
 
 
-def difference(name: str, against: Comparison, pooled: verdict.Pooled, confidence: float, margin: float) -> str:
+def difference(
+    name: str, against: Comparison, pooled: verdict.Pooled, confidence: float, margin: float,
+    resolution: Resolution | None = None,
+) -> str:
     """The difference to the full context: what is shown, what is ruled out, and where nothing can be said."""
     overall, points = against.overall, f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
+    if not overall.has_test:
+        return verdict.sentence(against, "full", name, pooled, confidence, margin).rstrip(".")
     if overall.is_significant(confidence) or any(d.is_significant(confidence) for d in against.lengths):
         text = verdict.sentence(against, "full", name, pooled, confidence, margin)
         return f"against the full context {text.rstrip('.')}"
@@ -104,7 +113,11 @@ def difference(name: str, against: Comparison, pooled: verdict.Pooled, confidenc
         return f"{name} is not worse than the full context by {points} at any length ({span} points over all)"
     text = f"{name} is {span} points from the full context, not significant (Holm p = {overall.adjusted_p:.2g})"
     if overall.num_repeats < MIN_REPEATS:
-        return f"{text}: {overall.num_repeats} repeat{'s' if overall.num_repeats > 1 else ''} cannot say more"
+        text += f": {overall.num_repeats} repeats cannot say more"
+    if resolution:
+        text += f"; {verdict.resolved(resolution)}"
+    if overall.num_repeats < MIN_REPEATS:
+        return text
     if overall.is_noninferior(margin):
         return f"{text}; a loss of {points} is ruled out over all lengths together"
     return f"{text}; a loss of {points} cannot be ruled out"
@@ -113,16 +126,20 @@ def difference(name: str, against: Comparison, pooled: verdict.Pooled, confidenc
 def crossing(name: str, found: Crossing, unfit: Sequence[int]) -> str:
     """One line: from which length on, with its interval."""
     what = {"better": "better than full", "not worse": "not worse than full by the margin"}[found.condition]
-    text = f"{name}: {what} {_crossing(found)}"
+    text = f"{name}: {_crossing(found, what)}"
     return f"{text}; full does not fit from {format_length(unfit[0])} on" if found.length is None and unfit else text
 
 
 def _better(found: Crossing) -> str:
-    return f"better {_crossing(found)}"
+    return _crossing(found, "better")
 
 
-def _crossing(found: Crossing) -> str:
-    return f"{_at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
+def _crossing(found: Crossing, what: str) -> str:
+    """What is shown, else what was only seen: one that no test found is not called better."""
+    text = f"{what} {_at(found.length, found.lengths)} [{_end(found.low)}, {_end(found.high)}]"
+    if found.is_shown or found.is_excluded:
+        return text
+    return f"not shown: {text}"
 
 
 def _at(length: int | None, lengths: Sequence[int]) -> str:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from niah.report.text_table import aligned
-from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
+from niah.stats import two_samples
+from niah.stats.comparison import MIN_REPEATS, NONZERO, Comparison, Difference, picked_confidence
+from niah.stats.power import GOALS, Resolution
 from niah.stats.signal import Signal
 from niah.stats.signflip import smallest_p
 from niah.units import format_length
@@ -40,15 +42,41 @@ def signal_table(found: Comparison, confidence: float) -> list[str]:
     return aligned(rows, [8, 6, 66, 7, 0])
 
 
-def sentence(found: Comparison, base: str, other: str, pooled: Pooled, confidence: float, margin: float) -> str:
-    """What was found, in plain words.
+def is_open(found: Comparison, confidence: float) -> bool:
+    """A test was made and found nothing, overall and at every length: what could it have found?"""
+    differences = (found.overall, *found.lengths)
+    return found.overall.has_test and not any(one.is_significant(confidence) for one in differences)
+
+
+def resolved(found: Resolution) -> str:
+    """What could have been found, and with how many repeats more would be."""
+    if found.loss is None:
+        text = "with 80% it would have found no loss, however large"
+    else:
+        text = f"a loss of {_ceiling(found.loss)} points or more would have been found with 80%"
+    needed = [
+        f"{100 * goal:g} points need {f'ctx.repeats={repeats}' if repeats else f'more than {found.most} repeats'}"
+        for goal, repeats in zip(GOALS, found.repeats, strict=True)
+    ]
+    return f"{text} ({', '.join(needed)})"
+
+
+def sentence(
+    found: Comparison, base: str, other: str, pooled: Pooled, confidence: float, margin: float,
+    resolution: Resolution | None = None,
+) -> str:
+    """What was found, in plain words. ``resolution`` stands beside "no significant difference".
 
     Lengths named for their loss were picked after looking, so their interval is wider than the table's: 1 - alpha x
     picked / all lengths (Benjamini and Yekutieli 2005, JASA 100, false coverage rate). The bound for the other lengths
     is the lower end of the plain interval, which alone has half the error that the sentence claims.
     """
-    text, is_loss = _change(found, base, other, pooled, confidence)
     overall = found.overall
+    if not overall.has_test and not any(d.has_test for d in found.lengths):
+        return f"{_no_verdict(found, base, other)}."
+    text, is_loss = _change(found, base, other, pooled, confidence)
+    if resolution:
+        text += f"; {resolved(resolution)}"
     if found.lengths and all(d.is_noninferior(margin) for d in found.lengths):
         text += f"; not worse by {_number(margin)} points or more at any length"
     elif is_loss:
@@ -66,24 +94,43 @@ def _change(found: Comparison, base: str, other: str, pooled: Pooled, confidence
     for verb, sign in (("loses", -1), ("gains", 1)):
         lengths = tuple(d.lengths[0] for d in found.lengths if sign * d.difference > 0 and d.is_significant(confidence))
         if lengths:
-            d = pooled(lengths, 1 - (1 - confidence) * len(lengths) / len(found.lengths))
+            d = pooled(lengths, picked_confidence(confidence, len(lengths), len(found.lengths)))
             parts.append(f"{verb} {_points(d, sign)} at {_named(lengths, [x.lengths[0] for x in found.lengths])}")
             is_loss |= sign < 0
     hit = {d.lengths[0] for d in found.lengths if d.is_significant(confidence)}
     rest = tuple(d.lengths[0] for d in found.lengths if d.lengths[0] not in hit)
     overall, sure = found.overall, f"with {confidence:.0%} confidence"
+    change = ""
+    if overall.is_significant(confidence):
+        verb, sign = ("loses", -1) if overall.difference < 0 else ("gains", 1)
+        change = f"{verb} {_points(overall, sign)} over all lengths together"
     if parts:
+        if change and not any(part.startswith(verb) for part in parts):
+            parts.append(change)
+            is_loss |= sign < 0
         text = f"{other} {' and '.join(parts)}"
         if rest:
             where = f"{_elsewhere(rest, hit)}{', taken together,' if len(rest) > 1 else ''}"
             text += f"; {where} {_bound(pooled(rest, confidence))} {sure}"
         return text, is_loss
-    if overall.is_significant(confidence):
-        verb, sign = ("loses", -1) if overall.difference < 0 else ("gains", 1)
-        change = f"{verb} {_points(overall, sign)} over all lengths together"
-        return f"{other} {change}; no single length shows it", False
+    if change:
+        alone = "; no single length shows it" if len(found.lengths) > 1 else ""
+        return f"{other} {change}{alone}", False
     return (
         f"No significant difference: {other} is {span(overall)} points from {base}; {_bound(overall)} {sure}", False
+    )
+
+
+def _no_verdict(found: Comparison, base: str, other: str) -> str:
+    """Why there is none, and from when on there is one."""
+    overall = found.overall
+    repeats = f"{overall.num_repeats} repeat{'s' if overall.num_repeats > 1 else ''}"
+    if found.is_paired:
+        why, first = f"{repeats} is one needle in one text, which says nothing about others", MIN_REPEATS
+    else:
+        why, first = f"{repeats} of unequal prompts tell runs and prompts apart no more", two_samples.MIN_REPEATS
+    return (
+        f"No verdict: {why}; {other} is {span(overall)} points from {base}; from ctx.repeats={first} on there is a test"
     )
 
 
@@ -91,17 +138,18 @@ def caveats(found: Comparison, confidence: float) -> list[str]:
     """What limits the conclusion: few repeats, no pairs, tests that take trials as independent."""
     repeats, num_lengths = found.overall.num_repeats, len(found.lengths)
     if not found.is_paired:
-        if found.overall.decided_by != "Fisher":
+        if found.overall.has_test:
             return []
         return [
-            f"p is Fisher's and takes trials as independent: with {repeats} repeats nothing better is possible"
+            f"{repeats} repeat{'s' if repeats > 1 else ''} of runs that are not paired: no test, "
+            f"ctx.repeats={two_samples.MIN_REPEATS} or more in both has one"
         ]
-    if found.overall.num_pairs <= repeats:  # one pair in each: there is nothing that pairs share
+    if found.overall.num_pairs <= repeats and repeats > 1:  # one pair in each: there is nothing that pairs share
         return []
     if repeats == 1:
         return [
-            "1 repeat: everything is about one needle in one text; test and interval take its trials as independent. "
-            "ctx.repeats=6 or more says something about others"
+            "1 repeat: everything is about one needle in one text, so there is no test, and the interval takes its "
+            f"trials to be worth two at most; ctx.repeats={MIN_REPEATS} or more says something about others"
         ]
     if repeats < MIN_REPEATS:
         return [
@@ -118,12 +166,20 @@ def caveats(found: Comparison, confidence: float) -> list[str]:
 
 
 def span(d: Difference) -> str:
-    return f"{_signed(d.difference)} [{_signed(d.low)}, {_signed(d.high)}]"
+    return f"{_signed(d.difference)} [{_end(d.low)}, {_end(d.high)}]"
+
+
+def _end(value: float) -> str:
+    """An end of an interval whose test has left 0 out says so."""
+    if 0 < abs(value) <= NONZERO:
+        return ">0" if value > 0 else "<0"
+    return _signed(value)
 
 
 def _points(d: Difference, sign: int) -> str:
     ends = sorted((sign * d.low, sign * d.high))
-    return f"{_number(abs(d.difference))} points [{_number(ends[0])}, {_number(ends[1])}]"
+    least = ">0" if 0 < ends[0] <= NONZERO else _number(ends[0])
+    return f"{_number(abs(d.difference))} points [{least}, {_number(ends[1])}]"
 
 
 def _bound(d: Difference) -> str:

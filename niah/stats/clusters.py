@@ -13,6 +13,9 @@ SHARED = 0.1
 estimated there, and 0 would make intervals too narrow exactly where all answers are right. Simulated coverage is the
 same with 0.3, which is wider, and falls below 0.9 with 0.05."""
 FEW = 3
+LONE = 0.5
+"""Correlation within a repeat that a difference assumes where there is one repeat only: the largest for which
+intervals keep their coverage. Its trials, however many, are then worth at most two."""
 
 
 def design_effect(sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray) -> np.ndarray:
@@ -43,27 +46,30 @@ def guarded_effect(
 
 
 def effective_size(
-    sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, num_differing: np.ndarray, confidence: float
+    sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, num_differing: np.ndarray, confidence: float,
+    lone: float = 0.0,
 ) -> np.ndarray:
     """How many independent trials these clusters are worth, for a score interval; between the clusters and the trials.
 
     n / design effect x (z / t)², t with R - 1 degrees of freedom (Korn and Graubard 1998, Survey Methodology 24), never
-    more than n and never fewer than the R repeats. With one cluster, or one trial in each, it is n.
+    more than n and never fewer than the R repeats. With one trial in each cluster it is n, and with one cluster what
+    the correlation ``lone`` leaves of n: by default all, which describes this one cluster.
     """
     n, clusters = sizes.sum(-1), (sizes > 0).sum(-1)
     level = (1 + confidence) / 2
     quantile = stats.t.ppf(level, np.maximum(clusters - 1, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         size = n / guarded_effect(sums, sizes, sum_squares, num_differing) * (stats.norm.ppf(level) / quantile) ** 2
-    return np.where((clusters < 2) | (n <= clusters), n, np.maximum(size, clusters))
+    size = np.where(n <= clusters, n, np.maximum(size, clusters))
+    return np.where(clusters < 2, n / np.maximum(1 + (n - 1) * lone, 1), size)
 
 
 def wilson(
-    sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, confidence: float
+    sums: np.ndarray, sizes: np.ndarray, sum_squares: np.ndarray, confidence: float, lone: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval of a mean of values in [0, 1]: Wilson's, with the effective number of trials. NaN without trials."""
     rarer = np.minimum((sums > 1e-9).sum(-1), (sizes - sums > 1e-9).sum(-1))
-    size = effective_size(sums, sizes, sum_squares, rarer, confidence)
+    size = effective_size(sums, sizes, sum_squares, rarer, confidence, lone)
     n = sizes.sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(-1) / n

@@ -1,5 +1,6 @@
 """From two runs' answers to differences with intervals and p-values, overall, per length and per cell."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,9 @@ from niah.stats.signal import Signal, signals
 
 MIN_REPEATS = 6
 """Below, sign flips by repeat cannot reach p = 0.05 (2 / 2^5 = 0.06), and a test with a variance estimate decides."""
+_ROUNDING = 1e-12
+NONZERO = 1e-8
+"""The end of an interval whose test has excluded 0, where the interval's own method would reach it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class Difference:
     """``other - base`` in accuracy (0 to 1) over some lengths, or one cell where ``depth`` is given.
 
     ``num_lost`` pairs are worse in the other run, ``num_gained`` better; without pairs both are 0 and ``num_pairs`` is
-    the trials of the smaller run. ``p`` is the verdict's, by the test ``decided_by``; ``adjusted_p`` is Holm's.
+    the trials of the smaller run. ``p`` is the verdict's, by the test ``decided_by``; ``adjusted_p`` is Holm's. Both
+    are NaN where there are too few repeats for a test. ``low`` to ``high`` leaves 0 out where the test does, and only
+    there (``following``).
     """
 
     lengths: tuple[int, ...]
@@ -47,11 +53,16 @@ class Difference:
     adjusted_p: float = float("nan")
 
     def is_noninferior(self, margin: float) -> bool:
-        """A loss of ``margin`` (0 to 1) or more is ruled out: the interval's lower end is above it."""
-        return bool(self.low > -margin)
+        """A loss of ``margin`` (0 to 1) or more is ruled out: the interval's lower end is above it. Never without a
+        test."""
+        return bool(self.low > -margin) and self.has_test
+
+    @property
+    def has_test(self) -> bool:
+        return not math.isnan(self.p)
 
     def is_significant(self, confidence: float) -> bool:
-        return bool(self.adjusted_p <= 1 - confidence + 1e-12)
+        return bool(self.adjusted_p <= 1 - confidence + _ROUNDING)
 
 
 @dataclass(frozen=True)
@@ -72,14 +83,34 @@ def comparisons(
     """Each (baseline, other, is_paired); paired answers are in the same order.
 
     Holm (1979, Scandinavian Journal of Statistics 6) over the lengths of each comparison, over its cells, and over the
-    overall differences of all comparisons: families, as each answers a question of its own.
+    overall differences of all comparisons: families, as each answers a question of its own. Intervals follow these p.
     """
     found = [_one(*side, confidence) for side in sides]
-    overall = _holm([one.overall for one in found])
+    overall = _adjusted([one.overall for one in found], confidence)
     return [
-        replace(one, overall=all_together, lengths=_holm(one.lengths), cells=_holm(one.cells))
-        for one, all_together in zip(found, overall, strict=True)
+        replace(
+            one, overall=all_together, lengths=_together(_adjusted(one.lengths, confidence), side, confidence),
+            cells=_adjusted(one.cells, confidence),
+        )
+        for one, all_together, side in zip(found, overall, sides, strict=True)
     ]
+
+
+def following(
+    low: np.ndarray | float, high: np.ndarray | float, difference: np.ndarray | float, p: np.ndarray | float,
+    confidence: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """An interval's ends after its test: it leaves 0 out where p is at most 1 - ``confidence``, and only there.
+
+    Interval and test are different methods that disagree at the border. The test holds its level for whatever trials
+    of a repeat have in common, so it decides about 0: where it does not reject (or there is none, p is NaN) the
+    interval reaches 0, and where it rejects the interval ends before 0. Asking that both agree costs up to 21 points of
+    power and makes nothing more certain (docs/statistics.md).
+    """
+    rejects, sign = np.asarray(p) <= 1 - confidence + _ROUNDING, np.sign(difference)
+    low, high = np.where(rejects, low, np.minimum(low, 0)), np.where(rejects, high, np.maximum(high, 0))
+    above, below = rejects & (sign > 0), rejects & (sign < 0)
+    return np.where(above, np.maximum(low, NONZERO), low), np.where(below, np.minimum(high, -NONZERO), high)
 
 
 def pooled(a: Answers, b: Answers, is_paired: bool, lengths: tuple[int, ...], confidence: float) -> Difference:
@@ -88,16 +119,55 @@ def pooled(a: Answers, b: Answers, is_paired: bool, lengths: tuple[int, ...], co
     return _groups(_where(a, chosen[0]), _where(b, chosen[1]), is_paired, "all", confidence)[0]
 
 
-def _holm(differences: list[Difference]) -> list[Difference]:
+def picked_confidence(confidence: float, num_picked: int, num_all: int) -> float:
+    """Of an interval of what was picked from so many after looking, for their being significant.
+
+    Benjamini and Yekutieli (2005), Journal of the American Statistical Association 100: the false coverage rate.
+    """
+    return 1 - (1 - confidence) * num_picked / num_all
+
+
+def _adjusted(differences: list[Difference], confidence: float) -> list[Difference]:
+    """With Holm's p, and intervals that follow it."""
     adjusted = holm(np.array([d.p for d in differences]))
-    return [replace(d, adjusted_p=float(p)) for d, p in zip(differences, adjusted, strict=True)]
+    return [_with_p(d, float(p), confidence) for d, p in zip(differences, adjusted, strict=True)]
+
+
+def _with_p(one: Difference, p: float, confidence: float) -> Difference:
+    return replace(_settled(one, p, confidence), adjusted_p=p)
+
+
+def _settled(one: Difference, p: float, confidence: float) -> Difference:
+    """With the interval that follows this p."""
+    low, high = following(one.low, one.high, one.difference, p, confidence)
+    return replace(one, low=float(low), high=float(high))
+
+
+def _together(
+    lengths: list[Difference], side: tuple[Answers, Answers, bool], confidence: float
+) -> list[Difference]:
+    """Lengths that are significant in one direction stand in one sentence, pooled: where their pooled interval for
+    picked lengths would reach 0, none of them is significant."""
+    found = lengths
+    for sign in (-1, 1):
+        picked = [d.lengths[0] for d in lengths if sign * d.difference > 0 and d.is_significant(confidence)]
+        if picked:
+            share = len(picked) / len(lengths)
+            level = picked_confidence(confidence, len(picked), len(lengths))
+            least = min(1.0, pooled(*side, tuple(picked), level).p / share)
+            found = [
+                _with_p(d, max(d.adjusted_p, least), confidence) if d.lengths[0] in picked else d for d in found
+            ]
+    return found
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values. Those of statsmodels (tests compare), whose function collects garbage: 0.1 s a call."""
-    order = np.argsort(p)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    """Holm's adjusted p-values, of those that are not NaN. As statsmodels has them (tests compare), whose function
+    collects garbage: 0.1 s a call."""
+    order = np.argsort(p)  # NaN last
+    known = np.isfinite(p).sum()
+    adjusted, order = np.full(len(p), np.nan), order[:known]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(known, 0, -1)))
     return adjusted
 
 
@@ -165,10 +235,11 @@ def _groups(a: Answers, b: Answers, is_paired: bool, by: str, confidence: float)
     if is_paired:
         return _paired(tables, a, b.score - a.score, sums, confidence)
     sizes = tables.sums(0), tables.sums(1)
-    return [
+    found = [
         Difference(*name, *two_samples.difference(sums[0][k], sizes[0][k], sums[1][k], sizes[1][k], confidence))
         for k, name in enumerate(tables.names(a))
     ]
+    return [_settled(d, d.p, confidence) for d in found]
 
 
 def _paired(
@@ -187,7 +258,9 @@ def _paired(
     for k, name in enumerate(tables.names(a)):
         num_lost, num_gained = int(lost[k].sum()), int(gained[k].sum())
         exact = matched_pairs.mcnemar_p(num_lost, num_gained)
-        if num_repeats[k] == 1 or n[k] <= num_repeats[k]:
+        if num_repeats[k] == 1:
+            p, test = float("nan"), two_samples.NONE
+        elif n[k] <= num_repeats[k]:
             p, test = exact, "McNemar"
         elif num_repeats[k] < MIN_REPEATS:
             p, test = float(clustered[k]), "McNemar with effective trials"
@@ -198,4 +271,4 @@ def _paired(
             other=float(scores[1][k].sum() / n[k]), difference=float(sums[k].sum() / n[k]), low=float(low[k]),
             high=float(high[k]), num_lost=num_lost, num_gained=num_gained, mcnemar_p=exact, p=p, decided_by=test,
         ))
-    return found
+    return [_settled(d, d.p, confidence) for d in found]

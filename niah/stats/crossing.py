@@ -1,12 +1,11 @@
 """From which length on a retrieving reader is the better choice, with an interval that counts repeats."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from niah.stats import clusters
-from niah.stats.comparison import Answers, Difference
+from niah.stats.comparison import Answers, Comparison
 from niah.stats.effective_length import leading
 
 MIN_BOOTSTRAP = 30
@@ -21,7 +20,8 @@ class Crossing:
     """The first of ``lengths`` from which the condition holds up to the last one; None: not within the ladder.
 
     ``condition`` is better (the difference is above 0) or not worse (it is -margin or above). ``low`` and ``high`` are
-    the interval's ends, likewise; ``method`` says where they come from.
+    the interval's ends, likewise; ``method`` says where they come from. ``is_shown``: the interval ends within the
+    ladder, and for better a test found a gain too; else ``length`` is what was seen, which may be chance.
     """
 
     condition: str
@@ -30,13 +30,19 @@ class Crossing:
     low: int | None
     high: int | None
     method: str
+    is_shown: bool
+
+    @property
+    def is_excluded(self) -> bool:
+        """Ruled out at the ladder's last length, and so from any on."""
+        return self.low is None
 
 
 def crossings(
-    full: Answers, other: Answers, differences: Sequence[Difference], margin: float, confidence: float
+    full: Answers, other: Answers, against: Comparison, margin: float, confidence: float
 ) -> list[Crossing]:
-    """Better, then not worse by ``margin``. Both sides paired and in the same order; ``differences`` are those by
-    length.
+    """Better, then not worse by ``margin``. Both sides paired and in the same order; ``against`` is what was found of
+    them.
 
     Interval: every length that the lengths' own intervals do not rule out; for better, from 30 repeats on, the narrower
     cluster bootstrap.
@@ -48,15 +54,19 @@ def crossings(
         np.bincount(place * shape[1] + cluster, weights, shape[0] * shape[1]).reshape(shape).astype(float)
         for weights in (other.score - full.score, None)
     )
-    low, high = np.array([one.low for one in differences]), np.array([one.high for one in differences])
+    low, high = np.array([one.low for one in against.lengths]), np.array([one.high for one in against.lengths])
+    tested = (against.overall, *against.lengths)
+    has_gain = any(one.difference > 0 and one.is_significant(confidence) for one in tested)
     found = []
     for condition, limit in (("better", 1e-9), ("not worse", 1e-9 - margin)):
         is_drawn = condition == "better" and len(repeats) >= MIN_BOOTSTRAP
         ends = bootstrap(sums, sizes, limit, confidence) if is_drawn else from_intervals(low, high, limit)
-        places = (first_passing(sums.sum(-1) / sizes.sum(-1) >= limit), *ends)
-        length, first, last = (int(lengths[one]) if one < len(lengths) else None for one in map(int, places))
+        seen = int(first_passing(sums.sum(-1) / sizes.sum(-1) >= limit))
+        places = seen, min(seen, int(ends[0])), max(seen, int(ends[1]))  # a percentile may pass by what was seen
+        length, first, last = (int(lengths[one]) if one < len(lengths) else None for one in places)
         method = f"cluster bootstrap of {len(repeats)} repeats" if is_drawn else _BY_INTERVALS
-        found.append(Crossing(condition, tuple(lengths.tolist()), length, first, last, method))
+        is_shown = last is not None and (has_gain or condition != "better")
+        found.append(Crossing(condition, tuple(lengths.tolist()), length, first, last, method, is_shown))
     return found
 
 

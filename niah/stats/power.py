@@ -1,16 +1,25 @@
 """What difference a grid of paired trials can find, and how many repeats a wanted one needs: by simulating the
 verdict's test."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
 
-from niah.stats import matched_pairs, signflip, simulation
-from niah.stats.comparison import MIN_REPEATS
+from niah.stats import clusters, matched_pairs, signflip, simulation
+from niah.stats.comparison import MIN_REPEATS, Answers, Difference
 
 MAX_REPEATS = 2000
 _RUNS = 2000
+_NORMAL = 100
+"""Above so many repeats simulations take sign flips' normal limit, which is as exact as 1,999 drawn patterns."""
+_WANTED, _FEW_RUNS, _FEW_REPEATS = 0.8, 400, 640
+"""``resolution``: the power it asks for, and what keeps it below a second or two."""
+GOALS = (0.1, 0.05)
+"""Losses whose repeats ``resolution`` tells."""
+_ASSUMED = 0.3
+"""Correlation within a repeat where the data show none that could be estimated."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,61 @@ class Assumptions:
 
     discordant: float
     correlation: float
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a comparison could have found with 80%, at the discordance and correlation of its own data.
+
+    ``loss`` (0 to 1) is the smallest, None where not even the largest is. ``repeats`` are those that find each loss of
+    ``GOALS``; None for more than ``most`` repeats.
+    """
+
+    loss: float | None
+    repeats: tuple[int | None, ...]
+    most: int = _FEW_REPEATS
+
+
+def resolution(a: Answers, b: Answers, is_paired: bool, found: Difference, confidence: float) -> Resolution:
+    """For a difference ``found`` between two runs' answers, in a second or two."""
+    if not is_paired:
+        return _unpaired(found)
+    shift = b.score - a.score
+    names, labels = np.unique(a.repeat, return_inverse=True)
+    repeats, trials = len(names), max(1, round(len(shift) / len(names)))
+    assumed, alpha = assumptions(shift, labels, repeats), 1 - confidence
+    return Resolution(
+        detectable(repeats, trials, assumed, alpha, _WANTED, _FEW_RUNS),
+        tuple(
+            repeats_for(goal, trials, assumed, alpha, _WANTED, _FEW_RUNS, _FEW_REPEATS)
+            if goal + assumed.discordant / 2 < 1 else None for goal in GOALS
+        ),
+    )
+
+
+def assumptions(shift: np.ndarray, labels: np.ndarray, repeats: int) -> Assumptions:
+    """Of paired score differences (pairs,), taken to differ by chance; ``labels`` are 0 ... repeats - 1."""
+    lost, gained = float((shift < -1e-9).mean()), float((shift > 1e-9).mean())
+    sums, sizes = clusters.clustered(labels, shift, repeats)
+    discordant, _ = clusters.clustered(labels, np.abs(shift) > 1e-9, repeats)
+    effect = float(clusters.guarded_effect(sums, sizes, (shift**2).sum(), (discordant > 0).sum()))
+    per_repeat = float((sizes**2).sum() / sizes.sum())
+    correlation = _ASSUMED
+    if lost + gained and per_repeat > 1 and repeats > 2:
+        correlation = latent_correlation(lost, gained, (effect - 1) / (per_repeat - 1))
+    return Assumptions(max(lost + gained, 1 / len(shift)), correlation)
+
+
+def _unpaired(found: Difference) -> Resolution:
+    """From the width of the interval, which shrinks with the square root of the repeats: a power of 80% needs 1.43
+    times the distance that is significant. As wide as it is for few repeats, it asks for too many rather than too
+    few."""
+    if not found.has_test:
+        return Resolution(None, (None,) * len(GOALS))
+    limit, wanted = stats.norm.ppf(0.975), stats.norm.ppf(_WANTED)
+    loss = float((found.difference - found.low) * (limit + wanted) / limit)
+    needed = [max(4, math.ceil(found.num_repeats * (loss / goal) ** 2)) for goal in GOALS]
+    return Resolution(loss if loss < 1 else None, tuple(one if one <= _FEW_REPEATS else None for one in needed))
 
 
 def power(
@@ -51,38 +115,47 @@ def rejected(worse: np.ndarray, better: np.ndarray, trials: int, alpha: float) -
 def p_values(worse: np.ndarray, better: np.ndarray, trials: int) -> np.ndarray:
     """The p that decides (``stats.comparison``), for many simulated comparisons."""
     repeats, sums = worse.shape[-1], (better - worse).astype(float)
-    if repeats == 1 or trials == 1:
+    if repeats == 1:
+        return np.full(len(sums), np.nan)  # no test: never found
+    if trials == 1:
         return matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
+    if repeats > _NORMAL:
+        return np.asarray(2 * stats.norm.sf(np.abs(sums.sum(-1)) / np.sqrt(np.maximum((sums**2).sum(-1), 1e-12))))
     if repeats >= MIN_REPEATS:
         return signflip.p_values(sums)
     sizes = np.full(sums.shape, float(trials))
     return matched_pairs.clustered_mcnemar_p(sums, sizes, (worse + better).sum(-1), (worse + better > 0).sum(-1))
 
 
-def detectable(repeats: int, trials: int, assumed: Assumptions, alpha: float, wanted: float) -> float | None:
+def detectable(
+    repeats: int, trials: int, assumed: Assumptions, alpha: float, wanted: float, runs: int = _RUNS
+) -> float | None:
     """The smallest loss (0 to 1, to 0.1 points) found with power ``wanted``; None where not even the largest is."""
     low, high = 0.0, 1 - assumed.discordant
-    if power(high, repeats, trials, assumed, alpha) < wanted:
+    if power(high, repeats, trials, assumed, alpha, runs) < wanted:
         return None
     while high - low > 0.001:
         middle = (low + high) / 2
-        if power(middle, repeats, trials, assumed, alpha) >= wanted:
+        if power(middle, repeats, trials, assumed, alpha, runs) >= wanted:
             high = middle
         else:
             low = middle
     return high
 
 
-def repeats_for(difference: float, trials: int, assumed: Assumptions, alpha: float, wanted: float) -> int | None:
-    """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above 2,000."""
+def repeats_for(
+    difference: float, trials: int, assumed: Assumptions, alpha: float, wanted: float, runs: int = 1000,
+    most: int = MAX_REPEATS,
+) -> int | None:
+    """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above ``most``."""
 
     def enough(repeats: int) -> bool:
-        return power(difference, repeats, trials, assumed, alpha, 1000) >= wanted
+        return power(difference, repeats, trials, assumed, alpha, runs) >= wanted
 
     low, high = MIN_REPEATS - 1, MIN_REPEATS
     while not enough(high):
         low, high = high, high * 2
-        if low >= MAX_REPEATS:
+        if low >= most:
             return None
     while high - low > 1:
         middle = (low + high) // 2

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,85 @@ def test_non_inferiority_needs_enough_trials(tmp_path):
     assert code == 0 and any("not worse by 30.0 points or more at any length" in line for line in lines)
 
 
+@pytest.mark.parametrize("repeats", [1, 2, 3, 4])
+def test_unpaired_runs_have_no_verdict_below_4_repeats(tmp_path, repeats):
+    # worse by half in a third of the grid: Fisher's test of the trials would call it significant
+    trials = grid(repeats)
+    a = run(tmp_path / "a", rows(trials, lambda t: True, salt="a"))
+    b = run(tmp_path / "b", rows(trials, lambda t: t.length < 16384, salt="b"))
+    lines, code = compare([a, b], [f"compare.out={tmp_path}/out", "report.formats=[svg]", "compare.fail_on=worse"])
+    (one,) = json.loads((tmp_path / "out" / "compare.json").read_text())["comparisons"]
+    overall, longest = one["overall"], one["lengths"][-1]
+    assert code == (0 if repeats < 4 else 2)
+    if repeats < 4:
+        assert one["verdict"].startswith(f"No verdict: {repeats} repeat") and "from ctx.repeats=4 on" in one["verdict"]
+        assert (overall["p"], overall["adjusted_p"], longest["p"], overall["decided_by"]) == (None,) * 3 + ("no test",)
+        assert longest["low"] < 0 <= longest["high"] and any("no test, ctx.repeats=4" in line for line in lines)
+        assert ">*<" not in (tmp_path / "out" / "difference.svg").read_text()
+    else:
+        assert overall["p"] == pytest.approx(2 / 70) and overall["high"] < 0
+        assert longest["adjusted_p"] == pytest.approx(3 * 2 / 70) and longest["high"] == 0  # Holm's p decides
+
+
+def test_one_repeat_has_no_verdict(tmp_path):
+    words = ["compare.fail_on=worse"]
+    _, code, content = two(tmp_path, lambda t: True, lambda t: False, repeats=1, words=words)
+    (one,) = content["comparisons"]
+    assert code == 0 and one["verdict"].startswith("No verdict: 1 repeat is one needle in one text")
+    assert one["overall"]["p"] is None and one["overall"]["low"] < 0 <= one["overall"]["high"]
+    _, code, _ = two(tmp_path, lambda t: True, lambda t: True, repeats=1, words=["compare.fail_on=not_noninferior"])
+    assert code == 2  # nothing is ruled out
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sentence_interval_picture_and_exit_code_say_the_same(tmp_path, seed):
+    rng = random.Random(seed)
+    repeats, loss = rng.choice([2, 5, 6, 7, 9, 12]), rng.choice([0.0, 0.1, 0.2, 0.3])
+    hit = {repeat: rng.random() for repeat in range(repeats)}  # some repeats lose far more than others
+    words = ["compare.fail_on=worse"]
+    _, code, content = two(
+        tmp_path, lambda t: rng.random() < 0.95, lambda t: rng.random() > 2 * loss * hit[t.repeat], repeats, words
+    )
+    (one,) = content["comparisons"]
+    found = [one["overall"], *one["lengths"], *one["cells"]]
+    for d in found:
+        is_out = d["low"] > 0 or d["high"] < 0
+        assert is_out == (d["adjusted_p"] <= 0.05), d
+    lost = [d for d in found[: 1 + len(one["lengths"])] if d["high"] < 0]
+    is_said = re.search(r" loses \d+\.\d points \[", one["verdict"]) is not None
+    assert (code == 2) == bool(lost) == is_said, one["verdict"]
+    assert one["verdict"].startswith("No significant difference") == (one["could_find"] is not None)
+    svg = (tmp_path / "out" / "difference.svg").read_text()
+    assert svg.count(" *<") == sum(d["adjusted_p"] <= 0.05 for d in one["cells"])
+
+
+def test_what_could_have_been_found_is_said(tmp_path):
+    _, _, content = two(tmp_path, lambda t: t.index % 23 != 5, lambda t: t.index % 23 != 9)
+    (one,) = content["comparisons"]
+    could = one["could_find"]
+    assert 0.02 < could["loss"] < 0.3 and could["repeats_by_points"]["10"] < could["repeats_by_points"]["5"]
+    assert "points or more would have been found with 80% (10 points need ctx.repeats=" in one["verdict"]
+
+
+def test_a_run_and_itself_are_one_line(tmp_path):
+    a = run(tmp_path / "a", rows(grid(6), lambda t: True))
+    copy = shutil.copytree(a, tmp_path / "copy")
+    linked = tmp_path / "linked"
+    linked.symlink_to(a)
+    for other, message in (
+        (a, "named twice"), (str(linked), "named twice"), (f"{a}/", "named twice"), (str(copy), "is a copy of"),
+    ):
+        with pytest.raises(NiahError, match=rf"^compare: .*{message}.*; expected two runs, as compare A B$"):
+            compare([a, other], [f"compare.out={tmp_path}/out"])
+    assert not (tmp_path / "out").exists()
+    b = run(tmp_path / "b", rows(grid(6), lambda t: t.repeat > 0))
+    lines, _ = compare([a, b, str(copy)], [f"compare.out={tmp_path}/out", "report.formats=[svg]"])
+    assert lines[0].startswith(f"note: {copy} is a copy of {a}") and lines[0].endswith("; left out")
+    assert sum(line.endswith("of the same prompt, 6 repeats") for line in lines) == 1
+
+
 @pytest.mark.parametrize(("repeats", "test", "note"), [
-    (1, "McNemar", "1 repeat: everything is about one needle in one text"),
+    (1, "no test", "1 repeat: everything is about one needle in one text, so there is no test"),
     (4, "McNemar with effective trials", "4 repeats: p is that of a cautious test"),
     (
         6, "sign flips by repeat",
@@ -144,8 +222,6 @@ def test_variants_of_one_folder_and_many_runs(tmp_path):
     lines, code = compare([folder], [*out, "compare.fail_on=worse"])
     assert code == 2 and any(line.startswith("int4 loses 87.5 points") for line in lines)
     assert any(line.startswith("No significant difference: fp8 is +0.0") for line in lines)
-    lines, _ = compare([folder, folder], [*out, "compare.variant=fp8"])
-    assert any("No significant difference" in line for line in lines)
     with pytest.raises(NiahError, match=r"compare.variant: .* has no variant 'x'; expected one of bf16, fp8, int4"):
         compare([folder], ["compare.variant=x"])
 

@@ -101,7 +101,7 @@ def sides(full: list[float], other: list[float], repeats: int) -> tuple[Answers,
 @pytest.mark.parametrize("repeats", [4, 30])
 def test_crossing_length_where_it_is_known(full, other, better, not_worse, repeats):
     pair = sides(full, other, repeats)
-    found = crossings(*pair, comparisons([(*pair, True)], 0.95)[0].lengths, 0.02, 0.95)
+    found = crossings(*pair, comparisons([(*pair, True)], 0.95)[0], 0.02, 0.95)
     assert [(one.condition, one.length) for one in found] == [("better", better), ("not worse", not_worse)]
     for one in found:
         is_drawn = repeats == 30 and one.condition == "better"  # all repeats alike: every sample is the same
@@ -115,7 +115,7 @@ def test_crossing_interval_is_as_wide_as_repeats_differ():
     full, other = sides([1, 1, 1, 0], [0.5, 0.5, 0.5, 0.5], 30)
     score = np.where((full.length == 4096) & (full.repeat % 2 == 0), 0.0, full.score)  # even repeats lose at 4K
     full = dataclasses.replace(full, score=score)
-    better = crossings(full, other, comparisons([(full, other, True)], 0.95)[0].lengths, 0.02, 0.95)[0]
+    better = crossings(full, other, comparisons([(full, other, True)], 0.95)[0], 0.02, 0.95)[0]
     assert (better.low, better.high) == (4096, 8192)
 
 
@@ -145,15 +145,26 @@ def test_from_rows_to_sentences(tmp_path):
     (sentence,) = task["sentences"]
     assert sentence == text.splitlines()[-1]
     assert sentence.startswith(("for t: bm25 512 ", "for t: against the full context bm25 512 "))
+    assert " better " not in sentence and "bm25 512: not shown: better than full from 4K on [1K, none]" in text
     for part in (
-        "better from 4K on [", "it reads 12% of the tokens at 4K and 6.1% of the tokens at 8K",
+        "it reads 12% of the tokens at 4K and 6.1% of the tokens at 8K",
         "6 of 48 answers are wrong: 6 not retrieved", "full does not fit from 8K on, bm25 512 has 0.88 [",
     ):
         assert part in sentence, part
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"rag.json", "curve.svg", "pareto.svg"}
     svg = (tmp_path / "out" / "curve.svg").read_text()
-    ring = "ring: higher than full from here on, as far as was seen"
-    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512", ring))
+    assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512"))
+    assert "ring: better" not in svg
+
+
+def test_a_crossing_that_is_shown_is_in_sentence_table_and_picture(tmp_path):
+    full = reader_run(tmp_path / "full", "full", lambda t: t.length < 4096 or t.repeat < 1, repeats=12)
+    bm25 = reader_run(tmp_path / "bm25", BM25, lambda t: t.repeat > 0, repeats=12)
+    text, content = reported(full, bm25)
+    better = content["tasks"][0]["readers"][1]["crossings"][0]
+    assert (better["condition"], better["length"], better["is_shown"]) == ("better", 4096, True)
+    assert "; better from 4K on [1K, 4K]; " in text.splitlines()[-1] and "not shown: better" not in text
+    assert "ring: better than full from here on" in (tmp_path / "out" / "curve.svg").read_text()
 
 
 def test_known_questions_are_dropped_from_all_readers(tmp_path):

@@ -19,6 +19,7 @@ from niah.report.settings import ReportSettings
 from niah.runs import sweeps
 from niah.runs.columns import Columns
 from niah.stats.comparison import Comparison, Difference, pooled
+from niah.stats.power import GOALS, Resolution, resolution
 from niah.terminal import say
 
 _SHOWN = 5
@@ -44,8 +45,9 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     matched = pairs(found, settings)
     results = measure(matched, settings)
     lines, verdicts = [f"note: {note}" for note in notes], []
-    for pair, one in zip(matched, results, strict=True):
-        verdicts.append(_verdict(pair, one, settings))
+    resolutions = [_resolution(pair, one, settings) for pair, one in zip(matched, results, strict=True)]
+    for pair, one, could in zip(matched, results, resolutions, strict=True):
+        verdicts.append(_verdict(pair, one, could, settings))
         lines += [*_table(pair, one, settings), verdicts[-1]]
     code = 2 if is_regression(results, settings) else 0
     if code:
@@ -54,7 +56,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     discordant = [trial for pair in matched if pair.is_paired for trial in _discordant(pair)]
     lines += _listed(discordant, folder)
     write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in discordant))
-    content = _content(settings, matched, results, verdicts, code)
+    content = _content(settings, matched, results, verdicts, resolutions, code)
     write(folder / "compare.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
     base = found[0]
@@ -93,13 +95,22 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
     ]
 
 
-def _verdict(pair: Pair, one: Comparison, settings: CompareSettings) -> str:
+def _verdict(pair: Pair, one: Comparison, resolution: Resolution | None, settings: CompareSettings) -> str:
     a, b = answers(pair.a), answers(pair.b)
 
     def over(lengths: tuple[int, ...], confidence: float) -> Difference:
         return pooled(a, b, one.is_paired, lengths, confidence)
 
-    return verdict.sentence(one, pair.base.label, pair.other.label, over, settings.confidence, settings.margin)
+    return verdict.sentence(
+        one, pair.base.label, pair.other.label, over, settings.confidence, settings.margin, resolution
+    )
+
+
+def _resolution(pair: Pair, one: Comparison, settings: CompareSettings) -> Resolution | None:
+    """What the comparison could have found; None where it found something, or could not decide at all."""
+    if not verdict.is_open(one, settings.confidence):
+        return None
+    return resolution(answers(pair.a), answers(pair.b), one.is_paired, one.overall, settings.confidence)
 
 
 def _changed(pair: Pair) -> list[str]:
@@ -163,18 +174,30 @@ def _short(answer: str) -> str:
     return repr(text[:40] + ("…" if len(text) > 40 else ""))
 
 
+def _found(could: Resolution | None) -> dict[str, Any] | None:
+    """The smallest loss found with 80%, and the repeats that find each of two losses (points as names)."""
+    if could is None:
+        return None
+    repeats = {f"{100 * goal:g}": needed for goal, needed in zip(GOALS, could.repeats, strict=True)}
+    return {"loss": could.loss, "repeats_by_points": repeats, "more_than": could.most}
+
+
 def _content(
     settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str],
-    code: int,
+    resolutions: Sequence[Resolution | None], code: int,
 ) -> dict[str, Any]:
-    """Everything printed, as data: accuracies and differences as shares, signals in nats."""
+    """Everything printed, as data: accuracies and differences as shares, signals in nats.
+
+    Schema 2: p is null where there is no test, intervals leave 0 out where the test does; ``could_find`` is new.
+    """
     return {
-        "schema": 1, "settings": dataclasses.asdict(settings), "exit_code": code,
+        "schema": 2, "settings": dataclasses.asdict(settings), "exit_code": code,
         "comparisons": [
             {
                 "base": pair.base.label, "other": pair.other.label, "folders": [pair.base.folder, pair.other.folder],
                 "verdict": text, "notes": list(pair.notes), **without_nan(dataclasses.asdict(one)),
+                "could_find": _found(could),
             }
-            for pair, one, text in zip(matched, results, verdicts, strict=True)
+            for pair, one, text, could in zip(matched, results, verdicts, resolutions, strict=True)
         ],
     }

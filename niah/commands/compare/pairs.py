@@ -1,7 +1,9 @@
 """From run folders to pairs: which runs can be compared, and which of their trials belong together."""
 
+import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,10 +96,47 @@ def sides(
             f"judged by different rules of scoring ({', '.join(map(str, sorted(rules)))}): niah rescore "
             f"{' '.join(dict.fromkeys(side.folder for side in found))} judges all by today's"
         )
+    found, twice = _apart(found)
+    if len(found) < 2 and twice:
+        raise NiahError(f"compare: {twice[0]}: there is no difference to judge; expected two runs, as compare A B")
+    notes += [f"{text}; left out" for text in twice]
     if len(found) < 2:
         one = f"only one run ({found[0].folder})" if found else f"no run with a finished trial ({', '.join(given)})"
         raise NiahError(f"compare: {one}; expected two folders, or one with several variants, as compare A B")
     return found, notes
+
+
+def _apart(found: Sequence[Side]) -> tuple[list[Side], list[str]]:
+    """Without those that are an earlier side once more, and a line for each of these.
+
+    Rows hold measured times: two runs of one command never have equal ones, a copied folder has. engine=fake measures
+    none; its copies have one run.json.
+    """
+    kept: list[Side] = []
+    twice: list[str] = []
+    for side in found:
+        same = next((one for one in kept if one.variant == side.variant and _is_copy(one.folder, side.folder)), None)
+        if same is None:
+            kept.append(side)
+        elif Path(same.folder).resolve() == Path(side.folder).resolve():
+            twice.append(f"{side.folder} is named twice")
+        else:
+            twice.append(f"{side.folder} is a copy of {same.folder}, its rows are the same to the last measured time")
+    return kept, twice
+
+
+def _is_copy(first: str, second: str) -> bool:
+    if Path(first).resolve() == Path(second).resolve():
+        return True
+    if not _are_equal(first, second, "rows.jsonl"):
+        return False
+    has_times = any(row.seconds for row in store.RunFolder(Path(first)).rows())
+    return has_times or _are_equal(first, second, "run.json")
+
+
+def _are_equal(first: str, second: str, name: str) -> bool:
+    one, other = Path(first) / name, Path(second) / name
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def pairs(found: Sequence[Side], settings: CompareSettings) -> list[Pair]:

@@ -142,7 +142,7 @@ def _compared(
         replace(
             one, against=against[one.label], pair=pairs[one.label],
             crossings=tuple(crossing.crossings(
-                *pairs[one.label], against[one.label].lengths, settings.margin, settings.confidence
+                *pairs[one.label], against[one.label], settings.margin, settings.confidence
             )),
         ) if one.label in pairs else one
         for one in readers

@@ -23,6 +23,7 @@ from niah.report.settings import ReportSettings
 from niah.runs import store, sweeps
 from niah.stats.comparison import Comparison, Difference, pooled
 from niah.stats.costs import Price
+from niah.stats.power import Resolution, resolution
 from niah.terminal import say
 from niah.units import format_length
 
@@ -151,10 +152,17 @@ def _sentences(result: GroupResult, settings: RagSettings) -> list[str]:
     return [
         rag_text.sentence(
             result.group.label, one.label, one.against, _pooled(one), one.crossings, one.misses[0], one.cost, one.cells,
-            full.unfit, settings.confidence, settings.margin,
+            full.unfit, settings.confidence, settings.margin, _resolution(one, settings),
         )
         for one in result.retrieving
     ]
+
+
+def _resolution(one: ReaderResult, settings: RagSettings) -> Resolution | None:
+    """What the comparison with ``full`` could have found, where it found nothing."""
+    if one.pair is None or one.against is None or not verdict.is_open(one.against, settings.confidence):
+        return None
+    return resolution(*one.pair, True, one.against.overall, settings.confidence)
 
 
 def _pooled(one: ReaderResult) -> verdict.Pooled | None:
@@ -187,7 +195,8 @@ def _pictures(
 
 
 def _curve(one: ReaderResult) -> Line:
-    better = next((crossed.length for crossed in one.crossings if crossed.condition == "better"), None)
+    shown = (crossed.length for crossed in one.crossings if crossed.condition == "better" and crossed.is_shown)
+    better = next(shown, None)
     return Line(one.label, one.run.reader, [cell for length, cell in one.cells.items() if length], better)
 
 
