@@ -19,7 +19,9 @@ from niah.scorers.normal_form import normal
 ASKED, OTHER, FILL = "\ue000", "\ue001", "\ue002"
 """What a key is replaced by, character for character: private ones, which are part of no word."""
 _CLAUSE = re.compile(
-    r"[,、،]| - | (?:but|although|though|yet|however|obwohl|sondern|pero|aunque|sino|لكن)\b"
+    r"[,、،]| - | (?=and (?:\w+ )?(?:not|never|no|nothing|nowhere|doesn't|didn't|isn't)\b)"
+    r"| (?=(?:und|y) (?:\w+ )?(?:nicht|kein\w*|nie|no|nunca)\b)| (?=و(?:لا|لم|لن|ليس)\b)"
+    r"| (?:but|although|though|yet|however|obwohl|sondern|pero|aunque|sino|لكن)\b"
     r"|ですが|ませんが|ものの|けれど|但|可是|不过|不過|唯独|唯獨|却|卻"
 )
 """Each alternative begins with a character of its own: that is looked for first, which is fast."""
@@ -60,10 +62,12 @@ _PERSON = 3
 
 @dataclass(frozen=True)
 class _Words:
-    """A language's words with their kinds; ``stems`` are those with any ending, ``longest`` the characters of one."""
+    """A language's words with their kinds; ``stems`` are those with any ending, ``endings`` those with any
+    beginning, ``longest`` the characters of one."""
 
     whole: dict[str, frozenset[str]]
     stems: dict[str, frozenset[str]]
+    endings: dict[str, frozenset[str]]
     longest: int
     ending: re.Pattern[str]
     correction: re.Pattern[str]
@@ -227,7 +231,12 @@ class Sentence:
         names = "noun" in kinds and bool(kinds & {"pointing", "denial"})
         if names or kinds & {"text", "reference"} or self.follows_key or ASKED in self.text:
             return about
-        return -1 if any("person" in token.kinds for token in self._tokens) else 0
+        return 0 if "beside" in kinds or not self._has_someone else -1
+
+    @cached_property
+    def _has_someone(self) -> bool:
+        """Whether it is about someone, who may be the one that does not know or say."""
+        return bool(_kinds(self._tokens) & {"person", "beside"})
 
     def _is_corrected(self, start: int, stop: int) -> bool:
         """"Not Lisbon's but Oslo's"."""
@@ -374,7 +383,7 @@ def _kinds_of(word: str, code: str) -> frozenset[str]:
         for size in range(min(len(one), words.longest), 2, -1):
             if found := words.stems.get(one[:size]):
                 return found
-    return _FOREIGN
+    return next((kinds for ending, kinds in words.endings.items() if word.endswith(ending)), _FOREIGN)
 
 
 def _forms(word: str) -> list[str]:
@@ -382,7 +391,7 @@ def _forms(word: str) -> list[str]:
     forms = [word]
     for pattern in (_AND, _PREFIX):
         found = pattern.match(forms[-1])
-        if found and len(forms[-1]) - found.end() > 2:
+        if found and len(forms[-1]) - found.end() > 1:
             forms.append(forms[-1][found.end() :])
     return forms
 
@@ -392,11 +401,12 @@ def _words(code: str) -> _Words:
     own = languages.load(code)["clause"]
     whole: dict[str, frozenset[str]] = {ASKED: frozenset(("key",)), OTHER: frozenset(("other",))}
     stems: dict[str, frozenset[str]] = {}
+    endings: dict[str, frozenset[str]] = {}
     for kind in _KINDS:
         for word in own[kind].split():
-            into = stems if word.endswith("*") else whole
-            key = normal(word.rstrip("*"))
+            into = stems if word.endswith("*") else endings if word.startswith("*") else whole
+            key = normal(word.strip("*"))
             into[key] = into.get(key, _FOREIGN) | {kind}
     longest = max(map(len, (*whole, *stems)))
     patterns = {name: re.compile("|".join(own[name])) for name in ("ending", "correction", "idiom", "basis")}
-    return _Words(whole, stems, longest, **patterns)
+    return _Words(whole, stems, endings, longest, **patterns)

@@ -152,10 +152,10 @@ class Speech:
         if not (self._further or self._denying or self._signalled):
             return
         for number, sentence in enumerate(self._sentences):
-            for start, stop in self._lacking(number, sentence) if self._question else self._phrased(sentence):
-                if any(_is_the_questions(one, sentence) for one in self._phrases):
-                    break
-                yield number, start, stop
+            places = self._lacking(number, sentence) if self._question else self._phrased(sentence)
+            first = next(places, None)
+            if first and not any(_is_the_questions(one, sentence) for one in self._phrases):
+                yield from ((number, *found) for found in chain((first,), places))
 
     @cached_property
     def _signalled(self) -> list[str]:
@@ -180,7 +180,8 @@ class Speech:
 
     def _lacking(self, number: int, sentence: str) -> Iterator[tuple[int, int]]:
         """The places of claims of absence, where the question is known: a phrase alone is not enough."""
-        own, told, codes = self._own(sentence), self._told(sentence), languages_of(sentence, self._signalled)
+        own, told = self._own(sentence), self._told(sentence)
+        codes = languages_of(sentence, self._signalled) if len(self._sentences) > 1 else self._signalled
         if not (own or any(told.values()) or codes):
             return
         about = self._subjects
