@@ -10,7 +10,7 @@ from tests.faults.ledger import Ledger, check_rows, comparable, files_below, row
 from tests.faults.testbed import BASE, NUM_TRIALS, PICTURES, Ended, Testbed, copied, emptied
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-RUN = (*BASE, *PICTURES, "engine.seconds=0.03")
+RUN = (*BASE, "engine.seconds=0.03")
 _STALE = 1
 """A version of the scorers' rules that rows are said to be judged by, so that ``rescore`` has something to do."""
 
