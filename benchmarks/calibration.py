@@ -2,14 +2,15 @@
 
     python benchmarks/calibration.py [grids]
 
-4 lengths x 11 depths; correlation is that of the normal variables behind the trials of a repeat. Prints, for every
-number of repeats and correlation, the mean over scenarios and the worst one. docs/statistics.md holds the output for
-10,000 grids.
+4 lengths x 11 depths; correlation is that of the answers (or differences) of a repeat, not of the normal variables
+behind them. Prints, for every number of repeats and correlation, the mean over scenarios and the worst one.
+docs/statistics.md says for how many grids it holds the output.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -18,14 +19,14 @@ import numpy as np
 from scipy import stats
 
 from niah.stats import clusters, effective_length, matched_pairs, simulation, two_samples
-from niah.stats.comparison import MIN_REPEATS
-from niah.stats.power import p_values
+from niah.stats.comparison import MIN_REPEATS, following
+from niah.stats.power import latent_correlation, p_values
 
 LENGTHS = 2 ** np.arange(13, 17)
 DEPTHS = 11
-REPEATS = (2, 3, 5, 6, 10, 30, 100)
-CORRELATIONS = (0.0, 0.3, 0.6)
-ACCURACIES = (0.5, 0.9, 0.98)
+REPEATS = (2, 3, 5, 6, 10, 15, 20, 30, 100)
+CORRELATIONS = (0.0, 0.1, 0.3, 0.5)
+ACCURACIES = (0.5, 0.8, 0.9, 0.98)
 CURVES = ((0.99, 0.97, 0.88, 0.4), (0.99, 0.99, 0.3, 0.1), (0.92, 0.89, 0.87, 0.83), (0.97,) * 4)
 DIFFERENCES = ((0.02, 0.0), (0.02, -0.02), (0.1, 0.0), (0.1, -0.05), (0.1, -0.1), (0.3, -0.1))
 """(share of discordant pairs, true difference)."""
@@ -62,12 +63,19 @@ def show(table: Table, worst: Callable[[list[float]], float]) -> None:
 def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Found:
     """Share of grids whose interval holds the truth."""
     rng = np.random.default_rng([seed, repeats, int(100 * correlation)])
-    for truth in ACCURACIES:
-        right = answers(rng, runs, repeats, np.full(DEPTHS, truth), correlation)
-        sums, sizes, squares = right.sum(-1), np.full(right.shape[:2], float(DEPTHS)), right.sum((-1, -2))
-        cell, one = right[..., 0], np.ones(right.shape[:2])
-        name = f"accuracy {truth}"
-        yield "a cell: Wilson", name, holds(clusters.wilson(cell, one, cell.sum(-1), 0.95), truth)
+    for truth, kind in ((truth, kind) for truth in ACCURACIES for kind in ("copula", "beta-binomial", "depth cliff")):
+        name = f"accuracy {truth}, {kind}"
+        if kind == "copula":
+            right = answers(rng, runs, repeats, np.full(DEPTHS, truth), correlation)
+            cell, one, sums = right[..., 0], np.ones(right.shape[:2]), right.sum(-1).astype(float)
+            yield "a cell: Wilson", name, holds(clusters.wilson(cell, one, cell.sum(-1), 0.95), truth)
+        elif kind == "beta-binomial" and correlation:
+            sums = beta_binomial(rng, (runs, repeats), truth, correlation)
+        elif kind == "depth cliff" and not correlation:  # a correlation of its own, in one column
+            sums = cliffs(rng, (runs, repeats), truth)
+        else:
+            continue
+        sizes, squares = np.full(sums.shape, float(DEPTHS)), sums.sum(-1)
         yield "a length: Wilson, effective trials", name, holds(clusters.wilson(sums, sizes, squares, 0.95), truth)
         yield "a length: cluster bootstrap", name, holds(clusters.bootstrap(sums, sizes, 0.95, 400), truth)
         pooled = (squares[:, None], sizes.sum(-1, keepdims=True))
@@ -78,6 +86,9 @@ def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Foun
         size = np.full(lost.shape, float(DEPTHS))
         totals = gained.sum(-1), lost.sum(-1), np.full(runs, float(DEPTHS * repeats))
         yield "difference: Tango, effective trials", name, holds(interval(lost, gained, DEPTHS), truth)
+        if correlation:
+            drawn = dirichlet(rng, (runs, repeats), discordant, truth, correlation)
+            yield "difference: Tango, effective trials", f"{name}, beta", holds(interval(*drawn, DEPTHS), truth)
         yield "difference: cluster bootstrap", name, holds(clusters.bootstrap(gained - lost, size, 0.95, 400), truth)
         yield "difference: Tango, pairs as independent", name, holds(matched_pairs.tango(*totals, 0.95), truth)
     for skewed in (False, True):
@@ -163,26 +174,61 @@ def _quick_exchange(a: np.ndarray, b: np.ndarray, draws: int = 999) -> float:
 
 
 def interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
-    """The verdict's interval of the difference for counts (runs, repeats)."""
+    """The interval of the difference for counts (runs, repeats), as printed: it follows the test."""
     totals = gained.sum(-1), lost.sum(-1)
     sizes, num_discordant = np.full(lost.shape, float(trials)), (lost + gained > 0).sum(-1)
     shift = (gained - lost).astype(float)
-    return matched_pairs.interval(shift, sizes, *totals, totals[0] + totals[1], num_discordant, 0.95)
+    ends = matched_pairs.interval(shift, sizes, *totals, totals[0] + totals[1], num_discordant, 0.95)
+    return following(*ends, totals[0] - totals[1], p_values(lost, gained, trials), 0.95)
+
+
+@cache
+def latent(lost: float, gained: float, correlation: float) -> float:
+    """The correlation of the copula's normal variables that gives results -1, 0 and 1 this correlation."""
+    return latent_correlation(lost, gained, correlation) if correlation else 0.0
+
+
+def beta_binomial(rng: np.random.Generator, shape: tuple[int, int], accuracy: float, correlation: float) -> np.ndarray:
+    """Right answers of each repeat, whose own accuracy is drawn from a beta distribution."""
+    size = (1 - correlation) / correlation
+    return rng.binomial(DEPTHS, rng.beta(accuracy * size, (1 - accuracy) * size, shape)).astype(float)
+
+
+def cliffs(rng: np.random.Generator, shape: tuple[int, int], accuracy: float) -> np.ndarray:
+    """Right answers of each repeat: some lose every depth up to one that is drawn, the others none."""
+    lost = rng.integers(1, DEPTHS + 1, shape)
+    is_hit = rng.random(shape) < (1 - accuracy) * 2 * DEPTHS / (DEPTHS + 1)
+    return np.where(is_hit, DEPTHS - lost, DEPTHS).astype(float)
+
+
+def dirichlet(
+    rng: np.random.Generator, shape: tuple[int, int], discordant: float, truth: float, correlation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lost and gained pairs of each repeat, whose own chances of both are drawn."""
+    lost, gained = (discordant - truth) / 2, (discordant + truth) / 2
+    size = (1 - correlation) / correlation
+    chances = rng.dirichlet(np.maximum(np.array([lost, gained, 1 - discordant]) * size, 1e-6), shape)
+    worse = rng.binomial(DEPTHS, np.clip(chances[..., 0], 0, 1))
+    rest = np.clip(chances[..., 1] / np.maximum(1 - chances[..., 0], 1e-12), 0, 1)
+    return worse, rng.binomial(DEPTHS - worse, rest)
 
 
 def answers(
     rng: np.random.Generator, runs: int, repeats: int, accuracies: np.ndarray, correlation: float
 ) -> np.ndarray:
-    """Right answers, (runs, repeats, trials), drawn in batches that fit memory."""
+    """Right answers, (runs, repeats, trials), drawn in batches that fit memory; the correlation is that of answers of
+    the mean accuracy."""
     sizes = simulation.batches(runs, repeats * len(accuracies))
-    return np.concatenate([simulation.answers(rng, size, repeats, accuracies, correlation) for size in sizes])
+    within = latent(1 - float(accuracies.mean()), 0.0, correlation)
+    return np.concatenate([simulation.answers(rng, size, repeats, accuracies, within) for size in sizes])
 
 
 def counts(
     rng: np.random.Generator, runs: int, repeats: int, trials: int, discordant: float, truth: float, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
     lost, gained = (discordant - truth) / 2, max((discordant + truth) / 2, 1e-12)
-    return simulation.counts(rng, runs, repeats, trials, lost=lost, gained=gained, correlation=correlation)
+    within = latent(lost, gained, correlation)
+    return simulation.counts(rng, runs, repeats, trials, lost=lost, gained=gained, correlation=within)
 
 
 def differences(
@@ -190,8 +236,9 @@ def differences(
 ) -> np.ndarray:
     """Score differences without a true one, int8 (runs, lengths, repeats, depths)."""
     num_trials, half = len(LENGTHS) * DEPTHS, discordant / 2
+    within = latent(half, half, correlation)
     drawn = [
-        simulation.differences(rng, size, repeats, num_trials, lost=half, gained=half, correlation=correlation)
+        simulation.differences(rng, size, repeats, num_trials, lost=half, gained=half, correlation=within)
         for size in simulation.batches(runs, repeats * num_trials)
     ]
     together: np.ndarray = np.concatenate(drawn).reshape(runs, repeats, len(LENGTHS), DEPTHS).transpose(0, 2, 1, 3)

@@ -18,7 +18,7 @@ BASE_LENGTH = 1024
 """NoLiMa measures its base score at lengths up to here (tokens): 250, 500 and 1K."""
 FIRST_LENGTH = 1000
 """NoLiMa's ladder begins here (tokens): shorter lengths are of the base alone, 1K is of both."""
-MIN_BOOTSTRAP = 10
+MIN_BOOTSTRAP = 20
 """Repeats from which the bootstrap's interval holds what it promises (docs/statistics.md); below, lengths' own
 intervals."""
 

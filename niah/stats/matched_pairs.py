@@ -78,10 +78,10 @@ def interval(
     ``sums`` and ``sizes`` (..., repeats) of score differences; ``gained`` and ``lost`` are their positive and negative
     parts (counts, for right and wrong). Where scores are shares, differences are counted in units of their typical
     size, sum of squares / sum of sizes, which is 1 for right and wrong and keeps the variance. One repeat is worth at
-    most two trials (``clusters.LONE``).
+    most two trials (``clusters.SHARED``).
     """
     n = sizes.sum(-1)
-    size = clusters.effective_size(sums, sizes, sum_squares, num_differing, confidence, clusters.LONE)
+    size = clusters.effective_size(sums, sizes, sum_squares, num_differing, confidence, clusters.SHARED)
     with np.errstate(divide="ignore", invalid="ignore"):
         unit = np.where(gained + lost > 0, sum_squares / (gained + lost), 1.0)
         scale = size / n / unit

@@ -37,8 +37,8 @@ def difference(
     base, other = sums_a.sum() / n_a, sums_b.sum() / n_b
     # for scores that are shares the sum of squares is at most the sum: the wide side
     low, high = mover(
-        base, clusters.wilson(sums_a, sizes_a, sums_a.sum(-1), confidence, clusters.LONE),
-        other, clusters.wilson(sums_b, sizes_b, sums_b.sum(-1), confidence, clusters.LONE),
+        base, clusters.wilson(sums_a, sizes_a, sums_a.sum(-1), confidence, clusters.SHARED),
+        other, clusters.wilson(sums_b, sizes_b, sums_b.sum(-1), confidence, clusters.SHARED),
     )
     repeats_a, repeats_b = sizes_a > 0, sizes_b > 0
     num_repeats = int(min(repeats_a.sum(), repeats_b.sum()))

@@ -12,27 +12,27 @@ _spec.loader.exec_module(calibration)
 
 NAIVE = ("cluster bootstrap", "as independent", "skewed")
 """Measured to show why something else is used."""
-LOWEST = {"a cell: Wilson": 0.82, "area under the curve": 0.84}
-"""Wilson's own dips at few trials; the area where one answer in 30 is wrong and repeats share it."""
+LOWEST = {"a cell: Wilson": 0.82, "log-probability: t by repeat": 0.89, "effective length: RULER": 0.91}
+"""Wilson's own dips at few trials; few repeats of a skewed signal; 10 repeats of a curve along the threshold."""
 
 
 def check(runs: int, repeats: int, correlation: float, slack: float) -> None:
     for name, scenario, value in calibration.coverage(runs, repeats, correlation):
         if not any(word in name for word in NAIVE):
-            assert value >= LOWEST.get(name, 0.905) - slack, (name, scenario, repeats, correlation, value)
+            assert value >= LOWEST.get(name, 0.93) - slack, (name, scenario, repeats, correlation, value)
     for name, scenario, value in calibration.false_positives(runs, repeats, correlation):
         if not any(word in name for word in NAIVE):
             highest = 0.045 if "0.025 promised" in name else 0.06
             assert value <= highest + slack, (name, scenario, repeats, correlation, value)
 
 
-@pytest.mark.parametrize(("repeats", "correlation"), [(3, 0.3), (6, 0.0), (10, 0.6), (30, 0.3)])
+@pytest.mark.parametrize(("repeats", "correlation"), [(3, 0.3), (6, 0.0), (10, 0.5), (20, 0.5)])
 def test_promises_are_kept(repeats, correlation):
     check(400, repeats, correlation, slack=0.03)
 
 
 def test_trials_taken_as_independent_would_not_keep_them():
-    found = calibration.false_positives(300, 10, 0.6)
+    found = calibration.false_positives(300, 10, 0.3)
     rates = {name: value for name, scenario, value in found if scenario == "0.3 discordant"}
     assert rates["overall: McNemar, pairs as independent"] > 0.3
     assert rates["overall: sign flips by repeat, decides"] < 0.08
