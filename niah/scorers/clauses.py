@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, NamedTuple
 
 from niah import languages
@@ -34,6 +34,7 @@ _LONGEST = 400
 """Characters of a clause that is looked at, and of a sentence as a whole."""
 _NEAR = 12
 """Characters between "says" and "nothing" at most, where the denial comes after."""
+_KANA = re.compile(r"[\u3040-\u30ff]")
 _HAN = re.compile(r"[\u3400-\u9fff\u30a1-\u30fc]")
 _AND = re.compile(r"[وف]")
 _PREFIX = re.compile(r"لل|[بلك]?ال|[بلك]")
@@ -84,7 +85,7 @@ class Token(NamedTuple):
     kinds: frozenset[str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sentence:
     """A sentence in one language, in which the keys are marked.
 
@@ -104,33 +105,34 @@ class Sentence:
 
     def claims(self) -> Iterator[tuple[int, int]]:
         """The place of each claim that the text lacks what was asked for."""
+        is_told = False
         for clause in self._clauses():
             if place := self._claim_of(clause):
+                is_told = True
                 yield place
-        whole = self._tokens
-        if not whole or len(self.text) > _LONGEST:
-            return
-        if place := self._end_of(whole) or self._exception_of(whole):
-            yield place
+        if not is_told and self._tokens and len(self.text) <= _LONGEST:
+            kinds = _kinds(self._tokens)
+            if place := self._end(kinds) or self._exception(kinds):
+                yield place
 
-    def _end_of(self, whole: Sequence[Token]) -> tuple[int, int] | None:
-        """Where it says that the text ends before it tells."""
-        kinds = _kinds(whole)
+    def _end(self, kinds: frozenset[str]) -> tuple[int, int] | None:
+        """Where it says that the text ends before it tells; ``kinds`` are those of its words."""
         if self.code not in _UNSPACED and "turn" not in kinds:
             return None
-        ends = _words(self.code).ending.search(self.text)
         is_about = (self.follows_key or kinds & {"key", "noun"}) and "other" not in kinds
-        if not ends or not is_about or self.others.search(self.text):
+        ends = _words(self.code).ending.search(self.text) if is_about else None
+        if not ends or self.others.search(self.text):
             return None
-        return ends.span() if self._foreign(whole) <= _FULL else None
+        return ends.span() if self._foreign(self._tokens) <= _FULL else None
 
-    def _exception_of(self, whole: Sequence[Token]) -> tuple[int, int] | None:
+    def _exception(self, kinds: frozenset[str]) -> tuple[int, int] | None:
         """Where it says that another thing alone is told: "only Oslo's"."""
-        kinds = _kinds(whole)
-        is_about = kinds & {"noun", "text", "telling", "being", "value"} and ("key" not in kinds or "denial" in kinds)
-        if not is_about or not kinds >= {"only", "other"} or self._foreign(whole) > _FULL - 2:
+        if not kinds >= {"only", "other"} or ("key" in kinds and "denial" not in kinds):
             return None
-        return next((token.start, token.stop) for token in whole if "only" in token.kinds)
+        is_about = kinds & {"noun", "text", "telling", "being", "value"}
+        if not is_about or self._foreign(self._tokens) > _FULL - 2:
+            return None
+        return next((token.start, token.stop) for token in self._tokens if "only" in token.kinds)
 
     def _clauses(self) -> Iterator[list[Token]]:
         """The tokens of each; what is one word long is no clause of its own ("Lisbon, however, is not")."""
@@ -148,17 +150,17 @@ class Sentence:
             clause += self._tokens[first:at]
         yield clause
 
-    @cached_property
-    def _tokens(self) -> list[Token]:
+    def __post_init__(self) -> None:
         found = _tokens(self.text, self.code)
-        return [one._replace(kinds=kinds) if (kinds := self._asked_kinds(one)) else one for one in found]
+        self._tokens = [one._replace(kinds=kinds) if (kinds := self._asked_kinds(one)) else one for one in found]
 
     def _asked_kinds(self, token: Token) -> frozenset[str]:
         """What a word is by the question, else empty."""
         if "word" in token.kinds:
             return _NOUN if "word" in self.asked else _LITTLE
-        may_be_asked = not token.kinds or "person" in token.kinds
-        return _ASKED if may_be_asked and not self.asked.isdisjoint(_stems(token.text, self.code)) else _FOREIGN
+        if not self.asked or (token.kinds and "person" not in token.kinds):
+            return _FOREIGN
+        return _FOREIGN if self.asked.isdisjoint(_stems(token.text, self.code)) else _ASKED
 
     @cached_property
     def _has_basis(self) -> bool:
@@ -187,9 +189,11 @@ class Sentence:
         if not clause or clause[-1].stop - clause[0].start > _LONGEST:
             return None
         start, stop = clause[0].start, clause[-1].stop
-        told = next((one for one in self._told if start < one[1] and one[0] < stop), None)
-        denials = [token for token in clause if token.kinds & _DENYING and not _within(token, self._passed_over)]
-        if (not told and not denials) or (not self._has_basis and self.others.search(self.text, start, stop)):
+        told = next((one for one in self._told if start < one[1] and one[0] < stop), None) if self.told else None
+        denials = [token for token in clause if token.kinds & _DENYING]
+        if denials:
+            denials = [token for token in denials if not _within(token, self._passed_over)]
+        if not (told or denials) or (self.others.search(self.text, start, stop) and not self._has_basis):
             return None
         kinds = _kinds(clause)
         if "other" in kinds and not kinds & {"key", "only"}:
@@ -270,11 +274,16 @@ class Sentence:
 def languages_of(text: str, codes: Sequence[str]) -> list[str]:
     """Those in which a word of the text may deny something, or say that it ends: of those that are written with spaces
     the ones that know most of its words."""
-    found = [_reading(word) for word in _LETTERS.findall(text)] if not _UNSPACED.issuperset(codes) else []
-    known = Counter(chain.from_iterable(one[0] for one in found))
-    most = max(known.values(), default=0)
-    signalled = {code for one in found for code in one[1] if known[code] == most}
-    return [code for code in codes if code in signalled or (code in _UNSPACED and _signal(code).search(text))]
+    words = [] if _UNSPACED.issuperset(codes) else [_reading(word) for word in _LETTERS.findall(text)]
+    signalled = {code for _, signals in words for code in signals if code in codes}
+    if len(signalled) > 1:
+        known = Counter(code for knowing, _ in words for code in knowing)
+        most = max(known.values())
+        signalled = {code for code in signalled if known[code] == most}
+    unspaced = [code for code in codes if code in _UNSPACED]
+    if len(unspaced) > 1 and _KANA.search(text):
+        unspaced = ["ja"]
+    return [*signalled, *(code for code in unspaced if _signal(code).search(text))]
 
 
 @lru_cache(2**14)
