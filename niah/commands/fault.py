@@ -4,14 +4,18 @@ import os
 import signal
 import sys
 import sysconfig
+import threading
 import traceback
 from pathlib import Path
+from typing import Any
 
 from niah import terminal
 from niah.errors import NiahError, reason
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+_AGAIN_SECONDS = 0.02
+_unraisable = sys.unraisablehook
 
 
 def take_stops() -> None:
@@ -22,6 +26,19 @@ def take_stops() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
+    sys.unraisablehook = _stop_again
+
+
+def _stop_again(dropped: Any) -> None:
+    """A stop that comes while Python calls a destructor, or back from a weak reference (matplotlib has many), is
+    dropped there, and the command would go on: it comes again, soon and elsewhere."""
+    if dropped.exc_type is not KeyboardInterrupt:
+        _unraisable(dropped)
+        return
+    main = threading.main_thread().ident
+    again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, signal.SIGTERM])
+    again.daemon = True
+    again.start()
 
 
 def show(error: BaseException) -> None:

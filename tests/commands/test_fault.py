@@ -1,12 +1,13 @@
 """An error is one line; NIAH_DEBUG=1 shows where it came from."""
 
 import subprocess
+import sys
 
 import pytest
 
 from niah.commands import fault
 from tests.helpers import own
-from tests.helpers.command import is_one_line
+from tests.helpers.command import environment_with, is_one_line
 
 
 @pytest.fixture
@@ -64,3 +65,29 @@ def test_a_module_that_python_cannot_read(niah, tmp_path, words):
 def test_an_error_without_words_or_place_is_a_line():
     assert fault.line(ValueError()).startswith("ValueError: ; a bug at an unknown place, not a setting; NIAH_DEBUG=1")
     assert "\n" not in fault.line(ValueError("\n one\ntwo\n"))
+
+
+DESTRUCTOR = """
+import os, signal, sys, time
+from niah.commands import fault
+
+class Slow:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            time.sleep(0.001)  # the stop is raised in here, where Python drops it
+
+fault.take_stops()
+try:
+    Slow()
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_a_stop_that_python_drops_comes_again():
+    done = subprocess.run(
+        [sys.executable, "-c", DESTRUCTOR], capture_output=True, text=True, timeout=50, env=environment_with()
+    )
+    assert (done.returncode, done.stderr) == (130, "")
