@@ -59,6 +59,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, settings: ReportSettings) -> list[str]:
     """Heatmap and curve of (label, record, rows); a line for each file written."""
+    if not settings.formats:
+        return []
     shown = [panel for label, record, rows in runs for panel in panels(record, rows, label)]
     drawn = shown[:MAX_GRIDS]
     lines = [f"heatmap: {file}" for file in heatmap.draw(drawn, folder, settings)]

@@ -125,7 +125,7 @@ def check_rows(ledger: Ledger, case: str, bed: Testbed, folder: Path, before: li
     for line in now:
         try:
             row = json.loads(line)
-            keys[row.get("variant", ""), row["trial"]] += 1
+            keys[row.get("variant") or "bf16", row["trial"]] += 1
         except (ValueError, KeyError, AttributeError):
             ledger.fault("torn", case, bed, ended, f"{line[:80]!r}")
     if doubled := [key for key, num in keys.items() if num > 1]:
@@ -135,10 +135,10 @@ def check_rows(ledger: Ledger, case: str, bed: Testbed, folder: Path, before: li
 
 
 def comparable(lines: list[bytes]) -> dict[tuple[str, int], dict[str, Any]]:
-    """Rows by variant and trial, without their times."""
+    """Rows by variant and trial, without their times. A row that names no variant is of the only one."""
     rows = [json.loads(line) for line in lines]
     return {
-        (row.get("variant", ""), row["trial"]): {
+        (row.get("variant") or "bf16", row["trial"]): {
             key: value for key, value in row.items() if not key.endswith("seconds")
         }
         for row in rows
