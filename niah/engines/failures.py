@@ -31,11 +31,11 @@ def failure(error: Exception, seconds: float) -> Failure:
     return Failure(Outcome.OUT_OF_MEMORY if memory else Outcome.ENGINE_ERROR, reason(error), seconds)
 
 
-def death(error: EngineStoppedError, num: int = 1) -> Failure:
-    """What a prompt is recorded as that ended ``num`` engines, the last of them with ``error``."""
+def death(error: EngineStoppedError, seconds: float, num: int = 1) -> Failure:
+    """A prompt that ended ``num`` engines, the last of them with ``error``, ``seconds`` after it was asked."""
     times = f"ended {num} engines; " if num > 1 else ""
     outcome = Outcome.OUT_OF_MEMORY if error.is_out_of_memory else Outcome.ENGINE_ERROR
-    return Failure(outcome, f"{times}{error.words}"[:500], error.seconds, ENDED_BY_IT)
+    return Failure(outcome, f"{times}{error.words}"[:500], seconds, ENDED_BY_IT)
 
 
 def no_room(prompt: Prompt) -> str:

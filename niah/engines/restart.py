@@ -1,5 +1,6 @@
 """An engine that ends while it is asked is opened again: its prompts are lost to nobody, and none ends it for ever."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -52,6 +53,7 @@ class RestartedSession(Session):
             work = iter([again.popleft()]) if again else source
             is_alone = work is not source
             session = self._session or self._opened_again()
+            begun = time.perf_counter()
             try:
                 for key, result in session.generate(noted(work, taken)):
                     del taken[key]
@@ -60,14 +62,16 @@ class RestartedSession(Session):
                     elif result.outcome != Outcome.OUT_OF_MEMORY:  # that is the prompt's, and this engine goes on
                         self._in_a_row += 1
                     yield key, result
+                    begun = time.perf_counter()
                 if not is_alone:
                     return
             except EngineStoppedError as error:
+                seconds = error.seconds or time.perf_counter() - begun
                 lost = list(taken.items())
                 failed = self._failed(lost, error)
                 again.extendleft(reversed([one for one in lost if one[0] != failed]))
                 if failed is not None:
-                    yield failed, death(error, self._deaths[failed])
+                    yield failed, death(error, seconds, self._deaths[failed])
                 self._ended(error, max((len(prompt.ids) for _, prompt in lost), default=0))
 
     def _failed(self, lost: list[tuple[int, Prompt]], error: EngineStoppedError) -> int | None:

@@ -10,7 +10,7 @@ from tests.helpers.command import REPOSITORY, environment_with
 
 def run(place: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
     """``python -m niah`` in the folder ``place``, with links to all packages that are installed."""
-    packages = place / "packages"
+    packages = place / "site-packages"
     if not packages.exists():
         packages.mkdir()
         for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
