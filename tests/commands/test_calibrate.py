@@ -8,7 +8,7 @@ import pytest
 from niah.commands.calibrate import diagnose
 from niah.engines.vllm.process import is_cpu_build
 from niah.stats.noise_margin import Share, thresholds
-from tests.helpers.command import command, environment_with, rows
+from tests.helpers.command import REPOSITORY, command, environment_with, rows
 
 pytestmark = pytest.mark.engine
 in_this_process = pytest.mark.skipif(
@@ -111,7 +111,7 @@ def test_a_block_is_lost_where_it_was_overwritten(place):
     assert done.returncode == 0, done.stderr
     lost = [row["needle_spans"][0] for row in rows(place / "outputs" / "block") if not row["score"]]
     assert lost and all(start < 17 * 128 and stop > 16 * 128 for start, stop in lost)  # block 16: tokens 2,048 to 2,175
-    check = run(place, "calibrate", "outputs/block")
+    check = run(place, "calibrate", "--config-dir", str(REPOSITORY), "outputs/block")  # where the faulty engine lies
     assert check.returncode == 1 and f"niah: calibrate outputs/block: bf16: {diagnose.BLOCK}: " in check.stderr
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from niah.engines import Job
 from niah.engines.transformers import Transformers
@@ -29,7 +30,9 @@ def job(tmp_path, monkeypatch):
     return of
 
 
-def test_transformers_runs_a_models_own_code_only_when_asked_to(tmp_path, job):
+def test_transformers_runs_a_models_own_code_only_when_asked_to(tmp_path, job, monkeypatch):
+    for one in (LlamaConfig, LlamaForCausalLM):  # it is noted in these that a model of theirs came with code
+        monkeypatch.setattr(one, "_auto_class", None)
     checkpoints.foreign(tmp_path / "own")
     with pytest.raises(NiahError, match=r"^engine=transformers: the model brings Python code of its own, .*=true runs"):
         Transformers().open(job("own"))
