@@ -1,7 +1,9 @@
 """From two runs' answers to differences with intervals and p-values, overall, per length and per cell."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -89,7 +91,7 @@ def comparisons(
     overall = _adjusted([one.overall for one in found], confidence)
     return [
         replace(
-            one, overall=all_together, lengths=_together(_adjusted(one.lengths, confidence), side, confidence),
+            one, overall=all_together, lengths=judged(one.lengths, partial(pooled, *side), confidence),
             cells=_adjusted(one.cells, confidence),
         )
         for one, all_together, side in zip(found, overall, sides, strict=True)
@@ -143,18 +145,22 @@ def _settled(one: Difference, p: float, confidence: float) -> Difference:
     return replace(one, low=float(low), high=float(high))
 
 
-def _together(
-    lengths: list[Difference], side: tuple[Answers, Answers, bool], confidence: float
+def judged(
+    differences: list[Difference], pooled: Callable[[tuple[int, ...], float], Difference], confidence: float
 ) -> list[Difference]:
-    """Lengths that are significant in one direction stand in one sentence, pooled: where their pooled interval for
-    picked lengths would reach 0, none of them is significant."""
+    """Differences at the lengths of one comparison with Holm's p; ``pooled`` gives one over some of the lengths.
+
+    Lengths that are significant in one direction stand in one sentence, pooled: where their pooled interval for
+    picked lengths would reach 0, none of them is significant.
+    """
+    lengths = _adjusted(differences, confidence)
     found = lengths
     for sign in (-1, 1):
         picked = [d.lengths[0] for d in lengths if sign * d.difference > 0 and d.is_significant(confidence)]
         if picked:
             share = len(picked) / len(lengths)
             level = picked_confidence(confidence, len(picked), len(lengths))
-            least = min(1.0, pooled(*side, tuple(picked), level).p / share)
+            least = min(1.0, pooled(tuple(picked), level).p / share)
             found = [
                 _with_p(d, max(d.adjusted_p, least), confidence) if d.lengths[0] in picked else d for d in found
             ]
