@@ -31,14 +31,18 @@ from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
 from niah.scorers.auto import Auto
 from niah.tasks import Task
+from niah.tasks.ruler import Ruler
 from niah.units import parse_length
 
 _CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
+_OPTIONAL = {"ruler": Ruler}
+"""Groups without choices, null unless an experiment gives them."""
 _BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer, "engine": Engine}
 MAX_SEED = 2**32 - 1
 """The largest that numpy's and PyTorch's generators both take."""
-PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate", "retry")
-"""Keys that decide where results go, how they look and how patiently they are asked for, never what they are."""
+PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate", "retry", "ruler")
+"""Keys that decide where results go, how they look or are called and how patiently they are asked for, never what they
+are."""
 RETIRED = {"hardware.bandwidth_gb_s"}
 """Settings that once were: runs and files that still name them are read without them, since no number came of them."""
 
@@ -46,7 +50,7 @@ RETIRED = {"hardware.bandwidth_gb_s"}
 @dataclass(frozen=True)
 class Run:
     """The settings of a run. With ``calibrate`` a model whose answers are known runs first, with ``retry`` trials are
-    asked again that ended an engine twice.
+    asked again that ended an engine twice. ``ruler`` says which of RULER's settings it is, if it is one.
 
     ``resolved`` is the same as plain data, every default spelled out; ``named`` are those of it that hold something of
     the environment, as ``values.resolved`` gives them.
@@ -65,6 +69,7 @@ class Run:
     kv: KVCache
     report: ReportSettings
     hardware: Hardware
+    ruler: Ruler | None
     calibrate: bool
     retry: bool
     resolved: dict[str, Any] = field(repr=False)
@@ -180,6 +185,12 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
             node = cls.own(node)
         parts[key], plain_node = typed(key, cls, node)
         resolved[key] = {"_target_": path, **plain_node}  # as conf/ gives it: where a class lives is no setting
+    for key, cls in _OPTIONAL.items():
+        node = plain.get(key)
+        if not isinstance(node, dict | None):
+            keys = ", ".join(f"{key}.{one.name}=..." for one in dataclasses.fields(cls))
+            raise NiahError(f"{key}: got {node!r}; expected null, or {keys}")
+        parts[key], resolved[key] = (None, None) if node is None else typed(key, cls, node)
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
         resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
@@ -293,8 +304,8 @@ def _may_be_loaded(key: str, path: str) -> bool:
 
 def classes(group: str) -> list[type]:
     """The classes that a group's choices name, the user's too; those that cannot be imported are left out."""
-    if group in _CLASSES:
-        return [_CLASSES[group]]
+    if known := {**_CLASSES, **_OPTIONAL}.get(group):
+        return [known]
     found = []
     for node in choices(group) if group in PLUG_INS else ():
         if "_target_" in node:

@@ -80,16 +80,20 @@ def limited(
     return _field(default, held, unit=unit, zero=zero)
 
 
-def one_of(*choices: Any, default: Any = dataclasses.MISSING, example: str = "") -> Any:
-    """A field that holds one of the choices, or a list of them; the first is the default. With ``default=None`` it may
-    be null too."""
-    held = _Limits(choices=choices, is_optional=default is None, example=example)
-    return _field(choices[0] if default is dataclasses.MISSING else default, held)
+def one_of(
+    *choices: Any, default: Any = dataclasses.MISSING, example: str = "", is_required: bool = False,
+    known_as: Any = None,
+) -> Any:
+    """A field that holds one of the choices, or a list of them; the first is the default, unless it ``is_required``.
+    With ``default=None`` it may be null too. ``known_as`` is that of ``limited``."""
+    held = _Limits(choices=choices, is_optional=default is None, example=example, known_as=known_as)
+    return _field(choices[0] if default is dataclasses.MISSING and not is_required else default, held)
 
 
-def free_text(default: Any = dataclasses.MISSING, *, decides: bool = True) -> Any:
-    """A field of free text: a command's word for it is taken as typed, commas and braces too, and is never a sweep."""
-    return _field(default, _Limits(is_text=True, decides=decides))
+def free_text(default: Any = dataclasses.MISSING, *, decides: bool = True, known_as: Any = None) -> Any:
+    """A field of free text: a command's word for it is taken as typed, commas and braces too, and is never a sweep.
+    ``known_as`` is that of ``limited``."""
+    return _field(default, _Limits(is_text=True, decides=decides, known_as=known_as))
 
 
 def decides(field: dataclasses.Field[Any]) -> bool:
