@@ -82,10 +82,14 @@ def file_of(group: str, name: str) -> Path | None:
 
 def choices(group: str) -> list[dict[str, Any]]:
     """The files of a group as plain data, in the order of their names."""
+    return [content(file) for name in names(group) if (file := file_of(group, name))]
+
+
+def content(file: Path) -> dict[str, Any]:
+    """A file of settings as plain data, ``${...}`` in it as text."""
     from omegaconf import OmegaConf  # not for --help
 
-    files = [file for name in names(group) if (file := file_of(group, name))]
-    return [by_name(OmegaConf.to_container(_loaded(file)) or {}) for file in files]
+    return by_name(OmegaConf.to_container(_loaded(file)) or {})
 
 
 def _loaded(file: Path) -> Any:

@@ -22,6 +22,7 @@ VERBS = {
     "compare": "compare.compare",
     "crosscheck": "crosscheck.crosscheck",
     "rag": "rag.rag",
+    "ruler": "ruler.ruler",
     "serve-check": "serve_check",
     "show": "show",
 }

@@ -21,6 +21,7 @@ usage:
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2: worse
   python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: when and why RAG is better
+  python -m niah ruler DIR [DIR ...] [ruler.format=text|json|csv|latex] [out=DIR]   RULER's score of a sweep, one table
   python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, its real limit
   python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
 
@@ -31,7 +32,7 @@ examples:
   python -m niah model.path=ORG/NAME model.max_length=128k ctx=128k
   python -m niah plan model=scout ctx=10m hardware=8xh200
   python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
-  python -m niah experiment=ruler             RULER's 13 settings, one run each
+  python -m niah experiment=ruler outputs=outputs/a && python -m niah ruler outputs/a   RULER's 13 settings, its score
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
   python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
   python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long

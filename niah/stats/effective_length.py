@@ -81,7 +81,7 @@ def summary(rows: Iterable[Row], threshold: float | None, confidence: float) -> 
         ]
         passing = passing[0], *bootstrap(sums, sizes, None, lengths, confidence)
     mean, low, high = area(sums, sizes, lengths, confidence)
-    effective = [_effective(name, level, lengths, counts) for name, level, counts in found]
+    effective = [of_counts(name, level, lengths, counts) for name, level, counts in found]
     effective.insert(1, _nolima(base, lengths, passing))
     return Summary(
         tuple(lengths.tolist()), len(repeats), base, tuple(lengths[base_lengths(lengths)].tolist()), tuple(effective),
@@ -89,9 +89,10 @@ def summary(rows: Iterable[Row], threshold: float | None, confidence: float) -> 
     )
 
 
-def _effective(
+def of_counts(
     name: str, threshold: float, lengths: np.ndarray, counts: Sequence[np.ndarray], undefined: str = ""
 ) -> EffectiveLength:
+    """From how many of the ascending ``lengths`` pass: as measured, at least, at most."""
     if undefined:
         return EffectiveLength(name, float(threshold), 0, 0, 0, False, False, undefined=undefined)
     reached, least, most = map(int, counts)
@@ -110,7 +111,7 @@ def _nolima(base: float, lengths: np.ndarray, counts: Sequence[np.ndarray]) -> E
         undefined = f"the base score, at {where}, is 0"
     elif not len(own):
         undefined = f"all lengths are of the base ({where}); its ladder begins at 1K"
-    return _effective(f"NoLiMa, 85% of {base:.3f} at {where}", NOLIMA * base, own, counts, undefined)
+    return of_counts(f"NoLiMa, 85% of {base:.3f} at {where}", NOLIMA * base, own, counts, undefined)
 
 
 def reach(lengths: Sequence[int], scores: Sequence[float], threshold: float) -> int:

@@ -55,10 +55,17 @@ def wilson(strata: Strata, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     Deviates: the quantile is weighed by variances drawn to 1/2 as Wilson's centre is, for the plain ones are 0 where
     all answers are right.
     """
-    z, weights = stats.norm.ppf((1 + confidence) / 2), strata.weights
-    means, num = strata.means, max(1, len(set(strata.settings.tolist())))
+    means = strata.means
     effect = design_effect(strata, means * (1 - means), confidence)
-    size = strata.num_trials / effect[..., None]
+    num_settings = len(set(strata.settings.tolist()))
+    return stratified_wilson(means, strata.num_trials / effect[..., None], strata.weights, num_settings, confidence)
+
+
+def stratified_wilson(
+    means: np.ndarray, size: np.ndarray, weights: np.ndarray, num: int, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same from ``means`` and numbers of independent trials ``size``, both (..., strata), of ``num`` settings."""
+    z = stats.norm.ppf((1 + confidence) / 2)
     drawn = (means * size + z**2 / (2 * num)) / (size + z**2 / num)
     spread = weights * np.sqrt(drawn * (1 - drawn) / size)
     own = z * np.sqrt((spread**2).sum(-1, keepdims=True)) / spread.sum(-1, keepdims=True)

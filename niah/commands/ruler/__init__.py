@@ -1,0 +1,1 @@
+"""The verb ``ruler``: RULER's table of a sweep over its settings."""
