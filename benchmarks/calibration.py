@@ -1,6 +1,7 @@
 """Do intervals hold their coverage and tests their level? Simulated grids whose truth is known.
 
     python benchmarks/calibration.py [grids]
+    python benchmarks/calibration.py unpaired [grids]    false positives of unpaired runs alone, by 1 to 30 repeats
 
 4 lengths x 11 depths; correlation is that of the answers (or differences) of a repeat, not of the normal variables
 behind them. Prints, for every number of repeats and correlation, the mean over scenarios and the worst one.
@@ -11,16 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import combinations
+from math import comb
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from scipy import stats
 
-from niah.stats import clusters, effective_length, matched_pairs, simulation, two_samples
-from niah.stats.comparison import MIN_REPEATS, following
+from niah.stats import clusters, effective_length, matched_pairs, signal, simulation, two_samples
+from niah.stats.comparison import MIN_REPEATS
 from niah.stats.power import latent_correlation, p_values
+from niah.stats.significance import following
 
 LENGTHS = 2 ** np.arange(13, 17)
 DEPTHS = 11
@@ -38,7 +41,10 @@ Table = dict[str, dict[tuple[int, float], list[float]]]
 
 
 def main() -> None:
-    runs, started = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, time.time()
+    words = [word for word in sys.argv[1:] if word != "unpaired"]
+    runs, started = int(words[0]) if words else 10_000, time.time()
+    if "unpaired" in sys.argv:
+        return unpaired(runs)
     for title, measured in (("coverage, 0.95 promised", coverage), ("false positives, 0.05 promised", false_positives)):
         print(f"\n{title}; {runs:,} grids; mean over scenarios (worst)\n")
         table: Table = {}
@@ -58,6 +64,26 @@ def show(table: Table, worst: Callable[[list[float]], float]) -> None:
             values = [cells.get((repeats, correlation)) for repeats in REPEATS]
             shown = [f"{np.mean(v):.3f} ({worst(v):.3f})" if v else "-" for v in values]
             print(f"| {name} | {correlation:g} | " + " | ".join(shown) + " |")
+
+
+def unpaired(runs: int) -> None:
+    """A line a correlation and accuracy, a column a number of repeats: equal runs that ``compare`` calls different."""
+    columns = range(1, 31)
+    print(f"unpaired false positives, 0.05 promised; {runs:,} pairs of runs\n")
+    print("| correlation | accuracy | " + " | ".join(map(str, columns)) + " |")
+    print("|" + "---|" * (2 + len(columns)))
+    for correlation in (*CORRELATIONS, 0.8):
+        for accuracy in ACCURACIES:
+            shares = [false_positive_share(runs, repeats, correlation, accuracy) for repeats in columns]
+            print(f"| {correlation:g} | {accuracy:g} | " + " | ".join(shares) + " |", flush=True)
+
+
+def false_positive_share(runs: int, repeats: int, correlation: float, accuracy: float) -> str:
+    if repeats < two_samples.MIN_REPEATS:
+        return "-"
+    rng = np.random.default_rng([2, repeats, int(100 * correlation), int(100 * accuracy)])
+    right = [answers(rng, runs, repeats, np.full(DEPTHS, accuracy), correlation).mean(-1) for _ in range(2)]
+    return f"{share(exchanged(*right) <= 0.05):.3f}"
 
 
 def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Found:
@@ -92,7 +118,7 @@ def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Foun
         yield "difference: cluster bootstrap", name, holds(clusters.bootstrap(gained - lost, size, 0.95, 400), truth)
         yield "difference: Tango, pairs as independent", name, holds(matched_pairs.tango(*totals, 0.95), truth)
     for skewed in (False, True):
-        shift = signal(rng, runs, repeats, DEPTHS, correlation, skewed)
+        shift = shifts(rng, runs, repeats, DEPTHS, correlation, skewed)
         size = np.full(shift.shape[:2], float(DEPTHS))
         name = "skewed" if skewed else "normal"
         yield "log-probability: t by repeat", name, holds(clusters.student(shift.sum(-1), size, 0.95), 0.0)
@@ -154,23 +180,30 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
         low, _ = interval(lost, gained, DEPTHS)
         name = "non-inferior at a length, true loss = margin (0.025 promised)"
         yield name, f"{discordant}", share(low > -MARGIN)
-    if repeats >= MIN_REPEATS:
-        for skewed in (False, True):
-            means = signal(rng, runs, repeats, DEPTHS, correlation, skewed).mean(-1)[:2000]
-            name = f"log-probability: Wilcoxon of repeats{', skewed (median is not 0)' if skewed else ''}"
-            yield name, "", share(stats.wilcoxon(means, axis=-1).pvalue <= 0.05)
+    for skewed in (False, True):
+        means = shifts(rng, runs, repeats, DEPTHS, correlation, skewed).mean(-1)
+        test = signal.FLIPS if repeats >= signal.MIN_REPEATS else f"{signal.STUDENT} (2 to 5 repeats)"
+        name = f"log-probability: {test}, decides{'; mean 0, but skewed' if skewed else ''}"
+        yield name, "", share(signal.p_values(means) <= 0.05)
     if repeats >= two_samples.MIN_REPEATS:
-        some = min(runs, 500)
-        sides = [answers(rng, some, repeats, np.full(DEPTHS, 0.9), correlation).mean(-1) for _ in range(2)]
-        ps = np.array([_quick_exchange(a, b) for a, b in zip(*sides, strict=True)])
-        yield "unpaired: repeats exchanged, decides", "", share(ps <= 0.05)
+        sides = [answers(rng, runs, repeats, np.full(DEPTHS, 0.9), correlation).mean(-1) for _ in range(2)]
+        yield "unpaired: repeats exchanged, decides", "", share(exchanged(*sides) <= 0.05)
 
 
-def _quick_exchange(a: np.ndarray, b: np.ndarray, draws: int = 999) -> float:
-    rng, values, n = np.random.default_rng(0), np.concatenate([a, b]), len(a)
-    order = rng.permuted(np.tile(values, (draws, 1)), axis=1)
-    reached = np.abs(order[:, :n].mean(1) - order[:, n:].mean(1)) >= abs(a.mean() - b.mean()) - 1e-12
-    return float((reached.sum() + 1) / (draws + 1))
+def exchanged(a: np.ndarray, b: np.ndarray, draws: int = 1999) -> np.ndarray:
+    """Two-sided p of the difference of means as ``two_samples.exchanged`` has it, for many runs (runs, repeats): all
+    ways to deal the repeats anew where there are few, else the same drawn ones for every run."""
+    repeats = a.shape[-1]
+    if comb(2 * repeats, repeats) <= 5000:
+        picked = np.array([np.isin(np.arange(2 * repeats), one) for one in combinations(range(2 * repeats), repeats)])
+        added = 0
+    else:
+        own = np.tile(np.arange(2 * repeats) < repeats, (draws, 1))
+        picked, added = np.random.default_rng(0).permuted(own, axis=1), 1
+    values = np.concatenate([a, b], axis=-1)
+    distances = np.abs(values @ (2.0 * picked.T - 1))
+    reached = distances >= np.abs(a.sum(-1) - b.sum(-1))[:, None] - 1e-9
+    return np.asarray((reached.sum(-1) + added) / (len(picked) + added))
 
 
 def interval(lost: np.ndarray, gained: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
@@ -245,7 +278,7 @@ def differences(
     return together
 
 
-def signal(
+def shifts(
     rng: np.random.Generator, runs: int, repeats: int, trials: int, correlation: float, skewed: bool
 ) -> np.ndarray:
     """Differences in log-probability of mean 0, (runs, repeats, trials); skewed: 1 - exponential, few large losses."""

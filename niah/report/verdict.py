@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from niah.report.text_table import aligned
 from niah.stats import two_samples
-from niah.stats.comparison import MIN_REPEATS, NONZERO, Comparison, Difference, picked_confidence
+from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.power import GOALS, Resolution
-from niah.stats.signal import Signal
 from niah.stats.signflip import smallest_p
+from niah.stats.significance import NONZERO, picked_confidence
 from niah.units import format_length
 
 Pooled = Callable[[tuple[int, ...], float], Difference]
@@ -22,24 +22,12 @@ def table(found: Comparison, base: str, other: str, confidence: float) -> list[s
     unit = "pairs" if found.is_paired else "trials"
     rows = [["length", unit, base[:16], other[:16], interval, *counts, "p", "Holm p"]]
     for d in (*found.lengths, found.overall):
-        counts = [str(d.num_lost), str(d.num_gained), _p(d.mcnemar_p)] if found.is_paired else []
+        counts = [str(d.num_lost), str(d.num_gained), p_text(d.mcnemar_p)] if found.is_paired else []
         rows.append([
             "all" if d is found.overall else format_length(d.lengths[0]), str(d.num_pairs), f"{d.base:.3f}",
-            f"{d.other:.3f}", span(d), *counts, _p(d.p), _p(d.adjusted_p),
+            f"{d.other:.3f}", span(d), *counts, p_text(d.p), p_text(d.adjusted_p),
         ])
     return aligned(rows, [8, 6, 16, 16, 28, *([4, 6, 9] if found.is_paired else []), 7, 7])
-
-
-def signal_table(found: Comparison, confidence: float) -> list[str]:
-    """The graded signal, where both runs measured it."""
-    if not found.signal:
-        return []
-    head = f"log-probability of the answer, difference [{confidence:.0%}], nats"
-    rows = [["length", "pairs", head, "p", "test"]]
-    for s in (*found.signal_lengths, found.signal):
-        name = "all" if s is found.signal else format_length(s.lengths[0])
-        rows.append([name, str(s.num_pairs), _nats(s), _p(s.p), s.test])
-    return aligned(rows, [8, 6, 66, 7, 0])
 
 
 def is_open(found: Comparison, confidence: float) -> bool:
@@ -95,7 +83,7 @@ def _change(found: Comparison, base: str, other: str, pooled: Pooled, confidence
         lengths = tuple(d.lengths[0] for d in found.lengths if sign * d.difference > 0 and d.is_significant(confidence))
         if lengths:
             d = pooled(lengths, picked_confidence(confidence, len(lengths), len(found.lengths)))
-            parts.append(f"{verb} {_points(d, sign)} at {_named(lengths, [x.lengths[0] for x in found.lengths])}")
+            parts.append(f"{verb} {_points(d, sign)} at {named(lengths, [x.lengths[0] for x in found.lengths])}")
             is_loss |= sign < 0
     hit = {d.lengths[0] for d in found.lengths if d.is_significant(confidence)}
     rest = tuple(d.lengths[0] for d in found.lengths if d.lengths[0] not in hit)
@@ -193,7 +181,7 @@ def _ceiling(value: float) -> str:
     return f"{math.ceil(1000 * value - 1e-9) / 10:.1f}"
 
 
-def _named(lengths: Sequence[int], ladder: Sequence[int]) -> str:
+def named(lengths: Sequence[int], ladder: Sequence[int]) -> str:
     if len(lengths) == len(ladder):
         return "every length" if len(ladder) > 1 else format_length(lengths[0])
     if len(lengths) > 1 and list(lengths) == list(ladder[-len(lengths):]):
@@ -207,10 +195,6 @@ def _elsewhere(rest: Sequence[int], hit: set[int]) -> str:
     return "below" if max(rest) < min(hit) else "above" if min(rest) > max(hit) else "at the other lengths"
 
 
-def _nats(s: Signal) -> str:
-    return f"{s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]"
-
-
 def _signed(value: float) -> str:
     return f"{100 * value + 0.0:+.1f}"
 
@@ -219,5 +203,5 @@ def _number(value: float) -> str:
     return f"{100 * value + 0.0:.1f}"
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
     return "-" if math.isnan(value) else "<0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -124,7 +124,8 @@ def bootstrap(
     with np.errstate(divide="ignore", invalid="ignore"):
         means = (sums.astype(float) @ counts) / (sizes.astype(float) @ counts)
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(means, [tail, 1 - tail], axis=-1)
+    quantile = np.nanquantile if np.isnan(means).any() else np.quantile  # the former takes one row at a time
+    low, high = quantile(means, [tail, 1 - tail], axis=-1)
     return low, high
 
 

@@ -8,13 +8,11 @@ from functools import partial
 import numpy as np
 
 from niah.stats import matched_pairs, signflip, two_samples
-from niah.stats.signal import Signal, signals
+from niah.stats.signal import Signal, signals, with_holm
+from niah.stats.significance import following, holm, is_below, picked_confidence
 
 MIN_REPEATS = 6
 """Below, sign flips by repeat cannot reach p = 0.05 (2 / 2^5 = 0.06), and a test with a variance estimate decides."""
-_ROUNDING = 1e-12
-NONZERO = 1e-8
-"""The end of an interval whose test has excluded 0, where the interval's own method would reach it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Difference:
         return not math.isnan(self.p)
 
     def is_significant(self, confidence: float) -> bool:
-        return bool(self.adjusted_p <= 1 - confidence + _ROUNDING)
+        return is_below(self.adjusted_p, confidence)
 
 
 @dataclass(frozen=True)
@@ -86,47 +84,24 @@ def comparisons(
 
     Holm (1979, Scandinavian Journal of Statistics 6) over the lengths of each comparison, over its cells, and over the
     overall differences of all comparisons: families, as each answers a question of its own. Intervals follow these p.
+    So does the graded signal, in families of its own.
     """
     found = [_one(*side, confidence) for side in sides]
     overall = _adjusted([one.overall for one in found], confidence)
+    graded = iter(with_holm([one.signal for one in found if one.signal], confidence))
     return [
         replace(
             one, overall=all_together, lengths=judged(one.lengths, partial(pooled, *side), confidence),
-            cells=_adjusted(one.cells, confidence),
+            cells=_adjusted(one.cells, confidence), signal=next(graded) if one.signal else None,
         )
         for one, all_together, side in zip(found, overall, sides, strict=True)
     ]
-
-
-def following(
-    low: np.ndarray | float, high: np.ndarray | float, difference: np.ndarray | float, p: np.ndarray | float,
-    confidence: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """An interval's ends after its test: it leaves 0 out where p is at most 1 - ``confidence``, and only there.
-
-    Interval and test are different methods that disagree at the border. The test holds its level for whatever trials
-    of a repeat have in common, so it decides about 0: where it does not reject (or there is none, p is NaN) the
-    interval reaches 0, and where it rejects the interval ends before 0. Asking that both agree costs up to 21 points of
-    power and makes nothing more certain (docs/statistics.md).
-    """
-    rejects, sign = np.asarray(p) <= 1 - confidence + _ROUNDING, np.sign(difference)
-    low, high = np.where(rejects, low, np.minimum(low, 0)), np.where(rejects, high, np.maximum(high, 0))
-    above, below = rejects & (sign > 0), rejects & (sign < 0)
-    return np.where(above, np.maximum(low, NONZERO), low), np.where(below, np.minimum(high, -NONZERO), high)
 
 
 def pooled(a: Answers, b: Answers, is_paired: bool, lengths: tuple[int, ...], confidence: float) -> Difference:
     """One difference over several lengths."""
     chosen = [np.isin(side.length, lengths) for side in (a, b)]
     return _groups(_where(a, chosen[0]), _where(b, chosen[1]), is_paired, "all", confidence)[0]
-
-
-def picked_confidence(confidence: float, num_picked: int, num_all: int) -> float:
-    """Of an interval of what was picked from so many after looking, for their being significant.
-
-    Benjamini and Yekutieli (2005), Journal of the American Statistical Association 100: the false coverage rate.
-    """
-    return 1 - (1 - confidence) * num_picked / num_all
 
 
 def _adjusted(differences: list[Difference], confidence: float) -> list[Difference]:
@@ -167,22 +142,12 @@ def judged(
     return found
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values, of those that are not NaN. As statsmodels has them (tests compare), whose function
-    collects garbage: 0.1 s a call."""
-    order = np.argsort(p)  # NaN last
-    known = np.isfinite(p).sum()
-    adjusted, order = np.full(len(p), np.nan), order[:known]
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(known, 0, -1)))
-    return adjusted
-
-
 def _one(a: Answers, b: Answers, is_paired: bool, confidence: float) -> Comparison:
     signal = []
     if is_paired:
-        measured = ~(np.isnan(a.logprob) | np.isnan(b.logprob))
-        shift = (b.logprob - a.logprob)[measured]
-        signal = signals(a.length[measured], a.repeat[measured], shift, confidence) if measured.any() else []
+        measured = np.isfinite(a.logprob) & np.isfinite(b.logprob)
+        pairs = a.length[measured], a.repeat[measured], a.logprob[measured], b.logprob[measured]
+        signal = signals(*pairs, confidence) if measured.any() else []
     return Comparison(
         is_paired, _groups(a, b, is_paired, "all", confidence)[0], _groups(a, b, is_paired, "length", confidence),
         _groups(a, b, is_paired, "cell", confidence), signal[0] if signal else None, signal[1:],

@@ -2,13 +2,15 @@
 verdict's test."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
 
-from niah.stats import clusters, matched_pairs, signflip, simulation
+from niah.stats import clusters, matched_pairs, signal, signflip, simulation
 from niah.stats.comparison import MIN_REPEATS, Answers, Difference
+from niah.stats.signal import Signal
 
 MAX_REPEATS = 2000
 _RUNS = 2000
@@ -18,6 +20,8 @@ _WANTED, _FEW_RUNS, _FEW_REPEATS = 0.8, 400, 640
 """``resolution``: the power it asks for, and what keeps it below a second or two."""
 GOALS = (0.1, 0.05)
 """Losses whose repeats ``resolution`` tells."""
+_LARGEST_EFFECT = 50.0
+"""Standard deviations of the repeats' means; what ``graded_detectable`` tries first."""
 _ASSUMED = 0.3
 """Correlation within a repeat where the data show none that could be estimated."""
 
@@ -149,9 +153,11 @@ def repeats_for(
 ) -> int | None:
     """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above ``most``."""
 
-    def enough(repeats: int) -> bool:
-        return power(difference, repeats, trials, assumed, alpha, runs) >= wanted
+    return _fewest(lambda repeats: power(difference, repeats, trials, assumed, alpha, runs) >= wanted, most)
 
+
+def _fewest(enough: Callable[[int], bool], most: int) -> int | None:
+    """The fewest repeats, from 6 on, that are enough; None above ``most``."""
     low, high = MIN_REPEATS - 1, MIN_REPEATS
     while not enough(high):
         low, high = high, high * 2
@@ -161,6 +167,42 @@ def repeats_for(
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def graded_power(effect: float, repeats: int, alpha: float, runs: int = _RUNS, seed: int = 0) -> float:
+    """Probability that the graded signal's test calls a fall significant at ``alpha``, two-sided.
+
+    ``effect`` is the fall in units of the standard deviation of the repeats' means, which are taken as normal.
+    """
+    means = np.random.default_rng(seed).standard_normal((runs, repeats)) - effect
+    if repeats > _NORMAL:
+        p = 2 * stats.norm.sf(np.abs(means.sum(-1)) / np.sqrt((means**2).sum(-1)))
+    else:
+        p = signal.p_values(means)
+    return float(((p <= alpha + 1e-12) & (means.sum(-1) < 0)).mean())
+
+
+def graded_detectable(repeats: int, alpha: float, wanted: float, runs: int = _RUNS) -> float | None:
+    """The smallest effect found with power ``wanted``; None where not even the largest is."""
+    low, high = 0.0, _LARGEST_EFFECT
+    if graded_power(high, repeats, alpha, runs) < wanted:
+        return None
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        low, high = (low, middle) if graded_power(middle, repeats, alpha, runs) >= wanted else (middle, high)
+    return high
+
+
+def graded_repeats_for(effect: float, alpha: float, wanted: float, most: int = MAX_REPEATS) -> int | None:
+    """The fewest repeats (at least 6) that find such an effect; None above ``most``."""
+    return _fewest(lambda repeats: graded_power(effect, repeats, alpha) >= wanted, most)
+
+
+def fall(found: Signal, confidence: float) -> float | None:
+    """The smallest fall of the log-probability (nats) that would have been found with 80%, at the spread of its own
+    repeats; None where there is none."""
+    effect = graded_detectable(found.num_repeats, 1 - confidence, _WANTED)
+    return None if effect is None else effect * found.spread
 
 
 def latent_correlation(lost: float, gained: float, shared: float) -> float:

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from niah.stats import matched_pairs, signflip, suite, two_samples
-from niah.stats.comparison import MIN_REPEATS, Answers, Comparison, Difference, following, judged
+from niah.stats.comparison import MIN_REPEATS, Answers, Comparison, Difference, judged
+from niah.stats.significance import following
 
 Sides = Sequence[tuple[Answers, Answers]]
 """One pair of answers a setting, both in the same order."""

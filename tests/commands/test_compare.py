@@ -1,5 +1,6 @@
 """What ``compare`` concludes, and what it refuses."""
 
+import dataclasses
 import json
 import random
 import re
@@ -208,8 +209,85 @@ def test_graded_signal_is_compared(tmp_path):
     b = [one.__class__(**{**one.__dict__, "logprob": -1.5 - 0.01 * one.repeat}) for one in a]
     runs = [run(tmp_path / "a", a), run(tmp_path / "b", b)]
     lines, _ = compare(runs, [f"compare.out={tmp_path}/out", "report.formats=[svg]"])
-    shown = [line for line in lines if "Wilcoxon" in line]
+    shown = [line for line in lines if line.endswith("sign flips by repeat")]
     assert len(shown) == 4 and "-0.535 [-0.555, -0.515]" in shown[-1] and "0.0078" in shown[-1]
+    assert (
+        "Graded signal (secondary, accuracy decides): b's log-probability of the right answer falls by 0.535 [0.515, "
+        "0.555] nats over all lengths together (falls at every length by itself); its probability goes from 0.37 to "
+        "0.22 on average."
+    ) in lines
+
+
+def graded(tmp_path, shift, repeats=8, words=(), right=lambda t: True):
+    """Two runs whose log-probabilities differ by ``shift`` of a trial, in nats; None where the second has none."""
+    trials = grid(repeats)
+    a = rows(trials, lambda t: True, logprob=-1.0)
+    b = [
+        dataclasses.replace(row, logprob=None if shift(trial) is None else -1.0 + shift(trial))
+        for row, trial in zip(rows(trials, right), trials, strict=True)
+    ]
+    runs = [run(tmp_path / "a", a), run(tmp_path / "b", b)]
+    lines, code = compare(
+        runs, [f"compare.out={tmp_path}/out", "report.formats=[svg]", "compare.fail_on=worse", *words]
+    )
+    (one,) = json.loads((tmp_path / "out" / "compare.json").read_text())["comparisons"]
+    return lines, code, one
+
+
+def uneven(trial) -> float:
+    """A fall in all repeats but the fourth, of equal size but for a little."""
+    return (0.2 if trial.repeat == 3 else -0.5) + 0.001 * trial.index
+
+
+@pytest.mark.parametrize(("words", "code", "first"), [
+    ([], 0, "No significant difference: b is +0.0"),
+    (["compare.primary=graded"], 2, "Graded signal (decides, as declared): b's log-probability"),
+])
+def test_the_declared_question_decides(tmp_path, words, code, first):
+    lines, found, one = graded(tmp_path, lambda t: uneven(t) - 0.3, words=words)
+    told = [line for line in lines if line.startswith(("No significant", "Graded signal", "Accuracy (second"))]
+    assert found == code and len(told) == 2 and told[0].startswith(first)
+    assert one["verdict"].startswith("No significant difference: b is +0.0")  # for readers of earlier files
+    assert "falls by" in one["graded_verdict"] and one["could_find_nats"] is None
+    assert one["signal"]["adjusted_p"] == one["signal"]["p"] == pytest.approx(2 / 2**8)
+
+
+def test_accuracy_is_not_claimed_behind_a_closed_gate(tmp_path):
+    lines, code, one = graded(
+        tmp_path, lambda t: 0.1 * (-1) ** t.repeat, words=["compare.primary=graded"], right=lambda t: t.repeat == 0
+    )
+    assert one["overall"]["adjusted_p"] <= 0.05 and code == 0
+    no_claim = "Accuracy (second, no claim as the first shows nothing): b loses 87.5"
+    assert any(line.startswith(no_claim) for line in lines)
+    assert one["could_find_nats"] == pytest.approx(0.128, abs=0.01) and "0.13 nats" in one["graded_verdict"]
+
+
+def test_accuracy_is_claimed_behind_an_open_gate(tmp_path):
+    lines, code, _ = graded(tmp_path, lambda t: 0.5, words=["compare.primary=graded"], right=lambda t: t.repeat == 0)
+    assert code == 2 and any("rises by 0.500" in line for line in lines)
+    assert any(line.startswith("Accuracy (second, asked as the first was answered): b loses 87.5") for line in lines)
+
+
+def test_a_graded_verdict_needs_grades(tmp_path):
+    trials = grid(6)
+    runs = [run(tmp_path / "a", rows(trials, lambda t: True)), run(tmp_path / "b", rows(trials, lambda t: False))]
+    with pytest.raises(NiahError, match=r"^compare\.primary: got graded, but a and b have no log-probability"):
+        compare(runs, ["compare.primary=graded"])
+
+
+@pytest.mark.parametrize(("repeats", "test"), [(1, "no test"), (4, "t by repeat"), (6, "sign flips by repeat")])
+def test_the_graded_test_by_repeats(tmp_path, repeats, test):
+    _, _, one = graded(tmp_path, uneven, repeats=repeats)
+    assert one["signal"]["test"] == test
+    if repeats == 1:
+        assert one["signal"]["p"] is None and one["graded_verdict"].startswith(
+            "Graded signal (secondary, accuracy decides): no verdict"
+        )
+
+
+def test_pairs_without_a_grade_are_counted(tmp_path):
+    _, _, one = graded(tmp_path, lambda t: None if t.index == 0 else -0.5)
+    assert one["graded_verdict"].endswith("; measured in 71 of 72 pairs.")
 
 
 def test_variants_of_one_folder_and_many_runs(tmp_path):

@@ -3,7 +3,7 @@
 ``f8078f3`` (named by its commit, schema 2) was written by these words: engine=fake task=multikey haystack=noise
 ctx.lengths=[1k,4k] ctx.depths=[0,50,100] ctx.repeats=4 kv=[bf16,fp8], then for each folder those of ``FOLDERS``.
 ``expected`` is what it printed of them, but for what compare and report have begun to say since: what could have been
-found, and where NoLiMa's base is measured.
+found, where NoLiMa's base is measured, and the graded signal's verdict.
 """
 
 import json

@@ -7,7 +7,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from niah.stats import clusters, matched_pairs, signflip, simulation, two_samples
-from niah.stats.comparison import holm
+from niah.stats.significance import holm
 
 
 def test_tango_is_the_published_interval():

@@ -12,16 +12,26 @@ from niah import config
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
 from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
-from niah.report import difference, verdict
+from niah.report import difference, graded, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.labels import apart
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
 from niah.runs.columns import Columns
 from niah.stats.comparison import Comparison, Difference, pooled
-from niah.stats.power import GOALS, Resolution, resolution
+from niah.stats.power import GOALS, Resolution, fall, resolution
 from niah.terminal import say
 
+_WHY = {
+    graded.ACCURACY: (
+        "accuracy decides, as answers are what a user gets; the log-probability falls before answers flip and needs "
+        "fewer repeats; compare.primary=graded, declared before the run, lets it decide"
+    ),
+    graded.GRADED: (
+        "the log-probability decides, as declared; accuracy is claimed only where it has changed, so that both "
+        "together are wrong as rarely as one"
+    ),
+}
 _SHOWN = 5
 """Discordant trials printed; all are in discordant.jsonl."""
 
@@ -44,11 +54,13 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     found, notes = sides(runs, settings, paths)
     matched = pairs(found, settings)
     results = measure(matched, settings)
-    lines, verdicts = [f"note: {note}" for note in notes], []
+    lines, verdicts, told = [f"note: {note}" for note in notes], [], []
     resolutions = [_resolution(pair, one, settings) for pair, one in zip(matched, results, strict=True)]
     for pair, one, could in zip(matched, results, resolutions, strict=True):
         verdicts.append(_verdict(pair, one, could, settings))
-        lines += [*_table(pair, one, settings), verdicts[-1]]
+        told.append(graded.sentence(one, pair.other.label, settings.confidence, settings.primary, _fall(one, settings)))
+        lines += [*_table(pair, one, settings), *_in_order(verdicts[-1], told[-1], one, settings)]
+    lines += [f"note: {_WHY[settings.primary]}"] if any(told) else []
     code = 2 if is_regression(results, settings) else 0
     if code:
         lines.append(f"regression (compare.fail_on={settings.fail_on}): exit code 2")
@@ -56,7 +68,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     discordant = [trial for pair in matched if pair.is_paired for trial in _discordant(pair)]
     lines += _listed(discordant, folder)
     write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in discordant))
-    content = _content(settings, matched, results, verdicts, resolutions, code)
+    content = _content(settings, matched, results, verdicts, told, resolutions, code)
     write(folder / "compare.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
     base = found[0]
@@ -90,7 +102,7 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
         *(f"note: {note}" for note in pair.notes),
         *([f"what differs: {'; '.join(changed)}"] if changed else []),
         *verdict.table(one, base, other, settings.confidence),
-        *verdict.signal_table(one, settings.confidence),
+        *graded.table(one, settings.confidence),
         *(f"note: {note}" for note in verdict.caveats(one, settings.confidence)),
     ]
 
@@ -111,6 +123,21 @@ def _resolution(pair: Pair, one: Comparison, settings: CompareSettings) -> Resol
     if not verdict.is_open(one, settings.confidence):
         return None
     return resolution(answers(pair.a), answers(pair.b), one.is_paired, one.overall, settings.confidence)
+
+
+def _fall(one: Comparison, settings: CompareSettings) -> float | None:
+    """The smallest fall of the log-probability (nats) that would have been found with 80%, where none was."""
+    if one.signal is None or not graded.is_open(one, settings.confidence):
+        return None
+    return fall(one.signal, settings.confidence)
+
+
+def _in_order(accuracy: str, signal: str | None, one: Comparison, settings: CompareSettings) -> list[str]:
+    """The two sentences, the declared one first."""
+    if signal is None:
+        return [accuracy]
+    told = [graded.second(accuracy, one, settings.confidence, settings.primary), signal]
+    return told if settings.primary == graded.ACCURACY else told[::-1]
 
 
 def _changed(pair: Pair) -> list[str]:
@@ -184,11 +211,12 @@ def _found(could: Resolution | None) -> dict[str, Any] | None:
 
 def _content(
     settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str],
-    resolutions: Sequence[Resolution | None], code: int,
+    told: Sequence[str | None], resolutions: Sequence[Resolution | None], code: int,
 ) -> dict[str, Any]:
     """Everything printed, as data: accuracies and differences as shares, signals in nats.
 
-    Schema 2: p is null where there is no test, intervals leave 0 out where the test does; ``could_find`` is new.
+    Schema 2: p is null where there is no test, intervals leave 0 out where the test does. ``verdict`` is about
+    accuracy, ``graded_verdict`` about the graded signal, null where it was not measured.
     """
     return {
         "schema": 2, "settings": dataclasses.asdict(settings), "exit_code": code,
@@ -196,8 +224,8 @@ def _content(
             {
                 "base": pair.base.label, "other": pair.other.label, "folders": [pair.base.folder, pair.other.folder],
                 "verdict": text, "notes": list(pair.notes), **without_nan(dataclasses.asdict(one)),
-                "could_find": _found(could),
+                "could_find": _found(could), "graded_verdict": signal, "could_find_nats": _fall(one, settings),
             }
-            for pair, one, text, could in zip(matched, results, verdicts, resolutions, strict=True)
+            for pair, one, text, signal, could in zip(matched, results, verdicts, told, resolutions, strict=True)
         ],
     }

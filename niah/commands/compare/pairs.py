@@ -11,7 +11,7 @@ import numpy as np
 from niah.errors import NiahError
 from niah.limits import check, limited, one_of
 from niah.records import RunRecord
-from niah.report import labels
+from niah.report import graded, labels
 from niah.runs import store
 from niah.runs.columns import Columns
 from niah.stats.comparison import Answers, Comparison, comparisons
@@ -19,7 +19,11 @@ from niah.stats.comparison import Answers, Comparison, comparisons
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """``margin`` and ``confidence`` are shares; ``fail_on`` decides about exit code 2, ``across`` what may differ."""
+    """``margin`` and ``confidence`` are shares; ``fail_on`` decides about exit code 2, ``across`` what may differ.
+
+    ``primary`` is the question that decides, to be declared before a run: right and wrong, or the log-probability of
+    the right answer with right and wrong after it (``report.graded``).
+    """
 
     margin: float = limited(
         0.02, above=0, below=1, expected="a share of right answers between 0 and 1", example="0.02 for 2 points"
@@ -27,6 +31,7 @@ class CompareSettings:
     confidence: float = limited(0.95, at_least=0.5, below=1, example="0.95")
     fail_on: str | None = one_of("worse", "not_noninferior", default=None)
     across: str | None = one_of("model", default=None)
+    primary: str = one_of(graded.ACCURACY, graded.GRADED)
     variant: str | None = None
     out: str | None = None
 
@@ -145,21 +150,38 @@ def pairs(found: Sequence[Side], settings: CompareSettings) -> list[Pair]:
 
 
 def measure(matched: Sequence[Pair], settings: CompareSettings) -> list[Comparison]:
-    """The statistics of all pairs."""
-    return comparisons([(answers(pair.a), answers(pair.b), pair.is_paired) for pair in matched], settings.confidence)
+    """The statistics of all pairs. Raises NiahError where the graded signal is to decide and a pair has none."""
+    found = comparisons([(answers(pair.a), answers(pair.b), pair.is_paired) for pair in matched], settings.confidence)
+    for pair, one in zip(matched, found, strict=True):
+        if settings.primary == graded.GRADED and not one.signal:
+            raise NiahError(
+                f"compare.primary: got graded, but {pair.base.label} and {pair.other.label} have no log-probability of "
+                "the right answer to a prompt of both; expected runs that measured it; run them with engine.graded=true"
+            )
+    return found
 
 
 def is_regression(found: Sequence[Comparison], settings: CompareSettings) -> bool:
     """What ``fail_on`` asks for: a significant loss, overall or at a length; or a loss of the margin not ruled out.
 
-    Non-inferiority is asked of every length (an intersection-union test, Berger 1982, Technometrics 24: no adjustment).
+    Non-inferiority is asked of every length (an intersection-union test, Berger 1982, Technometrics 24: no adjustment),
+    and of accuracy whatever ``primary`` is.
     """
     if settings.fail_on == "worse":
-        differences = [difference for one in found for difference in (one.overall, *one.lengths)]
-        return any(one.difference < 0 and one.is_significant(settings.confidence) for one in differences)
+        return any(_is_worse(one, settings) for one in found)
     if settings.fail_on == "not_noninferior":
         return not all(one.is_noninferior(settings.margin) for comparison in found for one in comparison.lengths)
     return False
+
+
+def _is_worse(found: Comparison, settings: CompareSettings) -> bool:
+    """By what ``primary`` declares: the graded signal first, and then accuracy only where that has changed."""
+    is_graded, confidence = settings.primary == graded.GRADED, settings.confidence
+    signals = [*([found.signal] if found.signal else []), *found.signal_lengths] if is_graded else []
+    if any(one.mean < 0 and one.is_significant(confidence) for one in signals):
+        return True
+    differences = () if is_graded and not graded.has_gate(found, confidence) else (found.overall, *found.lengths)
+    return any(one.difference < 0 and one.is_significant(confidence) for one in differences)
 
 
 def answers(columns: Columns) -> Answers:
