@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from niah import config
+from niah.commands.compare.content import of_comparison
+from niah.commands.compare.discordant import discordant, listed
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
-from niah.commands.results import make, without_nan, write
+from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
 from niah.report import difference, graded, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.labels import apart
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
-from niah.runs.columns import Columns
 from niah.stats.comparison import Comparison, Difference, pooled
-from niah.stats.power import GOALS, Resolution, fall, resolution
+from niah.stats.power import Resolution, fall, resolution
 from niah.terminal import say
 
 _WHY = {
@@ -32,8 +31,6 @@ _WHY = {
         "together are wrong as rarely as one"
     ),
 }
-_SHOWN = 5
-"""Discordant trials printed; all are in discordant.jsonl."""
 
 
 def main(words: list[str]) -> int:
@@ -65,9 +62,9 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     if code:
         lines.append(f"regression (compare.fail_on={settings.fail_on}): exit code 2")
     folder = make(_folder(paths, runs, settings))
-    discordant = [trial for pair in matched if pair.is_paired for trial in _discordant(pair)]
-    lines += _listed(discordant, folder)
-    write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in discordant))
+    trials = [trial for pair in matched if pair.is_paired for trial in discordant(pair)]
+    lines += listed(trials, folder)
+    write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in trials))
     content = _content(settings, matched, results, verdicts, told, resolutions, code)
     write(folder / "compare.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
@@ -161,54 +158,6 @@ def _versions(side: Side) -> dict[str, Any]:
     return {f"version of {name}": version for name, version in side.record.environment.packages.items()}
 
 
-def _discordant(pair: Pair) -> list[dict[str, Any]]:
-    """Pairs whose scores differ, losses first, longest first; each with the command that shows what the model saw."""
-    a, b = pair.a, pair.b
-    shift = b.score - a.score
-    places = [int(k) for k in np.flatnonzero(np.abs(shift) > 1e-9)]
-    places.sort(key=lambda k: (shift[k] > 0, -a.length[k], a.depth[k], a.repeat[k]))
-    return [
-        {
-            "change": "lost" if shift[k] < 0 else "gained", "length": int(a.length[k]), "depth": float(a.depth[k]),
-            "repeat": int(a.repeat[k]), "base": _trial(pair.base, a, k), "other": _trial(pair.other, b, k),
-        }
-        for k in places
-    ]
-
-
-def _trial(side: Side, rows: Columns, k: int) -> dict[str, Any]:
-    return {
-        "run": side.label, "trial": int(rows.trial[k]), "score": float(rows.score[k]), "answer": rows.answer[k],
-        "show": f"python -m niah show {side.folder} --trial {rows.trial[k]}",
-    }
-
-
-def _listed(discordant: Sequence[dict[str, Any]], folder: Path) -> list[str]:
-    if not discordant:
-        return ["no discordant trials"]
-    lines = [f"discordant trials: {len(discordant)}, all in {folder / 'discordant.jsonl'}; the first:"]
-    for trial in discordant[:_SHOWN]:
-        base, other = trial["base"], trial["other"]
-        lines.append(
-            f"  {trial['change']}: {_short(base['answer'])} -> {_short(other['answer'])} at {trial['length']:,}, "
-            f"{trial['depth']:g}%, repeat {trial['repeat']}: {other['show']}"
-        )
-    return lines
-
-
-def _short(answer: str) -> str:
-    text = " ".join(answer.split())
-    return repr(text[:40] + ("…" if len(text) > 40 else ""))
-
-
-def _found(could: Resolution | None) -> dict[str, Any] | None:
-    """The smallest loss found with 80%, and the repeats that find each of two losses (points as names)."""
-    if could is None:
-        return None
-    repeats = {f"{100 * goal:g}": needed for goal, needed in zip(GOALS, could.repeats, strict=True)}
-    return {"loss": could.loss, "repeats_by_points": repeats, "more_than": could.most}
-
-
 def _content(
     settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str],
     told: Sequence[str | None], resolutions: Sequence[Resolution | None], code: int,
@@ -221,11 +170,7 @@ def _content(
     return {
         "schema": 2, "settings": dataclasses.asdict(settings), "exit_code": code,
         "comparisons": [
-            {
-                "base": pair.base.label, "other": pair.other.label, "folders": [pair.base.folder, pair.other.folder],
-                "verdict": text, "notes": list(pair.notes), **without_nan(dataclasses.asdict(one)),
-                "could_find": _found(could), "graded_verdict": signal, "could_find_nats": _fall(one, settings),
-            }
+            of_comparison(pair, one, text, could, signal, _fall(one, settings))
             for pair, one, text, signal, could in zip(matched, results, verdicts, told, resolutions, strict=True)
         ],
     }
