@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,27 @@ from niah.limits import check, limited
 from niah.report.text_table import aligned
 from niah.stats import clusters
 from niah.stats.comparison import MIN_REPEATS
-from niah.stats.power import MAX_REPEATS, Assumptions, detectable, latent_correlation, power, repeats_for
+from niah.stats.margins import Margins, PilotMargins, of_pilot
+from niah.stats.power import (
+    MAX_REPEATS,
+    Assumptions,
+    detectable,
+    graded_detectable,
+    graded_power,
+    graded_repeats_for,
+    latent_correlation,
+    power,
+    repeats_for,
+    smallest_loss,
+)
 from niah.terminal import say
 
 _LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2)
+_EXAMPLE = 0.1
+"""The loss whose fall in nats is told."""
+_LEAST_DISCORDANT = 0.001
+"""Where no pair is to differ by chance: the log-probability never stays quite the same."""
+_GRADED = "log-probability"
 _POINTS = "0.05 for 5 points"
 
 
@@ -66,8 +84,18 @@ class PowerSettings:
             )
 
 
-def assumptions(settings: PowerSettings) -> tuple[Assumptions, str]:
-    """What is assumed, and where it comes from in words."""
+@dataclass(frozen=True)
+class Planned:
+    """What is assumed: of right and wrong, and of the log-probability behind it (None where a pilot has too little);
+    where it comes from in ``words``."""
+
+    scores: Assumptions
+    graded: Margins | PilotMargins | None
+    words: tuple[str, ...]
+
+
+def planned(settings: PowerSettings) -> Planned:
+    """From the settings, or from the pilot that they name."""
     if settings.source is not None:
         return _of_pilot(settings, settings.source)
     text = (
@@ -75,10 +103,14 @@ def assumptions(settings: PowerSettings) -> tuple[Assumptions, str]:
         f"{settings.correlation:.2f} within a repeat (power.correlation); power.from=outputs/NAME takes both from a "
         "pilot"
     )
-    return Assumptions(settings.discordant, settings.correlation), text
+    graded = (
+        "log-probability: assumed to be what decides about right and wrong; a pilot that measured it says how it moves"
+    )
+    margins = Margins(settings.baseline, max(settings.discordant, _LEAST_DISCORDANT), settings.correlation)
+    return Planned(Assumptions(settings.discordant, settings.correlation), margins, (text, graded))
 
 
-def _of_pilot(settings: PowerSettings, source: str) -> tuple[Assumptions, str]:
+def _of_pilot(settings: PowerSettings, source: str) -> Planned:
     """The same from two runs that were made; the correlation is that of the settings where the pilot shows none."""
     found, _ = sides(source.split(","), CompareSettings())
     pair = pairs(found, CompareSettings(across="model"))[0]
@@ -93,9 +125,23 @@ def _of_pilot(settings: PowerSettings, source: str) -> tuple[Assumptions, str]:
     if np.isfinite(effect) and len(names) >= 3 and per_repeat > 1:
         correlation, note = latent_correlation(lost, gained, (effect - 1) / (per_repeat - 1)), ""
     discordant = max(2 * min(lost, gained), 1 / len(shift))
-    return Assumptions(discordant, correlation), (
+    text = (
         f"from {source}: {len(shift)} pairs, {lost:.1%} lost and {gained:.1%} gained, so {discordant:.1%} taken to "
         f"differ by chance; correlation {correlation:.2f} within a repeat{note}"
+    )
+    graded = of_pilot(a.score, a.logprob, b.logprob, a.repeat)
+    return Planned(Assumptions(discordant, correlation), graded, (text, _graded_words(graded)))
+
+
+def _graded_words(found: PilotMargins | None) -> str:
+    if found is None:
+        return (
+            "log-probability: the pilot says nothing of it; expected it measured in both runs, 3 repeats or more, and "
+            "in the baseline right answers as well as wrong ones"
+        )
+    return (
+        f"log-probability: a loss of {100 * _EXAMPLE:g} points is a fall of {found.fall(_EXAMPLE):.2f} nats at the "
+        "baseline's margins; how much repeats and their trials differ in it is the pilot's"
     )
 
 
@@ -103,7 +149,7 @@ def lines(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[st
     """What to print for this grid and these ``power.key=value`` words."""
     changed = changes("power", [word.replace("power.from=", "power.source=", 1) for word in words], ("power",))
     settings: PowerSettings = config.typed("power", PowerSettings, changed.get("power", {}))[0]
-    assumed, origin = assumptions(settings)
+    assumed = planned(settings)
     lengths, depths = len(set(grid.lengths)), len(set(grid.depths)) if has_depth else 1
     cases = [("all lengths together", lengths * depths, settings.alpha)]
     if lengths > 1:
@@ -111,7 +157,7 @@ def lines(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[st
     return [
         f"grid: {lengths} lengths x {depths} depths x {grid.repeats} repeats = {lengths * depths * grid.repeats} "
         f"pairs; compare's test at {settings.alpha:g}, two-sided",
-        origin,
+        *assumed.words,
         *_note(grid.repeats),
         *_table(cases, grid.repeats, assumed, settings),
         *_needed(cases, assumed, settings),
@@ -136,28 +182,44 @@ Case = tuple[str, int, float]
 """What is tested: its name, its trials in each repeat, and the level of its test."""
 
 
-def _table(cases: Sequence[Case], repeats: int, assumed: Assumptions, settings: PowerSettings) -> list[str]:
+def _table(cases: Sequence[Case], repeats: int, assumed: Planned, settings: PowerSettings) -> list[str]:
     """How often a loss of so many points is found, and the smallest that is found often enough."""
     losses = sorted({*_LOSSES, *([settings.difference] if settings.difference else [])})
-    losses = [loss for loss in losses if loss + assumed.discordant / 2 <= settings.baseline]
+    losses = [loss for loss in losses if loss + assumed.scores.discordant / 2 <= settings.baseline]
     rows = [["a loss of, points", *(f"{100 * loss:.1f}" for loss in losses), f"found at {settings.power:.0%}"]]
     for name, trials, alpha in cases:
-        smallest = detectable(repeats, trials, assumed, alpha, settings.power)
-        is_found = smallest is not None and smallest <= settings.baseline
-        rows.append([
-            name, *(f"{power(loss, repeats, trials, assumed, alpha):.0%}" for loss in losses),
-            f"{100 * (smallest or 0.0):.1f} points" if is_found else "nothing",
-        ])
-    return aligned(rows, [30, *[8] * len(losses), 16], gap="")
+        smallest = detectable(repeats, trials, assumed.scores, alpha, settings.power)
+        found = [power(loss, repeats, trials, assumed.scores, alpha) for loss in losses]
+        rows.append(_row(name, found, smallest, settings))
+    if graded := assumed.graded:
+        for name, trials, alpha in cases:
+            effect = partial(graded.effect, trials=trials)
+            wanted = graded_detectable(repeats, alpha, settings.power)
+            smallest = None if wanted is None else smallest_loss(effect, 0.99 * settings.baseline, wanted)
+            found = [graded_power(effect(loss), repeats, alpha) for loss in losses]
+            rows.append(_row(f"{_GRADED}, {name}", found, smallest, settings))
+    return aligned(rows, [48, *[8] * len(losses), 16], gap="")
 
 
-def _needed(cases: Sequence[Case], assumed: Assumptions, settings: PowerSettings) -> list[str]:
-    """How many repeats find the loss that was asked for."""
-    if not settings.difference:
+def _row(name: str, found: Sequence[float], smallest: float | None, settings: PowerSettings) -> list[str]:
+    is_found = smallest is not None and smallest <= settings.baseline
+    return [name, *(f"{one:.0%}" for one in found), f"{100 * (smallest or 0.0):.1f} points" if is_found else "nothing"]
+
+
+def _needed(cases: Sequence[Case], assumed: Planned, settings: PowerSettings) -> list[str]:
+    """How many repeats find the loss that was asked for, by right and wrong and by the log-probability."""
+    if not (loss := settings.difference):
         return []
-    found = f"to find a loss of {100 * settings.difference:.1f} points with {settings.power:.0%}"
-    needed = [repeats_for(settings.difference, trials, assumed, alpha, settings.power) for _, trials, alpha in cases]
+    found = f"to find a loss of {100 * loss:.1f} points with {settings.power:.0%}"
+    needed = [
+        (name, repeats_for(loss, trials, assumed.scores, alpha, settings.power)) for name, trials, alpha in cases
+    ]
+    if graded := assumed.graded:
+        needed += [
+            (f"{_GRADED}, {name}", graded_repeats_for(graded.effect(loss, trials), alpha, settings.power))
+            for name, trials, alpha in cases
+        ]
     return [
         f"{found}, {name}: {f'ctx.repeats={repeats}' if repeats else f'more than {MAX_REPEATS} repeats'}"
-        for (name, _, _), repeats in zip(cases, needed, strict=True)
+        for name, repeats in needed
     ]

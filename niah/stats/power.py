@@ -198,6 +198,18 @@ def graded_repeats_for(effect: float, alpha: float, wanted: float, most: int = M
     return _fewest(lambda repeats: graded_power(effect, repeats, alpha) >= wanted, most)
 
 
+def smallest_loss(effect: Callable[[float], float], largest: float, wanted: float) -> float | None:
+    """The smallest loss (0 to 1, to 0.1 points) that has the effect ``wanted``; None where not even the ``largest``
+    has."""
+    low, high = 0.0, largest
+    if not effect(high) >= wanted:
+        return None
+    while high - low > 0.001:
+        middle = (low + high) / 2
+        low, high = (low, middle) if effect(middle) >= wanted else (middle, high)
+    return high
+
+
 def fall(found: Signal, confidence: float) -> float | None:
     """The smallest fall of the log-probability (nats) that would have been found with 80%, at the spread of its own
     repeats; None where there is none."""

@@ -1,5 +1,8 @@
 """What ``power`` promises is what ``compare`` then finds."""
 
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.stats import power, simulation
 from niah.stats.comparison import Answers, comparisons
+from niah.stats.margins import Margins, logprob
 from tests.helpers.runs import grid, rows, run
 
 
@@ -57,6 +61,17 @@ def test_text_names_what_is_assumed():
     assert "2 lengths x 11 depths x 10 repeats = 220 pairs" in text and "2.0% of pairs differ by chance" in text
     assert "to find a loss of 10.0 points with 80%, all lengths together: ctx.repeats=" in text
     assert "Holm over 2" in text
+    assert "to find a loss of 10.0 points with 80%, log-probability, all lengths together: ctx.repeats=" in text
+
+
+def test_the_log_probability_needs_fewer_repeats():
+    words = ["power.difference=0.1", "power.baseline=0.63", "power.discordant=0.06"]
+    found = lines(Ladder(lengths=[1024, 2048, 4096, 8192], depths=[25, 75], repeats=12), words)
+    by_score, by_grade = (
+        int(next(line for line in found if f"80%, {name}: " in line).split("ctx.repeats=")[1])
+        for name in ("all lengths together", "log-probability, all lengths together")
+    )
+    assert by_grade <= 12 < by_score
 
 
 def test_from_a_pilot(tmp_path):
@@ -65,6 +80,22 @@ def test_from_a_pilot(tmp_path):
     b = run(tmp_path / "b", rows(trials, lambda t: t.repeat not in (1, 5, 8) or t.length < 30000))
     text = "\n".join(lines(Ladder(repeats=10), [f"power.from={a},{b}"]))
     assert "108 pairs, 8.3% lost and 0.0% gained" in text and "correlation 0." in text
+    assert "log-probability: the pilot says nothing of it; expected it measured in both runs" in text
+
+
+def test_from_a_pilot_with_log_probabilities(tmp_path):
+    trials, rng = grid(12), np.random.default_rng(0)
+    base, other = (side.ravel() for side in Margins(0.7, 0.1, 0.3).sides(rng, 1, 12, 9, 0.1))
+    sides = []
+    for name, margin in (("a", base), ("b", other)):
+        made = [
+            dataclasses.replace(row, logprob=float(value))
+            for row, value in zip(rows(trials, lambda t, m=margin: m[t.index] > 0), logprob(margin), strict=True)
+        ]
+        sides.append(run(tmp_path / name, made))
+    text = "\n".join(lines(Ladder(repeats=10), [f"power.from={sides[0]},{sides[1]}", "power.difference=0.1"]))
+    found = re.search(r"a loss of 10 points is a fall of (0\.\d\d) nats at the baseline's margins", text)
+    assert 0.1 < float(found[1]) < 0.5 and "log-probability, all lengths together: ctx.repeats=" in text
 
 
 @pytest.mark.parametrize(("word", "message"), [

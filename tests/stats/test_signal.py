@@ -6,7 +6,7 @@ from scipy import stats
 
 from niah.stats import power, signal
 from niah.stats.comparison import Answers, comparisons
-from niah.stats.margins import Margins
+from niah.stats.margins import Margins, logprob, of_pilot
 
 
 def answers(score, logprob, repeats):
@@ -76,3 +76,23 @@ def test_ten_points_are_found_by_the_graded_signal_in_twelve_repeats():
     falls = (signal.p_values(shift.mean(-1)) <= 0.05) & (shift.mean((1, 2)) < 0)
     losses = power.rejected((score < 0).sum(-1), (score > 0).sum(-1), 8, 0.05) & (score.mean((1, 2)) < 0)
     assert falls.mean() > 0.95 and losses.mean() < 0.8
+
+
+def test_a_pilot_tells_the_fall_behind_a_loss():
+    """A pilot of equal runs: what its margins say of a loss of 10 points is what such a loss is."""
+    margins = Margins(0.63, 0.06, 0.3)
+    base, other = margins.sides(np.random.default_rng(0), 1, 500, 8, 0.0)
+    pilot = of_pilot((base > 0).ravel() * 1.0, logprob(base).ravel(), logprob(other).ravel(), np.repeat(range(500), 8))
+    _, shift = margins.pairs(np.random.default_rng(1), 1, 3000, 8, 0.1)
+    assert pilot.fall(0.1) == pytest.approx(-shift.mean(), rel=0.1)
+    assert pilot.effect(0.1, 8) == pytest.approx(margins.effect(0.1, 8), rel=0.12)
+    assert pilot.effect(0.1, 44) == pytest.approx(margins.effect(0.1, 44), rel=0.12)
+    assert np.isnan(pilot.fall(0.9))
+
+
+@pytest.mark.parametrize(("right", "repeats"), [(1.0, 10), (0.0, 10), (None, 2)])
+def test_a_pilot_without_a_border_or_with_too_few_repeats_tells_nothing(right, repeats):
+    rng = np.random.default_rng(0)
+    base = -rng.exponential(size=4 * repeats)
+    score = rng.integers(0, 2, len(base)) * 1.0 if right is None else np.full(len(base), right)
+    assert of_pilot(score, base, base - 0.1, np.repeat(range(repeats), 4)) is None
