@@ -87,12 +87,12 @@ def comparisons(
     So does the graded signal, in families of its own.
     """
     found = [_one(*side, confidence) for side in sides]
-    overall = _adjusted([one.overall for one in found], confidence)
+    overall = adjusted([one.overall for one in found], confidence)
     graded = iter(with_holm([one.signal for one in found if one.signal], confidence))
     return [
         replace(
             one, overall=all_together, lengths=judged(one.lengths, partial(pooled, *side), confidence),
-            cells=_adjusted(one.cells, confidence), signal=next(graded) if one.signal else None,
+            cells=adjusted(one.cells, confidence), signal=next(graded) if one.signal else None,
         )
         for one, all_together, side in zip(found, overall, sides, strict=True)
     ]
@@ -104,10 +104,10 @@ def pooled(a: Answers, b: Answers, is_paired: bool, lengths: tuple[int, ...], co
     return _groups(_where(a, chosen[0]), _where(b, chosen[1]), is_paired, "all", confidence)[0]
 
 
-def _adjusted(differences: list[Difference], confidence: float) -> list[Difference]:
+def adjusted(differences: list[Difference], confidence: float) -> list[Difference]:
     """With Holm's p, and intervals that follow it."""
-    adjusted = holm(np.array([d.p for d in differences]))
-    return [_with_p(d, float(p), confidence) for d, p in zip(differences, adjusted, strict=True)]
+    found = holm(np.array([d.p for d in differences]))
+    return [_with_p(d, float(p), confidence) for d, p in zip(differences, found, strict=True)]
 
 
 def _with_p(one: Difference, p: float, confidence: float) -> Difference:
@@ -128,7 +128,7 @@ def judged(
     Lengths that are significant in one direction stand in one sentence, pooled: where their pooled interval for
     picked lengths would reach 0, none of them is significant.
     """
-    lengths = _adjusted(differences, confidence)
+    lengths = adjusted(differences, confidence)
     found = lengths
     for sign in (-1, 1):
         picked = [d.lengths[0] for d in lengths if sign * d.difference > 0 and d.is_significant(confidence)]

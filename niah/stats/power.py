@@ -16,7 +16,7 @@ MAX_REPEATS = 2000
 _RUNS = 2000
 _NORMAL = 100
 """Above so many repeats simulations take sign flips' normal limit, which is as exact as 1,999 drawn patterns."""
-_WANTED, _FEW_RUNS, _FEW_REPEATS = 0.8, 400, 640
+WANTED, _FEW_RUNS, FEW_REPEATS = 0.8, 400, 640
 """``resolution``: the power it asks for, and what keeps it below a second or two."""
 GOALS = (0.1, 0.05)
 """Losses whose repeats ``resolution`` tells."""
@@ -48,7 +48,7 @@ class Resolution:
 
     loss: float | None
     repeats: tuple[int | None, ...]
-    most: int = _FEW_REPEATS
+    most: int = FEW_REPEATS
 
 
 def resolution(a: Answers, b: Answers, is_paired: bool, found: Difference, confidence: float) -> Resolution:
@@ -60,9 +60,9 @@ def resolution(a: Answers, b: Answers, is_paired: bool, found: Difference, confi
     repeats, trials = len(names), max(1, round(len(shift) / len(names)))
     assumed, alpha = assumptions(shift, labels, repeats), 1 - confidence
     return Resolution(
-        detectable(repeats, trials, assumed, alpha, _WANTED, _FEW_RUNS),
+        detectable(repeats, trials, assumed, alpha, WANTED, _FEW_RUNS),
         tuple(
-            repeats_for(goal, trials, assumed, alpha, _WANTED, _FEW_RUNS, _FEW_REPEATS)
+            repeats_for(goal, trials, assumed, alpha, WANTED, _FEW_RUNS, FEW_REPEATS)
             if goal + assumed.discordant / 2 < 1 else None for goal in GOALS
         ),
     )
@@ -87,10 +87,10 @@ def _unpaired(found: Difference) -> Resolution:
     few."""
     if not found.has_test:
         return Resolution(None, (None,) * len(GOALS))
-    limit, wanted = stats.norm.ppf(0.975), stats.norm.ppf(_WANTED)
+    limit, wanted = stats.norm.ppf(0.975), stats.norm.ppf(WANTED)
     loss = float((found.difference - found.low) * (limit + wanted) / limit)
     needed = [max(4, math.ceil(found.num_repeats * (loss / goal) ** 2)) for goal in GOALS]
-    return Resolution(loss if loss < 1 else None, tuple(one if one <= _FEW_REPEATS else None for one in needed))
+    return Resolution(loss if loss < 1 else None, tuple(one if one <= FEW_REPEATS else None for one in needed))
 
 
 def power(
@@ -153,10 +153,10 @@ def repeats_for(
 ) -> int | None:
     """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above ``most``."""
 
-    return _fewest(lambda repeats: power(difference, repeats, trials, assumed, alpha, runs) >= wanted, most)
+    return fewest(lambda repeats: power(difference, repeats, trials, assumed, alpha, runs) >= wanted, most)
 
 
-def _fewest(enough: Callable[[int], bool], most: int) -> int | None:
+def fewest(enough: Callable[[int], bool], most: int) -> int | None:
     """The fewest repeats, from 6 on, that are enough; None above ``most``."""
     low, high = MIN_REPEATS - 1, MIN_REPEATS
     while not enough(high):
@@ -195,7 +195,7 @@ def graded_detectable(repeats: int, alpha: float, wanted: float, runs: int = _RU
 
 def graded_repeats_for(effect: float, alpha: float, wanted: float, most: int = MAX_REPEATS) -> int | None:
     """The fewest repeats (at least 6) that find such an effect; None above ``most``."""
-    return _fewest(lambda repeats: graded_power(effect, repeats, alpha) >= wanted, most)
+    return fewest(lambda repeats: graded_power(effect, repeats, alpha) >= wanted, most)
 
 
 def smallest_loss(effect: Callable[[float], float], largest: float, wanted: float) -> float | None:
@@ -213,7 +213,7 @@ def smallest_loss(effect: Callable[[float], float], largest: float, wanted: floa
 def fall(found: Signal, confidence: float) -> float | None:
     """The smallest fall of the log-probability (nats) that would have been found with 80%, at the spread of its own
     repeats; None where there is none."""
-    effect = graded_detectable(found.num_repeats, 1 - confidence, _WANTED)
+    effect = graded_detectable(found.num_repeats, 1 - confidence, WANTED)
     return None if effect is None else effect * found.spread
 
 

@@ -56,9 +56,9 @@ def wilson(strata: Strata, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     all answers are right.
     """
     means = strata.means
-    effect = design_effect(strata, means * (1 - means), confidence)
+    worth = design_effect(strata, means * (1 - means), confidence)
     num_settings = len(set(strata.settings.tolist()))
-    return stratified_wilson(means, strata.num_trials / effect[..., None], strata.weights, num_settings, confidence)
+    return stratified_wilson(means, strata.num_trials / worth[..., None], strata.weights, num_settings, confidence)
 
 
 def stratified_wilson(
@@ -75,20 +75,27 @@ def stratified_wilson(
 
 
 def design_effect(strata: Strata, spread: np.ndarray, confidence: float) -> np.ndarray:
-    """By how much fewer independent trials these are worth, (...): the variance of the mean over what it were if all
-    trials were independent, at least 1, times (t / z)².
+    """By how much fewer independent trials these are worth for an interval, (...): ``effect`` times (t / z)²."""
+    found, freedom = effect(strata, spread)
+    level = (1 + confidence) / 2
+    return np.asarray(found * (stats.t.ppf(level, freedom) / stats.norm.ppf(level)) ** 2)
 
-    ``spread`` (..., strata) is the variance of one trial. Where nothing varies it is what the assumed correlations
-    imply.
+
+def effect(strata: Strata, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The variance of the mean over what it were if all trials were independent, at least 1, and its degrees of
+    freedom, both (...).
+
+    ``spread`` (..., strata) is the variance of one trial. Where nothing varies the effect is what the assumed
+    correlations imply, and the degrees of freedom are inf.
     """
     variance, freedom = _variance(strata, spread)
     plain = (strata.weights**2 * spread / strata.num_trials).sum(-1)
     even = np.ones(strata.means.shape)
     assumed = sum(_assumed(strata, even)) / (strata.weights**2 / strata.num_trials).sum(-1)
-    level = (1 + confidence) / 2
+    varies = plain > 1e-15
     with np.errstate(divide="ignore", invalid="ignore"):
-        effect = np.maximum(variance / plain, 1) * (stats.t.ppf(level, freedom) / stats.norm.ppf(level)) ** 2
-    return np.asarray(np.where(plain > 1e-15, effect, np.maximum(assumed, 1)))
+        seen = np.maximum(variance / plain, 1)
+    return np.where(varies, seen, np.maximum(assumed, 1)), np.where(varies, freedom, np.inf)
 
 
 def _variance(strata: Strata, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

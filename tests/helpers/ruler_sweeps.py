@@ -32,14 +32,17 @@ def config_of(setting: str, **changed) -> dict:
 
 def sweep(
     folder: Path, right: Right, settings: Sequence[str] = SETTINGS, repeats: int = 6,
-    lengths: Sequence[int] = LENGTHS, name: str = "", fields: dict | None = None, **changed,
+    lengths: Sequence[int] = LENGTHS, name: str = "", fields: dict | None = None, salt: str = "",
+    **changed,
 ) -> str:
     """A sweep's folder with a run of each setting; ``right`` gives the score of a setting's trial. ``fields`` are those
-    of rows."""
+    of rows, ``salt`` makes other prompts."""
     for setting in settings:
         depths = (0.0,) if setting in ("cwe", "fwe") else DEPTHS
         trials = grid(repeats, lengths, depths)
-        made = rows(trials, lambda trial, setting=setting: right(setting, trial), salt=setting, **(fields or {}))
+        made = rows(
+            trials, lambda trial, setting=setting: right(setting, trial), salt=f"{setting}{salt}", **(fields or {})
+        )
         made = [dataclasses.replace(row, task=config_of(setting)["task"]["name"]) for row in made]
         run(folder / f"{folder.name}-{name}{setting}", made, **config_of(setting, **changed))
     return str(folder)

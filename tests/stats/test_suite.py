@@ -134,3 +134,21 @@ def test_one_repeat_has_no_verdict():
     a = np.ones((NUM, 1, 3))
     found = suite_comparison.compared(list(zip(answers(a), answers(0 * a), strict=True)), 0.95)
     assert np.isnan(found.overall.p) and found.overall.high >= 0 and found.overall.decided_by == "no test"
+
+
+@pytest.mark.parametrize("repeats", [6, 10])
+def test_what_could_have_been_found_is_found_in_80_percent(repeats):
+    rng, loss, found = np.random.default_rng(7), 0.0, 0
+    equal = shared(rng, (1, NUM, repeats, 3), 0.3, 0.0)[0]
+    shift = (equal > stats.norm.isf(0.04)).astype(float) - (equal < stats.norm.ppf(0.04))
+    base = np.where(shift > 0, 0.0, 1.0)
+    sides = list(zip(answers(base), answers(base + shift), strict=True))
+    loss = suite_comparison.resolution(sides, suite_comparison.pooled(sides, (), 0.95), 0.95).loss
+    assert 0.02 < loss < 0.3
+    drawn = shared(rng, (300, NUM, repeats, 3), 0.3, 0.0)
+    other = (drawn > stats.norm.isf(0.04)).astype(float) - (drawn < stats.norm.ppf(0.04 + loss))
+    for d in other:
+        start = np.where(d > 0, 0.0, 1.0)
+        pairs = list(zip(answers(start), answers(start + d), strict=True))
+        found += suite_comparison.pooled(pairs, (), 0.95).p <= 0.05
+    assert 0.7 <= found / 300 <= 0.99, (loss, found / 300)

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from niah import config
+from niah.commands.compare.changed import changed
 from niah.commands.compare.content import of_comparison
 from niah.commands.compare.discordant import discordant, listed
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
+from niah.commands.compare.suite import compare_suites
+from niah.commands.compare.suites import are_suites
 from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
 from niah.report import difference, graded, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
-from niah.report.labels import apart
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
 from niah.stats.comparison import Comparison, Difference, pooled
@@ -43,10 +45,12 @@ def main(words: list[str]) -> int:
 
 def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]:
     """What to print and the exit code: 2 for the regression that ``compare.fail_on`` asks about, else 0."""
-    changed = changes("compare", words, ("compare", "report"))
-    settings: CompareSettings = config.typed("compare", CompareSettings, changed.get("compare", {}))[0]
-    formats = {"formats": ["png", "svg", "pdf"], **changed.get("report", {})}
+    given = changes("compare", words, ("compare", "report"))
+    settings: CompareSettings = config.typed("compare", CompareSettings, given.get("compare", {}))[0]
+    formats = {"formats": ["png", "svg", "pdf"], **given.get("report", {})}
     look: ReportSettings = config.typed("report", ReportSettings, formats)[0]
+    if are_suites(paths):
+        return compare_suites(paths, settings, look)
     runs = sweeps.runs_below(paths)
     found, notes = sides(runs, settings, paths)
     matched = pairs(found, settings)
@@ -93,11 +97,11 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
     how = "of the same length, depth and repeat" if settings.across == "model" else "of the same prompt"
     overall = one.overall
     counts = f"{overall.num_pairs} pairs {how}, {overall.num_repeats} repeats" if one.is_paired else "not paired"
-    changed = _changed(pair)
+    different = changed(pair)
     return [
         f"{other} against {base} (baseline): {counts}",
         *(f"note: {note}" for note in pair.notes),
-        *([f"what differs: {'; '.join(changed)}"] if changed else []),
+        *([f"what differs: {'; '.join(different)}"] if different else []),
         *verdict.table(one, base, other, settings.confidence),
         *graded.table(one, settings.confidence),
         *(f"note: {note}" for note in verdict.caveats(one, settings.confidence)),
@@ -135,27 +139,6 @@ def _in_order(accuracy: str, signal: str | None, one: Comparison, settings: Comp
         return [accuracy]
     told = [graded.second(accuracy, one, settings.confidence, settings.primary), signal]
     return told if settings.primary == graded.ACCURACY else told[::-1]
-
-
-def _changed(pair: Pair) -> list[str]:
-    """Settings and versions that differ between two folders; for variants of one folder their names say it."""
-    if pair.base.folder == pair.other.folder:
-        return []
-    changed = []
-    for read in (_settings, _versions):
-        old, new = read(pair.base), read(pair.other)
-        changed += [
-            f"{key} {old.get(key)!r} -> {new.get(key)!r}" for key in apart(sorted(old.keys() | new.keys()), old, [new])
-        ]
-    return changed
-
-
-def _settings(side: Side) -> dict[str, Any]:
-    return config.flat(config.deciding(dict(side.record.config)))
-
-
-def _versions(side: Side) -> dict[str, Any]:
-    return {f"version of {name}": version for name, version in side.record.environment.packages.items()}
 
 
 def _content(

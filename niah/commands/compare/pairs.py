@@ -68,8 +68,23 @@ def sides(
     """All sides, the baseline first, and what a reader should know about the files.
 
     ``given`` is what was named, where ``paths`` has the runs of a sweep's folder: of these, one without rows is left
-    out.
+    out. Raises NiahError where there are no two sides.
     """
+    found, notes = gathered(paths, settings, given)
+    found, twice = _apart(found)
+    if len(found) < 2 and twice:
+        raise NiahError(f"compare: {twice[0]}: there is no difference to judge; expected two runs, as compare A B")
+    notes += [f"{text}; left out" for text in twice]
+    if len(found) < 2:
+        one = f"only one run ({found[0].folder})" if found else f"no run with a finished trial ({', '.join(given)})"
+        raise NiahError(f"compare: {one}; expected two folders, or one with several variants, as compare A B")
+    return found, notes
+
+
+def gathered(
+    paths: Sequence[str], settings: CompareSettings, given: Sequence[str] = ()
+) -> tuple[list[Side], list[str]]:
+    """As ``sides``, however many there are."""
     found: list[Side] = []
     notes: list[str] = []
     for path, name in zip(paths, labels.of_folders(paths), strict=True):
@@ -101,13 +116,6 @@ def sides(
             f"judged by different rules of scoring ({', '.join(map(str, sorted(rules)))}): niah rescore "
             f"{' '.join(dict.fromkeys(side.folder for side in found))} judges all by today's"
         )
-    found, twice = _apart(found)
-    if len(found) < 2 and twice:
-        raise NiahError(f"compare: {twice[0]}: there is no difference to judge; expected two runs, as compare A B")
-    notes += [f"{text}; left out" for text in twice]
-    if len(found) < 2:
-        one = f"only one run ({found[0].folder})" if found else f"no run with a finished trial ({', '.join(given)})"
-        raise NiahError(f"compare: {one}; expected two folders, or one with several variants, as compare A B")
     return found, notes
 
 
@@ -120,7 +128,7 @@ def _apart(found: Sequence[Side]) -> tuple[list[Side], list[str]]:
     kept: list[Side] = []
     twice: list[str] = []
     for side in found:
-        same = next((one for one in kept if one.variant == side.variant and _is_copy(one.folder, side.folder)), None)
+        same = next((one for one in kept if one.variant == side.variant and is_copy(one.folder, side.folder)), None)
         if same is None:
             kept.append(side)
         elif Path(same.folder).resolve() == Path(side.folder).resolve():
@@ -130,7 +138,8 @@ def _apart(found: Sequence[Side]) -> tuple[list[Side], list[str]]:
     return kept, twice
 
 
-def _is_copy(first: str, second: str) -> bool:
+def is_copy(first: str, second: str) -> bool:
+    """Whether two folders hold one run."""
     if Path(first).resolve() == Path(second).resolve():
         return True
     if not _are_equal(first, second, "rows.jsonl"):
@@ -146,7 +155,7 @@ def _are_equal(first: str, second: str, name: str) -> bool:
 
 def pairs(found: Sequence[Side], settings: CompareSettings) -> list[Pair]:
     """Every other side with the first. Raises NiahError where two have nothing in common."""
-    return [_pair(found[0], other, settings) for other in found[1:]]
+    return [pair_of(found[0], other, settings) for other in found[1:]]
 
 
 def measure(matched: Sequence[Pair], settings: CompareSettings) -> list[Comparison]:
@@ -205,7 +214,8 @@ def _check(columns: Columns, path: str, variant: str) -> None:
         )
 
 
-def _pair(base: Side, other: Side, settings: CompareSettings) -> Pair:
+def pair_of(base: Side, other: Side, settings: CompareSettings) -> Pair:
+    """Two sides with what belongs together of both. Raises NiahError where they have nothing in common."""
     models = [set(side.columns.model.tolist()) for side in (base, other)]
     if models[0] != models[1] and settings.across != "model":
         raise NiahError(
