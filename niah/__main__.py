@@ -1,5 +1,6 @@
 """``python -m niah``."""
 
+import os
 import sys
 
 
@@ -7,8 +8,12 @@ def run() -> int:
     """Entry point of the ``niah`` command."""
     try:
         _leave_the_working_folder_out()
-        from niah.cli import main  # not before: importing it would look into the working folder
+        from niah import terminal  # not before: importing it would look into the working folder
+        from niah.cli import main
 
+        terminal.take_streams()
+        if os.environ.get("HOME") == "":
+            del os.environ["HOME"]  # the system knows another one; and ~ would be the root of all folders
         return main(sys.argv[1:])
     except KeyboardInterrupt:  # while that was imported
         return 130
@@ -20,8 +25,6 @@ def _leave_the_working_folder_out() -> None:
     ``python -m`` puts it first, so that any file of a module's name in it would run: in a run folder from elsewhere,
     say. It stays only where niah itself is found through it alone.
     """
-    import os
-
     if sys.flags.safe_path:
         return
     try:

@@ -38,7 +38,7 @@ def use(folder: str | Path | None) -> None:
     _own.clear()
     if folder is None:
         return
-    path = Path(folder).expanduser().resolve()
+    path = Path(os.path.expanduser(folder)).resolve()
     if not path.is_dir():
         raise NiahError(f"--config-dir: got {str(folder)!r}, no folder; expected one with files such as task/mine.yaml")
     settings = path / "config.yaml"

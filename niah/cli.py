@@ -50,9 +50,6 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         terminal.note("niah: stopped; finished trials are kept, the same command continues")
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
     except Exception as error:  # a bug too is one line, that of a plug-in of the user's above all
         fault.show(error)
         return 1
@@ -61,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 def _without_own_folder(arguments: Sequence[str]) -> list[str]:
     """The words without --config-dir FOLDER, which is taken into use: every verb finds the user's own choices there."""
     words, folder = [], None
+    _check_text(arguments)
     rest = iter(arguments)
     for word in rest:
         name, separator, value = word.partition("=")
@@ -72,3 +70,14 @@ def _without_own_folder(arguments: Sequence[str]) -> list[str]:
             words.append(word)
     choices.use(folder)
     return words
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Raises NiahError for a word that is no text: neither run.json nor a tokenizer could take it."""
+    for word in words:
+        if not word.isascii() and any("\udc80" <= one <= "\udcff" for one in word):
+            shown = os.fsencode(word).decode(errors="backslashreplace")
+            raise NiahError(
+                f"{shown}: holds bytes that are no text; expected UTF-8; rename what it names, or set PYTHONUTF8=1 "
+                "where the words are UTF-8 and the locale is another"
+            )

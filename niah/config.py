@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import re
 import sys
 import types
@@ -9,7 +10,6 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -196,7 +196,7 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
         resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
     parts["name"] = resolved["name"] = _name(plain.get("name"))
     resolved["outputs"] = _text("outputs", plain.get("outputs"))
-    parts["outputs"] = str(Path(resolved["outputs"]).expanduser())
+    parts["outputs"] = os.path.expanduser(resolved["outputs"])
     parts["seed"] = resolved["seed"] = _seed(plain.get("seed"))
     is_calibrated = _switch("calibrate", plain.get("calibrate", False))  # runs stored before there was any have none
     parts["calibrate"] = resolved["calibrate"] = is_calibrated

@@ -40,10 +40,18 @@ _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def root() -> Path:
-    """NIAH_CACHE, or ``niah`` in the user's cache folder (XDG_CACHE_HOME, ~/.cache)."""
+    """NIAH_CACHE, or ``niah`` in the user's cache folder: XDG_CACHE_HOME, which its specification wants absolute, else
+    ~/.cache. Raises NiahError where there is no home folder either."""
     if named := os.environ.get("NIAH_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "niah"
+        return Path(os.path.expanduser(named))
+    if os.path.isabs(cache_home := os.environ.get("XDG_CACHE_HOME", "")):
+        return Path(cache_home) / "niah"
+    if not os.path.isabs(home := os.path.expanduser("~")):
+        raise NiahError(
+            f"cache folder: this user has no home folder; got HOME={os.environ.get('HOME', '')!r}; expected a place "
+            "for what is read once; set NIAH_CACHE to a folder"
+        )
+    return Path(home) / ".cache" / "niah"
 
 
 def draft_of(place: Path) -> Path:
@@ -104,10 +112,10 @@ def folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     NiahError where the cache cannot be written, and what ``make`` raises.
     """
     place = root() / kind / key
-    _sweep(place.parent)
-    if place.is_dir() and not damage(place):
-        return place
     try:
+        _sweep(place.parent)
+        if place.is_dir() and not damage(place):
+            return place
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock_of(place)):  # stays: many processes of a sweep may wait for it
             if not (place.is_dir() and (why := damage(place))):
@@ -119,10 +127,16 @@ def folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
                 _of_earlier_version(place, make)
     except OSError as error:
         raise NiahError(
-            f"cache folder {place.parent}: cannot be written; got {error.strerror or error}; "
+            f"cache folder {place.parent}: cannot be written; got {error.strerror or error}{_elsewhere(error, place)}; "
             "expected free space and write permission; set NIAH_CACHE to another folder"
         ) from error
     return place
+
+
+def _elsewhere(error: OSError, place: Path) -> str:
+    """Which file an error is of, where it lies outside the folder that is filled."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    return f" ({name})" if name and not name.startswith(str(place.parent)) else ""
 
 
 def damage(place: Path, *, is_whole: bool = False) -> str:
@@ -269,6 +283,8 @@ class Lines:
         self.path = path
         self._what = what
         self._is_whole = False
+        self._size = 0
+        """Bytes of the file as the last ``append`` left it, which then ``_is_whole``."""
 
     def whole(self) -> Iterator[tuple[int, bytes]]:
         """The lines that were written to their end, each with its number in the file and without the end of line;
@@ -311,9 +327,13 @@ class Lines:
         return self._is_there() and self._end()[0] < self.path.stat().st_size
 
     def append(self, *contents: Mapping[str, Any]) -> None:
-        """Adds a line for each. Raises NiahError when the disk takes no more."""
+        """Adds a line for each.
+
+        Raises NiahError when the disk takes no more, and where something else moved or wrote the file since the last.
+        """
         if not (data := b"".join(map(encoded, contents))):
             return
+        self._check_untouched()
         try:
             is_new = not self.path.exists()
             if not self._is_whole and self.path.is_file():
@@ -326,6 +346,7 @@ class Lines:
                 while data:
                     data = data[file.write(data) :]
                 os.fsync(file.fileno())
+                self._size = os.fstat(file.fileno()).st_size
             if is_new:
                 sync(self.path.parent)
             self._is_whole = True
@@ -335,11 +356,23 @@ class Lines:
                 "safe; free some space, then the same command continues"
             ) from error
 
+    def _check_untouched(self) -> None:
+        if not self._is_whole:
+            return
+        size = self.path.stat().st_size if self.path.is_file() else None
+        if size != self._size:
+            now = "it is gone" if size is None else f"it has {size:,} bytes instead of {self._size:,}"
+            raise NiahError(
+                f"{self.path}: something else moved it or wrote to it while this command did; {now}; put it back as it "
+                f"was, then the same command continues with the {self._what}s in it"
+            )
+
     def replace(self, lines: Iterable[bytes]) -> None:
         """Puts these lines, as ``whole`` gives them, in the place of all others.
 
         Raises OSError when the disk takes no more.
         """
+        self._is_whole = False
         with replacement(self.path) as draft:
             for line in lines:
                 draft.write(line + b"\n")

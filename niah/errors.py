@@ -1,5 +1,20 @@
 """The one exception a user is meant to read, and what other exceptions say on one line."""
 
+import errno
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_LACKING = {
+    errno.EMFILE: "this process to be allowed more open files (ulimit -n)",
+    errno.ENFILE: "the machine to have fewer open files",
+    errno.EAGAIN: "this user to be allowed more processes (ulimit -u)",
+    errno.ENOMEM: "more memory (the machine's, the container's, ulimit -v), or shorter contexts",
+    errno.EACCES: "permission to read and write it",
+    errno.EPERM: "permission to read and write it",
+    errno.ENAMETOOLONG: "a shorter name",
+    errno.ESTALE: "a disk that is there",
+    errno.EIO: "a disk that is there and sound",
+}
+
 
 class NiahError(Exception):
     """Something the user can mend; printed as one line, exit code 1, no traceback.
@@ -48,3 +63,14 @@ def reason(error: BaseException) -> str:
     line = first_line(error)
     name = type(error).__name__
     return f"{name}: {line if line != name else ''}"[:500]
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a place takes no more, or nothing at all."""
+    return error.errno in _FULL
+
+
+def lacking(error: OSError) -> str:
+    """What was expected of the machine, where an error says that it is this that is wanting: no bug then, wherever it
+    comes from. Empty for others."""
+    return "a writable place with free space" if is_full(error) else _LACKING.get(error.errno or 0, "")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -286,3 +287,46 @@ except OSError:
     said = (tmp_path / "log").read_text().split()
     assert said == ["in", "out"] * (len(said) // 2)  # never two at once
     assert {path.name for path in tmp_path.iterdir()} == {"log", "here"}
+
+
+@pytest.mark.parametrize(("variables", "expected"), [
+    ({"NIAH_CACHE": "a", "XDG_CACHE_HOME": "/x", "HOME": "/h"}, "a"), ({"NIAH_CACHE": "~/a", "HOME": "/h"}, "/h/a"),
+    ({"NIAH_CACHE": "", "XDG_CACHE_HOME": "/x", "HOME": "/h"}, "/x/niah"), ({"HOME": "/h"}, "/h/.cache/niah"),
+    ({"XDG_CACHE_HOME": "x", "HOME": "/h"}, "/h/.cache/niah"), ({"XDG_CACHE_HOME": "", "HOME": "/h"}, "/h/.cache/niah"),
+    ({}, f"{pwd.getpwuid(os.getuid()).pw_dir}/.cache/niah"),
+])
+def test_where_the_cache_is(monkeypatch, variables, expected):
+    for name in ("NIAH_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(disk.root()) == expected
+
+
+def test_without_a_home_folder_the_cache_has_to_be_named(monkeypatch):
+    for name in ("NIAH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "h")
+    with pytest.raises(NiahError, match=r"cache folder: this user has no home folder; got HOME='h'; .* set NIAH_CACHE"):
+        disk.root()
+
+
+def test_a_cache_whose_name_is_too_long_is_one_line(monkeypatch):
+    monkeypatch.setenv("NIAH_CACHE", "/" + "x" * 300)
+    with pytest.raises(NiahError, match="cannot be written; got File name too long"):
+        disk.folder("kind", "key", lambda folder: None)
+
+
+def test_lines_that_something_else_moves_or_writes_are_told(tmp_path):
+    def foreign(change) -> str:
+        lines = disk.Lines(tmp_path / "a.jsonl", "row")
+        lines.append({"n": 1})
+        change(lines.path)
+        with pytest.raises(NiahError) as error:
+            lines.append({"n": 2})
+        return str(error.value)
+
+    assert "it is gone; put it back as it was" in foreign(lambda path: path.rename(tmp_path / "b.jsonl"))
+    assert (tmp_path / "b.jsonl").read_text() == '{"n": 1}\n'
+    assert "it has 0 bytes instead of 9" in foreign(lambda path: os.truncate(path, 0))
+    assert "it has 13 bytes instead of 9" in foreign(lambda path: path.write_text('{"n": 1}\n{"n"'))

@@ -1,6 +1,7 @@
 """Exact contexts as files, for any other engine: ids, text or JSON lines, and a manifest of them all."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -41,10 +42,10 @@ def main(words: list[str]) -> int:
     is_sweep = bool({"-m", "--multirun"} & {*adapted})
 
     def build(config: Any) -> int:
-        started = time.time()
+        started = time.monotonic()
         for line in write(Recipe(configuration.build(config)), own["out"], formats, own_folder=is_sweep):
             say(line)
-        say(f"in {time.time() - started:.1f} s")
+        say(f"in {time.monotonic() - started:.1f} s")
         return 0
 
     return hydra.run(adapted, build)
@@ -71,7 +72,7 @@ def write(
     config = {key: recipe.run.content[key] for key in _DECISIVE}
     content = {"config": config, "sources": plain(recipe.sources())}
     known = fingerprint(content)
-    folder = Path(out).expanduser()
+    folder = Path(os.path.expanduser(out))
     if own_folder:
         run = recipe.run
         folder /= f"{run.model.name}-{run.task.name}-{run.haystack.name}-{known[:8]}"
@@ -121,7 +122,7 @@ def _check_room(folder: Path, trials: Sequence[Trial], formats: Sequence[str]) -
     needed, free = num_tokens * per_token, shutil.disk_usage(folder).free
     if needed > free:
         raise NiahError(
-            f"build out={folder}: not enough room; got {free / 1e9:.1f} GB free, expected {needed / 1e9:.1f} GB for "
+            f"build out={folder}: not enough room; got {free / 1e6:,.1f} MB free, expected {needed / 1e6:,.1f} MB for "
             f"{len(trials)} contexts; take fewer lengths, depths or repeats, or another disk"
         )
     return f"{len(trials)} contexts, {num_tokens:,} tokens, about {needed / 1e6:,.0f} MB"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import terminal
-from niah.errors import NiahError, reason
+from niah.errors import NiahError, lacking, reason
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
@@ -49,9 +49,18 @@ def show(error: BaseException) -> None:
 
 
 def line(error: BaseException) -> str:
-    """A NiahError's own words; of any other exception, which is a bug, its name, its first line and its place."""
+    """A NiahError's own words; what the machine lacks; of any other exception, which is a bug, its name, its first line
+    and its place."""
     if isinstance(error, NiahError):
         return str(error)
+    if isinstance(error, OSError) and (wanted := lacking(error)):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}; expected {wanted}; what was written stays; NIAH_DEBUG=1 shows the place"
+    if isinstance(error, MemoryError):
+        return (
+            "this process gets no more memory; expected more (the machine's, the container's, ulimit -v), or shorter "
+            "contexts; what was written stays; NIAH_DEBUG=1 shows the place"
+        )
     return f"{reason(error)}; a bug at {_place(error)}, not a setting; NIAH_DEBUG=1 shows the traceback"
 
 

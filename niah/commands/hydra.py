@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from niah import choices, config, values
 from niah.commands import fault
-from niah.errors import NiahError
+from niah.errors import NiahError, is_full
 from niah.limits import is_free_text
 from niah.planner.hardware import counted
 from niah.units import parse_length
@@ -224,6 +224,10 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
 
         if not os.environ.get("RAY_ADDRESS"):
             stay_on_this_machine()
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise NiahError(f"the folder this command was given in is gone ({error.strerror}); cd to another") from error
     codes: list[int] = []
     failed: list[Exception] = []
     own_process, own_folder = os.getpid(), choices.own_folder()
@@ -251,6 +255,8 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
         raise choices.unreadable(error) from error
     except OSError as error:  # of a choice's file, where Hydra looks for it
         place = f"...{str(error.filename)[-60:]}"
+        if is_full(error):  # a sweep's multirun.yaml
+            raise
         raise NiahError(f"{place}: cannot be read ({error.strerror}); expected a file of settings") from error
     finally:
         sys.argv = before

@@ -1,6 +1,7 @@
 """Where verbs put their results: folders that are made, files that are replaced, numbers that JSON knows."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from niah.errors import NiahError
 
 def make(folder: Path) -> Path:
     """The folder, with ~ as the home folder, made where it is missing. Raises NiahError where it cannot be."""
-    folder = folder.expanduser()
+    folder = Path(os.path.expanduser(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from niah import config as configuration
@@ -19,11 +20,21 @@ def main(words: list[str]) -> int:
     """Exit code of ``run WORDS``, also without the verb. Raises NiahError where a trial ended without an answer."""
     restart_with_environment(words)
     # later configs of a sweep start when they start, and those of a launcher in processes of their own
-    own_process, starts = os.getpid(), [float(os.environ.pop("NIAH_STARTED", time.time()))]
+    own_process, starts = os.getpid(), [_started()]
     return hydra.run(
         hydra.adapted(words),
-        lambda config: _measure(config, starts.pop() if starts and os.getpid() == own_process else time.time()),
+        lambda config: _measure(config, starts.pop() if starts and os.getpid() == own_process else time.monotonic()),
     )
+
+
+def _started() -> float:
+    """When this command began, before vLLM's restart where there was one: the clock is the machine's, and no one sets
+    it back."""
+    now = time.monotonic()
+    with suppress(ValueError):
+        before = float(os.environ.pop("NIAH_STARTED", ""))
+        return before if 0 <= before <= now else now
+    return now
 
 
 def _measure(config: Any, started: float) -> int:
@@ -41,7 +52,7 @@ def _measure(config: Any, started: float) -> int:
     for line in draw([("", summary.record, summary.rows)], summary.folder, settings.report):
         console.say(line)
     failed = [row for row in summary.rows if row.outcome in RETRIED]
-    console.say(f"{summary.num_new} trials in {format_seconds(time.time() - started)}, engine start included")
+    console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
     if summary.rows and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.rows):
         raise NiahError(f"{summary.folder}: no length of this run fits; {summary.rows[0].error}")
     if failed:

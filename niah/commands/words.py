@@ -60,5 +60,5 @@ def restart_with_environment(overrides: Sequence[str]) -> None:
         os.environ.update(missing)
         return
     sys.stdout.flush()
-    os.environ.update(missing, NIAH_RESTARTED="1", NIAH_STARTED=repr(time.time()))
+    os.environ.update(missing, NIAH_RESTARTED="1", NIAH_STARTED=repr(time.monotonic()))
     os.execv(sys.executable, sys.orig_argv[:1] + sys.orig_argv[1:])

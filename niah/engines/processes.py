@@ -94,7 +94,7 @@ def _left_behind() -> list[LeftBehind]:
             alive = tuple((pid, title) for pid, start, title in content["processes"] if watchdog.started(pid) == start)
             since = time.strftime("%Y-%m-%d %H:%M", time.localtime(content["since"]))
             folder = str(content["folder"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             continue  # a file of another kind, or one that is going just now
         if alive:
             found.append(LeftBehind(alive, since, folder))

@@ -84,7 +84,7 @@ class Code(Haystack):
 
     def _files(self, skip: Skip) -> tuple[Path, list[Path], int]:
         """The folder that names are relative to, the files to read, and how many were left out as tests."""
-        folder = Path(self.path or sysconfig.get_path("purelib")).expanduser()
+        folder = Path(os.path.expanduser(self.path or sysconfig.get_path("purelib")))
         found = matching(str(folder), self.pattern, skip)
         if not os.path.isdir(folder):
             folder = Path(os.path.commonpath([file.parent for file in found]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from niah import __version__, disk, terminal
-from niah.errors import NiahError
+from niah.errors import NiahError, lacking
 from niah.haystacks import Haystack
 from niah.haystacks.order import shuffled
 from niah.records import Stretch
@@ -59,20 +59,29 @@ class Corpus:
         return self.haystack.language
 
     def holding(self, texts: Sequence[str]) -> set[str]:
-        """Those of the texts that occur anywhere in the source, letter case apart; read in one go."""
+        """Those of the texts that occur anywhere in the source, letter case apart; read in one go.
+
+        Raises NiahError where the cache is gone.
+        """
         exact = {text: text.encode() for text in texts if text.lower() == text.upper()}
         folded = {text: text.casefold() for text in texts if text not in exact}
         overlap = 8 + 4 * max(map(len, texts), default=0)  # bytes, enough for a match cut in two by a block's end
         found: set[str] = set()
         tail = b""
-        with self.text_path.open("rb") as file:
-            while len(found) < len(exact) + len(folded) and (block := file.read(_BLOCK)):
-                window = tail + block
-                found |= {text for text, data in exact.items() if text not in found and data in window}
-                if folded.keys() - found:
-                    lower = window.decode("utf-8", "ignore").casefold()
-                    found |= {text for text, fold in folded.items() if text not in found and fold in lower}
-                tail = window[-overlap:]
+        try:
+            with self.text_path.open("rb") as file:
+                while len(found) < len(exact) + len(folded) and (block := file.read(_BLOCK)):
+                    window = tail + block
+                    found |= {text for text, data in exact.items() if text not in found and data in window}
+                    if folded.keys() - found:
+                        lower = window.decode("utf-8", "ignore").casefold()
+                        found |= {text for text, fold in folded.items() if text not in found and fold in lower}
+                    tail = window[-overlap:]
+        except OSError as error:
+            raise NiahError(
+                f"{self.text_path}: cannot be read ({error.strerror}); expected the cache to stay while a command "
+                "runs; the same command continues"
+            ) from error
         return found
 
     def repeated_share(self, num_tokens: int) -> float:
@@ -152,6 +161,8 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
         if len(ids) != meta["num_tokens"] or not (place / "text.txt").is_file():
             raise ValueError(f"{len(ids)} ids instead of {meta['num_tokens']}")
     except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and lacking(error):
+            raise
         raise NiahError(f"cache folder {place}: damaged ({error}); delete it and run again") from error
     corpus = Corpus(
         haystack, meta["text_sha256"], ids, meta["unique_tokens"], meta["num_documents"], tuple(meta["skipped"]),

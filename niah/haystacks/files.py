@@ -13,7 +13,7 @@ from typing import Any
 
 import regex
 
-from niah.errors import NiahError
+from niah.errors import NiahError, first_line
 from niah.haystacks import Haystack, Skip, encodings
 from niah.haystacks.paths import ALL, matching, shown, stamp
 from niah.haystacks.progress import Progress
@@ -28,6 +28,7 @@ _PART_CHARACTERS = 4_000_000  # of one document; longer texts are given in parts
 _LARGE_BYTES = 64_000_000  # a longer file of text is never in memory as a whole
 _BLOCK_BYTES = 8_000_000
 _MAX_HTML_BYTES = 64_000_000  # a page takes some 30 times its size in memory
+_LONG_PDF_BYTES = 8_000_000  # before its first page is read there may be many seconds
 _YAML_OR_TOML = regex.compile(
     r"\A(?:---[ \t]*\n(?:[\w\"'.-]+[ \t]*:\s.*?\n)?(?:---|\.\.\.)|\+\+\+[ \t]*\n.*?\n\+\+\+)[ \t]*(?:\n|\Z)",
     regex.DOTALL,
@@ -169,7 +170,7 @@ class Files(Haystack):
             raise _Unusable(f"is not {encoding.upper()} after {num:,} characters; set haystack.encoding") from error
         if is_blank:
             raise _Unusable("is empty, or holds no text; put text into it or leave it out")
-        return _in_parts(_blocks(file, size, encoding))
+        return _in_parts(_looked_at(file, size, encoding))
 
 
 def _blocks(file: Path, size: int, encoding: str) -> Iterator[str]:
@@ -180,6 +181,17 @@ def _blocks(file: Path, size: int, encoding: str) -> Iterator[str]:
             size -= len(raw)
             yield decoder.decode(raw)
     yield decoder.decode(b"", final=True)
+
+
+def _looked_at(file: Path, size: int, encoding: str) -> Iterator[str]:
+    """The same blocks again. Raises NiahError where they are not what they were."""
+    try:
+        yield from _blocks(file, size, encoding)
+    except (OSError, UnicodeError) as error:
+        raise NiahError(
+            f"haystack.path: {shown(file)}: was changed or taken away while it was read ({first_line(error)}); "
+            "expected a file that stays; take a copy of it"
+        ) from error
 
 
 def _in_parts(blocks: Iterator[str]) -> Iterator[str]:
@@ -247,12 +259,15 @@ def _pdf(file: Path, progress: Progress, max_mb: int) -> str:
     """The text of its pages. Any error at all in a broken file is that file's, whatever its type."""
     try:
         from pypdf import PdfReader
+        from pypdf.errors import LimitReachedError
     except ImportError as error:
         raise _Unusable('is a PDF, which needs pypdf; pip install "niah[files]"') from error
     logging.getLogger("pypdf").setLevel(logging.CRITICAL + 1)
     texts: list[str] = []
     num = 0
     try:
+        if file.stat().st_size > _LONG_PDF_BYTES:
+            progress.begin(f"{shown(file)}, its list of pages")
         reader = PdfReader(file)
         if reader.is_encrypted and not reader.decrypt(""):
             raise _Unusable("is encrypted; take its password off: qpdf --decrypt --password=... in.pdf out.pdf")
@@ -268,6 +283,8 @@ def _pdf(file: Path, progress: Progress, max_mb: int) -> str:
                 )
     except (_Unusable, OSError):
         raise
+    except LimitReachedError as error:
+        raise _Unusable(f"unpacks to more than pypdf takes on page {len(texts) + 1:,}; leave it out") from error
     except Exception as error:
         raise _Unusable(f"is not a sound PDF ({type(error).__name__}); print it anew, or leave it out") from error
     text = "\n\n".join(texts)

@@ -27,7 +27,7 @@ def stamp(files: Iterable[Path]) -> str:
 
 def matching(path: str, pattern: str, skip: Skip, suffixes: frozenset[str] = frozenset()) -> list[Path]:
     """What a file, folder or glob names, sorted; ``suffixes`` limit a folder's files under the default pattern."""
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))
     if os.path.isdir(place):
         suffixes = suffixes if pattern == ALL else frozenset()
         below = _below(place, pattern, skip)
@@ -70,7 +70,13 @@ def _below(folder: Path, pattern: str, skip: Skip) -> Iterator[Path]:
         skip(reason)
 
     for place, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
-        status, inside = os.stat(place), Path(place).relative_to(folder).parts
+        try:
+            status = os.stat(place)
+        except OSError as error:  # it is gone since its parent was listed
+            unreadable(error)
+            folders.clear()
+            continue
+        inside = Path(place).relative_to(folder).parts
         if (status.st_dev, status.st_ino) in seen or (depth is not None and len(inside) >= depth):
             folders.clear()
             continue

@@ -17,6 +17,11 @@ class Progress:
         self._due = self._begun + _FIRST_SECONDS
         self._is_open = False
 
+    def begin(self, text: str) -> None:
+        """Says at once what will take long, without a step to tell of."""
+        self._due = 0.0
+        self.step(text)
+
     def step(self, text: str) -> None:
         """How far it is by now."""
         now = time.monotonic()

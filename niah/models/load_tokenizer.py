@@ -1,6 +1,7 @@
 """Which tokenizer a model has: one that ships in a package, one in a folder, or the one beside its weights."""
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def named_tokenizer(name: str, *, trust_remote_code: bool = False) -> Tokenizer:
         return llama4_tokenizer()
     if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
         return qwen_tokenizer(name)
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if not folder.is_dir():
         return _packaged(name)
     return HuggingFaceTokenizer.from_folder(folder, "model.tokenizer", trust_remote_code=trust_remote_code)

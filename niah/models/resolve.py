@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ _TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.tiktoken", 
 def files_of(model: Model) -> ModelFiles:
     """Finds, fetches or converts the model. Raises NiahError with what to do where it cannot."""
     repository = model.repository
-    path = Path(repository).expanduser()
+    path = Path(os.path.expanduser(repository))
     if repository.startswith(SCHEME):
         return constructed_files(model)
     if repository.startswith("package:"):

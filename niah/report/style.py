@@ -15,7 +15,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from niah import secrets, terminal
+from niah import disk, secrets, terminal
 from niah.errors import NiahError
 from niah.report.settings import ReportSettings
 
@@ -75,10 +75,13 @@ def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
             written.append(file)
             # no date in the file: the same rows give the same bytes
             metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix)
-            figure.savefig(file, dpi=dpi, metadata=metadata)
+            with disk.replacement(file) as content:
+                figure.savefig(content, format=file.suffix[1:], dpi=dpi, metadata=metadata)
             figure.set_layout_engine("none")  # the places found for the first format hold for all
     except OSError as error:
-        raise NiahError(f"{written[-1]}: cannot be written ({error.strerror}); free some space") from error
+        raise NiahError(
+            f"{written[-1]}: cannot be written ({error.strerror}); expected a writable folder with free space"
+        ) from error
     finally:
         plt.close(figure)
     return written

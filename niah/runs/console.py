@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,8 +21,8 @@ class Console:
     def __init__(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-        self.err = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+        self.out = terminal.stream(os.dup(1), is_beside=False, encoding=sys.stdout.encoding)
+        self.err = terminal.stream(os.dup(2), is_beside=True, encoding=sys.stderr.encoding)
 
     def say(self, text: str) -> None:
         terminal.say(text, file=self.out)
@@ -44,12 +44,13 @@ class Console:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
+        quiet = terminal.stream(1, is_beside=True)  # the log's disk may be full; rows are written elsewhere and checked
         try:
-            yield
+            with redirect_stdout(quiet):
+                yield
         finally:
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError):  # the log's disk is full; rows are written elsewhere and checked
-                    stream.flush()
+            for stream in (quiet, sys.stderr):
+                stream.flush()
             os.dup2(self.out.fileno(), 1)
             os.dup2(self.err.fileno(), 2)
             for file in (path, *path.parent.glob(f"{path.stem}.*{path.suffix}")):  # replicas have logs of their own

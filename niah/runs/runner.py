@@ -121,8 +121,11 @@ def run(settings: Run, console: Console) -> Summary:
         try:
             with console.log_to(folder.path / "engine.log"), _watched(settings, folder.path, console):
                 _measure_each(parts)
-        finally:
-            journal.finish()
+        except BaseException:
+            with suppress(NiahError):  # the first error is the one to report
+                journal.finish()
+            raise
+        journal.finish()
         rows = folder.rows()
         ends = (control.sentence(folder.controls()), trials.cut_in_thinking(rows), trials.ungraded(rows))
         for line in filter(None, ends):

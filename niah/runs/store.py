@@ -147,7 +147,7 @@ class RunFolder:
             try:
                 self._rows.replace([line for line, out in zip(lines, is_out, strict=True) if not out])
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error, self.rows_path) from error
         return stay
 
     def replace_rows(self, rows: Iterable[Row]) -> None:
@@ -164,7 +164,7 @@ class RunFolder:
         try:
             self._rows.replace(lines())
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error, self.rows_path) from error
 
     def record(self) -> RunRecord | None:
         """run.json, else its copy; None where this folder has neither.
@@ -200,7 +200,7 @@ class RunFolder:
         try:
             disk.replace(self.run_path, text)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error, self.run_path) from error
         with suppress(OSError):  # the run itself needs it not
             disk.replace(self._copy_path, text)
 
@@ -236,11 +236,13 @@ class RunFolder:
             self._said.add(text)
             terminal.note(f"niah: {text}")
 
-    def _unwritable(self, error: OSError) -> NiahError:
-        return NiahError(
-            f"{self.path}: cannot be written ({error.strerror}); expected a writable folder with free space; "
-            "set outputs=..."
-        )
+    def _unwritable(self, error: OSError, file: Path | None = None) -> NiahError:
+        where = f"{file or self.path}: cannot be written ({error.strerror})"
+        if file and self.rows_path.is_file():
+            return NiahError(
+                f"{where}; the rows in {_ROWS} are safe; free some space, then the same command continues"
+            )
+        return NiahError(f"{where}; expected a writable folder with free space; set outputs=...")
 
 
 def _content(file: Path, number: int, line: bytes) -> dict[str, Any]:

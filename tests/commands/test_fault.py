@@ -1,5 +1,7 @@
 """An error is one line; NIAH_DEBUG=1 shows where it came from."""
 
+import errno
+import re
 import subprocess
 import sys
 
@@ -91,3 +93,25 @@ def test_a_stop_that_python_drops_comes_again():
         [sys.executable, "-c", DESTRUCTOR], capture_output=True, text=True, timeout=50, env=environment_with()
     )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_what_the_machine_lacks_is_no_bug():
+    full = fault.line(OSError(errno.ENOSPC, "No space left on device", "/d/x"))
+    assert full.startswith("/d/x: No space left on device; expected a writable place with free space; what was written")
+    assert "(ulimit -n)" in fault.line(OSError(errno.EMFILE, "Too many open files"))
+    assert "a bug at" in fault.line(OSError(errno.EINVAL, "Invalid argument"))
+    assert fault.line(MemoryError()).startswith("this process gets no more memory; expected more (the machine's")
+
+
+def test_a_folder_that_was_deleted_is_one_line(tmp_path):
+    """The command's own, which a shell may still stand in."""
+    (tmp_path / "gone").mkdir()
+    line = f"cd gone && rmdir ../gone && {sys.executable} -m niah engine=fake"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, env=environment_with())
+    assert done.returncode == 1 and last_line(done).startswith("niah: the folder this command was given in is gone")
+
+
+@pytest.mark.parametrize("value", ["", "x", "nan", "1e308", "-1", "9" * 400])
+def test_a_start_that_is_none_is_now(niah, value):
+    done = niah("engine=fake", "haystack=noise", "ctx.lengths=[512]", "report.formats=[]", NIAH_STARTED=value)
+    assert done.returncode == 0 and re.search(r"in \d{1,3} s, engine start included", done.stdout), done.stderr

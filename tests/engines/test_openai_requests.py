@@ -1,9 +1,12 @@
 """engine=openai against a real HTTP server: what is sent to it, what it counts, and what it is taken for."""
 
+import math
 from collections import Counter
 
+import httpx2
 import pytest
 
+from niah.engines.openai.http import retry_after
 from tests.helpers.command import is_one_line, rows
 from tests.helpers.http_server import GRID, Server, folder
 
@@ -162,3 +165,15 @@ def test_serve_check_tells_what_a_server_can_do(niah):
         assert "probe of 2K               CUT: " in niah("serve-check", server.words[1], "probe=2k").stdout
     assert "NOT the same" in done.stdout and "sends chat" in done.stdout
     assert "limit                     not told" in done.stdout
+
+
+@pytest.mark.parametrize(("value", "seconds"), [
+    ("7", 7), ("1.5", 1.5), ("0", 0), ("9" * 400, math.inf), ("1e308", None), ("nan", None), ("inf", None),
+    ("-5", None), ("soon", None), ("", None), ("1_0", None), ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+    ("Sat, 28 Nov 2026 12:00:30 GMT", 30), ("Sat, 28 Nov 2026 12:00:30", 30), ("Sat, 28 Nov 99999 12:00:30 GMT", None),
+    ("Sun, 28 Nov 2027 12:00:00 GMT", 365 * 24 * 3600),
+])
+def test_how_long_a_server_asks_to_wait(value, seconds):
+    """A date is looked at by the server's own clock."""
+    headers = httpx2.Headers({"retry-after": value, "date": "Sat, 28 Nov 2026 12:00:00 GMT"})
+    assert retry_after(headers) == seconds

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from niah import __version__
-from tests.faults import damage, disks, engines, hostile, kills, testbed, weights
+from tests.faults import damage, disks, engines, hostile, kills, surroundings, testbed, weights
 from tests.faults.ledger import Ledger, merged, table
 
 PARTS = {
     "kills": kills.Kills, "cuts": damage.Cuts, "flips": damage.Flips, "full disks": disks.Disks,
-    "weights": weights.Weights, "hostile": hostile.Hostile, "engine": engines.Engines,
+    "surroundings": surroundings.Surroundings, "weights": weights.Weights, "hostile": hostile.Hostile,
+    "engine": engines.Engines,
 }
 ALONE = ("engine",)
 """Parts that take all cores: one worker does them."""

@@ -5,8 +5,8 @@ import os
 import random
 
 from tests.faults.kills import Disturbed
-from tests.faults.ledger import Ledger
-from tests.faults.testbed import Ended, Testbed, no_larger_files_than
+from tests.faults.ledger import Ledger, rows_of
+from tests.faults.testbed import BASE, Ended, Testbed, no_larger_files_than
 
 _SIZE = 32 << 20
 """Bytes of a disk of its own, where this process may mount one."""
@@ -36,7 +36,10 @@ class Disks(Disturbed):
             file.truncate(0)
             left = max(0, free.f_bavail * free.f_frsize - num_bytes)
             file.write(bytes(left))
-        return self.bed.run(*words), f"ENOSPC after {num_bytes} bytes in {disk.name}", None
+        ended, what = self.bed.run(*words), f"ENOSPC after {num_bytes} bytes in {disk.name}"
+        if words[0] in BASE and ended.code and rows_of(self.outputs / "a/rows.jsonl")[0] and "safe" not in ended.last:
+            self.ledger.fault("wrong", what, self.bed, ended, "nothing is said of the rows that are there")
+        return ended, what, None
 
     def restore(self) -> None:
         for disk in self.mounts:

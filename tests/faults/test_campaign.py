@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers.command import REPOSITORY, environment_with
 
-PARTS = ("kills", "cuts", "flips", "full disks", "weights", "hostile")
-SHORT = ("kills", "cuts")
+PARTS = ("kills", "cuts", "flips", "full disks", "surroundings", "weights", "hostile")
+SHORT = ("kills", "cuts", "surroundings")
 
 
 def campaign(out, *parts: str, seconds: str, **environment: str) -> list[dict]:

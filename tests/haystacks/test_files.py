@@ -1,5 +1,8 @@
 """The user's own files: the text in each kind of them, and what is wrong with a bad one."""
 
+import os
+import shutil
+import zlib
 from pathlib import Path
 
 import pypdf
@@ -8,7 +11,7 @@ import regex
 
 from niah.errors import NiahError
 from niah.haystacks.files import Files
-from tests.helpers.sources import bare_python, read, refused
+from tests.helpers.sources import bare_python, never, read, refused
 
 
 def pdf(*pages: str) -> bytes:
@@ -164,3 +167,39 @@ except NiahError as error:
     lines = done.stdout.splitlines()
     assert all('pip install "niah[files]"' in line for line in (lines[0], lines[1], lines[3]))
     assert lines[2] == "['Text.']"
+
+
+def test_a_page_that_unpacks_to_gigabytes_is_told(tmp_path):
+    content = zlib.compress(b"BT (x) Tj ET\n" * 8_000_000, 9)
+    marks = b"<< /Length 5 >>\nstream\nBOMB!\nendstream"
+    page = pdf("BOMB!").replace(b"BT /F1 12 Tf 72 700 Td (BOMB!) Tj ET", b"BOMB!").replace(b"/Length 36", b"/Length 5")
+    packed = b"<< /Filter /FlateDecode /Length %d >>\nstream\n%b\nendstream" % (len(content), content)
+    assert marks in page
+    (tmp_path / "bomb.pdf").write_bytes(page.replace(marks, packed))
+    refused(Files(path=str(tmp_path / "bomb.pdf")), "unpacks to more than pypdf takes on page 1")
+
+
+def test_a_large_file_that_changes_while_it_is_read_is_told(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_bytes("é".encode() * 32_500_000)
+    documents = Files(path=str(file)).documents(never)
+    next(documents)
+    os.truncate(file, 20_000_001)
+    with pytest.raises(NiahError, match=r"a\.txt: was changed or taken away while it was read"):
+        list(documents)
+
+
+def test_what_is_listed_and_then_gone_is_left_out(tmp_path):
+    for name in ("a.txt", "b.txt", "c/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    skipped: list[str] = []
+    documents = Files(path=str(tmp_path)).documents(skipped.append)
+    assert next(documents) == "a.txt"
+    shutil.rmtree(tmp_path / "c")
+    assert list(documents) == ["b.txt"] and len(skipped) == 1 and "c/d.txt: cannot be read" in skipped[0]
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/full", "/proc/kmsg", "/proc/self/pagemap", "/proc/cpuinfo"])
+def test_files_without_an_end_are_refused(place):
+    refused(Files(path=place))

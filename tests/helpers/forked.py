@@ -129,7 +129,7 @@ def _become(asked: dict[str, Any]) -> None:
     sys.path[0] = asked["cwd"]
     sys.argv = [str(_REPOSITORY / "niah/__main__.py"), *asked["words"]]
     sys.orig_argv = [sys.executable, "-m", "niah", *asked["words"]]
-    sys.exit(import_module("niah.cli").main(asked["words"]))
+    sys.exit(import_module("niah.__main__").run())
 
 
 if __name__ == "__main__":

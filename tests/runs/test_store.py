@@ -5,7 +5,7 @@ import math
 import pytest
 
 from niah.errors import NiahError
-from niah.records import Row
+from niah.records import Row, RunRecord
 from niah.runs.control import Control
 from niah.runs.store import RunFolder, open_for_reading
 from tests.helpers.runs import ROW
@@ -150,3 +150,11 @@ def test_a_torn_control_is_left_out_and_cut_before_the_next(tmp_path):
         assert folder.controls() == [first]
         folder.append_control(second)
         assert folder.controls() == [first, second]
+
+
+def test_a_run_json_that_cannot_be_written_says_that_the_rows_are_safe(tmp_path):
+    with RunFolder(tmp_path / "a") as folder:
+        folder.append(ROW)
+        folder.run_path.mkdir()
+        with pytest.raises(NiahError, match=r"a/run\.json: cannot be written \(.*\); the rows in rows\.jsonl are safe"):
+            folder.write_record(RunRecord())

@@ -1,7 +1,7 @@
 """Dollars of a prompt: the price table times the plan's seconds on a named machine."""
 
+import os
 from dataclasses import replace
-from pathlib import Path
 
 from niah.config import typed
 from niah.errors import NiahError
@@ -31,7 +31,7 @@ def price(record: RunRecord, hardware: Hardware, longest: int) -> Price:
     Cold prompts one at a time, answers not counted; the same efficiencies as ``plan``.
     """
     model: Model = typed("model", Model, record.model_settings)[0]
-    is_here = model.path.startswith("package:") or Path(model.path).expanduser().exists()
+    is_here = model.path.startswith("package:") or os.path.exists(os.path.expanduser(model.path))
     if not (model.architecture or is_here):  # a report fetches no weights
         raise NiahError(f"model.architecture: not given for {model.name}; expected one of niah/architectures")
     shape = architecture.of(model)

@@ -44,6 +44,7 @@ _TELLING_BYTES = 8
 """So many show whether a reply is a stream of events."""
 _BUDGETS, _USUAL_BUDGET = ("max_tokens", "max_completion_tokens"), 2**15
 """Keys of a request that limit its answer, and the tokens taken where it has none of them."""
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _USUAL_VARIABLE = re.compile(r"[A-Z0-9_]{1,64}")
 """A variable as most are called: any other name may be a key pasted by mistake, and is not repeated."""
@@ -200,7 +201,7 @@ class Http:
         if 300 <= status < 400:
             message += " (a redirect, which is not followed: engine.base_url is where the key goes)"
         if status in _AGAIN or status >= 500:
-            return Broken(f"HTTP {status}", message, _retry_after(response.headers))
+            return Broken(f"HTTP {status}", message, retry_after(response.headers))
         return Refused(message)
 
     def _denied(self, status: int, content: bytes) -> Denied:
@@ -251,17 +252,22 @@ async def _again(begins: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield piece
 
 
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds of Retry-After, which holds seconds or a date (RFC 9110, 10.2.3)."""
+def retry_after(headers: httpx2.Headers) -> float | None:
+    """Seconds of Retry-After, which holds seconds or a date (RFC 9110, 10.2.3), by the server's clock where it tells
+    it. None for what is neither, or over already."""
     value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    until, now = _date(value), _date(headers.get("date", "")) or datetime.now(UTC)
+    return (until - now).total_seconds() if until and until > now else None
+
+
+def _date(value: str) -> datetime | None:
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        found = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
         return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def check_key_name(name: str | None) -> None:

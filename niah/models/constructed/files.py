@@ -1,5 +1,6 @@
 """Constructed models in the cache: written on first use, with the tokenizer that the model names."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def tokenizer_and_folder(model: Model) -> tuple[Tokenizer, Path | None]:
     if not model.tokenizer:
         files = converted_files(package_file(_SMOLLM2.path), _SMOLLM2)
         return load_tokenizer(_SMOLLM2, lambda: files), files.folder
-    folder = Path(model.tokenizer).expanduser()
+    folder = Path(os.path.expanduser(model.tokenizer))
     return named_tokenizer(model.tokenizer), folder if folder.is_dir() else None
 
 

