@@ -110,13 +110,15 @@ class Context:
 class Retrieval:
     """What a retriever returned. ``chunks`` are (start, stop, score), tokens of the context, best first.
 
-    ``needles[i]`` says whether needle i is in what was returned: whole, split or missed.
+    ``needles[i]`` says whether needle i is in what was returned: whole, split or missed. ``ids`` are the tokens of each
+    chunk, int32.
     """
 
     chunks: tuple[tuple[int, int, float], ...]
     needles: tuple[str, ...]
     index_seconds: float
     seconds: float
+    ids: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -439,7 +441,7 @@ class RunRecord:
     control sample is not finished. ``scorer_version`` is that of the rules (scorers.VERSION) that judged its rows, the
     lowest of them. ``environment_values`` are the settings that took something from the environment, which ``config``
     holds as ``${oc.env:NAME}``: by full key a digest for each variable. ``is_of_rows``: run.json is lost, and this is
-    what the rows tell.
+    what the rows tell. ``calibration`` is what a constructed model showed of the same engine before (calibrate=true).
     """
 
     name: str = ""
@@ -455,6 +457,7 @@ class RunRecord:
     scorer_version: int = field(default=1, metadata=OPTIONAL)
     environment_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=OPTIONAL)
     is_of_rows: bool = field(default=False, metadata=OPTIONAL)
+    calibration: Sequence[str] = field(default=(), metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
     def groups(self, *names: str) -> dict[str, Any]:

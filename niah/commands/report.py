@@ -5,13 +5,14 @@ from pathlib import Path
 
 from niah import config as configuration
 from niah import terminal
+from niah.commands import page
 from niah.commands.results import make
 from niah.commands.words import changes, folder_arguments
-from niah.records import Row, RunRecord
 from niah.report import curve, heatmap
 from niah.report.accuracy import accuracy_by_length
 from niah.report.cell_grid import MAX_GRIDS, too_many
-from niah.report.panel import panels
+from niah.report.page.numbers import Shown
+from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
 from niah.runs import scoring, store, sweeps
 from niah.terminal import say
@@ -42,7 +43,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     stored = opened[0][1].report_settings
     settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
     lines: list[str] = []
-    shown: list[tuple[str, RunRecord, Sequence[Row]]] = []
+    shown: list[Shown] = []
     for path, name, (_, record, rows) in zip(paths, named, opened, strict=True):
         if len(paths) > 1:
             lines.append(path)
@@ -52,16 +53,16 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
             lines.append(note)
         elif note:  # the figures stand; what misses were called is another thing
             terminal.note(f"niah: {path}: {note}")
-        shown.append((", ".join(name) if len(paths) > 1 else "", record, rows))
-    folder = Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given)
-    return lines + draw(shown, make(folder), settings)
+        shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
+    folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
+    lines += draw([one.panel for one in shown], folder, settings)
+    return lines + page.write_page(shown[: page.MAX_SHOWN], folder, settings)
 
 
-def draw(runs: Sequence[tuple[str, RunRecord, Sequence[Row]]], folder: Path, settings: ReportSettings) -> list[str]:
-    """Heatmap and curve of (label, record, rows); a line for each file written."""
+def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[str]:
+    """Heatmap and curve of what is shown; a line for each file written."""
     if not settings.formats:
         return []
-    shown = [panel for label, record, rows in runs for panel in panels(record, rows, label)]
     drawn = shown[:MAX_GRIDS]
     lines = [f"heatmap: {file}" for file in heatmap.draw(drawn, folder, settings)]
     lines += [f"curve: {file}" for file in curve.draw(drawn, folder, settings)]

@@ -6,14 +6,19 @@ from contextlib import suppress
 from typing import Any
 
 from niah import config as configuration
+from niah import terminal
 from niah.commands import fault, hydra
 from niah.commands.calibrate import verify
 from niah.commands.words import restart_with_environment
+from niah.config import Run
 from niah.errors import NiahError
-from niah.records import RETRIED, Outcome
+from niah.records import RETRIED, Outcome, RunRecord
 from niah.runs import resume, runner
 from niah.runs.console import Console
+from niah.runs.store import RunFolder
 from niah.units import format_seconds
+
+_LIVE_SECONDS = 60
 
 
 def main(words: list[str]) -> int:
@@ -41,15 +46,23 @@ def _measure(config: Any, started: float) -> int:
     fault.take_stops()  # in a launcher's process too
     settings = configuration.build(config)
     console = Console()
-    if settings.calibrate:
-        for line in verify.verify(settings, console):
-            console.say(line)
-    summary = runner.run(settings, console)
-    from niah.commands.report import draw  # matplotlib and scipy: seconds that whoever is refused above need not wait
+    calibration = verify.verify(settings, console) if settings.calibrate else []
+    for line in calibration:
+        console.say(line)
+    live = _Live(settings)
+    try:
+        summary = runner.run(settings, console, live.row, calibration)
+    except BaseException:
+        live.write()
+        raise
+    from niah.commands import page, report  # matplotlib and scipy: seconds that whoever is refused above need not wait
     from niah.report.accuracy import accuracy_by_length
 
     console.say(accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
-    for line in draw([("", summary.record, summary.rows)], summary.folder, settings.report):
+    shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
+    for line in report.draw([one.panel for one in shown], summary.folder, settings.report):
+        console.say(line)
+    for line in page.write_page(shown, summary.folder, settings.report):
         console.say(line)
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
@@ -65,3 +78,31 @@ def _measure(config: Any, started: float) -> int:
             f"(trial {failed[0].trial}: {failed[0].error}); {again}"
         )
     return 0
+
+
+class _Live:
+    """The page of a run that goes on: written every minute where ``report.live`` asks for it, and where the run is
+    stopped. What keeps it from being written never ends the run."""
+
+    def __init__(self, settings: Run):
+        self._settings, self._last = settings.report, time.monotonic()
+        self._seen: tuple[RunRecord, RunFolder] | None = None
+
+    def row(self, record: RunRecord, folder: RunFolder) -> None:
+        """A row was written."""
+        self._seen = record, folder
+        if self._settings.live and time.monotonic() - self._last >= _LIVE_SECONDS:
+            self.write()
+            self._last = time.monotonic()
+
+    def write(self) -> None:
+        """The page of the rows that are there; nothing where this command wrote none."""
+        if self._seen is None:
+            return
+        from niah.commands import page
+
+        record, folder = self._seen
+        try:
+            page.write_page(page.shown_of(str(folder.path), "", record, folder.rows()), folder.path, self._settings)
+        except NiahError as error:
+            terminal.note(f"niah: {error}")

@@ -3,7 +3,7 @@
 import glob
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from niah.records import Completion, Outcome, Row, RunRecord, Trial
 from niah.runs import capacity, control, record, resume, store, trials
 from niah.runs.agenda import Agenda
 from niah.runs.console import Console, Progress
+from niah.runs.excerpts import Excerpts
 from niah.runs.journal import Journal
 from niah.runs.store import RunFolder
 from niah.runs.variants import Variant, variants
@@ -41,8 +42,17 @@ class Summary:
     passed_over: frozenset[tuple[str, int]] = frozenset()
 
 
-def run(settings: Run, console: Console) -> Summary:
-    """Runs every trial that has no answer yet. Finished rows survive whatever ends it."""
+OnRow = Callable[[RunRecord, RunFolder], None]
+"""Is told after each row: the record as it stands, and the folder that the row is in."""
+
+
+def run(
+    settings: Run, console: Console, on_row: OnRow = lambda record, folder: None, calibration: Sequence[str] = ()
+) -> Summary:
+    """Runs every trial that has no answer yet. Finished rows survive whatever ends it.
+
+    ``calibration`` is what a constructed model showed of the same engine just before, for the record.
+    """
     asked = variants(settings)
     try:
         fits = capacity.check(settings)
@@ -103,7 +113,7 @@ def run(settings: Run, console: Console) -> Summary:
             resume.check_same_software(stored, fresh, folder)
             if line := resume.note_of_prompts(recipe, folder):
                 console.note(line)
-        journal = Journal(folder, resume.continued(stored, fresh, due) if stored else fresh)
+        journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, due) if stored else fresh))
         journal.begin(len(finished))
         to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"
         console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
@@ -114,7 +124,7 @@ def run(settings: Run, console: Console) -> Summary:
         parts = [
             _Part(
                 variant.of(settings), variant.name, recipe, fits[variant.name], folder, todo[variant.name], journal,
-                console,
+                console, on_row,
             )
             for variant in asked if todo[variant.name] or variant.name in due
         ]
@@ -132,6 +142,11 @@ def run(settings: Run, console: Console) -> Summary:
             console.note(line)
         passed_over = resume.passed_over(settings, folder)
         return Summary(folder.path, journal.record, rows, num_new, frozenset(passed_over))
+
+
+def _with(calibration: Sequence[str], found: RunRecord) -> RunRecord:
+    """The record with what a calibration showed just before; without one, with what an earlier one did."""
+    return replace(found, calibration=[*calibration]) if calibration else found
 
 
 def _check_files(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapping[str, Fit]) -> None:
@@ -222,6 +237,7 @@ class _Part:
     todo: list[Trial]
     journal: Journal
     console: Console
+    on_row: OnRow
 
     @property
     def log(self) -> Path:
@@ -302,11 +318,15 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     begun, graded_seconds = time.perf_counter(), 0.0
     agenda = _agenda(part, todo)
     progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()))
+    excerpts = Excerpts(part.folder.path, part.recipe.tokenizer.decode) if settings.report.excerpts else None
     try:
         _leave_out(part, agenda, progress, work)
         for answered in trials.answers(session, part.recipe, agenda):
             row = trials.row(settings, variant, answered, session.served)
             part.folder.append(row)
+            if excerpts:
+                excerpts.add(answered.built, answered.retrieval)
+            part.on_row(part.journal.record, part.folder)
             grade = answered.result.grade if isinstance(answered.result, Completion) else None
             graded_seconds += grade.seconds if grade else 0.0
             progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))

@@ -70,11 +70,13 @@ class Retriever(RetrievalSettings, Reader):
             )
         num = self._num_chosen(collection, ranking.order, len(material.ids) - self.reserved_tokens)
         ranges = self._ranges(collection, ranking.order[:num])
+        chunks = self._chunks(collection, ranking, num)
         retrieval = Retrieval(
-            chunks=self._chunks(collection, ranking, num),
+            chunks=chunks,
             needles=tuple(fate(needle, ranges) for needle in material.needles),
             index_seconds=indexed - begun,
             seconds=time.perf_counter() - indexed,
+            ids=tuple(material.ids[start:stop] for start, stop, _ in chunks),
         )
         return view(material, ranges, retrieval)
 

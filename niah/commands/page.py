@@ -1,0 +1,126 @@
+"""report.html and report.json of runs, finished or not: what `run`, `report`, `compare` and `rag` write."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from niah import disk
+from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, pair_of
+from niah.commands.results import without_nan, write
+from niah.errors import NiahError
+from niah.records import Row, RunRecord
+from niah.report import verdict
+from niah.report.page import document, numbers, trials
+from niah.report.page.numbers import Compared, Shown
+from niah.report.panel import Panel, panels
+from niah.report.settings import ReportSettings
+from niah.runs import columns, control, excerpts
+from niah.runs.store import RunFolder
+from niah.stats.comparison import Comparison, Difference, comparisons, pooled
+
+PAGE, NUMBERS = "report.html", "report.json"
+MAX_BASES = 6
+"""With more runs on a page each is compared with the first alone: all against all takes their square."""
+MAX_SHOWN = 200
+"""Runs and variants on a page: a browser draws one at a time, but each has its numbers there."""
+_PICTURES = ("heatmap.svg", "curve.svg", "difference.svg")
+
+
+def shown_of(path: str, label: str, record: RunRecord, rows: Sequence[Row]) -> list[Shown]:
+    """A run's variants, with what its folder says beside the rows."""
+    with suppress(NiahError):
+        controls = RunFolder(Path(path)).controls()
+        return [_shown(panel, path, controls) for panel in panels(record, rows, label)]
+    return [_shown(panel, path, []) for panel in panels(record, rows, label)]
+
+
+def _shown(panel: Panel, path: str, controls: Sequence[dict[str, Any]]) -> Shown:
+    variant = panel.rows[0].variant if panel.rows else ""
+    own = [one for one in controls if one.get("variant", "") == variant]
+    return Shown(panel, path, variant, control.sentence(own))
+
+
+def write_page(
+    shown: Sequence[Shown], folder: Path, settings: ReportSettings, compared: Sequence[Compared] | None = None,
+    sentences: Sequence[str] = (), title: str = "",
+) -> list[str]:
+    """Writes report.html and report.json into ``folder``; the lines to print. ``compared`` None compares all that
+    share prompts."""
+    if not settings.page:
+        return []
+    compared = compare(shown) if compared is None else compared
+    said = sentences or [one.sentence for one in compared if one.base == 0]
+    content = without_nan(numbers.content(shown, compared, settings.threshold, said, title))
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in dict.fromkeys(one.folder for one in shown):
+        found |= excerpts.read(Path(path))
+    pictures = {name: text for name in _PICTURES if (text := _picture(folder / name))}
+    write(folder / NUMBERS, json.dumps(content, indent=1) + "\n")
+    try:
+        with disk.replacement(folder / PAGE) as file:
+            for part in document.parts(content, trials.blocks(shown, found), pictures):
+                file.write(part.encode())
+    except OSError as error:
+        raise NiahError(
+            f"{folder / PAGE}: cannot be written ({error.strerror}); free some space or name another folder (out)"
+        ) from error
+    return [f"page: {folder / PAGE}"]
+
+
+def _picture(file: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return file.read_text(encoding="utf-8")
+    return ""
+
+
+def compare(shown: Sequence[Shown]) -> list[Compared]:
+    """Each run against each other as its baseline, where both were asked the same prompts; of many, against the first
+    alone."""
+    if len(shown) < 2:
+        return []
+    sides = [_side(one) for one in shown]
+    bases = range(len(sides) if len(sides) <= MAX_BASES else 1)
+    return [one for base in bases for one in _against(base, sides)]
+
+
+def _side(one: Shown) -> Side | None:
+    """None where no trial has an answer."""
+    found = columns.of_rows(one.rows)
+    if not found.answered.any():
+        return None
+    return Side(one.panel.label, one.folder, one.variant, one.panel.record, found)
+
+
+def _against(base: int, sides: Sequence[Side | None]) -> list[Compared]:
+    """All that can be paired with one baseline, Holm's adjustment over them."""
+    first, settings, matched = sides[base], CompareSettings(), dict[int, Pair]()
+    if first is None:
+        return []
+    for number, other in enumerate(sides):
+        if number == base or other is None:
+            continue
+        with suppress(NiahError):
+            found = pair_of(first, other, settings)
+            if found.is_paired:
+                matched[number] = found
+    if not matched:
+        return []
+    results = comparisons([(answers(one.a), answers(one.b), True) for one in matched.values()], settings.confidence)
+    return [
+        Compared(base, number, found, sentence(matched[number], found, settings), matched[number].notes)
+        for number, found in zip(matched, results, strict=True)
+    ]
+
+
+def sentence(matched: Pair, found: Comparison, settings: CompareSettings) -> str:
+    """The verdict of one comparison in words."""
+    a, b = answers(matched.a), answers(matched.b)
+
+    def over(lengths: tuple[int, ...], confidence: float) -> Difference:
+        return pooled(a, b, found.is_paired, lengths, confidence)
+
+    return verdict.sentence(
+        found, matched.base.label, matched.other.label, over, settings.confidence, settings.margin
+    )

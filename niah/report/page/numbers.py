@@ -1,0 +1,255 @@
+"""report.json: every number of a report as data. The page draws it, pandas reads it; docs/report.md describes it."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from niah import __version__
+from niah.records import Row
+from niah.report.accuracy import reached
+from niah.report.length_note import length_note
+from niah.report.panel import Panel
+from niah.scorers import VERSION
+from niah.stats import effective_length
+from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_logprob, overall
+from niah.stats.comparison import Comparison, Difference
+from niah.stats.effective_length import RULER, EffectiveLength
+from niah.units import format_length
+
+SCHEMA = 1
+"""Of report.json: raised where a field changes its meaning or goes. New fields come without."""
+_DIGITS = 6
+_FEW_REPEATS = 6
+"""Below so many repeats a run says little about other needles and texts."""
+_MUCH_REPEATED = 0.05
+"""Share of a context that repeats from which a page says so."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run or a variant of it on a page.
+
+    ``folder`` is its run folder as a command names it. ``control`` and ``crosscheck`` are the sentences about its
+    control sample and its second engine, empty without any.
+    """
+
+    panel: Panel
+    folder: str
+    variant: str = ""
+    control: str = ""
+    crosscheck: str = ""
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        return self.panel.rows
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison of two of the runs shown, by their places; ``sentence`` is its verdict in words."""
+
+    base: int
+    other: int
+    found: Comparison = field(repr=False)
+    sentence: str
+    notes: tuple[str, ...] = ()
+
+
+def content(
+    shown: Sequence[Shown], compared: Sequence[Compared] = (), threshold: float | None = None,
+    sentences: Sequence[str] = (), title: str = "",
+) -> dict[str, Any]:
+    """All of report.json. ``threshold`` is the user's own share of right answers; ``sentences`` stand above all."""
+    runs = [of_run(one, threshold) for one in shown]
+    return {
+        "schema": SCHEMA, "niah": __version__, "scorer_rules": VERSION, "confidence": CONFIDENCE,
+        "title": title or ", ".join(dict.fromkeys(run["model"] for run in runs)),
+        "sentences": list(sentences) or [run["sentence"] for run in runs[:1]],
+        "warnings": _warnings(shown),
+        "thresholds": [
+            {"name": "RULER", "accuracy": RULER},
+            *([{"name": "yours", "accuracy": threshold}] if threshold is not None else []),
+        ],
+        "runs": runs,
+        "comparisons": [_comparison(one) for one in compared],
+    }
+
+
+def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
+    """A run or variant: what it is, its cells, lengths and effective lengths. Shares are 0 to 1, seconds wall-clock."""
+    record, rows = one.panel.record, one.rows
+    summary = effective_length.summary(rows, threshold, CONFIDENCE)
+    engine = record.engines.get(one.variant, record.engine)
+    together = overall(rows)
+    return {
+        "label": one.panel.label or record.name or one.folder, "folder": one.folder, "variant": one.variant,
+        "name": record.name, "model": record.model_title, "task": record.task, "haystack": record.haystack,
+        "reader": record.reader, "scorer": record.scorer,
+        "kv_cache_dtype": rows[0].kv_cache_dtype if rows else record.kv_dtype,
+        "engine": record.engine_name, "engine_facts": dict(engine.facts), "hardware": record.environment.hardware,
+        "environment": _environment(one), "has_depth": record.scope.has_depth,
+        "answer_tokens": record.scope.answer_tokens,
+        "num_planned": record.scope.num_trials or len(rows), "num_rows": len(rows), "num_answers": together.n,
+        "num_repeats": len({row.repeat for row in rows}), "outcomes": dict(Counter(row.outcome for row in rows)),
+        "sentence": sentence(one, summary),
+        "length_note": length_note(rows), "control": one.control, "crosscheck": one.crosscheck,
+        "calibration": list(record.calibration),
+        "repeated_share": _number(max((row.repeated_share for row in rows), default=0.0)),
+        "overall": _cell(together),
+        "lengths": [_cell(cell) for cell in by_length(rows)],
+        "cells": _cells(rows),
+        "effective_lengths": [_effective(found) for found in summary.effective] if summary else [],
+        "area": _area(summary),
+        "costs": _costs(rows),
+        "settings": {key: value for key, value in record.config.items() if key != "report"},
+        "sources": {
+            "tokenizer_sha256": record.sources.tokenizer_sha256, "haystack_sha256": record.sources.haystack_sha256,
+        },
+        "fingerprint": record.fingerprint,
+        "sessions": [{"started": one.started, "finished": one.finished} for one in record.sessions],
+    }
+
+
+def sentence(one: Shown, summary: effective_length.Summary | None) -> str:
+    """What a run found, in words, with what limits it."""
+    rows, record = one.rows, one.panel.record
+    together = overall(rows)
+    name = record.model_title + (f" ({one.panel.label})" if one.panel.label else "")
+    if not together.n or summary is None:
+        return f"{name}: no trial has an answer yet."
+    parts = [
+        f"{name}: {together.mean:.2f} of {together.n} answers right [{together.low:.2f}, {together.high:.2f}], "
+        f"{_span(summary.lengths)}"
+    ]
+    ruler = summary.effective[0]
+    if len(summary.lengths) > 1:
+        low, high = reached(ruler.low, ruler.first, False), reached(ruler.high, ruler.first, ruler.high_is_open)
+        parts.append(
+            f"effective length by RULER's 85.6%: {reached(ruler.length, ruler.first, ruler.is_open)} [{low}, {high}]"
+        )
+    if summary.num_repeats == 1:
+        parts.append("one needle in one text: the interval says nothing about others")
+    elif summary.num_repeats < _FEW_REPEATS:
+        parts.append(f"{summary.num_repeats} repeats say little about other needles and texts")
+    return "; ".join(parts) + "."
+
+
+def _span(lengths: Sequence[int]) -> str:
+    ends = dict.fromkeys(format_length(length) for length in (lengths[0], lengths[-1]))
+    return " to ".join(ends) + " tokens"
+
+
+def _warnings(shown: Sequence[Shown]) -> list[str]:
+    """What a reader has to know before any number."""
+    lines = []
+    if fake := [one for one in shown if one.panel.record.engine_name == "fake"]:
+        which = "" if len(fake) == len(shown) else f" ({', '.join(one.panel.label for one in fake)})"
+        lines.append(f"engine=fake{which}: no model was asked, these answers are made up")
+    for one in shown:
+        rows, record = one.rows, one.panel.record
+        name = f"{one.panel.label}: " if len(shown) > 1 and one.panel.label else ""
+        planned = record.scope.num_trials or len(rows)
+        if len(rows) < planned:
+            lines.append(f"{name}{len(rows):,} of {planned:,} trials so far")
+        if num_failed := sum(row.score is None and row.outcome != "does-not-fit" for row in rows):
+            lines.append(f"{name}{num_failed:,} trials ended without an answer, and are in no figure")
+        if note := length_note(rows):
+            lines.append(f"{name}{note}")
+        if rows and len({row.repeat for row in rows}) == 1:
+            lines.append(f"{name}one repeat: each cell is one coin toss, seen once (ctx.repeats)")
+        share = max((row.repeated_share for row in rows), default=0.0)
+        if share > _MUCH_REPEATED:
+            lines.append(f"{name}up to {share:.0%} of a context is text that stands in it before")
+    return lines
+
+
+def _environment(one: Shown) -> dict[str, Any]:
+    found = one.panel.record.environment
+    return {
+        "niah": found.niah, "git_commit": found.git_commit, "python": found.python, "platform": found.platform,
+        "packages": dict(found.packages),
+    }
+
+
+def _cells(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    logprobs, seconds = mean_logprob(rows), _mean_seconds(rows)
+    return [
+        {**_cell(cell), "logprob": _number(logprobs.get(place)), "seconds": _number(seconds.get(place))}
+        for place, cell in by_cell(rows).items()
+    ]
+
+
+def _cell(cell: CellStats) -> dict[str, Any]:
+    return {
+        **({"length": cell.length} if cell.length else {}),
+        **({"depth": cell.depth} if cell.depth is not None else {}),
+        "accuracy": _number(cell.mean), "low": _number(cell.low), "high": _number(cell.high), "n": cell.n,
+        "errors": cell.errors, "outcomes": cell.outcomes,
+    }
+
+
+def _mean_seconds(rows: Sequence[Row]) -> dict[tuple[int, float], float]:
+    sums: dict[tuple[int, float], list[float]] = {}
+    for row in rows:
+        if row.score is not None:
+            sums.setdefault((row.length, row.depth), []).append(row.seconds)
+    return {place: sum(values) / len(values) for place, values in sums.items()}
+
+
+def _effective(one: EffectiveLength) -> dict[str, Any]:
+    known = {} if one.undefined else {
+        "text": f"{reached(one.length, one.first, one.is_open)} "
+        f"[{reached(one.low, one.first, False)}, {reached(one.high, one.first, one.high_is_open)}]",
+    }
+    return {**asdict(one), "text": f"undefined, {one.undefined}", **known}
+
+
+def _area(summary: effective_length.Summary | None) -> dict[str, Any] | None:
+    if summary is None or len(summary.lengths) < 2:
+        return None
+    return {"area": _number(summary.area), "low": _number(summary.area_low), "high": _number(summary.area_high)}
+
+
+def _costs(rows: Sequence[Row]) -> dict[str, Any]:
+    """What the trials took: tokens as the engine counted them, seconds of all requests one after the other."""
+    return {
+        "prompt_tokens": sum(row.num_prompt_tokens for row in rows),
+        "cached_tokens": sum(row.num_cached_tokens or 0 for row in rows),
+        "completion_tokens": sum(row.num_completion_tokens for row in rows),
+        "seconds": _number(sum(row.seconds for row in rows)),
+    }
+
+
+def _comparison(one: Compared) -> dict[str, Any]:
+    return {
+        "base": one.base, "other": one.other, "sentence": one.sentence, "notes": list(one.notes),
+        "is_paired": one.found.is_paired, "overall": _difference(one.found.overall),
+        "lengths": [_difference(found) for found in one.found.lengths],
+        "cells": [_difference(found) for found in one.found.cells],
+    }
+
+
+def _difference(one: Difference) -> dict[str, Any]:
+    return {
+        "lengths": list(one.lengths), **({"depth": one.depth} if one.depth is not None else {}),
+        "pairs": one.num_pairs, "repeats": one.num_repeats, "base": _number(one.base), "other": _number(one.other),
+        "difference": _number(one.difference), "low": _number(one.low), "high": _number(one.high),
+        "lost": one.num_lost, "gained": one.num_gained, "p": _number(one.p), "holm_p": _number(one.adjusted_p),
+        "test": one.decided_by, "is_significant": one.is_significant(CONFIDENCE),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Six digits behind the point; None where JSON has no such number."""
+    return None if value is None or not math.isfinite(value) else round(value, _DIGITS)
+
+
+def of_json(value: Any) -> Any:
+    """The same with None for what JSON does not know (NaN), names of settings as they stand."""
+    if isinstance(value, Mapping):
+        return {str(key): of_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [of_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,94 @@
+"""What the model saw around each needle and in each retrieved chunk, written beside the rows while a run goes on: a
+report then needs no tokenizer and no haystack.
+
+It can be made again from the rows (``show`` does), so it is not forced to the disk: a line that is torn or missing is
+one text less on the page.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from niah import secrets
+from niah.prompts.recipe import Built
+from niah.records import Retrieval
+from niah.runs import shape
+
+NAME = "excerpts.jsonl"
+_AROUND, _AROUND_OTHERS = 60, 24
+"""Tokens shown before and after a needle that is asked for, and one that is not."""
+_ENDS = 60
+"""Tokens shown of the prompt's beginning and of its end."""
+_MAX_NEEDLES, _MAX_CHUNKS = 24, 24
+_MAX_LINE = 2**22
+"""Bytes: a longer line is none of ours."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """What is worth seeing of a prompt: its question and ends, its needles as [before, needle, after], and the chunks
+    that were retrieved, best first. ``num_needles`` were planted; the answer takes the first ``num_needed`` of them."""
+
+    prompt_sha256: str
+    question: str
+    beginning: str
+    end: str
+    num_needles: int
+    num_needed: int
+    needles: list[list[str]]
+    chunks: list[str]
+
+
+class Excerpts:
+    """Adds a line a prompt to a run folder's excerpts.jsonl. What keeps it from writing is the page's loss alone."""
+
+    def __init__(self, folder: Path, decode: Callable[[np.ndarray], str]):
+        self._path, self._decode = folder / NAME, decode
+        self._known = set(read(folder))
+
+    def add(self, built: Built, retrieval: Retrieval | None) -> None:
+        """Once for all variants that were asked the same prompt."""
+        if built.prompt.sha256 in self._known:
+            return
+        self._known.add(built.prompt.sha256)
+        line = json.dumps(asdict(excerpt(built, retrieval, self._decode)), separators=(",", ":"))
+        with suppress(OSError), self._path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+
+
+def excerpt(built: Built, retrieval: Retrieval | None, decode: Callable[[np.ndarray], str]) -> Excerpt:
+    """``decode`` is the tokenizer's. What settings took from the environment is not in it."""
+    prompt, problem = built.prompt, built.problem
+    num_needed = len(problem.needles) if problem.num_needed is None else problem.num_needed
+
+    def text(ids: np.ndarray) -> str:
+        return secrets.without_values(decode(ids))
+
+    needles = []
+    kept = [number for number, is_kept in enumerate(built.view.kept) if is_kept]
+    for number, (start, stop) in list(zip(kept, prompt.spans, strict=False))[:_MAX_NEEDLES]:
+        around = _AROUND if number < num_needed else _AROUND_OTHERS
+        parts = prompt.ids[max(0, start - around) : start], prompt.ids[start:stop], prompt.ids[stop : stop + around]
+        needles.append([*map(text, parts)])
+    chunks = [text(ids) for ids in retrieval.ids[:_MAX_CHUNKS]] if retrieval else []
+    return Excerpt(
+        prompt.sha256, secrets.without_values(problem.question), text(prompt.ids[:_ENDS]), text(prompt.ids[-_ENDS:]),
+        len(problem.needles), num_needed, needles, chunks,
+    )
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """All excerpts of a run folder by the prompt's sha256, as JSON has them; lines that are none are passed over."""
+    found: dict[str, dict[str, Any]] = {}
+    with suppress(OSError), (folder / NAME).open("rb") as file:
+        for line in file:
+            with suppress(ValueError, RecursionError):
+                one = json.loads(line) if len(line) <= _MAX_LINE else None
+                if isinstance(one, dict) and not shape.misfit(Excerpt, one, is_whole=True):
+                    found[one["prompt_sha256"]] = one
+    return found
