@@ -25,6 +25,8 @@ VERBS = {
     "ruler": "ruler.ruler",
     "serve-check": "serve_check",
     "show": "show",
+    "list": "list",
+    "rm": "rm",
 }
 """Each verb's module in niah/commands/: imported when its verb is asked for, it has ``main(words) -> exit code``."""
 

@@ -23,7 +23,9 @@ usage:
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: when and why RAG is better
   python -m niah ruler DIR [DIR ...] [ruler.format=text|json|csv|latex] [out=DIR]   RULER's score of a sweep, one table
   python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, its real limit
-  python -m niah show DIR [--trial N] [--whole]   what the model saw in one trial, rebuilt and verified
+  python -m niah show DIR [--trial N | --cell 8k,50] [--whole]   what the model saw in one trial, rebuilt and verified
+  python -m niah list [DIR] [format=json]     the runs in a folder: what, how far, how well, how large
+  python -m niah rm DIR [DIR ...] [yes=true]  removes runs, after a question
 
 examples:
   python -m niah                              a small real model on this machine, in minutes

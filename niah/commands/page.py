@@ -20,7 +20,7 @@ from niah.runs import columns, control, excerpts
 from niah.runs.store import RunFolder
 from niah.stats.comparison import Comparison, Difference, comparisons, pooled
 
-PAGE, NUMBERS = "report.html", "report.json"
+PAGE, NUMBERS, INDEX = "report.html", "report.json", "index.html"
 MAX_BASES = 6
 """With more runs on a page each is compared with the first alone: all against all takes their square."""
 MAX_SHOWN = 200

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from niah import config as configuration
 from niah import terminal
+from niah.commands import list as listing
 from niah.commands import page
 from niah.commands.results import make
 from niah.commands.words import changes, folder_arguments
@@ -56,7 +57,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
     folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
     lines += draw([one.panel for one in shown], folder, settings)
-    return lines + page.write_page(shown[: page.MAX_SHOWN], folder, settings)
+    lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings)
+    return lines + (listing.write_index(folder) if list(given) != paths and settings.page and not out else [])
 
 
 def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[str]:

@@ -4,39 +4,86 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from niah import config
+from niah import config, terminal
 from niah.commands.words import folder_arguments
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
 from niah.records import Row, RunRecord
 from niah.runs import store
 from niah.terminal import say
-from niah.units import format_length
+from niah.units import format_length, parse_length
 
 _AROUND = 60
 """Tokens shown before and after a needle."""
+_SHOWN_OF_ANSWER = 80
+"""Characters, in a list of trials."""
 _SHOWN_OF_THINKING = 200
 """Characters of each end of a thought."""
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``show DIR [--trial N] [--whole]``."""
+    """Exit code of ``show DIR [--trial N | --cell LENGTH,DEPTH] [--whole]``."""
     is_whole = "--whole" in words
     words = [word for word in words if word != "--whole"]
-    trial = None
-    for place, word in enumerate(words):
-        if word.startswith("--trial"):
-            value = word.partition("=")[2] or (words[place + 1] if place + 1 < len(words) else "")
-            if not value.isdigit():
-                raise NiahError(f"show --trial: got {value!r}; expected the number of a trial, as --trial 17")
-            trial = int(value)
-            del words[place : place + (1 if "=" in word else 2)]
-            break
+    number, words = _option(words, "--trial")
+    place, words = _option(words, "--cell")
+    if number is not None and not number.isdigit():
+        raise NiahError(f"show --trial: got {number!r}; expected the number of a trial, as --trial 17")
     paths, rest = folder_arguments("show", words)
     if rest or len(paths) > 1:
-        raise NiahError(f"show: got {[*paths[1:], *rest][0]!r}; expected DIR [--trial N] [--whole]")
+        raise NiahError(
+            f"show: got {[*paths[1:], *rest][0]!r}; expected DIR [--trial N | --cell LENGTH,DEPTH] [--whole]"
+        )
+    trial = None if number is None else int(number)
+    if place is not None:
+        if trial is not None:
+            raise NiahError("show: got --trial and --cell; expected one of them")
+        lines, trials = matching(paths[0], place)
+        say(*lines)
+        if len(trials) > 1:
+            return 0
+        (trial,) = trials
     say(describe(paths[0], trial, whole=is_whole))
     return 0
+
+
+def _option(words: list[str], name: str) -> tuple[str | None, list[str]]:
+    """The value of ``name VALUE`` or ``name=VALUE``, None where it is not there; and the other words."""
+    for place, word in enumerate(words):
+        key, separator, value = word.partition("=")
+        if key == name:
+            taken = 1 if separator else 2
+            return value or "".join(words[place + 1 : place + taken]), words[:place] + words[place + taken :]
+    return None, words
+
+
+def matching(path: str, place: str) -> tuple[list[str], list[int]]:
+    """A line for each row of a cell, or of a whole length where no depth is given; and the numbers of their trials.
+
+    Raises NiahError where the run has no row there.
+    """
+    length_text, _, depth_text = place.partition(",")
+    length = parse_length(length_text, "show --cell")
+    try:
+        depth = float(depth_text.strip().removesuffix("%")) if depth_text.strip() else None
+    except ValueError as error:
+        raise NiahError(f"show --cell: got {place!r}; expected length and depth, as --cell 8k,50") from error
+    rows = store.open_for_reading(path, needs_settings=False)[2]
+    found = [row for row in rows if row.length == length and depth in (None, row.depth)]
+    if not found:
+        cells = sorted({(row.length, row.depth) for row in rows})
+        lengths = ", ".join(dict.fromkeys(format_length(one) for one, _ in cells))
+        depths = ", ".join(dict.fromkeys(f"{one:g}" for _, one in sorted(cells, key=lambda cell: cell[1])))
+        raise NiahError(
+            f"{path}: no row at {place}; expected a length of {lengths or 'none'} and a depth of {depths or 'none'}"
+        )
+    trials = sorted({row.trial for row in found})
+    lines = [f"{len(found)} rows of {len(trials)} trials at {place}; show {path} --trial N rebuilds one"]
+    for row in sorted(found, key=lambda row: (row.trial, row.variant)):
+        variant = f" {row.variant}" if row.variant else ""
+        said = terminal.line(row.response.strip() or row.error)[:_SHOWN_OF_ANSWER]
+        lines.append(f"  trial {row.trial}, depth {row.depth:g}%, repeat {row.repeat}{variant}: {row.outcome}: {said}")
+    return lines, trials
 
 
 def describe(path: str, trial: int | None, *, whole: bool = False) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import config
+from niah.commands import page
 from niah.commands.rag import prices
 from niah.commands.rag.gather import Group, gather
 from niah.commands.rag.measure import GroupResult, ReaderResult, measure
@@ -17,6 +18,8 @@ from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
 from niah.report import rag_curve, rag_pareto, rag_text, verdict
+from niah.report.page.numbers import Compared, Shown
+from niah.report.panel import Panel
 from niah.report.rag_curve import Line
 from niah.report.rag_pareto import Point
 from niah.report.settings import ReportSettings
@@ -45,6 +48,7 @@ def rag(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     groups, notes = gather(paths)
     folder = make(_folder(paths, settings))
     lines, contents, sentences = [f"note: {note}" for note in notes], [], []
+    results: list[tuple[GroupResult, list[str]]] = []
     for group in groups:
         price, why_not = _price(group, machine)
         lines += ([""] if lines else []) + ([f"note: no dollars: {why_not}"] if why_not else [])
@@ -52,11 +56,32 @@ def rag(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         suffix = "" if len(groups) == 1 else f"-{_slug(group.label)}"
         own = _sentences(result, settings)
         lines += [*_lines(result, settings, bool(price)), *_pictures(result, settings, folder, look, suffix)]
+        results.append((result, own))
         contents.append(_content(result, own))
         sentences += own
     content = {"schema": 1, "settings": dataclasses.asdict(settings), "notes": notes, "tasks": contents}
     write(folder / "rag.json", json.dumps(without_nan(content), indent=2, ensure_ascii=False) + "\n")
-    return [*lines, f"all figures: {folder / 'rag.json'}", *([""] if sentences else []), *sentences]
+    lines += [*_page(results, folder, look), f"all figures: {folder / 'rag.json'}"]
+    return [*lines, *([""] if sentences else []), *sentences]
+
+
+def _page(results: Sequence[tuple[GroupResult, list[str]]], folder: Path, look: ReportSettings) -> list[str]:
+    """One page of all readers of all tasks, each retrieving one compared with ``full``."""
+    shown: list[Shown] = []
+    compared: list[Compared] = []
+    for result, sentences in results:
+        places = {one.label: len(shown) + number for number, one in enumerate(result.readers)}
+        for one in result.readers:
+            name = one.label if len(results) == 1 else f"{result.group.label}, {one.label}"
+            shown.append(Shown(Panel(name, one.run.record, one.run.rows), one.run.folder))
+        full = result.of("full")
+        told = dict(zip((one.label for one in result.retrieving), sentences, strict=False))
+        compared += [
+            Compared(places[full.label], places[one.label], one.against, told.get(one.label, ""))
+            for one in result.retrieving if full and one.against
+        ]
+    said = [sentence for _, sentences in results for sentence in sentences]
+    return page.write_page(shown[: page.MAX_SHOWN], folder, look, compared, said)
 
 
 def _folder(paths: Sequence[str], settings: RagSettings) -> Path:

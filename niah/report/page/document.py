@@ -26,9 +26,11 @@ def document(content: Mapping[str, Any], blocks: Mapping[str, str], pictures: Ma
     return "".join(parts(content, blocks, pictures or {}))
 
 
-def parts(content: Mapping[str, Any], blocks: Mapping[str, str], pictures: Mapping[str, str]) -> Iterator[str]:
+def parts(
+    content: Mapping[str, Any], blocks: Mapping[str, str], pictures: Mapping[str, str], script: str = "page.js"
+) -> Iterator[str]:
     """The same piece by piece: numbers and script before the trials, so that a large page is drawn while it loads."""
-    script, style = _file("page.js"), _file("page.css")
+    script, style = _file(script), _file("page.css")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

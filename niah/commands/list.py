@@ -1,0 +1,194 @@
+"""The verb ``list``: the runs in a folder, a line each, as text, JSON or CSV; and index.html over their pages."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from niah.commands.page import INDEX, PAGE
+from niah.commands.results import without_nan, write
+from niah.commands.words import own_words
+from niah.errors import NiahError
+from niah.records import RunRecord
+from niah.report.page import document
+from niah.report.text_table import aligned
+from niah.runs import store
+from niah.runs.columns import Columns
+from niah.terminal import say
+from niah.units import format_length
+
+_FORMATS = ("text", "json", "csv")
+_MAX_DEPTH = 4
+"""Folders within folders that are looked into for runs."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run in a list. ``accuracy`` is of all answers, None without any; ``changed`` is when its rows were last written
+    (UTC); ``bytes`` are those of all its files; ``trouble`` says why the rest is not known."""
+
+    folder: str
+    model: str = ""
+    task: str = ""
+    haystack: str = ""
+    reader: str = ""
+    variants: tuple[str, ...] = ()
+    engine: str = ""
+    lengths: tuple[int, ...] = ()
+    num_planned: int = 0
+    num_answers: int = 0
+    accuracy: float | None = None
+    changed: str = ""
+    bytes: int = 0
+    has_page: bool = False
+    trouble: str = ""
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``list [DIR] [format=json]``."""
+    own, rest = own_words({"format": "text"}, words)
+    if own["format"] not in _FORMATS:
+        raise NiahError(f"list format: got {own['format']!r}; expected one of {', '.join(_FORMATS)}")
+    if len(rest) > 1 or any("=" in word and not Path(word).is_dir() for word in rest):
+        raise NiahError(f"list: got {rest[-1]!r}; expected list [DIR] [format=json]")
+    root = Path(rest[0] if rest else "outputs").expanduser()
+    if not root.is_dir():
+        raise NiahError(f"list: {root}: no such folder; expected one that holds runs, as list outputs")
+    found = runs(root)
+    if own["format"] == "json":
+        say(json.dumps(without_nan([asdict(one) for one in found]), indent=1))
+    elif own["format"] == "csv":
+        say(_csv(found))
+    elif not found:
+        say(f"{root}: no run here")
+    else:
+        say(*table(found, datetime.now(UTC)))
+    return 0
+
+
+def runs(root: Path) -> list[Listed]:
+    """Every run in the folder and the folders in it, the last changed first."""
+    found = [listed(path) for path in _below(root, _MAX_DEPTH)]
+    return sorted(found, key=lambda one: (one.changed, one.folder), reverse=True)
+
+
+def _below(folder: Path, depth: int) -> list[Path]:
+    """Folders of runs; links are not followed, hidden folders not entered."""
+    if store.is_run(folder):
+        return [folder]
+    if not depth:
+        return []
+    try:
+        inside = sorted(place for place in folder.iterdir() if place.is_dir() and not place.is_symlink())
+    except OSError:
+        return []
+    return [run for place in inside if not place.name.startswith(".") for run in _below(place, depth - 1)]
+
+
+def listed(path: Path) -> Listed:
+    """What a list says of a run; one that cannot be read says why."""
+    size, changed = _size(path)
+    try:
+        folder, record = store.opened(str(path), needs_settings=False)
+        return _summary(path, record, folder.columns(), size, changed)
+    except NiahError as error:
+        return Listed(str(path), bytes=size, changed=changed, trouble=str(error))
+
+
+def _summary(path: Path, record: RunRecord, columns: Columns, size: int, changed: str) -> Listed:
+    answered = columns.answered
+    return Listed(
+        folder=str(path), model=record.model_title, task=record.task, haystack=record.haystack, reader=record.reader,
+        variants=tuple(record.scope.variants or columns.variants()), engine=record.engine_name,
+        lengths=tuple(record.lengths or np.unique(columns.length).tolist()),
+        num_planned=record.scope.num_trials or len(columns), num_answers=int(answered.sum()),
+        accuracy=round(float(columns.score[answered].mean()), 6) if answered.any() else None,
+        changed=changed, bytes=size, has_page=(path / PAGE).is_file(),
+    )
+
+
+def _size(path: Path) -> tuple[int, str]:
+    """Bytes of the files in a run's folder, and when its rows (else its record) were last written."""
+    size, last = 0, 0.0
+    for file in path.iterdir():
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        if file.is_file():
+            size += status.st_size
+        if file.name in ("rows.jsonl", "run.json"):
+            last = max(last, status.st_mtime)
+    return size, datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds") if last else ""
+
+
+def table(found: Sequence[Listed], now: datetime) -> list[str]:
+    """Lines of text; ages are counted from ``now``."""
+    head = ["folder", "model", "task", "reader", "KV", "lengths", "trials", "accuracy", "age", "size"]
+    rows = [head, *(_cells(one, now) for one in found)]
+    widths = [-max(len(row[column]) for row in rows) for column in range(6)]
+    widths += [max(len(row[column]) for row in rows) for column in range(6, len(head))]
+    notes = [f"{one.folder}: {one.trouble}" for one in found if one.trouble]
+    return [line.rstrip() for line in aligned(rows, widths)] + notes
+
+
+def _cells(one: Listed, now: datetime) -> list[str]:
+    if one.trouble:
+        return [one.folder, "cannot be read", "", "", "", "", "", "", age(one.changed, now), size(one.bytes)]
+    ends = dict.fromkeys(format_length(length) for length in (one.lengths[:1] + one.lengths[-1:]))
+    fake = " (fake)" if one.engine == "fake" else ""
+    return [
+        one.folder, one.model + fake, one.task, one.reader, ",".join(one.variants), "-".join(ends),
+        f"{one.num_answers:,}/{one.num_planned * max(1, len(one.variants)):,}",
+        "-" if one.accuracy is None else f"{one.accuracy:.2f}", age(one.changed, now), size(one.bytes),
+    ]
+
+
+def age(changed: str, now: datetime) -> str:
+    """Since when, in the largest unit; a file of the future, as a clock that was set makes it, is of now."""
+    if not changed:
+        return "-"
+    seconds = max(0.0, (now - datetime.fromisoformat(changed)).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def size(num_bytes: int) -> str:
+    """Bytes in the unit that leaves one to four digits."""
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if num_bytes >= length:
+            return f"{num_bytes / length:.1f} {unit}"
+    return f"{num_bytes} B"
+
+
+def _csv(found: Sequence[Listed]) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    names = list(Listed.__dataclass_fields__)
+    lines.writerow(names)
+    for one in found:
+        lines.writerow([_plain(value) for value in asdict(one).values()])
+    return text.getvalue().rstrip("\n")
+
+
+def _plain(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def write_index(root: Path) -> list[str]:
+    """index.html over the runs below a folder, with links to their pages; the line to print."""
+    found = [asdict(one) for one in runs(root)]
+    for one in found:
+        inside = Path(one["folder"]).relative_to(root)
+        one["name"], one["page"] = str(inside), (inside / PAGE).as_posix() if one["has_page"] else ""
+    content = {"title": f"{len(found)} runs in {root.resolve().name}", "sentences": [], "warnings": [], "runs": found}
+    write(root / INDEX, "".join(document.parts(without_nan(content), {}, {}, script="index.js")))
+    return [f"index: {root / INDEX}"]

@@ -1,0 +1,38 @@
+"use strict";
+(() => {
+  const CONTENT = JSON.parse(document.getElementById("content").textContent), APP = document.getElementById("app");
+  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
+  const visible = text => String(text).replace(UNSEEN, c => "\\u{" + c.codePointAt(0).toString(16) + "}");
+  const el = (name, attributes = {}, ...children) => {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) if (key.startsWith("on")) node.addEventListener(key.slice(2), value); else if (value !== null) node.setAttribute(key, value);
+    for (const child of children.flat()) if (child !== null) node.append(child instanceof Node ? child : visible(child));
+    return node;
+  };
+  const lengthName = n => n >= 1048576 && n % 1048576 === 0 ? n / 1048576 + "M" : n >= 1024 && n % 1024 === 0 ? n / 1024 + "K" : n.toLocaleString("en");
+  const size = n => n >= 1e9 ? (n / 1e9).toFixed(1) + " GB" : n >= 1e6 ? (n / 1e6).toFixed(1) + " MB" : n >= 1e3 ? (n / 1e3).toFixed(1) + " kB" : n + " B";
+  // name, what is sorted by, what is shown, whether it is text
+  const COLUMNS = [
+    ["run", run => run.name, run => run.page ? el("a", { href: run.page.split("/").map(encodeURIComponent).join("/") }, run.name) : run.name, true],
+    ["model", run => run.model, run => run.trouble ? run.trouble : run.model + (run.engine === "fake" ? " (fake: no model was asked)" : ""), true],
+    ["task", run => run.task, run => run.task, true], ["haystack", run => run.haystack, run => run.haystack, true], ["reader", run => run.reader, run => run.reader, true],
+    ["KV", run => run.variants.join(", "), run => run.variants.join(", "), true],
+    ["lengths", run => run.lengths.at(-1) ?? 0, run => run.lengths.length ? [...new Set([run.lengths[0], run.lengths.at(-1)].map(lengthName))].join(" to ") : "", false],
+    ["answers", run => run.num_answers, run => `${run.num_answers.toLocaleString("en")} of ${(run.num_planned * Math.max(1, run.variants.length)).toLocaleString("en")}`, false],
+    ["accuracy", run => run.accuracy ?? -1, run => run.accuracy === null ? "–" : run.accuracy.toFixed(2), false],
+    ["last row (UTC)", run => run.changed, run => run.changed.slice(0, 16).replace("T", " "), false],
+    ["size", run => run.bytes, run => size(run.bytes), false],
+  ];
+  let by = 9, falls = true, find = "";
+  const body = el("tbody"), head = el("tr");
+  const draw = () => {
+    const value = COLUMNS[by][1], wanted = find.trim().toLowerCase();
+    const runs = CONTENT.runs.filter(run => !wanted || [run.name, run.model, run.task, run.haystack, run.reader, run.variants.join(" ")].join(" ").toLowerCase().includes(wanted));
+    runs.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (falls ? -1 : 1));
+    body.replaceChildren(...runs.map(run => el("tr", {}, COLUMNS.map(([, , shown, isText]) => el("td", { class: isText ? "text" : null }, shown(run))))));
+    head.replaceChildren(...COLUMNS.map(([name, , , isText], i) => el("th", { scope: "col", class: isText ? "text" : null, "aria-sort": i === by ? (falls ? "descending" : "ascending") : null }, el("button", { onclick: () => { falls = i === by ? !falls : false; by = i; draw(); } }, name + (i === by ? (falls ? " ↓" : " ↑") : "")))));
+  };
+  APP.replaceChildren(el("header", {}, el("h1", {}, CONTENT.title), el("p", {}, el("label", {}, "with the text ", el("input", { type: "search", oninput: event => { find = event.target.value; draw(); } })))), el("footer", {}, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), body))));
+  draw();
+  document.documentElement.dataset.ready = "yes";
+})();
