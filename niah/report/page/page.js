@@ -328,12 +328,12 @@
     if (!excerpt) return [el("p", { class: "muted" }, "What the model saw was not kept; the command above builds it again.")];
     const needed = excerpt.needles.slice(0, excerpt.num_needed), others = excerpt.needles.slice(excerpt.num_needed);
     const needle = ([before, inside, after], k) => el("pre", { dir: "auto" }, "… ", before, el("mark", {}, inside), after, " …");
-    const spans = row.needle_spans || [];
+    const spans = row.needle_spans || [], chunks = row.retrieved || [];
     return [
       el("h3", {}, "Question"), el("pre", { dir: "auto" }, excerpt.question),
       ...needed.flatMap((one, k) => [el("h3", {}, `Needle${needed.length > 1 ? ` ${k + 1}` : ""}${spans[k] ? `, tokens ${spans[k].map(count).join(" to ")}` : ""}${row.needles_retrieved?.[k] ? `, retrieved: ${row.needles_retrieved[k]}` : ""}`), needle(one)]),
       others.length ? el("details", {}, el("summary", {}, `${others.length} that look like it`), others.map(one => needle(one))) : null,
-      excerpt.chunks.length || (row.retrieved || []).length ? el("details", {}, el("summary", {}, `${row.retrieved.length} retrieved chunks, best first`), row.retrieved.map(([start, stop, score], k) => [el("h3", {}, `${k + 1}: tokens ${count(start)} to ${count(stop)} of the context, score ${score}`), excerpt.chunks[k] ? el("pre", { dir: "auto" }, excerpt.chunks[k]) : null])) : null,
+      chunks.length ? el("details", {}, el("summary", {}, `${chunks.length} retrieved chunks, best first`), chunks.map(([start, stop, score], k) => [el("h3", {}, `${k + 1}: tokens ${count(start)} to ${count(stop)} of the context, score ${score}`), excerpt.chunks[k] ? el("pre", { dir: "auto" }, excerpt.chunks[k]) : null])) : null,
       el("details", {}, el("summary", {}, "beginning and end of the prompt"), el("pre", { dir: "auto" }, excerpt.beginning, " …"), el("pre", { dir: "auto" }, "… ", excerpt.end)),
     ];
   };

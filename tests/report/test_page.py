@@ -1,0 +1,208 @@
+"""The page in a real browser: what it shows is what the rows say, and nothing in it runs or leaves the machine."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas
+import pytest
+
+from niah import cli
+from niah.report.accuracy import accuracy_by_length
+from niah.report.page import document
+from niah.runs import store
+from tests.helpers.browser import chromium, tab_of
+
+GRID = (
+    "engine=fake", "model=smollm2_135m", "task=multikey", "haystack=noise", "engine.window=1500", "kv=[bf16,fp8]",
+    "ctx.lengths=[512,1k,2k]", "ctx.depths=[0,50,100]", "ctx.repeats=2", "name=a",
+)
+EVIL = (
+    "</script><script>window.ran = 1</script>", "<img src=x onerror='window.ran = 2'>", "\u2028\u2029window.ran = 3",
+    "\u202eabc\u2066", "\x00\x1b[2J", "\ud800", "<!--<script>", "]]>", "${window.ran = 4}", "javascript:window.ran=5",
+    "' onload='window.ran = 6", "&lt;b&gt;", "\U000e0041",
+)
+MAX_SHELL, MAX_10K = 120_000, 3_000_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A run of two variants, whose fp8 rows at 1K are made to differ."""
+    place = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("NIAH_RESTARTED", "1")
+        assert cli.main([*GRID]) == 0
+        run = place / "outputs/a"
+        rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+        for row in rows:
+            if row["variant"] == "fp8" and row["length"] == 1024:
+                row |= {"score": 0.0, "outcome": "wrong", "response": "4711", "answer": "4711"}
+        (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert cli.main(["report", str(run)]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser):
+    with tab_of(browser) as tab:
+        yield tab
+
+
+def numbers(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_it_asks_for_nothing_and_complains_of_nothing(tab, folder):
+    tab.open(folder / "report.html")
+    assert [address for address in tab.requests if not address.startswith("file:")] == []
+    assert len(tab.requests) == 1 and not tab.complaints
+    assert "engine=fake: no model was asked" in tab.text("header")
+
+
+def test_from_a_cell_to_a_trial_to_another_variant_by_mouse(tab, folder):
+    tab.open(folder / "report.html")
+    tab.page.click('rect.cell[data-place="1024|50"]')
+    tab.page.wait_for_selector("h2:has-text('Trial')>>text=1K, depth 50%")
+    assert tab.page.locator("tr[data-trial]").count() == 2
+    sides = tab.page.locator(".side")
+    assert sides.count() == 2 and "4711" in sides.nth(1).inner_text() and "4711" not in sides.nth(0).inner_text()
+    assert "mark" in tab.page.inner_html("main") and "Question" in tab.text("main")
+    sides.nth(1).get_by_role("button", name="look at this one").click()
+    tab.page.wait_for_selector(".side.own >> text=4711")
+    assert "KV cache fp8_e4m3" in tab.text("header")
+
+
+def test_the_same_by_keyboard(tab, folder):
+    tab.open(folder / "report.html")
+    tab.page.locator('rect.cell[tabindex="0"]').focus()
+    for key in ("ArrowDown", "ArrowRight", "Enter"):
+        tab.page.keyboard.press(key)
+    tab.until("document.activeElement.matches('tr[data-trial]')")
+    tab.page.keyboard.press("ArrowDown")
+    tab.page.keyboard.press("Enter")
+    tab.until("document.activeElement.matches('h2')")
+    assert "1K, depth 50%, repeat 1" in tab.page.evaluate("document.activeElement.textContent")
+    tab.page.locator(".side button").focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_selector(".side.own >> text=4711")
+
+
+def test_a_difference_names_what_was_lost(tab, folder):
+    tab.open(folder / "report.html", "run=1&base=0&colour=difference")
+    found = next(one for one in numbers(folder)["comparisons"] if (one["base"], one["other"]) == (0, 1))
+    assert found["sentence"] in tab.text("main") and found["overall"]["lost"] == 6
+    cell = tab.page.locator('rect.cell[data-place="1024|0"]')
+    assert "-100.0 points against bf16, 2 lost, 0 gained" in cell.get_attribute("aria-label")
+
+
+def test_the_address_keeps_what_is_looked_at(tab, folder):
+    tab.open(folder / "report.html")
+    tab.page.click('rect.cell[data-place="2048|100"]')
+    tab.page.wait_for_selector("h2:has-text('Trial')>>text=2K, depth 100%")
+    address = tab.page.url
+    tab.page.goto("about:blank")
+    tab.page.goto(address)
+    tab.ready()
+    assert "2K, depth 100%" in tab.text("main")
+
+
+def test_trials_are_found_by_their_text_and_outcome(tab, folder):
+    tab.open(folder / "report.html", "run=1")
+    tab.page.fill("input[type=search]", "4711")
+    tab.until("document.querySelectorAll('tr[data-trial]').length == 6")
+    tab.page.fill("input[type=search]", "")
+    tab.page.select_option("label:has-text('outcome') select", "wrong")
+    rows = "[...document.querySelectorAll('tr[data-trial]')]"
+    tab.until(f"{rows}.length && {rows}.every(row => row.textContent.includes('wrong'))")
+
+
+def test_tables_are_saved_as_csv_and_latex(tab, folder, tmp_path):
+    tab.open(folder / "report.html")
+    for name, file in (("CSV", tmp_path / "table.csv"), ("LaTeX", tmp_path / "table.tex")):
+        with tab.page.expect_download() as download:
+            tab.page.get_by_role("button", name=name).first.click()
+        download.value.save_as(file)
+    table = pandas.read_csv(tmp_path / "table.csv")
+    assert table["accuracy"].tolist()[:3] == [one["accuracy"] for one in numbers(folder)["runs"][0]["lengths"]]
+    assert "\\toprule" in (tmp_path / "table.tex").read_text() and not tab.complaints
+
+
+@pytest.mark.parametrize("scheme", ("light", "dark"))
+@pytest.mark.parametrize("width", (1400, 420))
+def test_dark_narrow_and_print(browser, folder, scheme, width):
+    with tab_of(browser, color_scheme=scheme, viewport={"width": width, "height": 900}) as tab:
+        tab.open(folder / "report.html", "length=1024&depth=50&trial=4")
+        background = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", background))) < 200) == (scheme == "dark")
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.page.emulate_media(media="print")
+        assert tab.page.locator("nav").is_hidden() and tab.page.locator("svg[role=grid]").is_visible()
+        assert not tab.complaints
+
+
+def test_without_scripts_there_are_sentences_and_pictures(browser, folder):
+    with tab_of(browser, java_script_enabled=False) as tab:
+        tab.page.goto((folder / "report.html").as_uri())
+        assert numbers(folder)["sentences"][0] in tab.text()
+        assert tab.page.locator("img").count() == 2
+
+
+def test_hostile_text_is_text(tab, folder, tmp_path, monkeypatch):
+    run = tmp_path / "evil"
+    run.mkdir()
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["model"]["label"] = EVIL[0] + EVIL[1] + EVIL[3]
+    for group in ("task", "haystack", "reader"):
+        record["config"][group]["name"] += EVIL[1] + EVIL[0]
+    record["environment"] |= {"cpu": EVIL[1], "packages": {EVIL[0]: EVIL[1]}}
+    (run / "run.json").write_text(json.dumps(record))
+    lines, kept = [], []
+    for number, line in enumerate((folder / "rows.jsonl").read_text().splitlines()):
+        row, evil = json.loads(line), EVIL[number % len(EVIL)]
+        row |= {"response": evil * 3, "answer": evil, "targets": [evil], "thinking": evil, "num_thinking_tokens": 1}
+        if number == 0:
+            row["response"] = "A" * 5_000_000
+        lines.append(row)
+        kept.append({
+            "prompt_sha256": row["prompt_sha256"], "question": evil, "beginning": evil, "end": evil, "num_needles": 1,
+            "num_needed": 1, "needles": [[evil, evil, evil]], "chunks": [evil],
+        })
+    (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    (run / "excerpts.jsonl").write_text("{not json\n[]\n" + "".join(json.dumps(one) + "\n" for one in kept))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "evil"]) == 0
+    tab.open(run / "report.html")
+    for row in lines[:18]:
+        tab.open(run / "report.html", f"trial={row['trial']}&length={row['length']}&depth={row['depth']}")
+        tab.page.wait_for_selector("h2:has-text('Trial ')")
+    assert tab.page.evaluate("window.ran") is None and not tab.complaints
+    shown = tab.page.content()
+    assert "\u202e" not in shown and "\x1b" not in shown and "\u2028" not in shown
+    assert len(tab.requests) == 1 and (run / "report.html").stat().st_size < 1_000_000
+
+
+def test_report_json_has_the_numbers_that_are_printed(folder):
+    content = numbers(folder)
+    _, record, rows = store.open_for_reading(str(folder))
+    printed = accuracy_by_length(record, rows)
+    for run in content["runs"]:
+        for one in run["lengths"]:
+            assert f"{one['accuracy']:.2f}" in printed and f"{one['low']:.2f} to {one['high']:.2f}" in printed
+        for one in run["effective_lengths"]:
+            assert f"effective length ({one['name']}): {one['text']}" in printed
+    cells = pandas.json_normalize(content["runs"], "cells", ["label", "task"])
+    assert len(cells) == 2 * 9 and cells.groupby("label").accuracy.mean()["bf16"] >= cells.groupby("label").accuracy.mean()["fp8"]
+
+
+def test_the_page_is_small(folder):
+    content = numbers(folder)
+    shell = document.document({**content, "runs": [], "comparisons": []}, {})
+    assert len(shell.encode()) < MAX_SHELL
+    assert len((folder / "report.html").read_bytes()) < MAX_10K
