@@ -190,5 +190,5 @@ def write_index(root: Path) -> list[str]:
         inside = Path(one["folder"]).relative_to(root)
         one["name"], one["page"] = str(inside), (inside / PAGE).as_posix() if one["has_page"] else ""
     content = {"title": f"{len(found)} runs in {root.resolve().name}", "sentences": [], "warnings": [], "runs": found}
-    write(root / INDEX, "".join(document.parts(without_nan(content), {}, {}, script="index.js")))
+    write(root / INDEX, "".join(document.parts(without_nan(content), (), {}, script="index.js")))
     return [f"index: {root / INDEX}"]

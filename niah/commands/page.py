@@ -1,7 +1,7 @@
 """report.html and report.json of runs, finished or not: what `run`, `report`, `compare` and `rag` write."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def write_page(
     compared = compare(shown) if compared is None else compared
     said = sentences or [one.sentence for one in compared if one.base == 0]
     content = without_nan(numbers.content(shown, compared, settings.threshold, said, title))
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, str] = {}
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))
     pictures = {name: text for name in _PICTURES if (text := _picture(folder / name))}

@@ -179,7 +179,7 @@ def test_hostile_text_is_text(tab, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["report", "evil"]) == 0
     tab.open(run / "report.html")
-    for row in lines[:18]:
+    for row in lines[: len(EVIL)]:
         tab.open(run / "report.html", f"trial={row['trial']}&length={row['length']}&depth={row['depth']}")
         tab.page.wait_for_selector("h2:has-text('Trial ')")
     assert tab.page.evaluate("window.ran") is None and not tab.complaints
@@ -198,11 +198,12 @@ def test_report_json_has_the_numbers_that_are_printed(folder):
         for one in run["effective_lengths"]:
             assert f"effective length ({one['name']}): {one['text']}" in printed
     cells = pandas.json_normalize(content["runs"], "cells", ["label", "task"])
-    assert len(cells) == 2 * 9 and cells.groupby("label").accuracy.mean()["bf16"] >= cells.groupby("label").accuracy.mean()["fp8"]
+    means = cells.groupby("label").accuracy.mean()
+    assert len(cells) == 2 * 9 and means["bf16"] > means["fp8"]
 
 
 def test_the_page_is_small(folder):
     content = numbers(folder)
-    shell = document.document({**content, "runs": [], "comparisons": []}, {})
+    shell = document.document({**content, "runs": [], "comparisons": []})
     assert len(shell.encode()) < MAX_SHELL
     assert len((folder / "report.html").read_bytes()) < MAX_10K

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 from niah import terminal
 from niah.report.page.numbers import of_json
 
+Blocks = Iterable[tuple[str, str]]
 _MAX_PICTURE = 2**19
 """Bytes of a picture for readers without scripts: a larger one stays beside the page."""
 
 
-def document(content: Mapping[str, Any], blocks: Mapping[str, str], pictures: Mapping[str, str] | None = None) -> str:
-    """A whole page. ``content`` is report.json's, ``blocks`` the deflated trials by name, ``pictures`` are SVG texts by
+def document(content: Mapping[str, Any], blocks: Blocks = (), pictures: Mapping[str, str] | None = None) -> str:
+    """A whole page. ``content`` is report.json's, ``blocks`` the deflated trials with their names, ``pictures`` are SVG texts by
     their names for readers without scripts.
 
     Nothing of it is read as code but the script whose sha256 stands in its security policy: data is JSON in blocks
@@ -27,7 +28,7 @@ def document(content: Mapping[str, Any], blocks: Mapping[str, str], pictures: Ma
 
 
 def parts(
-    content: Mapping[str, Any], blocks: Mapping[str, str], pictures: Mapping[str, str], script: str = "page.js"
+    content: Mapping[str, Any], blocks: Blocks, pictures: Mapping[str, str], script: str = "page.js"
 ) -> Iterator[str]:
     """The same piece by piece: numbers and script before the trials, so that a large page is drawn while it loads."""
     script, style = _file(script), _file("page.css")
@@ -44,7 +45,7 @@ def parts(
         f'<body><div id="app"></div>{_without_scripts(content, pictures)}\n'
         f'<script type="application/json" id="content">{embedded(content)}</script>\n<script>{script}</script>\n'
     )
-    for name, block in blocks.items():
+    for name, block in blocks:
         yield f'<script type="text/plain" id="{html.escape(name)}">{block}</script>\n'
     yield '<script type="text/plain" id="end"></script></body></html>\n'
 

@@ -68,7 +68,15 @@
     }));
     return rowsOf.get(name);
   };
-  const excerptOf = async row => ((await block(`x-${row.length}`)) || {})[row.prompt_sha256];
+  const isText = value => typeof value === "string", areTexts = value => Array.isArray(value) && value.every(isText);
+  const excerptOf = async row => {
+    const line = ((await block(`x-${row.length}`)) || {})[row.prompt_sha256];
+    try {
+      const found = JSON.parse(line); // the file beside the rows may come from elsewhere
+      const isOurs = [found.question, found.beginning, found.end].every(isText) && areTexts(found.chunks) && Array.isArray(found.needles) && found.needles.every(one => areTexts(one) && one.length === 3);
+      return isOurs ? found : null;
+    } catch { return null; }
+  };
 
   // ---- what belongs together
   const comparison = (base, other) => COMPARISONS.find(c => c.base === base && c.other === other);

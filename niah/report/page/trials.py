@@ -2,12 +2,13 @@
 
 import base64
 import json
+import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from niah.records import Row
-from niah.report.page.numbers import Shown, of_json
+from niah.report.page.numbers import Shown
 
 COLUMNS = (
     "trial", "length", "depth", "repeat", "outcome", "score", "response", "answer", "targets", "error", "logprob",
@@ -18,28 +19,40 @@ COLUMNS = (
 """Of a row, those that the page shows."""
 MAX_TEXT = 20_000
 """Characters of a response or a thought on the page; rows.jsonl has all of it."""
+_SHA = 16
+"""Hexadecimal digits of a prompt's sha256 that tell the prompts of a page apart."""
 MAX_CHUNKS = 100
 """Retrieved chunks of a trial on the page."""
+_WITHOUT_SHA = re.compile(r'\{"prompt_sha256":"[0-9a-f]{64}",')
+_LEVEL, _FAST, _MANY = 6, 1, 20_000
+"""zlib's levels, and the trials from which a page is packed fast instead of small."""
 _TEXTS = ("response", "answer", "error", "thinking", "not_graded")
 
 
-def blocks(shown: Sequence[Shown], excerpts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Deflated JSON as base64 by the block's name: ``t-RUN-LENGTH`` the trials of a run (its place on the page) at a
-    length, ``x-LENGTH`` what was written of their prompts, by sha256, once for all that share a prompt."""
-    found: dict[str, str] = {}
-    seen: dict[int, dict[str, Mapping[str, Any]]] = {}
+def blocks(shown: Sequence[Shown], excerpts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Deflated JSON as base64 with the block's name: ``t-RUN-LENGTH`` the trials of a run (its place on the page) at a
+    length, ``x-LENGTH`` what was written of their prompts, by sha256, once for all that share a prompt.
+
+    ``excerpts`` are lines of JSON, put into the page as they are and looked at there.
+    """
+    level = _LEVEL if sum(len(one.rows) for one in shown) <= _MANY else _FAST
+    seen: dict[int, dict[str, str]] = {}
     for number, one in enumerate(shown):
         for length, rows in _by_length(one.rows).items():
-            found[f"t-{number}-{length}"] = deflated(_columns(rows))
+            yield f"t-{number}-{length}", deflated(_columns(rows), level)
             own = seen.setdefault(length, {})
-            own |= {row.prompt_sha256: excerpts[row.prompt_sha256] for row in rows if row.prompt_sha256 in excerpts}
-    return found | {f"x-{length}": deflated(own) for length, own in seen.items() if own}
+            for row in rows:
+                if (text := excerpts.get(row.prompt_sha256)) is not None:
+                    own[row.prompt_sha256[:_SHA]] = _WITHOUT_SHA.sub("{", text, count=1)
+    for length, own in seen.items():
+        if own:
+            yield f"x-{length}", deflated(own, level)
 
 
-def deflated(content: Any) -> str:
+def deflated(content: Any, level: int = _LEVEL) -> str:
     """JSON, raw deflate (RFC 1951), base64: what a browser's DecompressionStream opens."""
-    text = json.dumps(of_json(content), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
     data = packer.compress(text.encode("utf-8", "surrogatepass")) + packer.flush()
     return base64.b64encode(data).decode("ascii")
 
@@ -67,6 +80,7 @@ def _shown(row: Row) -> dict[str, Any]:
         shown[name] = _text(shown[name])
     shown["targets"] = [_text(target) for target in row.targets]
     shown["retrieved"] = row.retrieved[:MAX_CHUNKS]
+    shown["prompt_sha256"] = row.prompt_sha256[:_SHA]
     return shown
 
 
