@@ -54,7 +54,7 @@ def test_equal_runs_do_not_differ_and_broken_ones_are_caught(niah, tmp_path):
     command = shown[0]["other"]["show"].removeprefix("python -m niah ").split()
     assert niah(*command).returncode == 0
     files = {file.name for file in (folder / "compare-a-c").iterdir()}
-    assert files == {"compare.json", "discordant.jsonl", "difference.png"}
+    assert files == {"compare.json", "discordant.jsonl", "difference.png", "report.html", "report.json"}
 
 
 def test_breakages_are_caught_as_often_as_predicted(tmp_path):

@@ -151,7 +151,8 @@ def test_from_rows_to_sentences(tmp_path):
         "6 of 48 answers are wrong: 6 not retrieved", "full does not fit from 8K on, bm25 512 has 0.88 [",
     ):
         assert part in sentence, part
-    assert {f.name for f in (tmp_path / "out").iterdir()} == {"rag.json", "curve.svg", "pareto.svg"}
+    written = {"rag.json", "curve.svg", "pareto.svg", "report.html", "report.json"}
+    assert {f.name for f in (tmp_path / "out").iterdir()} == written
     svg = (tmp_path / "out" / "curve.svg").read_text()
     assert all(f">{words}<" in svg for words in ("the full context does not fit", "bm25 512"))
     assert "ring: better" not in svg
@@ -213,7 +214,7 @@ def test_tasks_and_budgets_stand_side_by_side(tmp_path):
     labels = [[one["label"] for one in task["readers"]] for task in content["tasks"]]
     assert labels == [["full", "bm25 top 8", "bm25 512", "bm25 4K"]] * 2
     pictures = {f"{kind}-{task}.svg" for kind in ("curve", "pareto") for task in ("single", "aggregate")}
-    assert {file.name for file in (folder / "rag").iterdir()} == {"rag.json", *pictures}
+    assert {file.name for file in (folder / "rag").iterdir()} == {"rag.json", "report.html", "report.json", *pictures}
     assert sum(line.startswith("for single: ") for line in lines) == 3
 
 

@@ -27,9 +27,10 @@ CANARY = "CANARY"
 BASE = (
     "engine=fake", "engine.window=300", "model=custom", "model.path=model", "model.max_length=4k", "haystack=files",
     "haystack.path=texts", "ctx.lengths=[256,512]", "ctx.depths=[0,50,100]", "ctx.repeats=3", "report.formats=[]",
+    "report.page=false",
 )
 """A run of 18 trials of a model that is never asked: the whole way of a trial but for the engine and the pictures."""
-PICTURES = ("report.formats=[png]", "report.dpi=40")
+PICTURES = ("report.formats=[png]", "report.dpi=40", "report.page=true")
 NUM_TRIALS = 18
 _SPARED = {"Z", "X"}
 _ENDING_SECONDS = 10.0
