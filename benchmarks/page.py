@@ -3,11 +3,12 @@
     python benchmarks/page.py [trials ...]      a minute or two on two cores; needs Chromium and playwright
 
 Rows and excerpts are those of a run of engine=fake, again and again, each with answers and texts of its own. First
-picture: from opening the file to the drawn heatmap; all: until trials can be clicked; a cell: from a click to its trials
-and one of them, with text.
+picture: from opening the file to the drawn heatmap; all: until trials can be clicked; a cell: from a click to one of its
+trials, with its text.
 """
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -45,8 +46,6 @@ def niah(*words: str, cwd: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), "NIAH_RESTARTED": "1"}
 
 

@@ -143,7 +143,8 @@ def test_several_runs_side_by_side(tmp_path):
     a = run(tmp_path / "a", generated(grid(3), lambda t: True))
     paths = [a, run(tmp_path / "b", generated(grid(3), lambda t: t.repeat < 1))]
     text = "\n".join(report(paths, ["report.formats=[png]", "report.threshold=0.9"]))
-    assert {f.name for f in (tmp_path / "report-a-b").iterdir()} == {"heatmap.png", "curve.png"}
+    written = {"heatmap.png", "curve.png", "report.html", "report.json"}
+    assert {f.name for f in (tmp_path / "report-a-b").iterdir()} == written
     assert "effective length (your 90.0%): at least 32K" in text and "effective length (your 90.0%): below 8K" in text
     report(paths, ["report.formats=[svg]", f"out={tmp_path}/both"])
     assert {"a  (27 answers)", "b  (27 answers)"} <= {*shown_in(tmp_path / "both" / "heatmap.svg")}

@@ -18,8 +18,8 @@ _MAX_PICTURE = 2**19
 
 
 def document(content: Mapping[str, Any], blocks: Blocks = (), pictures: Mapping[str, str] | None = None) -> str:
-    """A whole page. ``content`` is report.json's, ``blocks`` the deflated trials with their names, ``pictures`` are SVG texts by
-    their names for readers without scripts.
+    """A whole page. ``content`` is report.json's, ``blocks`` are the deflated trials with their names, ``pictures`` SVG
+    texts by their names for readers without scripts.
 
     Nothing of it is read as code but the script whose sha256 stands in its security policy: data is JSON in blocks
     that no browser runs, with every ``<`` escaped, and the script puts it on the page as text alone.
