@@ -3,8 +3,8 @@
     python benchmarks/page.py [trials ...]      a minute or two on two cores; needs Chromium and playwright
 
 Rows and excerpts are those of a run of engine=fake, again and again, each with answers and texts of its own. First
-picture: from opening the file to the drawn heatmap; all: until trials can be clicked; a cell: from a click to one of its
-trials, with its text.
+picture: from opening the file to the drawn heatmap; all: until trials can be clicked; a cell: from a click to the text
+of one of its trials.
 """
 
 import json
