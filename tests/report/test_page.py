@@ -2,6 +2,10 @@
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pandas
@@ -12,6 +16,7 @@ from niah.report.accuracy import accuracy_by_length
 from niah.report.page import document
 from niah.runs import store
 from tests.helpers.browser import chromium, tab_of
+from tests.helpers.command import command, environment_with
 
 GRID = (
     "engine=fake", "model=smollm2_135m", "task=multikey", "haystack=noise", "engine.window=1500", "kv=[bf16,fp8]",
@@ -186,6 +191,42 @@ def test_hostile_text_is_text(tab, folder, tmp_path, monkeypatch):
     shown = tab.page.content()
     assert "\u202e" not in shown and "\x1b" not in shown and "\u2028" not in shown
     assert len(tab.requests) == 1 and (run / "report.html").stat().st_size < 1_000_000
+
+
+def test_a_stopped_run_leaves_the_page_of_what_is_there(tmp_path):
+    grid = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=2000", "name=a", "outputs=.")
+    process = subprocess.Popen(
+        command("engine=fake", "haystack=noise", *grid), cwd=tmp_path, env=environment_with(), stderr=subprocess.PIPE
+    )
+    rows = tmp_path / "a/rows.jsonl"
+    while process.poll() is None and (not rows.exists() or rows.stat().st_size < 20_000):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 130, said
+    num = len(rows.read_text().splitlines())
+    assert f"{num:,} of 12,000 trials so far" in numbers(tmp_path / "a")["warnings"]
+    assert (tmp_path / "a/report.html").stat().st_size > 40_000
+
+
+def test_a_page_that_cannot_be_written_is_one_line_and_costs_nothing(folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(folder, tmp_path / "a")
+    before = (tmp_path / "a/rows.jsonl").read_bytes()
+    (tmp_path / "a/report.html").unlink()
+    (tmp_path / "a/report.html").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "a"]) == 1
+    assert "report.html: cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "a/rows.jsonl").read_bytes() == before and not list((tmp_path / "a").glob(".report*"))
+
+
+def test_without_excerpts_a_page_names_the_command(tab, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "a")
+    (tmp_path / "a/excerpts.jsonl").write_text('{"prompt_sha256":"torn\n\x00\n')
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "a"]) == 0
+    tab.open(tmp_path / "a/report.html", "length=1024&depth=50&trial=4")
+    assert "was not kept" in tab.text("main") and "show a --trial 4" in tab.text("main")
 
 
 def test_report_json_has_the_numbers_that_are_printed(folder):
