@@ -35,6 +35,7 @@ examples:
   python -m niah plan model=scout ctx=10m hardware=8xh200
   python -m niah build model=scout ctx.lengths=[10m] haystack=generated out=contexts
   python -m niah experiment=ruler outputs=outputs/a && python -m niah ruler outputs/a   RULER's 13 settings, its score
+  python -m niah experiment=ruler_quick quick.difference=10   the same with the repeats that find 10 points, cost first
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
   python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
   python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long

@@ -10,7 +10,7 @@ from typing import Any
 from niah import planner
 from niah.commands import hydra
 from niah.commands.results import make, write
-from niah.commands.words import own_words
+from niah.commands.words import RULER_QUICK, own_words
 from niah.config import Run, build
 from niah.errors import NiahError
 from niah.models.resolve import config_of
@@ -28,6 +28,11 @@ def main(words: list[str]) -> int:
     own, rest = own_words({"out": "", "format": "text", "exact": "false"}, words)
     if own["format"] not in ("text", "json"):
         raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
+    if RULER_QUICK in rest:
+        from niah.commands.ruler.quick import expanded  # scipy: seconds that others need not wait
+
+        say(*expanded(rest)[1])
+        return 0
 
     def show(config: Any) -> int:
         run = build(config)

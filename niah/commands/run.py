@@ -9,7 +9,7 @@ from niah import config as configuration
 from niah import terminal
 from niah.commands import fault, hydra
 from niah.commands.calibrate import verify
-from niah.commands.words import restart_with_environment
+from niah.commands.words import RULER_QUICK, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import RETRIED, Outcome, RunRecord
@@ -24,6 +24,11 @@ _LIVE_SECONDS = 60
 def main(words: list[str]) -> int:
     """Exit code of ``run WORDS``, also without the verb. Raises NiahError where a trial ended without an answer."""
     restart_with_environment(words)
+    if RULER_QUICK in words:
+        from niah.commands.ruler.quick import expanded  # scipy: seconds that others need not wait
+
+        words, first = expanded(words)
+        terminal.say(*first)
     # later configs of a sweep start when they start, and those of a launcher in processes of their own
     own_process, starts = os.getpid(), [_started()]
     return hydra.run(

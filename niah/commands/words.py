@@ -11,6 +11,9 @@ from niah import values
 from niah.engines.vllm.process import environment
 from niah.errors import NiahError
 
+RULER_QUICK = "experiment=ruler_quick"
+"""The word that ``ruler.quick`` makes a sweep of."""
+
 
 def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The verb's own key=value words by name, ``defaults`` where they are not given; and the other words, in order."""
