@@ -352,7 +352,8 @@ def typed(key: str, cls: type, node: dict[str, Any]) -> tuple[Any, dict[str, Any
         name = f"{key}.{error.full_key}"
         raise NiahError(f"{name}: not given; expected a value; add {name}=... to the command") from error
     except (ValidationError, ConfigKeyError) as error:
-        kind = kinds[re.split(r"[.\[]", str(error.full_key))[0]]
+        name = re.split(r"[.\[]", str(error.full_key))[0]
+        kind = kinds.get(name, "settings of its own kind")  # an item of a list has a number for a name
         expected = str(getattr(kind, "__name__", kind) if get_origin(kind) is None else kind)
         said = first_line(error).rstrip(".")
         raise NiahError(f"{key}.{error.full_key}: {said}; expected {expected}") from error

@@ -13,6 +13,8 @@ from niah.limits import limited
 from niah.records import Trial
 
 DEPTHS = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
+MAX_TRIALS = 1_000_000
+"""All of a run's are in memory, and its rows too."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Ladder:
             raise NiahError("ctx.lengths: empty; expected at least one length, as [8k,16k]")
         if not self.depths:
             raise NiahError("ctx.depths: empty; expected at least one depth, as [0,50,100]")
+        if (num := len({*self.lengths}) * len({*self.depths}) * self.repeats) > MAX_TRIALS:
+            raise NiahError(
+                f"ctx.repeats: {num:,} trials of {len({*self.lengths})} lengths, {len({*self.depths})} depths and "
+                f"{self.repeats:,} repeats; expected at most {MAX_TRIALS:,}; take fewer"
+            )
 
 
 PLACEMENTS = ("even", "random", "clustered")

@@ -8,6 +8,7 @@ A settings class calls ``check`` when it is made; a plug-in's base class does th
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,12 +130,15 @@ def is_free_text(field: dataclasses.Field[Any]) -> bool:
 
 
 def check(settings: Any, group: str) -> None:
-    """Raises NiahError with the full key of the first field whose value lies outside its limits; None is no value."""
+    """Raises NiahError with the full key of the first field whose value lies outside its limits or is no finite number;
+    None is no value."""
     for field in dataclasses.fields(settings):
         held = field.metadata.get(_HELD)
+        value = getattr(settings, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NiahError(f"{group}.{field.name}: got {value}; expected {held or 'a finite number'}")
         if held is None or held.is_text:
             continue
-        value = getattr(settings, field.name)
         if isinstance(value, Sequence) and not isinstance(value, str):
             for number, item in enumerate(value):
                 place = f"[{number}]" if len(value) > 1 else ""  # key=VALUE of a command makes a list of one

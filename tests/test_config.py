@@ -1,7 +1,7 @@
 
 import pytest
 
-from niah import choices, config
+from niah import choices, config, grid
 from niah.commands.hydra import adapted
 from niah.errors import NiahError
 from tests.helpers.command import REPOSITORY
@@ -114,3 +114,20 @@ def test_an_engine_that_is_gone_keeps_all_its_settings():
     resolved = built("engine=fake").resolved
     gone = {**resolved, "engine": {"_target_": "gone.engine.Engine", "name": "gone", "replicas": 2}}
     assert config.deciding(gone)["engine"] == gone["engine"]
+
+
+@pytest.mark.parametrize(("words", "key"), [
+    (("reader=bm25", "reader.b=nan"), "reader.b"), (("hardware.link_gb_s=nan",), "hardware.link_gb_s"),
+    (("reader=bm25", "reader.k1=inf"), "reader.k1"), (("ctx.depths=[nan]",), "ctx.depths"),
+    (("ctx.repeats=1e9",), "ctx.repeats"), (("ctx.repeats=1000000000",), "ctx.repeats"), (("kv.also=-inf",), "kv."),
+    (("kv.also=[1]",), "kv."), (("task=absent", "task.num_keys=99999999999999999999"), "task.num_keys"),
+    (("task=multivalue", "task.num_values=1000000000"), "task.num_values"), (("ctx.lengths=[nan]",), "ctx.lengths"),
+])
+def test_numbers_that_no_run_can_have_are_refused_by_key(words, key):
+    with pytest.raises(NiahError) as error:
+        built(*words)
+    assert str(error.value).startswith(key) and "\n" not in str(error.value)
+
+
+def test_lengths_and_depths_that_stand_twice_are_one():
+    assert len(grid.trials(built("ctx.lengths=[8k,8k,8192]", "ctx.depths=[50,50.0]").ctx)) == 1

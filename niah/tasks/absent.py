@@ -27,7 +27,7 @@ class Absent(Keyed):
     """
 
     name: str = "absent"
-    num_decoys: int = limited(0, at_least=0)
+    num_decoys: int = limited(0, at_least=0, at_most=100_000)
     claim: str = free_text("")
 
     all_targets = False

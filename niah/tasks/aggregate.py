@@ -35,9 +35,9 @@ class Aggregate(Task):
 
     name: str = "aggregate"
     form: str = one_of("words", "coded")
-    num_common: int = limited(10, at_least=1)
+    num_common: int = limited(10, at_least=1, at_most=100_000)
     common_repeats: int = 30
-    uncommon_repeats: int = limited(3, at_least=1)
+    uncommon_repeats: int = limited(3, at_least=1, at_most=100_000)
     alpha: float = limited(2.0, above=1)
     example: bool = False
     template: str = free_text("{instruction}\n{context}\n{question}")

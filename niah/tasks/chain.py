@@ -30,8 +30,8 @@ class Chain(Task):
 
     name: str = "chain"
     form: str = one_of("tokens", "variables")
-    num_hops: int = limited(2, at_least=1)
-    num_chains: int = limited(1, at_least=1)
+    num_hops: int = limited(2, at_least=1, at_most=100_000)
+    num_chains: int = limited(1, at_least=1, at_most=100_000)
     instruction: str = free_text("")
     question: str = free_text("")
     answer_prefix: str = free_text("")

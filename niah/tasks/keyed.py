@@ -28,9 +28,9 @@ class Keyed(Task):
 
     answer: str = one_of(*draws.ANSWERS)
     key_kind: str = one_of(*draws.KEYS)
-    num_keys: int = limited(1, at_least=1)
-    num_values: int = limited(1, at_least=1)
-    num_queries: int = limited(1, at_least=1)
+    num_keys: int = limited(1, at_least=1, at_most=100_000)
+    num_values: int = limited(1, at_least=1, at_most=100_000)
+    num_queries: int = limited(1, at_least=1, at_most=100_000)
     needle: str = free_text("")
     question: str = free_text("")
     answer_prefix: str = free_text("")

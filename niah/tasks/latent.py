@@ -19,7 +19,7 @@ class Latent(Task):
     """``num_distractors`` other people with facts that answer other questions are planted too."""
 
     name: str = "latent"
-    num_distractors: int = limited(0, at_least=0)
+    num_distractors: int = limited(0, at_least=0, at_most=100_000)
 
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         own = self.phrases(haystack)["latent"]

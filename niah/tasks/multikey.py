@@ -15,4 +15,4 @@ class MultiKey(Keyed):
     """The fact asked for stands at the cell's depth, the other ``num_keys`` - 1 by ``placement``."""
 
     name: str = "multikey"
-    num_keys: int = limited(4, at_least=1)
+    num_keys: int = limited(4, at_least=1, at_most=100_000)

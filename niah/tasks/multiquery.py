@@ -15,5 +15,5 @@ class MultiQuery(Keyed):
     """The first fact stands at the cell's depth, the others by ``placement``."""
 
     name: str = "multiquery"
-    num_keys: int = limited(4, at_least=1)
-    num_queries: int = limited(4, at_least=1)
+    num_keys: int = limited(4, at_least=1, at_most=100_000)
+    num_queries: int = limited(4, at_least=1, at_most=100_000)

@@ -15,4 +15,4 @@ class MultiValue(Keyed):
     """The first value stands at the cell's depth, the others by ``placement``."""
 
     name: str = "multivalue"
-    num_values: int = limited(4, at_least=1)
+    num_values: int = limited(4, at_least=1, at_most=100_000)

@@ -15,7 +15,7 @@ class Ordered(Task):
     """One of the ``num_needles`` stands at the cell's depth; the score is the share named in order."""
 
     name: str = "ordered"
-    num_needles: int = limited(4, at_least=2)
+    num_needles: int = limited(4, at_least=2, at_most=100_000)
 
     scorer = InOrder()
 
