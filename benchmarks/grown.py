@@ -2,9 +2,9 @@
 
     python benchmarks/grown.py [runs] [rows] [rag]      about 5 minutes on two cores; without a word all three
 
-Runs are made of one run of engine=fake: its rows again and again, each folder with settings of its own. Each figure is
-one command in a process of its own, started on a quiet machine: its seconds, those of the smaller ones beside it as a
-ratio (2 is linear), and the most memory it had.
+Runs are made of one run of engine=fake: its rows again and again, each folder with settings of its own. Each line is
+one command in a process of its own: its seconds on the clock; those of processors, which tell more where others work
+beside it; these against those of the line above (2 is linear); and the most memory it had.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ NUM_RUNS, NUM_ROWS, NUM_OF_A_READER = 1000, 100_000, 25_000
 def main(wanted: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        print(f"{'':44}{'seconds':>9}{'ratio':>7}{'MiB':>7}")
+        print(f"{'':44}{'seconds':>9}{'CPU s':>9}{'ratio':>7}{'MiB':>7}")
         if not wanted or "runs" in wanted:
             many_runs(folder)
         if not wanted or "rows" in wanted:
@@ -53,7 +54,7 @@ def many_runs(folder: Path) -> None:
                 content["config"]["engine"]["window"] = 3000 + number
                 (run / "run.json").write_text(json.dumps(content))
                 (run / "rows.jsonl").write_text(rows)
-            before = shown(f"{verb} {num:,} runs of 18 rows", before, *niah(folder, verb, str(sweep)))
+            before = shown(f"{verb} {num:,} runs of 18 rows", before, niah(folder, verb, str(sweep)))
 
 
 def many_rows(folder: Path) -> None:
@@ -77,7 +78,7 @@ def many_rows(folder: Path) -> None:
                     for trial in recipe.trials[: -1 if what == "one left" else None]:
                         own = {name: getattr(trial, name) for name in ("length", "depth", "repeat")}
                         file.write(json.dumps({**line, **own, "trial": trial.index}) + "\n")
-            before = shown(f"{num:,} rows, {what}: the same command", before, *niah(folder, *words))
+            before = shown(f"{num:,} rows, {what}: the same command", before, niah(folder, *words))
 
 
 def many_of_two_readers(folder: Path) -> None:
@@ -94,7 +95,7 @@ def many_of_two_readers(folder: Path) -> None:
                     row = few[number % len(few)]
                     own = {"trial": number, "repeat": number // len(few), "context_sha256": f"{number:064d}"}
                     out.write(json.dumps({**row, **own}) + "\n")
-        before = shown(f"rag 2 x {num:,} rows", before, *niah(folder, "rag", str(sweep)))
+        before = shown(f"rag 2 x {num:,} rows", before, niah(folder, "rag", str(sweep)))
 
 
 def one_row(folder: Path) -> Path:
@@ -115,8 +116,16 @@ def built(words: Sequence[str]) -> "Run":
         return build(compose("config", overrides=adapted(words)))
 
 
-def niah(folder: Path, *words: str) -> tuple[float, int]:
-    """Seconds and the most memory (MiB) of one command."""
+@dataclass(frozen=True)
+class Cost:
+    """What one command took: seconds on the clock, seconds of processors, the most memory (MiB)."""
+
+    seconds: float
+    cpu_seconds: float
+    mib: int
+
+
+def niah(folder: Path, *words: str) -> Cost:
     with (folder / "out.txt").open("w") as out:
         begun = time.perf_counter()
         process = subprocess.Popen(
@@ -127,12 +136,13 @@ def niah(folder: Path, *words: str) -> tuple[float, int]:
         seconds = time.perf_counter() - begun
     if status:
         raise SystemExit((folder / "out.txt").read_text()[-2000:])
-    return seconds, used.ru_maxrss // 1024
+    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024)
 
 
-def shown(what: str, before: float, seconds: float, mib: int) -> float:
-    print(f"{what:44}{seconds:9.1f}{seconds / before if before else 0:7.2f}{mib:7}", flush=True)
-    return seconds
+def shown(what: str, before: float, cost: Cost) -> float:
+    ratio = cost.cpu_seconds / before if before else 0
+    print(f"{what:44}{cost.seconds:9.1f}{cost.cpu_seconds:9.1f}{ratio:7.2f}{cost.mib:7}", flush=True)
+    return cost.cpu_seconds
 
 
 if __name__ == "__main__":

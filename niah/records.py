@@ -7,9 +7,10 @@ depths are percent of the context (0 = first, 100 = last), id arrays are int32 o
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from niah.errors import NiahError
 
@@ -36,6 +37,11 @@ _ANSWERS = frozenset(
 )
 RETRIED = frozenset((Outcome.OUT_OF_MEMORY, Outcome.ENGINE_ERROR))
 """Outcomes that the next run of the same command tries again."""
+_Integer = Annotated[int, Meta(gt=-(2**63), lt=2**63 - 1)]
+_Number = _Integer | Annotated[float, Meta(gt=-1e300, lt=1e300)]
+_Index = Annotated[int, Meta(ge=0, lt=2**63 - 1)]
+_Share = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
+"""What the JSON of a row may hold; numbers stay the integers or floats that they were written as."""
 OPTIONAL = {"optional": True}
 """Marks fields of run.json and of rows that are left out where they hold nothing."""
 
@@ -243,7 +249,7 @@ class Score:
     answer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of rows.jsonl. Holds the recipe of the prompt (with run.json), never the prompt.
 
@@ -263,26 +269,26 @@ class Row:
     outcome and answer as the rules of an earlier ``version`` had them, where ``rescore`` found otherwise.
     """
 
-    trial: int
-    length: int
-    depth: float
-    repeat: int
+    trial: _Index
+    length: _Index
+    depth: _Number
+    repeat: _Index
     outcome: str
-    score: float | None
+    score: _Share | None
     response: str
     answer: str
     targets: list[str]
     prompt_sha256: str
-    num_prompt_tokens: int
-    num_cached_tokens: int | None
-    num_completion_tokens: int
+    num_prompt_tokens: _Integer
+    num_cached_tokens: _Integer | None
+    num_completion_tokens: _Integer
     finish_reason: str
-    needle_spans: list[list[int]]
-    needle_depths: list[float]
+    needle_spans: list[list[_Integer]]
+    needle_depths: list[_Number]
     needles_kept: list[bool]
-    repeated_share: float
-    seconds: float
-    first_token_seconds: float | None
+    repeated_share: _Number
+    seconds: _Number
+    first_token_seconds: _Number | None
     model: str
     task: str
     haystack: str
@@ -292,24 +298,28 @@ class Row:
     error: str = ""
     distractors: list[str] = field(default_factory=list)
     variant: str = ""
-    logprob: float | None = None
-    num_target_tokens: int = 0
-    worst_rank: int | None = None
-    margin: float | None = None
+    logprob: _Number | None = None
+    num_target_tokens: _Integer = 0
+    worst_rank: _Integer | None = None
+    margin: _Number | None = None
     served: dict[str, Any] = field(default_factory=dict)
-    retrieved: list[list[float]] = field(default_factory=list)
+    retrieved: list[list[_Number]] = field(default_factory=list)
     needles_retrieved: list[str] = field(default_factory=list)
-    index_seconds: float = 0.0
-    retrieval_seconds: float = 0.0
+    index_seconds: _Number = 0.0
+    retrieval_seconds: _Number = 0.0
     route: str = ""
-    num_needed: int | None = None
+    num_needed: _Integer | None = None
     context_sha256: str = ""
     thinking: str = field(default="", metadata=OPTIONAL)
-    num_thinking_tokens: int = field(default=0, metadata=OPTIONAL)
+    num_thinking_tokens: _Integer = field(default=0, metadata=OPTIONAL)
     ended_in: str = field(default="", metadata=OPTIONAL)
     not_graded: str = field(default="", metadata=OPTIONAL)
     question: str = field(default="", metadata=OPTIONAL)
     scored_before: dict[str, Any] | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def is_answered(self) -> bool:
+        return self.outcome in _ANSWERS
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,24 @@
 """Rows as numpy arrays: what statistics over many rows work on."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from niah.records import Outcome, Row
+from niah.records import Row
 
-_NAMES = ("trial", "length", "depth", "repeat", "score", "outcome", "answer", "prompt_sha256", "model", "task")
-_REQUIRED = itemgetter(*_NAMES)
+_NAMES = (
+    "trial", "length", "depth", "repeat", "score", "logprob", "outcome", "answer", "prompt_sha256", "model", "task",
+    "variant",
+)
+_KEPT = attrgetter(*_NAMES, "is_answered")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("trial", "length", "repeat"), np.int64),
     **dict.fromkeys(("depth", "score", "logprob"), np.float64),
 }
 """Of the arrays that are no texts."""
-_ANSWERS = frozenset(outcome.value for outcome in Outcome if outcome.is_answer)
 
 
 @dataclass(frozen=True)
@@ -62,22 +64,12 @@ class Columns:
 
 
 def of_rows(rows: Iterable[Row]) -> Columns:
-    """The same rows as arrays."""
-    return of_dicts([asdict(row) for row in rows])
-
-
-def of_dicts(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Rows as json gives them; fields that an older schema lacks are empty. Raises KeyError for the others.
-
-    One row at a time, so that 100,000 parsed rows never stand in memory together.
-    """
-    kept = [(*_REQUIRED(row), row.get("logprob"), row.get("variant", "")) for row in rows]
-    names = (*_NAMES, "logprob", "variant")
-    values: Iterable[Sequence[Any]] = zip(*kept, strict=True) if kept else [()] * len(names)
-    columns = dict(zip(names, values, strict=True))
+    """The same rows as arrays, one row at a time, so that 100,000 of them need not stand in memory together."""
+    kept: list[tuple[Any, ...]] = list(map(_KEPT, rows))
+    *values, answered = zip(*kept, strict=True) if kept else [()] * (len(_NAMES) + 1)
+    columns: dict[str, Sequence[Any]] = dict(zip(_NAMES, values, strict=True))
     columns["score"] = [
-        (score or 0.0) if outcome in _ANSWERS else np.nan
-        for score, outcome in zip(columns["score"], columns["outcome"], strict=True)
+        (score or 0.0) if is_answered else np.nan for score, is_answered in zip(columns["score"], answered, strict=True)
     ]
     columns["logprob"] = [np.nan if value is None else value for value in columns["logprob"]]
     return Columns(**{name: _array(columns[name], _KINDS.get(name, object)) for name in columns})

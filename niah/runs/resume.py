@@ -59,9 +59,12 @@ def passed_over(settings: Run, folder: RunFolder) -> set[tuple[str, int]]:
     ``retry=true`` asks them again.
     """
     only, num = variants(settings)[0].name, Counter[tuple[str, int]]()
-    rows = folder.rows()
-    failures = folder.failures()
-    for row in (*(row for row in rows if row.outcome not in RETRIED or row not in failures), *failures):
+    rows, failures = folder.rows(), folder.failures()
+    moved: dict[tuple[str, int], list[Row]] = {}
+    for row in failures:
+        moved.setdefault((row.variant, row.trial), []).append(row)
+    stay = (row for row in rows if row.outcome not in RETRIED or row not in moved.get((row.variant, row.trial), ()))
+    for row in (*stay, *failures):
         if row.outcome == Outcome.OUT_OF_MEMORY:
             num[row.variant or only, row.trial] += 1
         elif row.finish_reason == ENDED_BY_IT:

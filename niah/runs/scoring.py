@@ -63,7 +63,7 @@ def rescored(record: RunRecord, rows: Sequence[Row]) -> Rescored:
 
 def judged(row: Row, scorer: Scorer, question: str = "", *, version: int = 1) -> Row:
     """The row as it is judged now, itself where that is no other judgement. ``version`` is that of the rules before."""
-    if not Outcome(row.outcome).is_answer or not row.response or not row.targets:
+    if not row.is_answered or not row.response or not row.targets:
         return row
     problem = Problem((), question or row.question, tuple(row.targets), distractors=tuple(row.distractors))
     score, outcome = judge(

@@ -85,7 +85,7 @@ def _named(hint: Any) -> str:
     """As JSON calls it."""
     origin, inside = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(map(_named, inside))
+        return " or ".join(_named(one) for one in inside if not (one is int and float in inside))
     if origin in (list, Sequence):
         return "a list" if inside[0] is Any else f"a list of {_named(inside[0])}"
     return {str: "text", int: "an integer", float: "a number", bool: "true or false", NoneType: "null"}.get(

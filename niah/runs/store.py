@@ -11,6 +11,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from niah import disk, terminal, values
@@ -24,7 +25,11 @@ from niah.runs.record import UnreadableError
 _RETRIED = {outcome.value for outcome in RETRIED}
 _ANSWERS = {outcome.value for outcome in Outcome if outcome.is_answer}
 _OUTCOMES = {outcome.value for outcome in Outcome}
+_UNANSWERED = _OUTCOMES - _ANSWERS
 _FIELDS = {field.name for field in dataclasses.fields(Row)}
+_DECODER = msgspec.json.Decoder(Row)
+_MANY = 10_000
+"""Rows that are worth keeping the garbage collector off: it would look at each of their lists every now and then."""
 _RUN, _ROWS, _COPY = "run.json", "rows.jsonl", ".run.json.copy"
 
 
@@ -73,7 +78,7 @@ class RunFolder:
         content, before = _plain(row), self._state()
         self._rows.append(content)
         if self._read and self._read[0] == before:
-            self._read[1].append(_row(disk.parsed(encoded(content))))
+            self._read[1].append(_row(self.rows_path, 0, encoded(content)))
             self._read = self._state(), self._read[1]
 
     def rows(self) -> list[Row]:
@@ -87,7 +92,9 @@ class RunFolder:
             is_on = gc.isenabled()
             gc.disable()  # it would look at all rows again and again while they are made, and find nothing
             try:
-                self._read = state, [_row(content) for _, content in self._contents(self._rows)]
+                self._read = state, [row for _, row in self._contents(self._rows)]
+                if len(self._read[1]) >= _MANY:
+                    gc.freeze()  # nor afterwards: they stay until the command ends
             finally:
                 if is_on:
                     gc.enable()
@@ -104,11 +111,11 @@ class RunFolder:
     def failures(self) -> list[Row]:
         """Rows of trials that failed and were asked again."""
         found = {line: number for number, line in self._failures.whole()}
-        return [_row(_content(self._failures.path, number, line)) for line, number in found.items()]
+        return [_row(self._failures.path, number, line) for line, number in found.items()]
 
     def columns(self) -> columns.Columns:
-        """The same rows as arrays, read some times faster."""
-        return columns.of_dicts(content for _, content in self._contents(self._rows))
+        """The same rows as arrays, which take less memory."""
+        return columns.of_rows(row for _, row in self._contents(self._rows))
 
     def append_control(self, content: dict[str, Any]) -> None:
         """Adds a line to controls.jsonl, on disk before this returns."""
@@ -157,8 +164,8 @@ class RunFolder:
         In one step. Raises NiahError where the disk takes no more.
         """
         def lines() -> Iterator[bytes]:
-            for (_, before), row in zip(self._contents(self._rows), rows, strict=True):
-                beside = {key: value for key, value in before.items() if key not in _FIELDS}
+            for (before, _), row in zip(self._contents(self._rows), rows, strict=True):
+                beside = {key: value for key, value in disk.parsed(before).items() if key not in _FIELDS}
                 yield encoded({**_plain(row), **beside}).rstrip(b"\n")
 
         try:
@@ -208,16 +215,16 @@ class RunFolder:
         """A crash cut the last line of rows.jsonl; it is left out wherever rows are read."""
         return self._rows.is_torn()
 
-    def _contents(self, lines: Lines) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Each row's line and what it holds, once. Raises NiahError as ``rows`` does."""
+    def _contents(self, lines: Lines) -> Iterator[tuple[bytes, Row]]:
+        """Each row's line and the row, once. Raises NiahError as ``rows`` does."""
         first: dict[tuple[str, int], tuple[int, int]] = {}
         num_twice = 0
         for number, line in lines.whole():
-            content = _content(lines.path, number, line)
-            key, own = (content.get("variant", ""), content["trial"]), hash(line)
+            row = _row(lines.path, number, line)
+            key, own = (row.variant, row.trial), hash(line)
             if key not in first:
                 first[key] = number, own
-                yield line, content
+                yield line, row
             elif first[key][1] == own:
                 num_twice += 1
             else:
@@ -245,6 +252,22 @@ class RunFolder:
         return NiahError(f"{where}; expected a writable folder with free space; set outputs=...")
 
 
+def _row(file: Path, number: int, line: bytes) -> Row:
+    """The row that a line holds. Raises NiahError where it is none.
+
+    What msgspec takes for a row is one, and most are; only the rest, such as half an emoji, goes the long way that has
+    the words for what is wrong.
+    """
+    try:
+        row = _DECODER.decode(line.decode())
+    except (ValueError, RecursionError):
+        row = None
+    if row is not None and row.outcome in (_UNANSWERED if row.score is None else _ANSWERS):
+        return row
+    content = _content(file, number, line)
+    return Row(**{key: value for key, value in content.items() if key in _FIELDS})
+
+
 def _content(file: Path, number: int, line: bytes) -> dict[str, Any]:
     """What a line holds, which is a row. Raises NiahError where it is none."""
     try:
@@ -269,12 +292,6 @@ def _wrong(content: dict[str, Any]) -> str:
         return f"score is {shape.shortened(score)} of a trial that is {outcome}"
     low = next((key for key in ("trial", "length", "repeat") if content[key] < 0), None)
     return f"{low} is {content[low]}, expected 0 or more" if low else ""
-
-
-def _row(content: dict[str, Any]) -> Row:
-    if content.keys() <= _FIELDS:
-        return Row(**content)
-    return Row(**{key: value for key, value in content.items() if key in _FIELDS})
 
 
 def _plain(row: Row) -> dict[str, Any]:

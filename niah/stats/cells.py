@@ -74,7 +74,7 @@ def false_alarms(rows: Sequence[Row]) -> CellStats:
 def _stats(
     length: int, depth: float | None, rows: Sequence[Row], value: Callable[[Row], float] = lambda row: row.score or 0.0
 ) -> CellStats:
-    answered = [row for row in rows if Outcome(row.outcome).is_answer]
+    answered = [row for row in rows if row.is_answered]
     n = len(answered)
     values = np.array([value(row) for row in answered], dtype=float)
     low = high = math.nan

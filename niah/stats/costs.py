@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.records import Outcome, Row
+from niah.records import Row
 
 Price = Callable[[int], float]
 """Dollars of reading one cold prompt of that many tokens."""
@@ -35,7 +35,7 @@ class Cost:
 
 def cost(rows: Sequence[Row], answer_tokens: int, price: Price | None) -> Cost:
     """Answered trials alone."""
-    found = [row for row in rows if Outcome(row.outcome).is_answer]
+    found = [row for row in rows if row.is_answered]
     if not found:
         return Cost(0, *[math.nan] * 8)
     read = sum(row.num_prompt_tokens for row in found)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah.records import Outcome, Row
+from niah.records import Row
 from niah.stats import clusters
 from niah.stats.two_samples import mover
 from niah.units import format_length
@@ -59,7 +59,7 @@ class Summary:
 
 def summary(rows: Iterable[Row], threshold: float | None, confidence: float) -> Summary | None:
     """None where no trial has an answer. ``threshold`` is the user's own, an accuracy from 0 to 1."""
-    answered = [row for row in rows if Outcome(row.outcome).is_answer]
+    answered = [row for row in rows if row.is_answered]
     if not answered:
         return None
     lengths, place = np.unique([row.length for row in answered], return_inverse=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from niah.records import Outcome, Row
+from niah.records import Row
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Misses:
 
 def by_length(rows: Iterable[Row]) -> list[Misses]:
     """One a length with answers, then all together."""
-    answered = [row for row in rows if Outcome(row.outcome).is_answer]
-    lengths = sorted({row.length for row in answered})
-    by_length = [_counted(length, [row for row in answered if row.length == length]) for length in lengths]
-    return [*by_length, _counted(0, answered)]
+    answered = [row for row in rows if row.is_answered]
+    lengths: dict[int, list[Row]] = {}
+    for row in answered:
+        lengths.setdefault(row.length, []).append(row)
+    return [*(_counted(length, members) for length, members in sorted(lengths.items())), _counted(0, answered)]
 
 
 def fate(row: Row) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from niah.records import Outcome, Row
+from niah.records import Row
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Routes:
 
 def shares(rows: Sequence[Row], answer_tokens: int) -> Routes:
     """The two figures of Self-Route (Li et al. 2024, table 1)."""
-    chosen = [row for row in rows if row.route and Outcome(row.outcome).is_answer]
+    chosen = [row for row in rows if row.route and row.is_answered]
     if not chosen:
         return Routes(float("nan"), float("nan"), 0)
     whole = sum(row.length - answer_tokens for row in chosen)

@@ -1,7 +1,8 @@
 """From run folders to pairs: which runs can be compared, and which of their trials belong together."""
 
-import filecmp
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,32 +126,56 @@ def _apart(found: Sequence[Side]) -> tuple[list[Side], list[str]]:
     Rows hold measured times: two runs of one command never have equal ones, a copied folder has. engine=fake measures
     none; its copies have one run.json.
     """
+    contents = _contents(dict.fromkeys(side.folder for side in found))
+    first: dict[tuple[str, Path | tuple[str, ...]], Side] = {}
     kept: list[Side] = []
     twice: list[str] = []
     for side in found:
-        same = next((one for one in kept if one.variant == side.variant and is_copy(one.folder, side.folder)), None)
-        if same is None:
-            kept.append(side)
-        elif Path(same.folder).resolve() == Path(side.folder).resolve():
+        place, content = Path(side.folder).resolve(), contents.get(side.folder)
+        if (side.variant, place) in first:
             twice.append(f"{side.folder} is named twice")
+        elif content and (same := first.get((side.variant, content))):
+            twice.append(
+                f"{side.folder} is a copy of {same.folder}, its rows are the same to the last measured time"
+            )
         else:
-            twice.append(f"{side.folder} is a copy of {same.folder}, its rows are the same to the last measured time")
+            kept.append(side)
+            first[side.variant, place] = side
+            if content:
+                first[side.variant, content] = side
     return kept, twice
 
 
 def is_copy(first: str, second: str) -> bool:
     """Whether two folders hold one run."""
-    if Path(first).resolve() == Path(second).resolve():
-        return True
-    if not _are_equal(first, second, "rows.jsonl"):
-        return False
-    has_times = any(row.seconds for row in store.RunFolder(Path(first)).rows())
-    return has_times or _are_equal(first, second, "run.json")
+    contents = _contents((first, second))
+    return Path(first).resolve() == Path(second).resolve() or (
+        first in contents and contents[first] == contents.get(second)
+    )
 
 
-def _are_equal(first: str, second: str, name: str) -> bool:
-    one, other = Path(first) / name, Path(second) / name
-    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
+def _contents(folders: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Digests that a folder has in common with its copies alone, of those that may have one: their rows are as many
+    bytes as another's."""
+    files = {folder: Path(folder) / "rows.jsonl" for folder in folders}
+    sizes = {folder: file.stat().st_size for folder, file in files.items() if file.is_file()}
+    num = Counter(sizes.values())
+    has_times: dict[str, bool] = {}
+    found: dict[str, tuple[str, ...]] = {}
+    for folder in (folder for folder in sizes if num[sizes[folder]] > 1):
+        rows, settings = _digest(files[folder]), Path(folder) / "run.json"
+        if rows not in has_times:
+            has_times[rows] = any(row.seconds for row in store.RunFolder(Path(folder)).rows())
+        if has_times[rows]:
+            found[folder] = (rows,)
+        elif settings.is_file():
+            found[folder] = (rows, _digest(settings))
+    return found
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def pairs(found: Sequence[Side], settings: CompareSettings) -> list[Pair]:

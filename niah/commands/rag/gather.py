@@ -7,7 +7,7 @@ from typing import Any
 
 from niah.config import PLACE_ONLY, flat
 from niah.errors import NiahError
-from niah.records import Outcome, Row, RunRecord
+from niah.records import Row, RunRecord
 from niah.report.labels import apart
 from niah.runs import store, sweeps
 from niah.units import format_length
@@ -47,7 +47,7 @@ class ReaderRun:
         return self.record.scope.answer_tokens
 
     def answered(self) -> dict[Place, Row]:
-        return {place_of(row): row for row in self.rows if Outcome(row.outcome).is_answer}
+        return {place_of(row): row for row in self.rows if row.is_answered}
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _answers(run: ReaderRun) -> dict[Place, Row]:
         raise NiahError(
             f"{run.folder}: no trial has an answer; expected answers; see its engine.log, then run it again"
         )
-    if len(found) != sum(Outcome(row.outcome).is_answer for row in run.rows):
+    if len(found) != sum(row.is_answered for row in run.rows):
         raise NiahError(
             f"{run.folder}: trials have several rows; expected one row a trial; was rows.jsonl copied together?"
         )

@@ -110,7 +110,9 @@ def _known(group: Group) -> set[Question] | None:
 
 def _result(run: ReaderRun, rows: list[Row], shared: set[int], price: Price | None) -> ReaderResult:
     lengths = sorted({row.length for row in rows})
-    parts = {length: [row for row in rows if row.length == length] for length in lengths}
+    parts: dict[int, list[Row]] = {length: [] for length in lengths}
+    for row in rows:
+        parts[row.length].append(row)
     parts[0] = [row for row in rows if row.length in shared]
     return ReaderResult(
         run=run,
@@ -154,4 +156,4 @@ def _columns(rows: dict[Place, Row], places: list[Place]) -> Answers:
 
 
 def _answered(rows: list[Row]) -> dict[Place, Row]:
-    return {place_of(row): row for row in rows if Outcome(row.outcome).is_answer}
+    return {place_of(row): row for row in rows if row.is_answered}

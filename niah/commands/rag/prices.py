@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import cache
 
 from niah.config import typed
 from niah.errors import NiahError
@@ -38,6 +39,7 @@ def price(record: RunRecord, hardware: Hardware, longest: int) -> Price:
     setup = serving.setup(shape, hardware, Wish(), record.kv_dtype, model.weights, longest, model.name)
     dollars_a_second = setup.num_gpus * hardware.dollars_per_gpu_hour / 3600
 
+    @cache  # prompts of a length have few sizes, and rows are many
     def dollars(num_tokens: int) -> float:
         operations = estimate.operations(shape, num_tokens, 0)
         return float(estimate.seconds_of(operations, hardware, setup) * dollars_a_second)
