@@ -134,6 +134,8 @@ def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMap
     if square.is_marked:
         frame: dict[str, Any] = {"xy": (column - 0.46, line - 0.46), "width": 0.92, "height": 0.92, "linewidth": 1.4}
         axes.add_patch(Rectangle(**frame, fill=False, edgecolor=own_ink, zorder=3))
-    if has_text:
-        axes.text(column, line - (0.1 if square.detail else 0), square.text, **centre, fontsize=8.5, color=own_ink)
-        axes.text(column, line + 0.26, square.detail, **centre, fontsize=5.5, color=own_ink)
+    if has_text:  # numbers lie within their cell: not measured for the layout, which takes as long as drawing them
+        inside: dict[str, Any] = {**centre, "color": own_ink, "in_layout": False}
+        axes.text(column, line - (0.1 if square.detail else 0), square.text, **inside, fontsize=8.5)
+        if square.detail:
+            axes.text(column, line + 0.26, square.detail, **inside, fontsize=5.5)

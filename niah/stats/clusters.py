@@ -5,8 +5,7 @@ cells or simulated runs. A cluster of size 0 is no cluster.
 """
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from scipy.special import ndtri, stdtrit
 
 SHARED = 0.5
 """Correlation of the answers of a repeat that intervals assume where the data show none that could be estimated: the
@@ -76,9 +75,9 @@ def effective_size(
     """
     n, clusters = sizes.sum(-1), (sizes > 0).sum(-1)
     level = (1 + confidence) / 2
-    quantile = stats.t.ppf(level, np.maximum(clusters - 1, 1))
+    quantile = stdtrit(np.maximum(clusters - 1, 1), level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = n / shrunk_effect(sums, sizes, sum_squares, num_differing) * (stats.norm.ppf(level) / quantile) ** 2
+        size = n / shrunk_effect(sums, sizes, sum_squares, num_differing) * (ndtri(level) / quantile) ** 2
     size = np.where(n <= clusters, n, np.maximum(size, clusters))
     return np.where(clusters < 2, n / np.maximum(1 + (n - 1) * lone, 1), size)
 
@@ -92,8 +91,16 @@ def wilson(
     n = sizes.sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(-1) / n
-        low, high = proportion_confint(mean * size, size, alpha=1 - confidence, method="wilson")
-    return low, high
+        return _score_interval(mean * size, size, confidence)
+
+
+def _score_interval(num_right: np.ndarray, n: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson (1927), as statsmodels has it (tests compare), which takes a second to import: each command's."""
+    limit, share = -ndtri((1 - confidence) / 2), num_right / n
+    wider = 1 + limit**2 / n
+    middle = (share + limit**2 / (2 * n)) / wider
+    half = limit * np.sqrt(share * (1.0 - share) / n + limit**2 / (4.0 * n**2)) / wider
+    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
 def student(sums: np.ndarray, sizes: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +110,7 @@ def student(sums: np.ndarray, sizes: np.ndarray, confidence: float) -> tuple[np.
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = sums.sum(-1) / n
         error = np.sqrt(clusters / (clusters - 1) * ((sums - mean[..., None] * sizes) ** 2).sum(-1)) / n
-        half = stats.t.ppf((1 + confidence) / 2, np.maximum(clusters - 1, 1)) * error
+        half = stdtrit(np.maximum(clusters - 1, 1), (1 + confidence) / 2) * error
     half = np.where(clusters > 1, half, np.nan)
     return mean - half, mean + half
 

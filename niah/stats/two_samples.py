@@ -1,7 +1,6 @@
 """Two runs without common prompts: weaker, since the prompts differ too."""
 
 import numpy as np
-from scipy import stats
 
 from niah.stats import clusters
 
@@ -55,6 +54,8 @@ def difference(
 
 def exchanged(a: np.ndarray, b: np.ndarray) -> float:
     """Two-sided p of the difference of means, values dealt anew to the two runs: all ways, or 9,999 seeded ones."""
+    from scipy import stats  # a second, which a report of one run need not wait
+
     found = stats.permutation_test(
         (a, b), lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis), permutation_type="independent",
         n_resamples=9999, rng=np.random.default_rng(0), vectorized=True, batch=1000,
