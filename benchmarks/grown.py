@@ -2,13 +2,14 @@
 
     python benchmarks/grown.py [runs] [rows] [rag]      about 5 minutes on two cores; without a word all three
 
-Runs are made of one run of engine=fake: its rows again and again, each folder with settings of its own. Each line is
-one command in a process of its own: its seconds on the clock; those of processors, which tell more where others work
-beside it; these against those of the line above (2 is linear); and the most memory it had.
+Runs are made of one run of engine=fake: its rows again and again, each folder with settings and answers of its own.
+Each line is one command in a process of its own: its seconds on the clock; those of processors, which tell more where
+others work beside it; these against those of the line above (2 is linear); and the most memory it had.
 """
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from niah.config import Run
@@ -43,7 +44,7 @@ def many_runs(folder: Path) -> None:
     grid = ("ctx.lengths=[1k,2k,4k]", "ctx.depths=[0,50,100]", "ctx.repeats=2")
     niah(folder, *SMALL, *grid, f"outputs={folder}", "name=one")
     content = json.loads((folder / "one" / "run.json").read_text())
-    rows = (folder / "one" / "rows.jsonl").read_text()
+    rows = [json.loads(line) for line in (folder / "one" / "rows.jsonl").read_text().splitlines()]
     for verb in ("compare", "report"):
         before = 0.0
         for num in (NUM_RUNS // 4, NUM_RUNS // 2, NUM_RUNS):
@@ -53,8 +54,16 @@ def many_runs(folder: Path) -> None:
                 run.mkdir(parents=True)
                 content["config"]["engine"]["window"] = 3000 + number
                 (run / "run.json").write_text(json.dumps(content))
-                (run / "rows.jsonl").write_text(rows)
+                own = [altered(row, random.Random(18 * number + row["trial"])) for row in rows]
+                (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
             before = shown(f"{verb} {num:,} runs of 18 rows", before, niah(folder, verb, str(sweep)))
+
+
+def altered(row: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The row, judged the other way in one of five."""
+    if rng.random() < 0.8:
+        return row
+    return {**row, "score": 1.0 - row["score"], "outcome": "wrong" if row["score"] else "correct"}
 
 
 def many_rows(folder: Path) -> None:
@@ -94,7 +103,7 @@ def many_of_two_readers(folder: Path) -> None:
                 for number in range(num):
                     row = few[number % len(few)]
                     own = {"trial": number, "repeat": number // len(few), "context_sha256": f"{number:064d}"}
-                    out.write(json.dumps({**row, **own}) + "\n")
+                    out.write(json.dumps(altered({**row, **own}, random.Random(f"{reader} {number}"))) + "\n")
         before = shown(f"rag 2 x {num:,} rows", before, niah(folder, "rag", str(sweep)))
 
 

@@ -68,8 +68,11 @@ def save(figure: Figure, folder: Path, name: str, settings: ReportSettings) -> l
 def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
     """Writes the figure to each file, in the format of its ending, and closes it."""
     written: list[Path] = []
-    for text in figure.findobj(Text):
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    for text in texts:
         text.set_text("\n".join(map(_fitting, text.get_text().split("\n"))))
+    figure.set_dpi(dpi)
+    _lay_out(figure, [text for text in texts if text.get_visible() and not text.get_in_layout()])
     try:
         for file in files:
             written.append(file)
@@ -77,7 +80,6 @@ def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
             metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix)
             with disk.replacement(file) as content:
                 figure.savefig(content, format=file.suffix[1:], dpi=dpi, metadata=metadata)
-            figure.set_layout_engine("none")  # the places found for the first format hold for all
     except OSError as error:
         raise NiahError(
             f"{written[-1]}: cannot be written ({error.strerror}); expected a writable folder with free space"
@@ -85,6 +87,18 @@ def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
     finally:
         plt.close(figure)
     return written
+
+
+def _lay_out(figure: Figure, inside: Sequence[Text]) -> None:
+    """Finds the places of everything, once for all formats: savefig would draw the whole figure for it each time.
+    Texts that have their place ``inside`` something else are left out."""
+    for text in inside:
+        text.set_visible(False)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+    for text in inside:
+        text.set_visible(True)
 
 
 def label(text: str) -> str:

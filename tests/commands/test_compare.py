@@ -206,7 +206,7 @@ def test_few_repeats_are_said(tmp_path, repeats, test, note):
 def test_graded_signal_is_compared(tmp_path):
     trials = grid(8)
     a = rows(trials, lambda t: True, logprob=-1.0)
-    b = [one.__class__(**{**one.__dict__, "logprob": -1.5 - 0.01 * one.repeat}) for one in a]
+    b = [dataclasses.replace(one, logprob=-1.5 - 0.01 * one.repeat) for one in a]
     runs = [run(tmp_path / "a", a), run(tmp_path / "b", b)]
     lines, _ = compare(runs, [f"compare.out={tmp_path}/out", "report.formats=[svg]"])
     shown = [line for line in lines if line.endswith("sign flips by repeat")]
