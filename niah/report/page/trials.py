@@ -5,6 +5,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from niah.records import Row
@@ -17,6 +18,7 @@ COLUMNS = (
     "num_thinking_tokens", "ended_in", "not_graded", "prompt_sha256",
 )
 """Of a row, those that the page shows."""
+_VALUES = attrgetter(*COLUMNS)
 MAX_TEXT = 20_000
 """Characters of a response or a thought on the page; rows.jsonl has all of it."""
 _SHA = 16
@@ -74,8 +76,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 def _shown(row: Row) -> dict[str, Any]:
     """The row's fields that the page shows, long texts cut."""
-    values = vars(row)
-    shown = {name: values[name] for name in COLUMNS}
+    shown: dict[str, Any] = dict(zip(COLUMNS, _VALUES(row), strict=True))
     for name in _TEXTS:
         shown[name] = _text(shown[name])
     shown["targets"] = [_text(target) for target in row.targets]
