@@ -67,23 +67,26 @@ def show(table: Table, worst: Callable[[list[float]], float]) -> None:
 
 
 def unpaired(runs: int) -> None:
-    """A line a correlation and accuracy, a column a number of repeats: equal runs that ``compare`` calls different."""
-    columns = range(1, 31)
+    """Equal runs that ``compare`` calls different, by repeats: mean over accuracies and the worst."""
+    columns = (*CORRELATIONS, 0.8)
     print(f"unpaired false positives, 0.05 promised; {runs:,} pairs of runs\n")
-    print("| correlation | accuracy | " + " | ".join(map(str, columns)) + " |")
-    print("|" + "---|" * (2 + len(columns)))
-    for correlation in (*CORRELATIONS, 0.8):
-        for accuracy in ACCURACIES:
-            shares = [false_positive_share(runs, repeats, correlation, accuracy) for repeats in columns]
-            print(f"| {correlation:g} | {accuracy:g} | " + " | ".join(shares) + " |", flush=True)
+    print("| repeats | " + " | ".join(f"correlation {one:g}" for one in columns) + " |")
+    print("|---" * (1 + len(columns)) + "|")
+    for repeats in range(1, 31):
+        shown = []
+        for correlation in columns:
+            shares = [false_positive_share(runs, repeats, correlation, accuracy) for accuracy in ACCURACIES]
+            shown.append("-" if np.isnan(shares).any() else f"{np.mean(shares):.3f} ({max(shares):.3f})")
+        print(f"| {repeats} | " + " | ".join(shown) + " |", flush=True)
 
 
-def false_positive_share(runs: int, repeats: int, correlation: float, accuracy: float) -> str:
+def false_positive_share(runs: int, repeats: int, correlation: float, accuracy: float) -> float:
+    """NaN where there is no test."""
     if repeats < two_samples.MIN_REPEATS:
-        return "-"
+        return float("nan")
     rng = np.random.default_rng([2, repeats, int(100 * correlation), int(100 * accuracy)])
     right = [answers(rng, runs, repeats, np.full(DEPTHS, accuracy), correlation).mean(-1) for _ in range(2)]
-    return f"{share(exchanged(*right) <= 0.05):.3f}"
+    return share(exchanged(*right) <= 0.05)
 
 
 def coverage(runs: int, repeats: int, correlation: float, seed: int = 0) -> Found:

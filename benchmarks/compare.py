@@ -23,6 +23,9 @@ from niah.runs.store import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LENGTHS = [2**power for power in range(13, 21)]
+CONFIG = {
+    "model": {"name": "m", "path": "x/y"}, "engine": {"name": "vllm"}, "ctx": {"lengths": LENGTHS, "depths": DEPTHS},
+}
 
 
 def main() -> None:
@@ -51,7 +54,7 @@ def write(path: Path, num_rows: int, accuracy: float) -> float:
     rng = np.random.default_rng(0)
     cells = [(length, depth) for length in LENGTHS for depth in DEPTHS]
     with RunFolder(path) as folder:
-        folder.write_record(RunRecord(config={"ctx": {"lengths": LENGTHS, "depths": DEPTHS}}))
+        folder.write_record(RunRecord(config=CONFIG))
         with folder.rows_path.open("w") as file:
             for trial in range(num_rows):
                 length, depth = cells[trial % len(cells)]

@@ -112,7 +112,6 @@ def false_positives(runs: int, repeats: int, correlation: float) -> dict[str, li
                 fallen = graded_p((pairs[0], pairs[1] - 0.2 * pairs[1].std())) <= 0.05
                 for name, wrong in (
                     ("accuracy", by_score), ("log-probability", by_grade),
-                    ("either, compare.primary=graded", by_grade | (by_grade & by_score)),
                     ("either, both read as if they decided", by_grade | by_score),
                     ("accuracy behind a true fall, compare.primary=graded", fallen & by_score),
                 ):

@@ -195,7 +195,7 @@ def _table(cases: Sequence[Case], repeats: int, assumed: Planned, settings: Powe
         for name, trials, alpha in cases:
             effect = partial(graded.effect, trials=trials)
             wanted = graded_detectable(repeats, alpha, settings.power)
-            smallest = None if wanted is None else smallest_loss(effect, 0.99 * settings.baseline, wanted)
+            smallest = None if wanted is None else smallest_loss(effect, graded.most, wanted)
             found = [graded_power(effect(loss), repeats, alpha) for loss in losses]
             rows.append(_row(f"{_GRADED}, {name}", found, smallest, settings))
     return aligned(rows, [48, *[8] * len(losses), 16], gap="")

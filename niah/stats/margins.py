@@ -19,6 +19,7 @@ _ALIKE = 0.3
 """Correlation of the margins of a repeat. What a test of pairs finds hardly depends on it."""
 
 
+_ALMOST = 0.99
 _REPEATS = 4000
 """Invented ones from which ``Margins.effect`` takes mean and spread: its relative error is about 2%."""
 _STEEPEST = 10.0
@@ -33,6 +34,11 @@ class Margins:
     accuracy: float
     discordant: float
     correlation: float
+
+    @property
+    def most(self) -> float:
+        """The largest loss that is asked about: almost all that is right."""
+        return _ALMOST * self.accuracy
 
     def agreement(self) -> float:
         """Correlation of the two runs' margins that flips as many pairs as are ``discordant``; 0 where none does."""
@@ -85,6 +91,11 @@ class PilotMargins:
     start: float
     slope: float
     repeat: np.ndarray
+
+    @property
+    def most(self) -> float:
+        """The largest loss that is asked about: almost all that is right."""
+        return _ALMOST * self._accuracy(0.0)
 
     def fall(self, loss: float) -> float:
         """Nats by which the mean log-probability falls where all margins fall alike and accuracy by ``loss``; NaN where

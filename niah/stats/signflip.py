@@ -6,6 +6,8 @@ import numpy as np
 from scipy import stats
 
 DRAWS = 9999
+_ALL = 13
+"""Clusters whose patterns are fewer than ``DRAWS``."""
 _STEPS = 2520
 """Scores are multiples of 1/1 ... 1/10; this makes them whole numbers."""
 _MAX_TOTAL = 2_000_000
@@ -16,8 +18,8 @@ def p_value(sums: np.ndarray) -> float:
 
     If the two runs are exchangeable, swapping them within a whole repeat changes nothing, so all sign patterns are
     equally probable (Fisher 1935, The Design of Experiments, section 21; Winkler et al. 2015 for whole-block
-    flips). Exact over all 2^R patterns, by convolution, where sums are multiples of 1/2520; by scipy's
-    permutation test with 9,999 seeded draws else.
+    flips). Exact over all 2^R patterns, by convolution, where sums are multiples of 1/2520, and by scipy's
+    permutation test up to 13 clusters; from 9,999 seeded draws else.
     """
     sums = sums[np.abs(sums) > 1e-9]
     if not len(sums):
@@ -28,11 +30,23 @@ def p_value(sums: np.ndarray) -> float:
         sizes = np.abs(whole) // gcd(*np.abs(whole).tolist())
         if sizes.sum() * len(sizes) <= 100 * _MAX_TOTAL and sizes.sum() <= _MAX_TOTAL:
             return _exact(sizes, abs(int(whole.sum())) * int(sizes[0]) // abs(int(whole[0])))
-    found = stats.permutation_test(
-        (sums,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", n_resamples=DRAWS,
-        rng=np.random.default_rng(0), batch=1000, vectorized=True,
-    )
-    return float(min(1.0, found.pvalue))
+    if len(sums) <= _ALL:
+        found = stats.permutation_test(
+            (sums,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", n_resamples=DRAWS, vectorized=True
+        )
+        return float(min(1.0, found.pvalue))
+    return _drawn(sums)
+
+
+def _drawn(sums: np.ndarray) -> float:
+    """From seeded patterns, with the one that was observed among them. scipy's takes 0.4 s for 1,000 clusters, this a
+    tenth."""
+    rng, observed, reached, size = np.random.default_rng(0), abs(sums.sum()) * (1 - 1e-12), 0, len(sums)
+    for start in range(0, DRAWS, 1000):
+        drawn = rng.integers(0, 256, (min(1000, DRAWS - start), -(-size // 8)), np.uint8)
+        plus = np.unpackbits(drawn, axis=1, count=size)
+        reached += int((np.abs(2 * (plus @ sums) - sums.sum()) >= observed).sum())
+    return (reached + 1) / (DRAWS + 1)
 
 
 def _exact(sizes: np.ndarray, observed: int) -> float:

