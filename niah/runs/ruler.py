@@ -18,6 +18,8 @@ from niah.tasks.ruler import SETTINGS
 _OWN = ("task", "haystack", "scorer", "ctx", "kv", "ruler")
 """Groups in which the settings of one table differ, or which the variant's name tells."""
 _UNNAMED: dict[str, Any] = {"name": ""}
+_OWN_TEXT = ("qa", "chain", "aggregate")
+"""Tasks whose own settings tell RULER's apart; what haystack they have is not the same in all versions of niah."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,12 @@ def setting_of(config: Mapping[str, Any]) -> tuple[str, str] | None:
         return str(named["setting"]), str(named["version"])
     for name in SETTINGS:
         given, groups = _experiment(name)
-        known = all(dict(config.get(group) or {}).get("name") == choice for group, choice in groups)
-        if known and not any(_differs(config, key, value) for key, value in given if not _is_text(key)):
+        counted = [one for one in groups if one[0] != "haystack" or dict(groups)["task"] not in _OWN_TEXT]
+        known = all(dict(config.get(group) or {}).get("name") == choice for group, choice in counted)
+        parts = {group for group, _ in counted} | {"model"}
+        if known and not any(
+            _differs(config, key, value) for key, value in given if key.partition(".")[0] in parts and not _is_text(key)
+        ):
             return name, ""
     return None
 
