@@ -81,6 +81,11 @@ class Run:
         return values.recorded(self.resolved, self.named)
 
     @property
+    def identified(self) -> dict[str, Engine | Task | Haystack]:
+        """The plug-ins of whose settings a run's identity leaves some out."""
+        return {"engine": self.engine, "task": self.task, "haystack": self.haystack}
+
+    @property
     def answer_tokens(self) -> int:
         """Tokens that the model may write, thinking and answer: all of a trial's length that is no prompt."""
         return self.task.answer_tokens + self.model.thinking_budget
@@ -88,7 +93,7 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``recorded`` that decides prompts and answers, with digests of what the environment gave."""
-        content = deciding(self.recorded, type(self.engine))
+        content = deciding(self.recorded, {key: type(part) for key, part in self.identified.items()})
         known = {key: one for key, one in values.taken(self.named).items() if key in flat(content)}
         return {**content, "environment": known} if known else content
 
@@ -242,16 +247,17 @@ def _switch(key: str, value: Any) -> bool:
     return switch
 
 
-def deciding(resolved: dict[str, Any], engine: type | None = None) -> dict[str, Any]:
-    """Resolved settings without ``PLACE_ONLY``, and those of model and engine as ``limits.identity`` has them; of an
-    engine that cannot be loaded all. ``engine`` is its class where that is known; else what a stored run may load."""
+def deciding(resolved: dict[str, Any], classes: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
+    """Resolved settings without ``PLACE_ONLY``, and those of model, engine, task and haystack as ``limits.identity``
+    has them; of a plug-in that cannot be loaded all. ``classes`` are the plug-ins' where they are known; else what a
+    stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
     kept["model"] = identity(Model, kept["model"])
-    try:
-        cls = engine or plug_in("engine", kept["engine"].get("_target_"), is_stored=True)
-    except NiahError:
-        return kept
-    return kept | {"engine": identity(cls, kept["engine"])}
+    for key in ("engine", "task", "haystack"):
+        with suppress(NiahError):
+            cls = classes.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
+            kept[key] = identity(cls, kept[key])
+    return kept
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -64,8 +64,10 @@ class Problem:
     where the model is given one. ``distractors`` are wrong answers that the text offers too.
     ``in_order``: needles stand in the text in the order given here. ``as_paragraphs``: they stand
     between paragraphs, not sentences. An answer takes the first ``num_needed`` needles (None: all), others are there to
-    mislead. ``text`` replaces the haystack, ``instruction`` fills the
-    template's {instruction}, ``preamble`` stands before all of it (a solved example).
+    mislead. ``carries_space``: needles hold the white space around them; none is put there. ``text`` replaces the
+    haystack, and so do ``documents``, more than a context has room for: they stand in this order with the needles among
+    them, each below ``heading`` with its {number}. ``instruction`` fills the template's {instruction}, ``preamble``
+    stands before all of it (a solved example).
     """
 
     needles: tuple[str, ...]
@@ -76,7 +78,10 @@ class Problem:
     in_order: bool = False
     as_paragraphs: bool = False
     num_needed: int | None = None
+    carries_space: bool = False
     text: str | None = None
+    documents: tuple[str, ...] = ()
+    heading: str = ""
     instruction: str = ""
     preamble: str = ""
 

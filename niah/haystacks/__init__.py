@@ -52,6 +52,11 @@ class Haystack:
         return False
 
     @property
+    def joint(self) -> str:
+        """What stands between two documents."""
+        return self.separator
+
+    @property
     def by_line(self) -> bool:
         """Whether needles stand as lines of their own, as in code or a log, not between sentences."""
         return False

@@ -39,7 +39,7 @@ class Corpus:
     """``ids`` int32 (tokens,), mapped from the cache. ``sha256`` is that of the text.
 
     ``unique_tokens`` is how many of them are not a repeat by definition (of a repetitive source).
-    ``skipped`` has one line for each document that was left out.
+    ``skipped`` has one line for each document that was left out. ``tokenizer`` made the ids.
     """
 
     haystack: Haystack
@@ -49,6 +49,7 @@ class Corpus:
     num_documents: int
     skipped: tuple[str, ...]
     text_path: Path
+    tokenizer: Tokenizer
 
     @property
     def num_tokens(self) -> int:
@@ -83,6 +84,9 @@ class Corpus:
                 "runs; the same command continues"
             ) from error
         return found
+
+    def num_tokens_of(self, text: str) -> int:
+        return len(self.tokenizer.encode(text).ids)
 
     def repeated_share(self, num_tokens: int) -> float:
         """The share of a stretch of this length that has to be given twice."""
@@ -151,7 +155,7 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
     Raises NiahError if it is empty, or too short where ``haystack.repeat=forbid``.
     """
     size = -(-(num_tokens + REGION) // _STEP) * _STEP if haystack.endless else 0
-    settings = f"{haystack.identity()} {haystack.order} {haystack.separator!r}"
+    settings = f"{haystack.identity()} {haystack.order} {haystack.joint!r}"
     label = f"{__version__} {_LAYOUT} {settings} {size} {tokenizer.sha256}"
     key = hashlib.sha256(label.encode()).hexdigest()[:32]
     place = disk.folder("corpora", key, _writer(haystack, tokenizer, size))
@@ -166,7 +170,7 @@ def load(haystack: Haystack, tokenizer: Tokenizer, num_tokens: int = 1) -> Corpu
         raise NiahError(f"cache folder {place}: damaged ({error}); delete it and run again") from error
     corpus = Corpus(
         haystack, meta["text_sha256"], ids, meta["unique_tokens"], meta["num_documents"], tuple(meta["skipped"]),
-        place / "text.txt",
+        place / "text.txt", tokenizer,
     )
     if haystack.repeat == "forbid" and corpus.repeated_share(num_tokens):
         raise NiahError(
@@ -192,7 +196,7 @@ def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Pa
                 file.write(data)
 
             try:
-                parts = tokenise(chunks(ordered, haystack.separator), tokenizer, size, keep)
+                parts = tokenise(chunks(ordered, haystack.joint), tokenizer, size, keep)
             except SpliceError as error:
                 raise NiahError(
                     f"haystack={haystack.name}: has too long a run of characters without a break: {error}; expected "

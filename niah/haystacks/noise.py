@@ -6,7 +6,7 @@ from itertools import repeat
 
 from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
-from niah.limits import free_text
+from niah.limits import NEW, free_text, one_of
 
 SENTENCES = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
 
@@ -15,13 +15,15 @@ SENTENCES = "The grass is green. The sky is blue. The sun is yellow. Here we go.
 class Noise(Haystack):
     """One line of sentences again and again, as often as asked for; needs no file.
 
-    Its repeats are its definition, not a shortfall; rows record them all the same.
+    Its repeats are its definition, not a shortfall; rows record them all the same. ``version`` package: a space follows
+    each separator, as in the variable tracking of RULER's package (tasks/ruler.py).
     """
 
     name: str = "noise"
     licence: str = free_text("none needed")
     separator: str = free_text("\n")
     sentences: str = free_text(SENTENCES)
+    version: str = one_of("head", "package", known_as=NEW)
 
     endless = True
     by_line = True
@@ -31,6 +33,10 @@ class Noise(Haystack):
         super().__post_init__()
         if not self.sentences.strip():
             raise NiahError("haystack.sentences: got none; expected at least one sentence")
+
+    @property
+    def joint(self) -> str:
+        return f"{self.separator} " if self.version == "package" else self.separator
 
     def documents(self, skip: Skip) -> Iterator[str]:
         return repeat(self.sentences)

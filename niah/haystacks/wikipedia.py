@@ -18,12 +18,14 @@ _PARTS = ("hotpotqa", "squad")
 
 @dataclass(frozen=True)
 class Question:
-    """``gold`` are the documents that the answer needs, ``others`` those that came with the question."""
+    """``gold`` are the documents that the answer needs, ``others`` those that came with the question, ``near`` the
+    other paragraphs of the same article."""
 
     question: str
     answers: tuple[str, ...]
     gold: tuple[str, ...]
     others: tuple[str, ...]
+    near: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +79,24 @@ def squad_documents(path: str = "") -> list[str]:
 
 @cache
 def questions(part: str, path: str = "", half: str = "odd") -> tuple[Question, ...]:
-    """The answerable questions of hotpotqa or squad whose gold paragraphs are all of that half."""
+    """The answerable questions of hotpotqa or squad whose gold paragraphs are all of that half, or ``all``."""
     found = _hotpotqa_questions(path) if part == "hotpotqa" else _squad_questions(path)
-    return tuple(asked for asked in found if asked.gold and all(half_of(text) == half for text in asked.gold))
+    return tuple(
+        asked for asked in found
+        if asked.gold and (half == "all" or all(half_of(text) == half for text in asked.gold))
+    )
+
+
+@cache
+def documents(part: str, path: str = "") -> tuple[str, ...]:
+    """The unique documents of hotpotqa or squad, in the order of their texts, as RULER's qa.py has them."""
+    return tuple(sorted(hotpotqa_documents(path) if part == "hotpotqa" else squad_documents(path)))
+
+
+@cache
+def sha256(part: str, path: str = "") -> str:
+    """Of the file of hotpotqa or squad."""
+    return hashlib.sha256(_file(part, path).read_bytes()).hexdigest()
 
 
 def _hotpotqa_questions(path: str) -> Iterator[Question]:
@@ -92,10 +109,14 @@ def _hotpotqa_questions(path: str) -> Iterator[Question]:
 
 
 def _squad_questions(path: str) -> Iterator[Question]:
-    for paragraph in _records("squad", path):
-        for asked in paragraph["qas"]:
-            if answers := tuple(dict.fromkeys(answer["text"] for answer in asked["answers"])):
-                yield Question(asked["question"], answers, (paragraph["context"],), ())
+    for article in _articles(path):
+        texts = dict.fromkeys(paragraph["context"] for paragraph in article)
+        for paragraph in article:
+            gold = paragraph["context"]
+            near = tuple(text for text in texts if text != gold)
+            for asked in paragraph["qas"]:
+                if answers := tuple(dict.fromkeys(answer["text"] for answer in asked["answers"])):
+                    yield Question(asked["question"], answers, (gold,), (), near)
 
 
 def _contexts(asked: dict[str, Any]) -> dict[str, str]:
@@ -104,6 +125,12 @@ def _contexts(asked: dict[str, Any]) -> dict[str, str]:
 
 def _unique(texts: Iterable[str]) -> list[str]:
     return [text for text in dict.fromkeys(texts) if text.strip()]
+
+
+def _articles(path: str) -> list[list[dict[str, Any]]]:
+    """SQuAD's paragraphs by article, as the file has them."""
+    _records("squad", path)  # refuses another file
+    return [article["paragraphs"] for article in read_json(_file("squad", path))["data"]]
 
 
 def _records(part: str, path: str) -> list[dict[str, Any]]:

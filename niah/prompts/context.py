@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import dataclass
+from itertools import count, groupby
 
 import numpy as np
 
 from niah.errors import NiahError
+from niah.haystacks.corpus import chunks, tokenise
 from niah.prompts.template import Frame
 from niah.records import Context, Problem, Stretch
 from niah.tokens import boundaries
@@ -19,9 +21,25 @@ _REACH = 24
 """How many tokens before the wanted end a cut is tried before filler is added."""
 _FILLERS = ("", " .", " . .", " . . .", " . . . .", ".", " …", "\n.", " . . . . .")
 """Ends for the rare context that no cut of the haystack brings to the exact length."""
+_LONG_FILLERS = tuple(" ." * number for number in range(6, 49))
+"""Ends for text whose cuts lie further apart than those reach, as that of characters of many tokens."""
 
 _Pieces = list[tuple[int | None, np.ndarray | str]]
 """(needle number or None, piece) in reading order; white space is its own piece."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """``head`` is all up to the last needle and it; ``ids[start:]`` follow, of which the end is cut off.
+
+    ``stop`` is about where. ``limit``, the last place of a needle, is in tokens of the haystack.
+    """
+
+    head: _Pieces
+    ids: np.ndarray
+    start: int
+    stop: int
+    limit: int
 
 
 def build(
@@ -34,47 +52,121 @@ def build(
     Raises NiahError when needles and question leave no room for a haystack.
     """
     overhead = splice(tokenizer, frame.around(("",))).num_tokens
-    costs = [len(tokenizer.encode(" " + needle).ids) for needle in problem.needles]
+    costs = [len(tokenizer.encode(_alone(problem, needle)).ids) for needle in problem.needles]
     room = num_prompt_tokens - overhead - sum(costs)
     if room < 1:
-        raise NiahError(
-            f"{where}: needles and question do not fit; got {num_prompt_tokens:,} prompt tokens for "
-            f"{overhead:,} of template and question and {sum(costs):,} of {len(costs)} needles; "
-            "expected a longer length, or fewer or shorter needles"
-        )
-    if len(stretch.ids) < room:
+        raise _no_room(where, num_prompt_tokens, overhead, costs)
+    if not problem.documents and len(stretch.ids) < room:
         raise AssertionError(f"stretch of {len(stretch.ids)} ids for a haystack of {room}")
-    unit = "paragraph" if problem.as_paragraphs else "line" if stretch.by_line else "sentence"
-    cuts = [
-        boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, max(0, room - SLACK), unit) for depth in depths
-    ]
-    head, last_cut = _with_needles(tokenizer, stretch, problem, cuts, unit)
     memo: Memo = {}
-
-    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced]:
-        pieces: _Pieces = [*head, (None, stretch.ids[last_cut:stop]), (None, filler)]
-        try:
-            return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
-        except SpliceError as error:
-            raise NiahError(
-                f"{where}: haystack {stretch.source} has too long a run of characters without a break: {error}; "
-                "expected words and lines; break that line, or take another haystack"
-            ) from error
-
-    for filler in _FILLERS:
-        # merges at the seams move the length by a token or two: look around the first guess
-        _, first = assembled(room, filler)
-        guess = room - (first.num_tokens - num_prompt_tokens)
-        for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
-            if not last_cut <= stop <= len(stretch.ids) or not boundaries.is_whole(tokenizer, stretch.ids, stop):
-                continue
-            pieces, whole = assembled(stop, filler)
-            if whole.num_tokens == num_prompt_tokens:
-                return _finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
+    limit = max(0, room - SLACK)
+    while True:
+        if problem.documents:
+            layout = _among_documents(tokenizer, problem, depths, room, limit)
+        else:
+            layout = _in_stretch(tokenizer, stretch, problem, depths, room, limit)
+        last, spare = _cut(tokenizer, frame, layout, stretch.source, num_prompt_tokens, memo, where)
+        if last is not None:
+            pieces, whole = last
+            return _finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
+        if spare >= _REACH or not problem.needles:
+            break
+        if limit == 0:
+            raise _no_room(where, num_prompt_tokens, overhead, costs)
+        # the white space around needles was not reckoned: too little is left behind the last one
+        limit = max(0, min(layout.limit, limit) - max(SLACK, _REACH - spare))
     raise NiahError(
         f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "
         "take another length, seed or haystack"
     )
+
+
+def _no_room(where: str, num_prompt_tokens: int, overhead: int, costs: Sequence[int]) -> NiahError:
+    return NiahError(
+        f"{where}: needles and question do not fit; got {num_prompt_tokens:,} prompt tokens for "
+        f"{overhead:,} of template and question and {sum(costs):,} of {len(costs)} needles; "
+        "expected a longer length, or fewer or shorter needles"
+    )
+
+
+def _alone(problem: Problem, needle: str) -> str:
+    """A needle with what is put before it, to count its tokens."""
+    return f"\n\n{problem.heading.format(number=100)}{needle}" if problem.documents else f" {needle}"
+
+
+def _cut(
+    tokenizer: Tokenizer, frame: Frame, layout: _Layout, source: str, num_prompt_tokens: int, memo: Memo, where: str
+) -> tuple[tuple[_Pieces, Spliced] | None, int]:
+    """The pieces and the prompt whose end is cut to the exact length, None where no cut gives it; and how many tokens
+    are about left behind the last needle."""
+    start, ids = layout.start, layout.ids
+
+    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced]:
+        pieces: _Pieces = [*layout.head, (None, ids[start:stop]), (None, filler)]
+        try:
+            return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
+        except SpliceError as error:
+            raise NiahError(
+                f"{where}: haystack {source} has too long a run of characters without a break: {error}; "
+                "expected words and lines; break that line, or take another haystack"
+            ) from error
+
+    spare = 0
+    for filler in (*_FILLERS, *_LONG_FILLERS):
+        # merges at the seams move the length by a token or two: look around the first guess
+        _, first = assembled(layout.stop, filler)
+        guess = layout.stop - (first.num_tokens - num_prompt_tokens)
+        spare = spare if filler else guess - start
+        if filler in _LONG_FILLERS and spare < _REACH:
+            break
+        for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
+            if not start <= stop <= len(ids) or not boundaries.is_whole(tokenizer, ids, stop):
+                continue
+            pieces, whole = assembled(stop, filler)
+            if whole.num_tokens == num_prompt_tokens:
+                return (pieces, whole), spare
+    return None, spare
+
+
+def _in_stretch(
+    tokenizer: Tokenizer, stretch: Stretch, problem: Problem, depths: Sequence[float], room: int, limit: int
+) -> _Layout:
+    """Needles in a stretch of ``room`` tokens, none behind ``limit``."""
+    unit = "paragraph" if problem.as_paragraphs else "line" if stretch.by_line else "sentence"
+    cuts = [boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, limit, unit) for depth in depths]
+    head, last_cut = _with_needles(tokenizer, stretch, problem, cuts, unit)
+    return _Layout(head, stretch.ids, last_cut, room, max(cuts, default=0))
+
+
+def _among_documents(
+    tokenizer: Tokenizer, problem: Problem, depths: Sequence[float], room: int, limit: int
+) -> _Layout:
+    """Needles as documents among the others, all of them numbered in the order in which they stand."""
+    sizes = map(len, tokenizer.encode_ids([_alone(problem, document) for document in problem.documents]))
+    before = np.cumsum([0, *sizes])
+    before = before[: max(1, int(np.searchsorted(before, limit, side="right")))]
+    places = [int(np.argmin(np.abs(before - depth / 100 * room))) for depth in depths]
+    head: _Pieces = []
+    run: list[str] = []
+    numbers = count(1)
+
+    def flush() -> np.ndarray:
+        text = "".join(run)
+        run.clear()
+        return np.concatenate([np.empty(0, np.int32), *tokenise(chunks([text], ""), tokenizer)], dtype=np.int32)
+
+    def heading() -> str:
+        number = next(numbers)
+        return ("\n\n" if number > 1 else "") + problem.heading.format(number=number)
+
+    for place, document in enumerate(problem.documents):
+        for needle in (number for number, wanted in enumerate(places) if wanted == place):
+            run.append(heading())
+            head += [(None, flush()), (needle, problem.needles[needle])]
+        run.append(heading() + document)
+    num_head = sum(len(piece) for _, piece in head if isinstance(piece, np.ndarray))
+    num_marks = len(problem.needles) * len(tokenizer.encode(_alone(problem, "")).ids)
+    return _Layout(head, flush(), 0, max(0, room - num_head + num_marks), int(before[max(places, default=0)]))
 
 
 def _with_needles(
@@ -90,7 +182,10 @@ def _with_needles(
         pieces.append((None, stretch.ids[start:cut]))
         before = tokenizer.decode(stretch.ids[max(0, cut - 8) : cut])
         after = tokenizer.decode(stretch.ids[cut : cut + 8])
-        spaces = _spaces(before, texts, after) if unit == "sentence" else _breaks(before, texts, unit)
+        if problem.carries_space:
+            spaces = [""] * (len(texts) + 1)
+        else:
+            spaces = _spaces(before, texts, after) if unit == "sentence" else _breaks(before, texts, unit)
         pieces.append((None, spaces[0]))
         for number, text, space in zip(numbers, texts, spaces[1:], strict=True):
             pieces.extend([(number, text), (None, space)])

@@ -93,7 +93,7 @@ class Recipe:
         reader = self.run.reader.identity()
         source = self.corpus
         if source is None:
-            return Sources(self.tokenizer.sha256, None, reader)
+            return Sources(self.tokenizer.sha256, self.run.task.source_sha256(), reader)
         return Sources(
             self.tokenizer.sha256, source.sha256, reader, source.unique_tokens, source.num_documents,
             list(source.skipped), source.haystack.licence,
@@ -127,30 +127,31 @@ class Recipe:
         stretch = source.stretch(max(run.ctx.lengths), rng, self.tokenizer)
         return replace(problem, needles=planted), stretch, self._frame(problem)
 
-    @lru_cache(maxsize=2)  # noqa: B019
+    @lru_cache(maxsize=4)  # noqa: B019
     def of_length(self, repeat: int, length: int) -> tuple[Problem, Stretch, template.Frame]:
         """The same for a task that writes the context itself, for one length."""
-        run = self.run
+        run, task = self.run, self.run.task.at(length)
 
         def num_tokens_of(text: str) -> int:
             return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
 
         # the words around the text do not depend on its size: a small one shows how much room they take
         sample = min(length - run.answer_tokens, _SAMPLE)
-        problem = run.task.fill(
-            grid.generator(run.seed, repeat, "problem"), run.haystack.language, sample, num_tokens_of
-        )
+        rng = grid.generator(run.seed, repeat, "problem")
+        problem = task.fill(rng, run.haystack.language, sample, num_tokens_of)
         frame = self._frame(problem)
         room = length - run.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens
         if room < 1:
             raise NiahError(f"ctx.lengths={length:,}: question and example do not fit; expected a longer length")
-        problem = run.task.fill(
-            grid.generator(run.seed, repeat, "problem"), run.haystack.language, room, num_tokens_of
-        )
+        rng = grid.generator(run.seed, repeat, "problem")
+        problem = task.fill(rng, run.haystack.language, room, num_tokens_of)
         self._check_budget(problem)
+        if problem.documents:
+            stretch = Stretch(np.empty(0, np.int32), task.name, 0, _repeated_share(problem.documents))
+            return problem, stretch, self._frame(problem)
         assert problem.text is not None, "a task that fills the context writes its text"
         ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self.tokenizer))
-        return problem, Stretch(ids, run.task.name, 0), self._frame(problem)
+        return problem, Stretch(ids, task.name, 0), self._frame(problem)
 
     def build(self, trial: Trial, reader: Reader | None = None) -> Built:
         """The prompt of a trial, exactly ``length - max_tokens`` ids when all of it is read.
@@ -258,6 +259,7 @@ class Recipe:
         return template.frame(
             tokenizer, self.run.task.template, problem, chat=chat, answer_prefix=model.answer_prefix,
             system=model.system, template_arguments=model.template_arguments, where="model.chat",
+            prefix_lead=self.run.task.prefix_lead,
         )
 
     def _check_budget(self, problem: Problem) -> None:
@@ -269,3 +271,8 @@ class Recipe:
                 f"task.max_tokens: too few for the answer; got {self.run.task.answer_tokens}; expected at "
                 f"least {needed} for {', '.join(wanted)[:80]!r}; raise it"
             )
+
+
+def _repeated_share(documents: Sequence[str]) -> float:
+    """The share of the documents' characters that stand in earlier ones just the same."""
+    return 1 - sum(map(len, dict.fromkeys(documents))) / sum(map(len, documents))

@@ -45,14 +45,14 @@ class Frame:
 
 def frame(
     tokenizer: Tokenizer, template: str, problem: Problem, *, chat: bool, answer_prefix: bool,
-    system: str | None, template_arguments: dict[str, Any], where: str,
+    system: str | None, template_arguments: dict[str, Any], where: str, prefix_lead: str = "\n",
 ) -> Frame:
     """The frame of one problem.
 
     ``template`` is the task's text with {context}, {question} and perhaps {instruction}. With ``chat`` it becomes a
     user message in the model's own chat template, else plain text after the tokenizer's first ids. With
-    ``answer_prefix`` the model is given the beginning of its answer. Raises NiahError when the assembled ids differ
-    from what the model's tokenizer makes of the same text.
+    ``answer_prefix`` the model is given the beginning of its answer, after ``prefix_lead`` where there is no chat.
+    Raises NiahError when the assembled ids differ from what the model's tokenizer makes of the same text.
     """
     opening, closing = around(template, problem)
     if chat:
@@ -60,7 +60,7 @@ def frame(
         if answer_prefix:
             rendered += problem.answer_prefix
     else:
-        closing += f"\n{problem.answer_prefix}" if answer_prefix else "\n"
+        closing += f"{prefix_lead}{problem.answer_prefix}" if answer_prefix else "\n"
         rendered = opening + _CONTENT + closing
     if rendered.count(_CONTENT) != 1:
         raise NiahError(f"{where}: the chat template does not show the user's message once; use model.chat=false")

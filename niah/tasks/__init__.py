@@ -9,7 +9,7 @@ import numpy as np
 from niah import languages
 from niah.errors import NiahError
 from niah.grid import PLACEMENTS
-from niah.limits import check, free_text, limited, one_of
+from niah.limits import NEW, check, free_text, limited, one_of
 from niah.records import Problem
 from niah.scorers import Scorer
 from niah.scorers.contains import Contains
@@ -23,6 +23,10 @@ class Surroundings(Protocol):
 
     def holding(self, texts: Sequence[str]) -> set[str]:
         """Those of the texts that occur anywhere in the source, letter case apart."""
+        ...
+
+    def num_tokens_of(self, text: str) -> int:
+        """In the model's own tokenizer."""
         ...
 
 
@@ -41,6 +45,7 @@ class Task:
     ``name`` labels rows and figures. ``template`` holds {context} once, and {question}, around which the chat template
     is put. ``language`` of what is planted and asked: auto follows the haystack's. ``max_tokens`` for the answer: 0
     takes what the task's answers need. ``placement`` says where needles after the first go (grid.PLACEMENTS).
+    ``prefix_lead`` stands before an answer prefix where there is no chat template.
     """
 
     name: str
@@ -48,9 +53,7 @@ class Task:
     language: str = "auto"
     max_tokens: int = limited(0, at_least=0)
     placement: str = one_of(*PLACEMENTS, default="random")
-
-    writes_context: ClassVar[bool] = False
-    """Whether the task writes the whole context, with ``fill``: no haystack is read and ``problem`` is not asked."""
+    prefix_lead: str = free_text("\n", known_as=NEW)
 
     all_targets: ClassVar[bool] = True
     """Whether a right answer holds all targets of a problem; else one of them is enough."""
@@ -66,6 +69,11 @@ class Task:
         check(self, "task")
         if self.template.count("{context}") != 1 or "{question}" not in self.template:
             raise NiahError(f"task.template: got {self.template!r}; expected {{context}} once and {{question}}")
+
+    @property
+    def writes_context(self) -> bool:
+        """Whether the task writes the whole context, with ``fill``: no haystack is read, ``problem`` is not asked."""
+        return False
 
     @property
     def has_depth(self) -> bool:
@@ -89,7 +97,8 @@ class Task:
     def fill(
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
-        """Draws one problem with ``Problem.text``, the whole context, of at least ``num_tokens`` tokens.
+        """Draws one problem with ``Problem.text``, the whole context, of at least ``num_tokens`` tokens, or with
+        ``Problem.documents``, which with the needles make one.
 
         What is too much is cut off at the end. ``language`` is the haystack's, ``num_tokens_of`` counts the tokens of
         a text. It is asked twice for a trial, with the same ``rng``: first for a short text, to measure the words
@@ -98,6 +107,15 @@ class Task:
         raise NiahError(
             f"task={self.name}: {type(self).__name__} has no method fill; expected one, as it has writes_context"
         )
+
+    def at(self, length: int) -> "Task":
+        """The task as it is in trials of a length, for one whose ``fill`` depends on more than how much room there is.
+        """
+        return self
+
+    def source_sha256(self) -> str | None:
+        """Of the file that ``fill`` takes its texts from, if any: a run is another with another file."""
+        return None
 
     def phrases(self, haystack: Surroundings) -> dict[str, Any]:
         """What is planted and asked in the language of the settings (languages/*.toml)."""

@@ -7,7 +7,7 @@ few entries are further uncommon words, or dots, and bring it to its exact lengt
 
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 
 import numpy as np
@@ -15,22 +15,22 @@ import numpy as np
 from niah import languages
 from niah.errors import NiahError
 from niah.languages import wordlists
-from niah.limits import free_text, limited, one_of
+from niah.limits import NEW, free_text, limited, one_of
 from niah.records import Problem
 from niah.tasks import Task, draws
 
 _SHORT = 4096
-"""Below this length RULER repeats common words 6 times and the others once."""
+"""Below this length of a trial RULER repeats common words 6 times and the others once."""
 _DOTS = "..."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregate(Task):
     """``form`` words: a numbered list in which ``num_common`` words stand ``common_repeats`` times and the
-    others ``uncommon_repeats`` times. ``form`` coded: made-up words whose frequency falls with their
-    rank to the power of ``alpha`` (a zeta distribution); the three after the dots are asked for.
-    ``example`` puts a solved example first, as RULER does. Empty texts take the language's (coded:
-    RULER's English).
+    others ``uncommon_repeats`` times; in trials below 4,096 tokens 6 times and once, as in RULER. ``form`` coded:
+    made-up words whose frequency falls with their rank to the power of ``alpha`` (a zeta distribution); the three
+    after the dots are asked for. ``example`` puts a solved example first, as RULER does, worded as in ``version`` of
+    it (tasks/ruler.py). Empty texts take the language's (coded: RULER's English).
     """
 
     name: str = "aggregate"
@@ -40,6 +40,7 @@ class Aggregate(Task):
     uncommon_repeats: int = limited(3, at_least=1, at_most=100_000)
     alpha: float = limited(2.0, above=1)
     example: bool = False
+    version: str = one_of("head", "package", known_as=NEW)
     template: str = free_text("{instruction}\n{context}\n{question}")
     instruction: str = free_text("")
     question: str = free_text("")
@@ -60,6 +61,19 @@ class Aggregate(Task):
     def answer_tokens(self) -> int:
         return self.max_tokens or (50 if self.form == "coded" else 12 * self.num_common)
 
+    def at(self, length: int) -> "Aggregate":
+        return _Short(**asdict(self)) if self.form == "words" and length < _SHORT else self
+
+    @property
+    def _repeats(self) -> tuple[int, int]:
+        """How often a common word stands in the list, and any other."""
+        return self.common_repeats, self.uncommon_repeats
+
+    @property
+    def _example(self) -> tuple[int, int, int]:
+        """The same in the solved example, and how many words it has."""
+        return 10, 3, 40
+
     def fill(
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
@@ -79,19 +93,16 @@ class Aggregate(Task):
         instruction = self.instruction or own["instruction"]
         preamble = ""
         if self.example and self.form == "words":
-            preamble = self._solved(np.random.default_rng(seeds[1]), words, instruction, question, prefix, num_tokens)
+            preamble = self._solved(np.random.default_rng(seeds[1]), words, instruction, question, prefix)
         return Problem(
             (), question, tuple(targets), prefix, text=text + padding, preamble=preamble, instruction=instruction
         )
-
-    def _repeats(self, num_tokens: int) -> tuple[int, int]:
-        return (6, 1) if num_tokens < _SHORT else (self.common_repeats, self.uncommon_repeats)
 
     def _words(
         self, rng: np.random.Generator, words: list[str], size: int, num_tokens: int
     ) -> tuple[str, list[str], Callable[[], str]]:
         """A list of about ``size`` entries, its common words, and a source of further entries."""
-        often, seldom = self._repeats(num_tokens)
+        often, seldom = self._repeats
         num_other = max(1, (size - often * self.num_common) // seldom)
         fresh = _vocabulary(rng, words)
         drawn = [next(fresh) for _ in range(self.num_common + num_other)]
@@ -118,16 +129,30 @@ class Aggregate(Task):
         return " ".join(vocabulary[entry] for entry in entries), vocabulary[1:4], lambda: f" {_DOTS}"
 
     def _solved(
-        self, rng: np.random.Generator, words: list[str], instruction: str, question: str, prefix: str, num_tokens: int
+        self, rng: np.random.Generator, words: list[str], instruction: str, question: str, prefix: str
     ) -> str:
         """The small solved example that stands before the real list."""
-        often, seldom, num_words = (3, 1, 20) if num_tokens < _SHORT else (10, 3, 40)
+        often, seldom, num_words = self._example
         fresh = _vocabulary(rng, words)
         drawn = [next(fresh) for _ in range(max(num_words, self.num_common + 1))]
         common = drawn[: self.num_common]
         entries = common * often + drawn[self.num_common :] * seldom
         listed = _numbered([entries[place] for place in rng.permutation(len(entries))])
-        return f"{instruction}\n{listed}\n{question} {prefix} {_numbered(common)}\n"
+        space = " " if self.version == "head" else ""
+        return f"{instruction}\n{listed}\n{question} {prefix}{space}{_numbered(common)}\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Short(Aggregate):
+    """A list of words in trials that are too short for as many repeats."""
+
+    @property
+    def _repeats(self) -> tuple[int, int]:
+        return 6, 1
+
+    @property
+    def _example(self) -> tuple[int, int, int]:
+        return 3, 1, 20
 
 
 _CODED = {

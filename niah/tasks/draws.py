@@ -84,6 +84,11 @@ def listed(items: Sequence[str], phrases: dict[str, Any]) -> str:
     return f"{phrases['list_separator'].join(items[:-1])}{phrases['list_last']}{items[-1]}"
 
 
+def serial(items: Sequence[str]) -> str:
+    """The items as RULER lists them: "a, b, and c", and "a, and b"."""
+    return f"{', '.join(items[:-1])}, and {items[-1]}" if len(items) > 1 else items[0]
+
+
 def filled(text: str, **values: object) -> str:
     """``text`` with {name} replaced; braces of the user's own text stay."""
     for name, replacement in values.items():

@@ -22,7 +22,8 @@ class Keyed(Task):
     """``answer`` is number (7 digits), word or uuid; ``key_kind`` city, pair (adjective-noun) or uuid.
 
     Empty ``needle``, ``question`` and ``answer_prefix`` take the language's own phrases; given ones may
-    use {key} ({keys}: all asked for), {value}, {answer} and {answers}. Keys that are not asked for are
+    use {key} ({keys}: all asked for; {serial_keys}: so with a comma before the last), {value}, {answer} and {answers}.
+    Keys that are not asked for are
     distractors.
     """
 
@@ -89,6 +90,7 @@ class Keyed(Task):
         asked = keys[: self.num_queries]
         names = {
             "answer": self.answer, "answers": f"{self.answer}s", "key": asked[0], "keys": draws.listed(asked, phrases),
+            "serial_keys": draws.serial(asked),
         }
         needles = [
             draws.filled(self.needle or own["needle"], **{**names, "key": keys[number // self.num_values]}, value=value)

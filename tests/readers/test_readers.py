@@ -78,7 +78,7 @@ def test_chunks_of_a_source_of_several_blocks_do_not_depend_on_the_context():
 def test_a_source_that_goes_round_gives_its_chunks_again():
     tokenizer = load_tokenizer("smollm2")
     ids = source("smollm2", "en")[:4000]
-    held = corpus.Corpus(Noise(), "", ids, len(ids), 1, (), None)
+    held = corpus.Corpus(Noise(), "", ids, len(ids), 1, (), None, tokenizer)
     stretch = held.stretch(15_000, np.random.default_rng(1), tokenizer)
     assert len(stretch.segments) >= 4
     for start, stop, at in stretch.segments:

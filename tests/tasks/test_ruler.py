@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from niah.haystacks import wikipedia
 from niah.prompts import template
 from niah.prompts.recipe import Built, Recipe
 from tests.helpers.configs import built as configured
@@ -115,8 +116,8 @@ def test_variable_tracking():
     task, problem = recipe.run.task, built.problem
     assert (task.num_chains, task.num_hops) == (theirs["num_chains"], theirs["num_hops"])
     assert recipe.run.haystack.name == "noise"
-    value = re.fullmatch(r"VAR [A-Z]{5} = (\d{5})", problem.needles[0])[1]
-    assert list(problem.needles[1:]) == [f"VAR {b} = VAR {a}" for a, b in pairwise(problem.targets)]
+    value = re.fullmatch(r" VAR [A-Z]{5} = (\d{5})", problem.needles[0])[1]
+    assert list(problem.needles[1:]) == [f" VAR {b} = VAR {a} " for a, b in pairwise(problem.targets)]
     depths = built.context.depths
     assert list(depths) == sorted(depths)
     opening, closing, _ = shown("vt")
@@ -166,10 +167,32 @@ def test_question_answering(name):
     question = built.problem.question.removeprefix("Question: ")
     assert [opening, closing] == definition["template"].format(context="CONTEXT", query=question).split("CONTEXT")
     assert built.problem.answer_prefix == definition["answer_prefix"].strip()
-    assert len(built.problem.needles) == (1 if name == "qa_1" else 10)
+    assert len(built.problem.needles) == built.problem.num_needed == (1 if name == "qa_1" else 2)
+    for needle in built.problem.needles:
+        assert re.search(rf"(\A|\n\n)Document \d+:\n{re.escape(needle)}\n\n", context)
+        assert context.count(needle) == 1
+    assert recipe.corpus is None and recipe.sources().haystack_sha256
+
+
+@pytest.mark.parametrize(("name", "half"), [("qa_1", "squad"), ("qa_2", "hotpotqa")])
+def test_questions_of_the_strict_way_have_their_answer_in_one_place(name, half):
+    words = ["model=smollm2_135m", f"experiment=ruler/{name}", "ctx.lengths=[4k]", "ctx.depths=[40]"]
+    recipe = Recipe(configured(*words, "task.answer_elsewhere=forbid"))
+    built = recipe.build(recipe.trials[0])
+    gold = set(built.problem.needles)
+    rest = [text.casefold() for text in wikipedia.documents(half) if text not in gold]
+    assert not any(target.casefold() in text for target in built.problem.targets for text in rest)
+
+
+@pytest.mark.parametrize("half", ["squad", "hotpotqa"])
+def test_questions_among_the_text_of_a_haystack_are_those_that_were(half):
+    """As experiment=ruler had them before its documents were numbered: needles in another half's text."""
+    words = ["task=qa", f"task.dataset={half}", "haystack=wikipedia", f"haystack.parts=[{half}]", "haystack.half=even"]
+    recipe = Recipe(configured("model=smollm2_135m", *words, "ctx.lengths=[4k]", "ctx.depths=[40]"))
+    built = recipe.build(recipe.trials[0])
+    context = "".join(one if isinstance(one, str) else recipe.tokenizer.decode(one) for one in built.context.pieces)
+    assert len(built.problem.needles) == (1 if half == "squad" else 10)
     for needle in built.problem.needles:
         assert f"\n\n{needle}\n\n" in f"\n\n{context}\n\n"
-    rest = context
-    for needle in built.problem.needles:
-        rest = rest.replace(needle, "")
-    assert all(target.casefold() not in rest.casefold() for target in built.problem.targets)
+        context = context.replace(needle, "")
+    assert all(target.casefold() not in context.casefold() for target in built.problem.targets)

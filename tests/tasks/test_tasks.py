@@ -158,7 +158,7 @@ def count_words(text: str) -> int:
 
 @pytest.mark.parametrize("num_tokens", [1000, 6000, 60_000])
 def test_common_words_are_the_most_common(num_tokens):
-    problem = Aggregate(example=True).fill(rng(), "en", num_tokens, count_words)
+    problem = Aggregate(example=True).at(num_tokens).fill(rng(), "en", num_tokens, count_words)
     entries = re.findall(r"(\d+)\. (.+?)(?= \d+\. |$)", problem.text)
     counts = Counter(word for _, word in entries)
     often, seldom = (6, 1) if num_tokens < 4096 else (30, 3)
