@@ -127,7 +127,7 @@ def test_variable_tracking():
     assert problem.answer_prefix == prefix
     # one solved example, of variables with three letters
     example = opening.removesuffix(expected[0])
-    assert re.search(r"they are: ([A-Z]{3} ){4}[A-Z]{3}\n", example) and example.count("The grass is green.") == 10
+    assert re.search(r"they are:  ([A-Z]{3} ){4}[A-Z]{3}\n", example) and example.count("The grass is green.") == 10
 
 
 def test_common_words():
