@@ -4,8 +4,10 @@ import math
 
 import pytest
 
+from niah.disk import encoded, parsed
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
+from niah.runs import shape
 from niah.runs.control import Control
 from niah.runs.store import RunFolder, open_for_reading
 from tests.helpers.runs import ROW
@@ -158,3 +160,38 @@ def test_a_run_json_that_cannot_be_written_says_that_the_rows_are_safe(tmp_path)
         folder.run_path.mkdir()
         with pytest.raises(NiahError, match=r"a/run\.json: cannot be written \(.*\); the rows in rows\.jsonl are safe"):
             folder.write_record(RunRecord())
+FOREIGN = [
+    "null", "true", "0", "1", "-1", "0.5", "-0.0", "1.0", "2", "1e2", "1e299", "1e301", "1e400", "-1e301", "NaN",
+    "Infinity", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "1" + "0" * 40, "01", "1.", '""',
+    '"x"', '"correct"', '"engine-error"', '"\\ud83d"', '"\\u0000"', '"\t"', "[]", "[1]", "[1.5]", "[true]", '["x"]',
+    "[[1]]", "[[1, 2.5]]", "[[]]", "[null]", "{}", '{"a": 1e400}', '{"a": {"b": [1, 2.0]}}', "[" * 3000 + "]" * 3000, "",
+]
+
+
+@pytest.mark.parametrize("name", [*(field.name for field in dataclasses.fields(Row)), "of_a_newer_niah"])
+def test_a_row_is_taken_exactly_where_each_field_holds_its_type(tmp_path, name):
+    """Whatever JSON stands in a field: a row where the field's type and what it means allow it, with the very numbers
+    that the file has; else one line. The long way of reading is the measure of the short one."""
+    folder = RunFolder(tmp_path)
+    for value in FOREIGN:
+        before = encoded({**{key: one for key, one in dataclasses.asdict(ROW).items() if key != name}, name: "@@"})
+        line = before.replace(b'"@@"', value.encode())
+        folder.rows_path.write_bytes(line)
+        try:
+            content = parsed(line.strip())
+            is_row = not shape.misfit(Row, content, is_whole=True) and (
+                name not in ("trial", "length", "repeat") or content[name] >= 0
+            ) and (name != "score" or (content[name] is not None and 0 <= content[name] <= 1)) and (
+                name != "outcome" or content[name] == "correct"
+            )
+        except ValueError:
+            is_row = False
+        if not is_row:
+            with pytest.raises(NiahError, match="not a row of this version"):
+                RunFolder(tmp_path).rows()
+            continue
+        (row,) = RunFolder(tmp_path).rows()
+        known = {field.name for field in dataclasses.fields(Row)}
+        assert repr(dataclasses.asdict(row)) == repr(dataclasses.asdict(
+            Row(**{key: one for key, one in content.items() if key in known})
+        )), (name, value)
