@@ -48,12 +48,13 @@ class Block:
 def setting_of(config: Mapping[str, Any]) -> tuple[str, str] | None:
     """RULER's name of a run's setting and its version, by the key ``ruler``; for older runs by what the 13 experiments
     set, texts apart, which later versions word anew. None for a run of something else."""
-    if named := config.get("ruler"):
-        return str(named["setting"]), str(named["version"])
+    named = _group(config, "ruler")
+    if named.get("setting") in SETTINGS:
+        return str(named["setting"]), str(named.get("version") or "")
     for name in SETTINGS:
         given, groups = _experiment(name)
         counted = [one for one in groups if one[0] != "haystack" or dict(groups)["task"] not in _OWN_TEXT]
-        known = all(dict(config.get(group) or {}).get("name") == choice for group, choice in counted)
+        known = all(_group(config, group).get("name") == choice for group, choice in counted)
         parts = {group for group, _ in counted} | {"model"}
         if known and not any(
             _differs(config, key, value) for key, value in given if key.partition(".")[0] in parts and not _is_text(key)
@@ -66,7 +67,7 @@ def _changed(config: Mapping[str, Any], name: str) -> Iterator[str]:
     """What a run sets otherwise than its setting's experiment."""
     given, groups = _experiment(name)
     for group, choice in groups:
-        if (own := dict(config.get(group) or {}).get("name")) != choice:
+        if (own := _group(config, group).get("name")) != choice:
             yield f"{group} {own}, not {choice}"
     for key, value in given:
         if _differs(config, key, value):
@@ -91,14 +92,20 @@ def _experiment(name: str) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
     group, _, name = key.partition(".")
-    return dict(config.get(group) or {}).get(name)
+    return _group(config, group).get(name)
 
 
 def _differs(config: Mapping[str, Any], key: str, value: Any) -> bool:
     """Whether the run has another value; what it does not have yet, being older, is no difference."""
     group, _, name = key.partition(".")
-    own = dict(config.get(group) or {})
+    own = _group(config, group)
     return name in own and own[name] != value
+
+
+def _group(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A group's settings; empty where run.json has none."""
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _is_text(key: str) -> bool:
@@ -145,12 +152,12 @@ def _members(path: str, record: RunRecord, rows: Sequence[Row]) -> Iterator[Memb
 def _common(config: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings with those made alike in which the settings of one table differ."""
     return {
-        **config, **dict.fromkeys(_OWN, _UNNAMED), "model": {**config["model"], "answer_prefix": True},
+        **config, **dict.fromkeys(_OWN, _UNNAMED), "model": {**_group(config, "model"), "answer_prefix": True},
     }
 
 
 def _variant(record: RunRecord, rows: Sequence[Row]) -> str:
-    return (rows[0].variant if rows else "") or str(record.config["kv"].get("name", ""))
+    return (rows[0].variant if rows else "") or str(_group(record.config, "kv").get("name", ""))
 
 
 def _labels(found: Sequence[tuple[dict[str, Any], str, str]]) -> list[str]:

@@ -43,6 +43,7 @@ def test_a_loss_in_some_settings_and_the_mean(tmp_path):
     assert overall["num_pairs"] == sum(one["overall"]["num_pairs"] for one in suite["settings"].values())
     (sentence,) = [line for line in lines if line.startswith("fp8, RULER's mean of 13, loses ")]
     assert sentence == suite["verdict"] and f"{-100 * expected:.1f} points [" in sentence
+    assert "not drawn, having no depths: cwe, fwe" in lines
     assert any(line.startswith("what differs: kv.dtype 'bfloat16' -> 'fp8_e4m3'") for line in lines)
     # six repeats cannot survive Holm over 13 settings: that is said of each, and of all
     assert all(one["overall"]["adjusted_p"] == pytest.approx(min(1, 13 * one["overall"]["p"]))

@@ -106,6 +106,7 @@ def test_older_runs_are_told_by_what_they_set(tmp_path):
         assert setting_of(old) == (setting, "")
         assert setting_of(config_of(setting)) == (setting, "package")
     assert setting_of({**config_of("vt"), "ruler": None, "task": {**config_of("vt")["task"], "num_hops": 2}}) is None
+    assert all(setting_of({"ruler": odd, "task": 3, "model": []}) is None for odd in ("vt", {"setting": "x"}, [1]))
     other = {**config_of("qa_2"), "ruler": None, "haystack": {"name": "wikipedia", "half": "even"}}
     assert setting_of(other) == ("qa_2", "")
     (one,) = tables([sweep(tmp_path / "s", falling, ruler=None)])

@@ -146,7 +146,15 @@ def _drawn(
         (f"{name}, {one.suite.other}" if len(judged) > 1 else name, found)
         for one in judged for name, found in one.settings.items()
     ]
-    base = judged[0].suite
-    title = f"{base.other if len(judged) == 1 else 'all'}: difference to {base.base}"
-    files = difference.draw(named[:MAX_GRIDS], base.base, title, settings.confidence, folder, look)
-    return [*too_many(len(named), "comparisons"), *(f"difference: {file}" for file in files)]
+    depths = {name: len({cell.depth for cell in found.cells}) for name, found in named}
+    flat = [name for name, num in depths.items() if num == 1 < max(depths.values())]
+    drawn = [(name, found) for name, found in named if name not in flat]
+    first = judged[0].suite
+    model = next(iter(first.pairs.values())).base.record.model_label
+    other = first.other if len(judged) == 1 else "others"
+    title = f"{f'{model}, ' if model else ''}{other}: difference to {first.base}"
+    files = difference.draw(drawn[:MAX_GRIDS], first.base, title, settings.confidence, folder, look)
+    return [
+        *too_many(len(drawn), "comparisons"), *(f"difference: {file}" for file in files),
+        *([f"not drawn, having no depths: {', '.join(flat)}"] if flat and files else []),
+    ]
