@@ -18,6 +18,9 @@ from niah.units import format_length
 
 MAX_LABELLED = 20
 """More lengths than this leave no room for numbers in the cells."""
+_MAX_LARGE = 6
+"""More grids than this are small multiples."""
+_PAGE_INCHES, _LABEL_INCHES = 15.0, 0.4
 MAX_GRIDS = 24
 """More grids than this find no place in a figure, and each takes a tenth of a second and more."""
 
@@ -47,6 +50,16 @@ class Margins:
 
 
 @dataclass(frozen=True)
+class _Cell:
+    """Inches of a cell, and points of its value and of what stands below it; 0: no such text."""
+
+    width: float
+    height: float
+    text_size: float = 0.0
+    detail_size: float = 0.0
+
+
+@dataclass(frozen=True)
 class Grids:
     """A figure of grids, drawn but for its titles: ``bottom`` is the grid that names the axes for all."""
 
@@ -67,9 +80,10 @@ def draw(
     margins: Margins, *, has_depth: bool, titles: Sequence[str] = (), title_size: float = 8.5,
 ) -> Grids:
     """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours."""
-    columns = _columns(len(panels), lengths)
+    cell = _cell(len(panels), len(lengths))
+    width, height = cell.width * max(len(lengths), 4), cell.height * (max(len(depths), 4) if has_depth else 1.2)
+    columns = _columns(len(panels), width)
     lines = math.ceil(len(panels) / columns)
-    width, height = 0.62 * max(len(lengths), 4), 0.36 * (max(len(depths), 4) if has_depth else 1.2)
     figure, grids = plt.subplots(
         lines, columns, layout="constrained", squeeze=False,
         figsize=(margins.width + columns * (width + 0.9), margins.height + lines * (height + margins.line)),
@@ -78,7 +92,7 @@ def draw(
         axes.set_visible(False)
     has_hatching = False
     for number, (axes, squares) in enumerate(zip(grids.flat, panels, strict=False)):
-        has_hatching |= _grid(axes, squares, lengths, depths, scale, has_depth)
+        has_hatching |= _grid(axes, squares, lengths, depths, scale, cell, has_depth=has_depth)
         if titles:
             axes.set_title(titles[number], loc="left", fontsize=title_size)
     bottom = grids[-1][0]
@@ -94,14 +108,22 @@ def legend(figure: Figure, label: str) -> None:
     figure.legend(handles=[hatch], loc="outside lower left", frameon=False, fontsize=8)
 
 
-def _columns(num_panels: int, lengths: Sequence[int]) -> int:
-    """How many grids stand side by side: as square as can be, two of a long ladder at most."""
-    return min(math.ceil(math.sqrt(num_panels)) if num_panels > 3 else num_panels, 3 if len(lengths) < 8 else 2)
+def _cell(num_panels: int, num_lengths: int) -> _Cell:
+    """Small multiples have small cells with their value alone, a long ladder ones without text."""
+    if num_lengths > MAX_LABELLED:
+        return _Cell(0.27, 0.24)
+    return _Cell(0.62, 0.36, 8.5, 5.5) if num_panels <= _MAX_LARGE else _Cell(0.4, 0.23, 6.5)
+
+
+def _columns(num_panels: int, width: float) -> int:
+    """How many grids of so many inches stand side by side: as square as can be within a page's width."""
+    square = math.ceil(math.sqrt(num_panels)) if num_panels > 3 else num_panels
+    return max(1, min(square, int(_PAGE_INCHES / (width + 0.9))))
 
 
 def _grid(
-    axes: Axes, squares: Squares, lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable,
-    has_depth: bool,
+    axes: Axes, squares: Squares, lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable, cell: _Cell,
+    *, has_depth: bool,
 ) -> bool:
     """Draws one grid. True where a cell is hatched."""
     has_hatching = False
@@ -109,21 +131,22 @@ def _grid(
         for line, depth in enumerate(depths):
             square = squares.get((length, depth), Square(None))
             has_hatching |= square.value is None
-            _square(axes, square, column, line, scale, has_text=len(lengths) <= MAX_LABELLED)
+            _square(axes, square, column, line, scale, cell)
     axes.set_xlim(-0.5, len(lengths) - 0.5)
     axes.set_ylim(len(depths) - 0.5, -0.5)
-    axes.set_xticks(range(len(lengths)), [format_length(length) for length in lengths])
+    step = math.ceil(_LABEL_INCHES / cell.width)  # names of lengths do not run into each other
+    axes.set_xticks(range(0, len(lengths), step), [format_length(length) for length in lengths[::step]])
     axes.set_yticks(range(len(depths)), [f"{depth:g}%" for depth in depths] if has_depth else ["whole\ncontext"])
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=9 if cell.detail_size else 7)
     return has_hatching
 
 
-def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMappable, *, has_text: bool) -> None:
+def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMappable, cell: _Cell) -> None:
     centre: dict[str, Any] = {"ha": "center", "va": "center"}
     box: dict[str, Any] = {"xy": (column - 0.5, line - 0.5), "width": 1, "height": 1, "linewidth": 0.8}
     if square.value is None:
         axes.add_patch(Rectangle(**box, facecolor=GREY, edgecolor="white", hatch="////"))
-        if square.text and has_text:
+        if square.text and cell.detail_size:
             ground = {"facecolor": GREY, "edgecolor": "none", "pad": 1}
             axes.text(column, line, square.text, **centre, fontsize=6, color=INK, bbox=ground)
         return
@@ -134,8 +157,9 @@ def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMap
     if square.is_marked:
         frame: dict[str, Any] = {"xy": (column - 0.46, line - 0.46), "width": 0.92, "height": 0.92, "linewidth": 1.4}
         axes.add_patch(Rectangle(**frame, fill=False, edgecolor=own_ink, zorder=3))
-    if has_text:  # numbers lie within their cell: not measured for the layout, which takes as long as drawing them
-        inside: dict[str, Any] = {**centre, "color": own_ink, "in_layout": False}
-        axes.text(column, line - (0.1 if square.detail else 0), square.text, **inside, fontsize=8.5)
-        if square.detail:
-            axes.text(column, line + 0.26, square.detail, **inside, fontsize=5.5)
+    inside: dict[str, Any] = {**centre, "color": own_ink, "in_layout": False}
+    if cell.text_size:  # numbers lie within their cell: not measured for the layout, which takes as long as drawing them
+        up = 0.1 if square.detail and cell.detail_size else 0
+        axes.text(column, line - up, square.text, **inside, fontsize=cell.text_size)
+    if square.detail and cell.detail_size:
+        axes.text(column, line + 0.26, square.detail, **inside, fontsize=cell.detail_size)

@@ -50,6 +50,7 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
             style.title(grids.figure, records[0].model_title, size=11)
         if grids.has_hatching:
             cell_grid.legend(grids.figure, "no answer: not run, or the engine failed")
+        style.made_up(grids.figure, [record.engine_name for record in records])
         return style.save(grids.figure, folder, "heatmap", settings)
 
 

@@ -173,3 +173,39 @@ def test_a_run_whose_engine_never_started_is_reported(tmp_path, names):
         run(tmp_path / "sweep" / "b", generated(grid(3), lambda t: True), seed=2)
     text = "\n".join(report([str(tmp_path / "sweep")], ["report.formats=[svg]"]))
     assert ("curve: " in text) == ("b" in names) and (tmp_path / "sweep" / "heatmap.svg").is_file()
+
+
+def of_many(num, **config):
+    rows = [made(k, length, 0.0, "correct", 1.0) for k, length in enumerate((8192, 16384))]
+    return [Panel(f"run {k}", record([8192, 16384], [0.0], **config), rows) for k in range(num)]
+
+
+def test_many_runs_are_small_multiples(tmp_path):
+    (file,) = curve.draw(of_many(9), tmp_path, ReportSettings(formats=["svg"]))
+    shown = re.findall(r"<text[^>]*>([^<]*)</text>", file.read_text())
+    assert {f"run {k}" for k in range(9)} <= set(shown) and shown.count("effective length at least 16K") == 9
+    heatmap.draw(of_many(24), tmp_path, ReportSettings(formats=["png"], dpi=50))
+    width, height = (int.from_bytes((tmp_path / "heatmap.png").read_bytes()[at : at + 4], "big") for at in (16, 20))
+    assert width < 50 * 18 and height < 50 * 20
+
+
+def test_a_long_ladder_stays_legible(tmp_path):
+    lengths = [1024 * k for k in range(1, 36)]
+    rows = [made(k, length, 0.0, "correct", 1.0) for k, length in enumerate(lengths)]
+    heatmap.draw([Panel("", record(lengths, [0.0]), rows)], tmp_path, ReportSettings(formats=["svg", "png"], dpi=50))
+    shown = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "heatmap.svg").read_text())
+    assert "1K" in shown and "35K" in shown and "2K" not in shown and "1.00" not in shown
+    assert int.from_bytes((tmp_path / "heatmap.png").read_bytes()[16:20], "big") < 50 * 15
+
+
+@pytest.mark.parametrize("engine", ("fake", "vllm"))
+def test_made_up_answers_are_called_so_in_each_picture(tmp_path, engine):
+    for num in (1, 9):
+        panels = of_many(num, engine={"name": engine})
+        files = [draw(panels, tmp_path, ReportSettings(formats=["svg"]))[0] for draw in (heatmap.draw, curve.draw)]
+        assert all(("no model was asked" in file.read_text()) == (engine == "fake") for file in files)
+
+
+def test_text_in_a_pdf_is_text(tmp_path):
+    (file,) = curve.draw(of_many(1), tmp_path, ReportSettings(formats=["pdf"]))
+    assert b"/CIDFontType2" in file.read_bytes() and b"/Type3" not in file.read_bytes()

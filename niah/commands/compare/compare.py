@@ -120,7 +120,8 @@ def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings
 
 def _title(base: Side) -> str:
     model = base.record.model_label or base.columns.model[0]
-    return f"{model}, {', '.join(dict.fromkeys(base.columns.task.tolist()))}"
+    fake = " (engine=fake: no model was asked)" if base.record.engine_name == "fake" else ""
+    return f"{model}, {', '.join(dict.fromkeys(base.columns.task.tolist()))}{fake}"
 
 
 def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:

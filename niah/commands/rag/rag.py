@@ -205,7 +205,8 @@ def _pictures(
     result: GroupResult, settings: RagSettings, folder: Path, look: ReportSettings, suffix: str
 ) -> list[str]:
     record = result.group.readers[0].record
-    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}"
+    fake = " (engine=fake: no model was asked)" if record.engine_name == "fake" else ""
+    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}{fake}"
     full = result.of("full")
     curves = rag_curve.draw(
         title, [_curve(one) for one in result.readers], result.lengths, full.unfit if full else (), f"curve{suffix}",
