@@ -158,7 +158,7 @@ def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMap
         frame: dict[str, Any] = {"xy": (column - 0.46, line - 0.46), "width": 0.92, "height": 0.92, "linewidth": 1.4}
         axes.add_patch(Rectangle(**frame, fill=False, edgecolor=own_ink, zorder=3))
     inside: dict[str, Any] = {**centre, "color": own_ink, "in_layout": False}
-    if cell.text_size:  # numbers lie within their cell: not measured for the layout, which takes as long as drawing them
+    if cell.text_size:  # numbers lie within their cell: measuring them for the layout takes as long as drawing them
         up = 0.1 if square.detail and cell.detail_size else 0
         axes.text(column, line - up, square.text, **inside, fontsize=cell.text_size)
     if square.detail and cell.detail_size:
