@@ -22,12 +22,11 @@ from niah.stats.power import (
     MAX_REPEATS,
     Assumptions,
     detectable,
-    graded_detectable,
-    graded_power,
-    graded_repeats_for,
     latent_correlation,
     power,
+    power_of_means,
     repeats_for,
+    repeats_for_means,
     smallest_loss,
 )
 from niah.terminal import say
@@ -193,12 +192,16 @@ def _table(cases: Sequence[Case], repeats: int, assumed: Planned, settings: Powe
         rows.append(_row(name, found, smallest, settings))
     if graded := assumed.graded:
         for name, trials, alpha in cases:
-            effect = partial(graded.effect, trials=trials)
-            wanted = graded_detectable(repeats, alpha, settings.power)
-            smallest = None if wanted is None else smallest_loss(effect, graded.most, wanted)
-            found = [graded_power(effect(loss), repeats, alpha) for loss in losses]
-            rows.append(_row(f"{_GRADED}, {name}", found, smallest, settings))
+            power_at = partial(_graded_power, graded, repeats, trials, alpha)
+            smallest = smallest_loss(partial(power_at, runs=1000), graded.most, settings.power)
+            rows.append(_row(f"{_GRADED}, {name}", [power_at(loss) for loss in losses], smallest, settings))
     return aligned(rows, [48, *[8] * len(losses), 16], gap="")
+
+
+def _graded_power(
+    graded: Margins | PilotMargins, repeats: int, trials: int, alpha: float, loss: float, runs: int = 2000
+) -> float:
+    return power_of_means(graded.means(loss, trials), repeats, alpha, runs)
 
 
 def _row(name: str, found: Sequence[float], smallest: float | None, settings: PowerSettings) -> list[str]:
@@ -216,7 +219,7 @@ def _needed(cases: Sequence[Case], assumed: Planned, settings: PowerSettings) ->
     ]
     if graded := assumed.graded:
         needed += [
-            (f"{_GRADED}, {name}", graded_repeats_for(graded.effect(loss, trials), alpha, settings.power))
+            (f"{_GRADED}, {name}", repeats_for_means(graded.means(loss, trials), alpha, settings.power))
             for name, trials, alpha in cases
         ]
     return [

@@ -7,6 +7,7 @@ the other run down by as much. Real margins are not normal: docs/statistics.md h
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -21,7 +22,7 @@ _ALIKE = 0.3
 
 _ALMOST = 0.99
 _REPEATS = 4000
-"""Invented ones from which ``Margins.effect`` takes mean and spread: its relative error is about 2%."""
+"""Invented ones of ``means``."""
 _STEEPEST = 10.0
 """Slope of right and wrong over the margin (per nat) where a pilot's rows are told apart by it without exception."""
 
@@ -40,6 +41,7 @@ class Margins:
         """The largest loss that is asked about: almost all that is right."""
         return _ALMOST * self.accuracy
 
+    @cached_property
     def agreement(self) -> float:
         """Correlation of the two runs' margins that flips as many pairs as are ``discordant``; 0 where none does."""
         threshold = stats.norm.ppf(self.accuracy)
@@ -64,7 +66,7 @@ class Margins:
         self, rng: np.random.Generator, runs: int, repeats: int, trials: int, loss: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Margins (nats) of both runs, (runs, repeats, trials)."""
-        agreement = self.agreement()
+        agreement = self.agreement
         common = _correlated(rng, (runs, repeats, trials), _ALIKE)
         own = [_correlated(rng, common.shape, self.correlation) for _ in range(2)]
         threshold = stats.norm.ppf(self.accuracy)
@@ -73,11 +75,10 @@ class Margins:
         return SPREAD * base, SPREAD * (other - drop)
 
 
-    def effect(self, loss: float, trials: int) -> float:
-        """The fall behind a ``loss``, in units of the standard deviation of the means of repeats of so many trials."""
+    def means(self, loss: float, trials: int) -> np.ndarray:
+        """Differences in log-probability (nats), means of invented repeats of so many trials, behind a ``loss``."""
         _, shift = self.pairs(np.random.default_rng(0), 1, _REPEATS, trials, loss)
-        means = shift[0].mean(-1)
-        return float(-means.mean() / means.std())
+        return np.asarray(shift[0].mean(-1))
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,15 @@ class PilotMargins:
         it is not that high."""
         return float(self._falls(loss).mean())
 
-    def effect(self, loss: float, trials: int) -> float:
-        """The fall behind a ``loss``, in units of the standard deviation of the means of repeats of so many trials."""
+    def means(self, loss: float, trials: int) -> np.ndarray:
+        """Differences in log-probability (nats), means of invented repeats of so many trials, behind a ``loss``.
+
+        Normal, as a pilot of few repeats says little of their shape. NaN where the baseline has not that much to lose.
+        """
         falls = self._falls(loss)
         between, within = _variances(falls, self.repeat)
-        return float(falls.mean() / np.sqrt(between + within / trials))
+        spread = np.sqrt(between + within / trials)
+        return np.asarray(spread * np.random.default_rng(0).standard_normal(_REPEATS) - falls.mean())
 
     def _falls(self, loss: float) -> np.ndarray:
         """Of every pair, in nats."""

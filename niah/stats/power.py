@@ -135,16 +135,9 @@ def detectable(
     repeats: int, trials: int, assumed: Assumptions, alpha: float, wanted: float, runs: int = _RUNS
 ) -> float | None:
     """The smallest loss (0 to 1, to 0.1 points) found with power ``wanted``; None where not even the largest is."""
-    low, high = 0.0, 1 - assumed.discordant
-    if power(high, repeats, trials, assumed, alpha, runs) < wanted:
-        return None
-    while high - low > 0.001:
-        middle = (low + high) / 2
-        if power(middle, repeats, trials, assumed, alpha, runs) >= wanted:
-            high = middle
-        else:
-            low = middle
-    return high
+    return smallest_loss(
+        lambda loss: power(loss, repeats, trials, assumed, alpha, runs), 1 - assumed.discordant, wanted
+    )
 
 
 def repeats_for(
@@ -174,8 +167,18 @@ def graded_power(effect: float, repeats: int, alpha: float, runs: int = _RUNS, s
 
     ``effect`` is the fall in units of the standard deviation of the repeats' means, which are taken as normal.
     """
-    means = np.random.default_rng(seed).standard_normal((runs, repeats)) - effect
-    if repeats > _NORMAL:
+    return _falling(np.random.default_rng(seed).standard_normal((runs, repeats)) - effect, alpha)
+
+
+def power_of_means(means: np.ndarray, repeats: int, alpha: float, runs: int = _RUNS, seed: int = 0) -> float:
+    """The same for repeats drawn from ``means``, differences in log-probability of invented ones."""
+    drawn = np.random.default_rng(seed).integers(0, len(means), (runs, repeats))
+    return _falling(means[drawn], alpha)
+
+
+def _falling(means: np.ndarray, alpha: float) -> float:
+    """Share of runs (runs, repeats) in which a fall is found."""
+    if means.shape[-1] > _NORMAL:
         p = 2 * stats.norm.sf(np.abs(means.sum(-1)) / np.sqrt((means**2).sum(-1)))
     else:
         p = signal.p_values(means)
@@ -193,20 +196,20 @@ def graded_detectable(repeats: int, alpha: float, wanted: float, runs: int = _RU
     return high
 
 
-def graded_repeats_for(effect: float, alpha: float, wanted: float, most: int = MAX_REPEATS) -> int | None:
-    """The fewest repeats (at least 6) that find such an effect; None above ``most``."""
-    return fewest(lambda repeats: graded_power(effect, repeats, alpha) >= wanted, most)
+def repeats_for_means(means: np.ndarray, alpha: float, wanted: float, most: int = MAX_REPEATS) -> int | None:
+    """The fewest repeats (at least 6), drawn from ``means``, that find their fall; None above ``most``."""
+    return fewest(lambda repeats: power_of_means(means, repeats, alpha, 1000) >= wanted, most)
 
 
-def smallest_loss(effect: Callable[[float], float], largest: float, wanted: float) -> float | None:
-    """The smallest loss (0 to 1, to 0.1 points) that has the effect ``wanted``; None where not even the ``largest``
-    has."""
+def smallest_loss(found: Callable[[float], float], largest: float, wanted: float) -> float | None:
+    """The smallest loss (0 to 1, to 0.1 points) that is found with power ``wanted``; None where not even the
+    ``largest`` is."""
     low, high = 0.0, largest
-    if not effect(high) >= wanted:
+    if found(high) < wanted:
         return None
     while high - low > 0.001:
         middle = (low + high) / 2
-        low, high = (low, middle) if effect(middle) >= wanted else (middle, high)
+        low, high = (low, middle) if found(middle) >= wanted else (middle, high)
     return high
 
 

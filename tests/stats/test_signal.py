@@ -80,7 +80,8 @@ def test_predicted_power_is_that_of_the_verdict(effect, repeats):
 def test_detectable_and_repeats_agree_with_power():
     effect = power.graded_detectable(12, 0.05, 0.8)
     assert power.graded_power(effect, 12, 0.05) >= 0.8 > power.graded_power(effect - 0.05, 12, 0.05)
-    assert power.graded_repeats_for(effect, 0.05, 0.8) in (11, 12)
+    means = np.random.default_rng(0).standard_normal(4000) - effect
+    assert power.repeats_for_means(means, 0.05, 0.8) in (11, 12, 13)
     assert power.graded_power(0.3, 150, 0.05) > 0.9 > power.graded_power(0.0, 150, 0.05)
 
 
@@ -91,6 +92,8 @@ def test_ten_points_are_found_by_the_graded_signal_in_twelve_repeats():
     falls = (signal.p_values(shift.mean(-1)) <= 0.05) & (shift.mean((1, 2)) < 0)
     losses = power.rejected((score < 0).sum(-1), (score > 0).sum(-1), 8, 0.05) & (score.mean((1, 2)) < 0)
     assert falls.mean() > 0.95 and losses.mean() < 0.8
+    means = Margins(0.63, 0.06, 0.3).means(0.1, 8)
+    assert power.power_of_means(means, 12, 0.05) == pytest.approx(falls.mean(), abs=0.03)
 
 
 def test_a_pilot_tells_the_fall_behind_a_loss():
@@ -100,8 +103,9 @@ def test_a_pilot_tells_the_fall_behind_a_loss():
     pilot = of_pilot((base > 0).ravel() * 1.0, logprob(base).ravel(), logprob(other).ravel(), np.repeat(range(500), 8))
     _, shift = margins.pairs(np.random.default_rng(1), 1, 3000, 8, 0.1)
     assert pilot.fall(0.1) == pytest.approx(-shift.mean(), rel=0.1)
-    assert pilot.effect(0.1, 8) == pytest.approx(margins.effect(0.1, 8), rel=0.12)
-    assert pilot.effect(0.1, 44) == pytest.approx(margins.effect(0.1, 44), rel=0.12)
+    for trials in (8, 44):
+        ours, theirs = (one.means(0.1, trials) for one in (pilot, margins))
+        assert ours.mean() / ours.std() == pytest.approx(theirs.mean() / theirs.std(), rel=0.12)
     assert np.isnan(pilot.fall(0.9))
 
 
@@ -132,5 +136,6 @@ def test_smollm2_against_itself_is_found_in_one_of_twenty():
 def test_smollm2_as_a_pilot():
     base, other = measured("bf16"), measured("fp8")
     pilot = of_pilot(base.score, base.logprob, other.logprob, base.repeat)
-    assert 0.2 < pilot.fall(0.1) < 1.5 and pilot.effect(0.2, 2) > pilot.effect(0.1, 2) > 0
-    assert power.smallest_loss(lambda loss: pilot.effect(loss, 8), pilot.most, 1.0) < 0.1
+    assert 0.2 < pilot.fall(0.1) < pilot.fall(0.2) < 2
+    found = power.power_of_means(pilot.means(0.1, 2), 12, 0.05)
+    assert found > 0.8 > power.power_of_means(pilot.means(0.0, 2), 12, 0.05)
