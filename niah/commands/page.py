@@ -1,12 +1,13 @@
 """report.html and report.json of runs, finished or not: what `run`, `report`, `compare` and `rag` write."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from niah import disk
+from niah import __version__, disk
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, pair_of
 from niah.commands.results import without_nan, write
 from niah.errors import NiahError
@@ -25,6 +26,7 @@ MAX_BASES = 6
 """With more runs on a page each is compared with the first alone: all against all takes their square."""
 MAX_SHOWN = 200
 """Runs and variants on a page: a browser draws one at a time, but each has its numbers there."""
+_MEASURED = ("rows.jsonl", "run.json", "controls.jsonl")
 _PICTURES = ("heatmap.svg", "curve.svg", "difference.svg")
 
 
@@ -52,7 +54,8 @@ def write_page(
         return []
     compared = compare(shown) if compared is None else compared
     said = sentences or [one.sentence for one in compared if one.base == 0]
-    content = without_nan(numbers.content(shown, compared, settings.threshold, said, title))
+    look = dataclasses.asdict(settings)
+    content = without_nan(numbers.content(shown, compared, settings.threshold, said, title, look))
     found: dict[str, str] = {}
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))
@@ -67,6 +70,21 @@ def write_page(
             f"{folder / PAGE}: cannot be written ({error.strerror}); free some space or name another folder (out)"
         ) from error
     return [f"page: {folder / PAGE}"]
+
+
+def is_current(folder: Path, settings: ReportSettings) -> bool:
+    """Whether a run's figures and page are of its rows as they are, and look as the settings want them."""
+    heatmaps, curves = ([folder / f"{name}.{kind}" for kind in settings.formats] for name in ("heatmap", "curve"))
+    try:
+        last = max((folder / name).stat().st_mtime_ns for name in _MEASURED if (folder / name).exists())
+        content = json.loads((folder / NUMBERS).read_bytes())
+        written = [*heatmaps, *(file for file in curves if file.exists())]  # one length has no curve
+        newest = min(file.stat().st_mtime_ns for file in (folder / PAGE, folder / NUMBERS, *written))
+    except (OSError, ValueError):
+        return False
+    return newest > last and isinstance(content, dict) and (content.get("niah"), content.get("report")) == (
+        __version__, dataclasses.asdict(settings)
+    )
 
 
 def _picture(file: Path) -> str:

@@ -64,11 +64,13 @@ def _measure(config: Any, started: float) -> int:
     from niah.report.accuracy import accuracy_by_length
 
     console.say(accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
-    shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
-    for line in report.draw([one.panel for one in shown], summary.folder, settings.report):
-        console.say(line)
-    for line in page.write_page(shown, summary.folder, settings.report):
-        console.say(line)
+    if summary.num_new or not page.is_current(summary.folder, settings.report):
+        shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
+        lines = report.draw([one.panel for one in shown], summary.folder, settings.report)
+        for line in [*lines, *page.write_page(shown, summary.folder, settings.report)]:
+            console.say(line)
+    else:
+        console.say(f"figures and page: as they were, {summary.folder / page.PAGE}")
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
     if summary.rows and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.rows):

@@ -59,9 +59,10 @@ class Compared:
 
 def content(
     shown: Sequence[Shown], compared: Sequence[Compared] = (), threshold: float | None = None,
-    sentences: Sequence[str] = (), title: str = "",
+    sentences: Sequence[str] = (), title: str = "", look: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All of report.json. ``threshold`` is the user's own share of right answers; ``sentences`` stand above all."""
+    """All of report.json. ``threshold`` is the user's own share of right answers; ``sentences`` stand above all;
+    ``look`` are the settings of the report."""
     runs = [of_run(one, threshold) for one in shown]
     return {
         "schema": SCHEMA, "niah": __version__, "scorer_rules": VERSION, "confidence": CONFIDENCE,
@@ -72,6 +73,7 @@ def content(
             {"name": "RULER", "accuracy": RULER},
             *([{"name": "yours", "accuracy": threshold}] if threshold is not None else []),
         ],
+        "report": dict(look or {}),
         "runs": runs,
         "comparisons": [_comparison(one) for one in compared],
     }
