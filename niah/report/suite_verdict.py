@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from niah.report import verdict
 from niah.report.text_table import aligned
-from niah.stats.comparison import Comparison, Difference
+from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
+from niah.stats.signflip import smallest_p
 
 
 def table(settings: Mapping[str, Difference], base: str, other: str, confidence: float) -> list[str]:
@@ -43,6 +44,18 @@ def sentence(settings: Mapping[str, Difference], confidence: float) -> str:
     if untested := sum(word == "no verdict" for word in words.values()):
         parts.append(f"no verdict on {untested}")
     return f"The {len(settings)} settings one by one (Holm): {'; '.join(parts)}."
+
+
+def caveats(settings: Mapping[str, Difference], confidence: float) -> list[str]:
+    """That so few repeats can show no single setting, where that is so."""
+    repeats = max(one.num_repeats for one in settings.values())
+    needed = next(r for r in range(MIN_REPEATS, 99) if smallest_p(r) * len(settings) <= 1 - confidence)
+    if not MIN_REPEATS <= repeats < needed:
+        return []
+    return [
+        f"{repeats} repeats: no single setting can be significant among {len(settings)} (Holm); from {needed} repeats "
+        "on it can"
+    ]
 
 
 def is_worse(suite: Comparison, settings: Sequence[Difference], confidence: float) -> bool:

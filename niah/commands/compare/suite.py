@@ -94,6 +94,7 @@ def _lines(one: _Judged, settings: CompareSettings) -> list[str]:
         *(f"note: {note}" for note in suite.notes),
         *([f"what differs: {'; '.join(different)}"] if different else []),
         *suite_verdict.table(by_name, suite.base, suite.other, settings.confidence),
+        *(f"note: {note}" for note in suite_verdict.caveats(by_name, settings.confidence)),
         f"{_mean(suite)}, each setting counted the same",
         *verdict.table(one.mean, suite.base, suite.other, settings.confidence),
         *(f"note: {note}" for note in verdict.caveats(one.mean, settings.confidence)),
