@@ -166,7 +166,10 @@ def _among_documents(
         run.append(heading() + document)
     num_head = sum(len(piece) for _, piece in head if isinstance(piece, np.ndarray))
     num_marks = len(problem.needles) * len(tokenizer.encode(_alone(problem, "")).ids)
-    return _Layout(head, flush(), 0, max(0, room - num_head + num_marks), int(before[max(places, default=0)]))
+    ids, stop = flush(), max(0, room - num_head + num_marks)
+    if len(ids) < stop:
+        raise AssertionError(f"documents of {len(ids)} ids for {stop} behind the last needle")
+    return _Layout(head, ids, 0, stop, int(before[max(places, default=0)]))
 
 
 def _with_needles(

@@ -20,8 +20,9 @@ from niah.tasks import Surroundings, Task
 
 _TRIES = 400
 _HEADING = "Document {number}:\n"
-_SPARE = 512
-"""Tokens of documents beyond those that fit, so that there is something to cut to length."""
+_SPARE, _SPARE_SHARE = 512, 1 / 16
+"""Tokens of documents beyond those that fit, so that there is something to cut to length, and their share of a long
+context: alone a document has a token or two more than behind another one."""
 _LEFT = 64
 """Tokens that documents of the question itself leave to others."""
 
@@ -77,6 +78,7 @@ class QA(Task):
         """
         seeds = rng.integers(2**32, size=3)
 
+        @cache
         def cost(document: str) -> int:
             return num_tokens_of(f"\n\n{_HEADING.format(number=100)}{document}")
 
@@ -88,7 +90,7 @@ class QA(Task):
         for document in self._others(np.random.default_rng(seeds[1]), asked):
             total += cost(document)
             (chosen if total <= room else spare).append(document)
-            if total > room + _SPARE:
+            if total > room * (1 + _SPARE_SHARE) + _SPARE:
                 break
         order = np.random.default_rng(seeds[2]).permutation(len(chosen))
         return self._asked(asked, asked.gold, (*(chosen[place] for place in order), *spare))

@@ -40,3 +40,14 @@ def test_what_is_no_setting_is_refused(words, said):
 
 def test_the_settings_are_those_of_the_experiments():
     assert {file.stem for file in (conf_folder() / "experiment" / "ruler").glob("*.yaml")} == set(SETTINGS)
+
+
+@pytest.mark.parametrize("words", [["task=qa"], ["task=chain"], ["task=aggregate"], ["haystack=noise"], []])
+def test_settings_that_ruler_needs_leave_other_runs_the_same(words):
+    """Those of tasks and haystacks that are newer than some runs stand in run.json, and in a run's identity only where
+    they are used."""
+    run = built(*words)
+    new = {"documents", "answer_elsewhere", "version", "prefix_lead", "white_space"}
+    assert {key for group in ("task", "haystack") for key in run.recorded[group]} & new >= {"prefix_lead"}
+    assert not {key for group in ("task", "haystack") for key in run.content[group]} & new
+    assert built(*words, "task.prefix_lead=' '").content["task"]["prefix_lead"] == " "
