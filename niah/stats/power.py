@@ -4,6 +4,7 @@ verdict's test."""
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import optimize, stats
@@ -185,6 +186,7 @@ def _falling(means: np.ndarray, alpha: float) -> float:
     return float(((p <= alpha + 1e-12) & (means.sum(-1) < 0)).mean())
 
 
+@cache  # of many comparisons most have as many repeats
 def graded_detectable(repeats: int, alpha: float, wanted: float, runs: int = _RUNS) -> float | None:
     """The smallest effect found with power ``wanted``; None where not even the largest is."""
     low, high = 0.0, _LARGEST_EFFECT

@@ -47,6 +47,7 @@ def test_two_to_five_repeats_are_scipys_t_test():
     assert p == pytest.approx(stats.ttest_1samp(means, 0).pvalue) and test == "t by repeat"
     assert signal.p_values(means[None])[0] == pytest.approx(p)
     assert signal.p_value(np.zeros(4), np.full(4, 3.0))[0] == 1
+    assert signal.p_value(np.full(4, -1.5), np.full(4, 3.0))[0] == 0.125  # no spread to go by
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.9, 0.98])
