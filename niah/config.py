@@ -176,6 +176,12 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
             raise _unknown(key, known)
     parts: dict[str, Any] = {}
     resolved: dict[str, Any] = {}
+    for key, cls in _OPTIONAL.items():  # first, as tasks may take from them
+        node = plain.get(key)
+        if not isinstance(node, dict | None):
+            keys = ", ".join(f"{key}.{one.name}=..." for one in dataclasses.fields(cls))
+            raise NiahError(f"{key}: got {node!r}; expected null, or {keys}")
+        parts[key], resolved[key] = (None, None) if node is None else typed(key, cls, node)
     for key in (*_CLASSES, *PLUG_INS):
         node = plain.get(key, {} if key == "hardware" else None)  # runs stored before there was hardware
         if not isinstance(node, dict):
@@ -190,12 +196,6 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
             node = cls.own(node)
         parts[key], plain_node = typed(key, cls, node)
         resolved[key] = {"_target_": path, **plain_node}  # as conf/ gives it: where a class lives is no setting
-    for key, cls in _OPTIONAL.items():
-        node = plain.get(key)
-        if not isinstance(node, dict | None):
-            keys = ", ".join(f"{key}.{one.name}=..." for one in dataclasses.fields(cls))
-            raise NiahError(f"{key}: got {node!r}; expected null, or {keys}")
-        parts[key], resolved[key] = (None, None) if node is None else typed(key, cls, node)
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
         resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}

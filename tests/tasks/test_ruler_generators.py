@@ -178,7 +178,7 @@ def as_words(sample: dict) -> dict:
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_fills_the_length_up_to_which_ruler_grows(theirs, version, name):
-    """RULER stays below the length by up to a step of its haystack; niah has exactly the length."""
+    """RULER stays below the length by steps of its haystack, of ten documents in qa; niah has exactly the length."""
     tokenizer = load_tokenizer("smollm2")
     room = 4096 - BUDGETS[name]
     for one in ours(name, version, 4096):
@@ -186,7 +186,7 @@ def test_it_fills_the_length_up_to_which_ruler_grows(theirs, version, name):
     for one in theirs(version, 4096)[name]:
         number = len(tokenizer.encode(one["input"]).ids)
         over = BUDGETS["fwe"] if (version, name) == ("package", "fwe") else 0  # which forgets the answer's tokens
-        assert 0.55 * room < number <= room + over
+        assert 0.5 * room < number <= room + over
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,5 +1,7 @@
 """The key ``ruler``: which of RULER's settings a run is."""
 
+import json
+
 import pytest
 
 from niah import config
@@ -51,3 +53,29 @@ def test_settings_that_ruler_needs_leave_other_runs_the_same(words):
     assert {key for group in ("task", "haystack") for key in run.recorded[group]} & new >= {"prefix_lead"}
     assert not {key for group in ("task", "haystack") for key in run.content[group]} & new
     assert built(*words, "task.prefix_lead=' '").content["task"]["prefix_lead"] == " "
+
+
+def test_an_older_run_of_questions_is_read_and_not_mixed_with_todays(niah, outputs_of_older_qa):
+    folder, words = outputs_of_older_qa
+    assert niah("show", folder, "--trial", "0").returncode == 0
+    again = niah(*words)
+    assert again.returncode == 1 and len(again.stderr.strip().splitlines()) == 1
+    assert "holds a run with other settings" in again.stderr and "take another name=" in again.stderr
+    for key in ("task.answer_elsewhere", "task.documents", "haystack.half"):
+        assert f"{key} (there " in again.stderr
+
+
+@pytest.fixture
+def outputs_of_older_qa(niah, tmp_path):
+    """A run as experiment=ruler/qa_1 made it before its documents were numbered, without the settings newer than it."""
+    words = ["experiment=ruler/qa_1", "engine=fake", "ctx.lengths=[2k]", "ctx.depths=[50]", "name=older"]
+    before = ["task.documents=haystack", "task.answer_elsewhere=forbid", "haystack.parts=[squad]", "haystack.half=even"]
+    done = niah(*words, *before, "task.prefix_lead=\\n", "ruler=null")
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "outputs" / "older" / "run.json"
+    content = json.loads(file.read_text())
+    for key in ("documents", "answer_elsewhere", "prefix_lead"):
+        del content["config"]["task"][key]
+    del content["config"]["ruler"]
+    file.write_text(json.dumps(content))
+    return "outputs/older", words
