@@ -4,6 +4,8 @@ All functions work on sums over clusters (a cluster is a repeat), in the last ax
 cells or simulated runs. A cluster of size 0 is no cluster.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
@@ -115,9 +117,13 @@ def student(sums: np.ndarray, sizes: np.ndarray, confidence: float) -> tuple[np.
     return mean - half, mean + half
 
 
+@lru_cache(maxsize=1)  # a report asks for the same draws for each run and threshold
 def resamples(num_clusters: int, draws: int, seed: int = 0) -> np.ndarray:
-    """How often each cluster is in each bootstrap sample: int (draws, clusters)."""
-    return np.random.default_rng(seed).multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=draws)
+    """How often each cluster is in each bootstrap sample: float (clusters, draws), not to be written to."""
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=draws).T.astype(float)
+    counts.flags.writeable = False
+    return counts
 
 
 def bootstrap(
@@ -127,7 +133,7 @@ def bootstrap(
 
     Too narrow with few repeats, and a point where all values are equal: docs/statistics.md has its coverage.
     """
-    counts = resamples(sums.shape[-1], draws, seed).T.astype(float)
+    counts = resamples(sums.shape[-1], draws, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = (sums.astype(float) @ counts) / (sizes.astype(float) @ counts)
     tail = (1 - confidence) / 2

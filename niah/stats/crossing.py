@@ -84,7 +84,7 @@ def from_intervals(low: np.ndarray, high: np.ndarray, limit: float) -> tuple[np.
 def bootstrap(sums: np.ndarray, sizes: np.ndarray, limit: float, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Percentiles of the crossing in 2,000 samples of repeats with replacement; ``sums`` and ``sizes`` (lengths,
     repeats)."""
-    counts = clusters.resamples(sums.shape[-1], 2000).T.astype(float)
+    counts = clusters.resamples(sums.shape[-1], 2000)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (sums @ counts) / (sizes @ counts)
     tail = (1 - confidence) / 2

@@ -191,7 +191,7 @@ def bootstrap(
 
     ``sums`` and ``sizes`` are (..., lengths, repeats).
     """
-    counts = clusters.resamples(sums.shape[-1], draws).T.astype(float)
+    counts = clusters.resamples(sums.shape[-1], draws)
     drawn, room = sums @ counts, sizes @ counts
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = drawn / room
