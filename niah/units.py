@@ -1,23 +1,31 @@
 """Lengths as people write them: ``8192``, ``8k`` (8 x 1,024), ``1m`` (2**20)."""
 
 import re
+from fractions import Fraction
 
 from niah.errors import NiahError
 
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)", re.IGNORECASE)
 
+MAX_LENGTH = 2**40
+"""Tokens: a text of them has some 4 TB. More is a slip of the finger."""
+_MAX_DIGITS = 60
+
 
 def parse_length(value: object, where: str) -> int:
     """Tokens meant by ``value``; ``where`` is the configuration key named in the error.
 
-    Raises NiahError unless it is a whole, positive number of tokens.
+    Raises NiahError unless it is a whole number of tokens from 1 to ``MAX_LENGTH``.
     """
-    match = _LENGTH.fullmatch(str(value).strip().replace(",", "").replace("_", ""))
+    text = str(value).strip().replace(",", "").replace("_", "")
+    match = _LENGTH.fullmatch(text) if len(text) <= _MAX_DIGITS else None
     if match and not isinstance(value, bool):
-        tokens = float(match[1]) * _FACTORS[match[2].lower()]
-        if tokens >= 1 and tokens == int(tokens):
+        tokens = Fraction(match[1]) * _FACTORS[match[2].lower()]
+        if tokens.denominator == 1 and 1 <= tokens <= MAX_LENGTH:
             return int(tokens)
+        if tokens > MAX_LENGTH:
+            raise NiahError(f"{where}: got {str(value)[:40]!r}; expected at most {MAX_LENGTH:,} tokens")
     raise NiahError(f"{where}: not a length; got {value!r}; expected tokens as 8192, 8k, 1m or 10m")
 
 

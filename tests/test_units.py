@@ -18,6 +18,18 @@ def test_what_is_no_length_is_named_with_its_key(written):
         parse_length(written, "ctx.lengths[0]")
 
 
+@pytest.mark.parametrize("written", ["99999999999999999999", "2000g", 2**41, "1e5"])
+def test_what_no_text_has_is_no_length(written):
+    with pytest.raises(NiahError, match=r"at most 1,099,511,627,776 tokens|not a length"):
+        parse_length(written, "ctx.lengths[0]")
+
+
+def test_digits_are_not_rounded():
+    assert parse_length("1,099,511,627,775", "") == 2**40 - 1
+    with pytest.raises(NiahError, match="not a length"):
+        parse_length("9" * 5000, "ctx")
+
+
 def test_labels_read_back():
     for tokens in (1000, 1024, 8192, 2**20, 10 * 2**20, 10_000_000):
         assert parse_length(format_length(tokens), "") == tokens
