@@ -45,3 +45,11 @@ def format_seconds(seconds: float) -> str:
     if whole < 7200:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_bytes(num_bytes: float) -> str:
+    """``27.7 TB``, ``3.2 GB``, ``1.5 kB``, ``999 B``: in the unit that leaves one to three digits before the point."""
+    for unit, length in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if num_bytes >= length:
+            return f"{num_bytes / length:,.1f} {unit}"
+    return f"{num_bytes:.0f} B"

@@ -22,6 +22,7 @@ from niah.prompts.recipe import Built, Recipe
 from niah.records import Trial
 from niah.runs.record import fingerprint, plain
 from niah.terminal import say
+from niah.units import format_bytes
 
 FORMATS = ("ids", "text", "jsonl")
 SCHEMA = 1
@@ -122,7 +123,7 @@ def _check_room(folder: Path, trials: Sequence[Trial], formats: Sequence[str]) -
     needed, free = num_tokens * per_token, shutil.disk_usage(folder).free
     if needed > free:
         raise NiahError(
-            f"build out={folder}: not enough room; got {free / 1e6:,.1f} MB free, expected {needed / 1e6:,.1f} MB for "
+            f"build out={folder}: not enough room; got {format_bytes(free)} free, expected {format_bytes(needed)} for "
             f"{len(trials)} contexts; take fewer lengths, depths or repeats, or another disk"
         )
     return f"{len(trials)} contexts, {num_tokens:,} tokens, about {needed / 1e6:,.0f} MB"

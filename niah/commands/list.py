@@ -21,7 +21,7 @@ from niah.report.text_table import aligned
 from niah.runs import store
 from niah.runs.columns import Columns
 from niah.terminal import say
-from niah.units import format_length
+from niah.units import format_bytes, format_length
 
 _FORMATS = ("text", "json", "csv")
 _MAX_DEPTH = 4
@@ -140,13 +140,13 @@ def table(found: Sequence[Listed], now: datetime) -> list[str]:
 
 def _cells(one: Listed, now: datetime) -> list[str]:
     if one.trouble:
-        return [one.folder, "cannot be read", "", "", "", "", "", "", age(one.changed, now), size(one.bytes)]
+        return [one.folder, "cannot be read", "", "", "", "", "", "", age(one.changed, now), format_bytes(one.bytes)]
     ends = dict.fromkeys(format_length(length) for length in (one.lengths[:1] + one.lengths[-1:]))
     fake = " (fake)" if one.engine == "fake" else ""
     return [
         one.folder, one.model + fake, one.task, one.reader, ",".join(one.variants), "-".join(ends),
         f"{one.num_answers:,}/{one.num_planned * max(1, len(one.variants)):,}",
-        "-" if one.accuracy is None else f"{one.accuracy:.2f}", age(one.changed, now), size(one.bytes),
+        "-" if one.accuracy is None else f"{one.accuracy:.2f}", age(one.changed, now), format_bytes(one.bytes),
     ]
 
 
@@ -159,14 +159,6 @@ def age(changed: str, now: datetime) -> str:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
     return f"{int(seconds)} s"
-
-
-def size(num_bytes: int) -> str:
-    """Bytes in the unit that leaves one to four digits."""
-    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if num_bytes >= length:
-            return f"{num_bytes / length:.1f} {unit}"
-    return f"{num_bytes} B"
 
 
 def _csv(found: Sequence[Listed]) -> str:

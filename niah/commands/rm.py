@@ -6,10 +6,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from niah.commands.list import listed, size
+from niah.commands.list import listed
 from niah.errors import NiahError
 from niah.runs import store
 from niah.terminal import say
+from niah.units import format_bytes
 
 
 def main(words: list[str]) -> int:
@@ -24,7 +25,7 @@ def main(words: list[str]) -> int:
             raise NiahError(f"rm: {path}: is a link; expected the run's own folder; nothing was removed")
     for path in paths:
         one = listed(path)
-        say(f"{path}: {one.num_answers:,} answers of {one.model or 'a run'}, {size(one.bytes)}")
+        say(f"{path}: {one.num_answers:,} answers of {one.model or 'a run'}, {format_bytes(one.bytes)}")
     if len(paths) == len(words) and not _agreed(len(paths)):
         say("nothing was removed")
         return 1

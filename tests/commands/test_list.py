@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from niah import cli
-from niah.commands.list import age, runs, size
+from niah.commands.list import age, runs
+from niah.units import format_bytes
 from tests.helpers.command import command, environment_with
 
 GRID = (
@@ -82,7 +83,9 @@ def test_ages_and_sizes_are_short():
     assert [age((now - timedelta(seconds=n)).isoformat(), now) for n in (5, 90, 7200, 200_000, -50)] == [
         "5 s", "1 min", "2 h", "2 d", "0 s"
     ]
-    assert [size(n) for n in (0, 999, 1500, 2_000_000, 3_210_000_000)] == ["0 B", "999 B", "1.5 kB", "2.0 MB", "3.2 GB"]
+    assert [format_bytes(n) for n in (0, 999, 1500, 2e6, 3.21e9, 27_682_406_400_000)] == [
+        "0 B", "999 B", "1.5 kB", "2.0 MB", "3.2 GB", "27.7 TB"
+    ]
 
 
 def test_rm_asks_and_takes_nothing_but_runs(outputs, tmp_path, monkeypatch, capsys):
