@@ -16,6 +16,7 @@ from niah.report import verdict
 from niah.report.page import document, numbers, trials
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel, panels
+from niah.report.ruler_table import Table
 from niah.report.settings import ReportSettings
 from niah.runs import columns, control, excerpts
 from niah.runs.store import RunFolder
@@ -46,7 +47,7 @@ def _shown(panel: Panel, path: str, controls: Sequence[dict[str, Any]]) -> Shown
 
 def write_page(
     shown: Sequence[Shown], folder: Path, settings: ReportSettings, compared: Sequence[Compared] | None = None,
-    sentences: Sequence[str] = (), title: str = "",
+    sentences: Sequence[str] = (), title: str = "", ruler: Sequence[Table] = (),
 ) -> list[str]:
     """Writes report.html and report.json into ``folder``; the lines to print. ``compared`` None compares all that
     share prompts."""
@@ -55,7 +56,7 @@ def write_page(
     compared = compare(shown) if compared is None else compared
     said = sentences or [one.sentence for one in compared if one.base == 0]
     look = dataclasses.asdict(settings)
-    content = without_nan(numbers.content(shown, compared, settings.threshold, said, title, look))
+    content = without_nan(numbers.content(shown, compared, settings.threshold, said, title, look, ruler))
     found: dict[str, str] = {}
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))

@@ -8,6 +8,7 @@ from niah import terminal
 from niah.commands import list as listing
 from niah.commands import page
 from niah.commands.results import make
+from niah.commands.ruler.ruler import tables
 from niah.commands.words import changes, folder_arguments
 from niah.report import curve, heatmap
 from niah.report.accuracy import accuracy_by_length
@@ -57,7 +58,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
     folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
     lines += draw([one.panel for one in shown], folder, settings)
-    lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings)
+    ruler = tables(paths) if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened) else []
+    lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings, ruler=ruler)
     return lines + (listing.write_index(folder) if list(given) != paths and settings.page and not out else [])
 
 

@@ -10,6 +10,7 @@ from niah.errors import NiahError
 from niah.runs import store
 
 _GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
+_OF_RULER = ("model", "ruler", "reader", "kv", "engine")
 
 
 def runs_below(paths: Sequence[str]) -> list[str]:
@@ -44,8 +45,10 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     differs.
     """
     parts: list[list[str]] = [[] for _ in configs]
-    for group in _GROUPS:
-        names = [_name(config[group]) for config in configs]
+    rulers = [str((config.get("ruler") or {}).get("setting") or "") for config in configs]
+    has_rulers = len({*rulers}) > 1 and all(rulers)  # their names say which task, haystack and scorer
+    for group in _OF_RULER if has_rulers else _GROUPS:
+        names = rulers if group == "ruler" else [_name(config[group]) for config in configs]
         if len(set(names)) > 1:
             for part, name in zip(parts, names, strict=True):
                 part.append(name)

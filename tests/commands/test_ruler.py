@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from niah.commands.report import report
 from niah.commands.ruler.ruler import ruler, tables
 from niah.errors import NiahError
 from niah.runs.ruler import setting_of
@@ -111,6 +112,19 @@ def test_older_runs_are_told_by_what_they_set(tmp_path):
     assert setting_of(other) == ("qa_2", "")
     (one,) = tables([sweep(tmp_path / "s", falling, ruler=None)])
     assert one.mean.name == "mean of 13" and any("older than the key ruler.version" in note for note in one.notes)
+
+
+def test_it_is_on_the_page_of_the_sweep(tmp_path):
+    folder = sweep(tmp_path / "s", falling)
+    lines = report([folder], ["report.formats=[]"])
+    (one,) = tables([folder])
+    content = json.loads((tmp_path / "s" / "report.json").read_text())
+    (shown,) = content["ruler"]
+    assert [line["name"] for line in shown["lines"]] == list(SETTINGS) and shown["mean"]["name"] == "mean of 13"
+    for line, found in zip(one.lines, [*shown["lines"], shown["mean"]], strict=True):
+        means = [score.mean for score in line.scores]
+        assert [score["mean"] for score in found["scores"]] == pytest.approx(means, abs=1e-6)
+    assert {run["label"] for run in content["runs"]} == {*SETTINGS} and lines[-1].startswith("index: ")
 
 
 def test_no_run_of_ruler_is_refused(tmp_path):

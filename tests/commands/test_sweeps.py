@@ -99,3 +99,15 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on(niah, tmp_path):
     files = [*(tmp_path / "sweep").glob("*/rows.jsonl")]
     assert [len(rows(file.parent)) for file in files] == [4] * 4
     assert all(file.read_bytes().startswith(text) for file, text in kept.items())
+
+
+def test_rulers_settings_are_called_by_their_names():
+    configs = [
+        {"model": {"label": "A"}, "task": {"name": task}, "reader": {"name": "full"}, "kv": {"name": "bf16"},
+         "engine": {"name": "fake"}, "haystack": {"name": "essays"}, "scorer": {"name": "contains"},
+         "ruler": {"setting": setting, "version": "package"}}
+        for task, setting in (("single", "niah_single_1"), ("single", "niah_single_2"), ("aggregate", "cwe"))
+    ]
+    assert sweeps.labels(configs) == [("niah_single_1",), ("niah_single_2",), ("cwe",)]
+    configs[0]["ruler"] = None
+    assert sweeps.labels(configs)[2][0] == "aggregate"

@@ -11,6 +11,8 @@ from niah.records import Row
 from niah.report.accuracy import reached
 from niah.report.length_note import length_note
 from niah.report.panel import Panel
+from niah.report.ruler_formats import foot
+from niah.report.ruler_table import Line, Table
 from niah.scorers import VERSION
 from niah.stats import effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_logprob, overall
@@ -60,9 +62,10 @@ class Compared:
 def content(
     shown: Sequence[Shown], compared: Sequence[Compared] = (), threshold: float | None = None,
     sentences: Sequence[str] = (), title: str = "", look: Mapping[str, Any] | None = None,
+    ruler: Sequence[Table] = (),
 ) -> dict[str, Any]:
     """All of report.json. ``threshold`` is the user's own share of right answers; ``sentences`` stand above all;
-    ``look`` are the settings of the report."""
+    ``look`` are the settings of the report, ``ruler`` RULER's tables where the runs are its settings."""
     runs = [of_run(one, threshold) for one in shown]
     return {
         "schema": SCHEMA, "niah": __version__, "scorer_rules": VERSION, "confidence": CONFIDENCE,
@@ -76,6 +79,7 @@ def content(
         "report": dict(look or {}),
         "runs": runs,
         "comparisons": [_comparison(one) for one in compared],
+        "ruler": [_ruler(one) for one in ruler],
     }
 
 
@@ -89,6 +93,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "label": one.panel.label or record.name or one.folder, "folder": one.folder, "variant": one.variant,
         "name": record.name, "model": record.model_title, "task": record.task, "haystack": record.haystack,
         "reader": record.reader, "scorer": record.scorer,
+        "ruler_setting": (record.config.get("ruler") or {}).get("setting"),
         "kv_cache_dtype": rows[0].kv_cache_dtype if rows else record.kv_dtype,
         "engine": record.engine_name, "engine_facts": dict(engine.facts), "hardware": record.environment.hardware,
         "environment": _environment(one), "has_depth": record.scope.has_depth,
@@ -221,6 +226,27 @@ def _costs(rows: Sequence[Row]) -> dict[str, Any]:
         "cached_tokens": sum(row.num_cached_tokens or 0 for row in rows),
         "completion_tokens": sum(row.num_completion_tokens for row in rows),
         "seconds": _number(sum(row.seconds for row in rows)),
+    }
+
+
+def _ruler(one: Table) -> dict[str, Any]:
+    """RULER's table in points: its lines, means and effective lengths, and what limits it."""
+    return {
+        "title": one.title, "lengths": list(one.lengths), "lines": [_scores(line) for line in one.settings],
+        "mean": _scores(one.mean) if one.counted else None, "weighted": [_scores(line) for line in one.weighted],
+        "effective_lengths": [_effective(found) for found in one.effective], "notes": foot(one),
+    }
+
+
+def _scores(line: Line) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "scores": [
+            None if score is None else {
+                "mean": _number(score.mean), "low": _number(score.low), "high": _number(score.high),
+                "samples": score.num_samples,
+            } for score in line.scores
+        ],
     }
 
 

@@ -4,6 +4,7 @@
   const CONTENT = JSON.parse(document.getElementById("content").textContent);
   const RUNS = CONTENT.runs, COMPARISONS = CONTENT.comparisons, APP = document.getElementById("app");
   const ATTRIBUTES = [["model", "model"], ["task", "task"], ["haystack", "haystack"], ["reader", "reader"], ["folder", "run"], ["variant", "variant"]];
+  const OF_RULER = [["model", "model"], ["ruler_setting", "setting"], ["reader", "reader"], ["variant", "variant"]];
   const OUTCOMES = ["correct", "wrong", "refused", "absent-claimed", "truncated", "does-not-fit", "out-of-memory", "engine-error"];
   const COLOURS = { accuracy: "accuracy", low: "lower end of the interval", logprob: "log-probability, nats", n: "trials", seconds: "seconds a trial", difference: "difference, points" };
   const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
@@ -123,7 +124,7 @@
   // ---- choices
   const choice = (label, options, value, change) => el("label", {}, label + " ", el("select", { onchange: event => change(event.target.value) }, options.map(([key, text]) => { const option = el("option", { value: key }, text); option.selected = String(key) === String(value); return option; })));
   const drawBar = () => {
-    const run = RUNS[S.run], differing = ATTRIBUTES.filter(([key]) => unique(RUNS.map(r => r[key])).length > 1);
+    const run = RUNS[S.run], attributes = RUNS.every(r => r.ruler_setting) ? OF_RULER : ATTRIBUTES, differing = attributes.filter(([key]) => unique(RUNS.map(r => r[key])).length > 1);
     const isPlain = unique(RUNS.map(r => r.label)).length === RUNS.length && differing.length > 3;
     const pick = (key, value) => {
       const agree = other => differing.filter(([k]) => other[k] === run[k]).length;
@@ -263,6 +264,20 @@
     H.difference.replaceChildren(el("h2", {}, `${RUNS[S.run].label} against ${RUNS[S.base].label}`), el("p", {}, found.sentence), ...found.notes.map(text => el("p", { class: "muted" }, text)), el("div", { class: "scroll" }, table(head, rows)), exports("difference", raw, [head, ...rows]));
   };
 
+  // ---- RULER's table
+  const drawRuler = () => H.ruler.replaceChildren(...CONTENT.ruler.flatMap((one, number) => {
+    const score = (found, digits = 1) => found ? found.mean.toFixed(digits) : "–", interval = found => found ? `[${found.low.toFixed(1)}, ${found.high.toFixed(1)}]` : "–";
+    const samples = line => unique(line.scores.filter(Boolean).map(found => found.samples)).join(", ");
+    const head = ["setting", ...one.lengths.map(lengthName), "samples"];
+    const rows = one.lines.map(line => [line.name, ...line.scores.map(found => score(found)), samples(line)]);
+    if (one.mean) rows.push([one.mean.name, ...one.mean.scores.map(found => score(found)), samples(one.mean)], ["95% interval", ...one.mean.scores.map(interval), ""]);
+    const raw = [["line", "length", "score", "low", "high", "samples"], ...[...one.lines, ...(one.mean ? [one.mean] : [])].flatMap(line => line.scores.map((found, i) => [line.name, one.lengths[i], found?.mean, found?.low, found?.high, found?.samples]))];
+    return [el("h2", {}, `RULER, ${one.title}`), el("div", { class: "scroll" }, table(head, rows, [0])),
+      ...one.weighted.map(line => el("p", {}, `${line.name}: ${score(line.scores[0])} ${interval(line.scores[0])}`)),
+      ...one.effective_lengths.map(found => el("p", {}, `effective length of the ${one.mean.name} (${found.name}): ${found.text}`)),
+      ...one.notes.map(text => el("p", { class: "muted" }, text)), exports(`ruler${number || ""}`, raw, [head, ...rows])];
+  }));
+
   // ---- trials
   let numShown = ROWS_AT_ONCE, asked = 0;
   const drawList = async () => {
@@ -395,7 +410,8 @@
   };
   readAddress();
   APP.replaceChildren(H.head = el("header"), H.bar = el("nav", { class: "bar", "aria-label": "what is shown" }),
-    el("main", {}, el("section", {}, H.heat = el("div"), H.difference = el("div")), H.curve = el("section"), el("section", { class: "wide" }, H.filter = el("div"), H.list = el("div"), H.trial = el("div", { "aria-live": "polite" }))), H.foot = el("footer"));
+    el("main", {}, H.ruler = el("section", { class: "wide" }), el("section", {}, H.heat = el("div"), H.difference = el("div")), H.curve = el("section"), el("section", { class: "wide" }, H.filter = el("div"), H.list = el("div"), H.trial = el("div", { "aria-live": "polite" }))), H.foot = el("footer"));
+  drawRuler();
   draw().then(() => { document.documentElement.dataset.ready = "yes"; });
   document.documentElement.dataset.drawn = String(Math.round(performance.now()));
   addEventListener("hashchange", () => { readAddress(); draw(); });
