@@ -17,6 +17,7 @@ usage:
   python -m niah calibrate DIR [DIR ...]      runs of model=calibration/..., trial by trial beside what must come out
   python -m niah calibrate kv=[bf16,fp8] ctx=8k [out=DIR]   the engine's noise margin by length and KV dtype
   python -m niah report DIR [DIR ...] [report.key=...]   draw again from rows, several runs side by side
+  python -m niah report DIR [DIR ...] format=csv|latex|json [table=lengths|cells|differences]   the numbers alone
   python -m niah rescore DIR [DIR ...]        score stored responses again by today's rules, old scores kept; no engine
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2: worse
   python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine

@@ -53,10 +53,7 @@ def write_page(
     share prompts."""
     if not settings.page:
         return []
-    compared = compare(shown) if compared is None else compared
-    said = sentences or [one.sentence for one in compared if one.base == 0]
-    look = dataclasses.asdict(settings)
-    content = without_nan(numbers.content(shown, compared, settings.threshold, said, title, look, ruler))
+    content = content_of(shown, settings, compared, sentences, title, ruler)
     found: dict[str, str] = {}
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))
@@ -71,6 +68,18 @@ def write_page(
             f"{folder / PAGE}: cannot be written ({error.strerror}); free some space or name another folder (out)"
         ) from error
     return [f"page: {folder / PAGE}"]
+
+
+def content_of(
+    shown: Sequence[Shown], settings: ReportSettings, compared: Sequence[Compared] | None = None,
+    sentences: Sequence[str] = (), title: str = "", ruler: Sequence[Table] = (),
+) -> dict[str, Any]:
+    """What report.json holds."""
+    compared = compare(shown) if compared is None else compared
+    said = sentences or [one.sentence for one in compared if one.base == 0]
+    look = dataclasses.asdict(settings)
+    content = numbers.content(shown, compared, settings.threshold, said, title, look, ruler)
+    return {name: without_nan(value) for name, value in content.items()}
 
 
 def is_current(folder: Path, settings: ReportSettings) -> bool:

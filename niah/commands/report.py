@@ -1,7 +1,9 @@
 """The verb ``report``: tables and figures of finished runs, one or several side by side."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from niah import config as configuration
 from niah import terminal
@@ -9,8 +11,9 @@ from niah.commands import list as listing
 from niah.commands import page
 from niah.commands.results import make
 from niah.commands.ruler.ruler import tables
-from niah.commands.words import changes, folder_arguments
-from niah.report import curve, heatmap
+from niah.commands.words import changes, folder_arguments, own_words
+from niah.errors import NiahError
+from niah.report import curve, heatmap, number_tables
 from niah.report.accuracy import accuracy_by_length
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.page.numbers import Shown
@@ -19,20 +22,27 @@ from niah.report.settings import ReportSettings
 from niah.runs import scoring, store, sweeps
 from niah.terminal import say
 
+_FORMATS = ("text", "json", "csv", "latex")
+
 
 def main(words: list[str]) -> int:
-    """Exit code of ``report DIR [DIR ...] [out=DIR] [report.key=...]``."""
+    """Exit code of ``report DIR [DIR ...] [out=DIR] [format=csv] [table=cells] [report.key=...]``."""
     paths, rest = folder_arguments("report", words)
     say(*report(paths, rest))
     return 0
 
 
 def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Lines to print: a table for each run, and the files drawn.
+    """Lines to print: a table for each run, and the files drawn; with ``format=json``, ``csv`` or ``latex`` the numbers
+    alone, and no file.
 
     One run's figures go into its folder, those of several into ``out=DIR`` or a folder beside the first.
     """
-    out = next((word[4:] for word in words if word.startswith("out=")), "")
+    own, words = own_words({"out": "", "format": "text", "table": number_tables.TABLES[0]}, list(words))
+    out = own["out"]
+    for key, known in (("format", _FORMATS), ("table", number_tables.TABLES)):
+        if own[key] not in known:
+            raise NiahError(f"report {key}: got {own[key]!r}; expected one of {', '.join(known)}")
     given, paths = paths, sweeps.runs_below(paths)
     opened = [store.open_for_reading(path, needs_settings=False) for path in paths]
     named = sweeps.labels([record.config for _, record, _ in opened]) if list(given) != paths else []
@@ -41,7 +51,7 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         named, paths, opened = map(list, zip(*ordered, strict=True))
     else:
         named = [(Path(path).resolve().name,) for path in paths]
-    changed = changes(f"report {paths[0]}", [word for word in words if not word.startswith("out=")], ("report",))
+    changed = changes(f"report {paths[0]}", words, ("report",))
     stored = opened[0][1].report_settings
     settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
     lines: list[str] = []
@@ -51,16 +61,25 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
             lines.append(path)
         lines.append(accuracy_by_length(record, rows, settings.threshold))
         note, is_score = scoring.note(record, rows, path)
-        if is_score:
+        if is_score and own["format"] == "text":
             lines.append(note)
         elif note:  # the figures stand; what misses were called is another thing
             terminal.note(f"niah: {path}: {note}")
         shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
+    ruler = tables(paths) if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened) else []
+    if own["format"] != "text":
+        return [_as(own["format"], own["table"], page.content_of(shown, settings, ruler=ruler))]
     folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
     lines += draw([one.panel for one in shown], folder, settings)
-    ruler = tables(paths) if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened) else []
     lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings, ruler=ruler)
     return lines + (listing.write_index(folder) if list(given) != paths and settings.page and not out else [])
+
+
+def _as(form: str, table: str, content: dict[str, Any]) -> str:
+    if form == "json":
+        return json.dumps(content, indent=1)
+    rows = number_tables.of(content, table)
+    return (number_tables.as_csv(rows) if form == "csv" else number_tables.as_latex(rows)).rstrip("\n")
 
 
 def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[str]:

@@ -1,5 +1,6 @@
 """The page in a real browser: what it shows is what the rows say, and nothing in it runs or leaves the machine."""
 
+import io
 import json
 import re
 import shutil
@@ -241,6 +242,26 @@ def test_report_json_has_the_numbers_that_are_printed(folder):
     cells = pandas.json_normalize(content["runs"], "cells", ["label", "task"])
     means = cells.groupby("label").accuracy.mean()
     assert len(cells) == 2 * 9 and means["bf16"] > means["fp8"]
+
+
+def test_the_numbers_alone_as_csv_json_and_latex(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder.parent)
+    content, before = numbers(folder), {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert cli.main(["report", "a", "format=csv"]) == 0
+    table = pandas.read_csv(io.StringIO(capsys.readouterr().out))
+    ours = [one["accuracy"] for run in content["runs"] for one in (*run["lengths"], run["overall"])]
+    assert table["accuracy"].tolist() == ours and table["length"].tolist()[:4] == ["512", "1024", "2048", "all"]
+    assert cli.main(["report", "a", "format=csv", "table=cells"]) == 0
+    assert len(pandas.read_csv(io.StringIO(capsys.readouterr().out))) == 18
+    assert cli.main(["report", "a", "format=json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert {**printed, "runs": 0} == {**content, "runs": 0} and len(printed["runs"]) == 2
+    assert cli.main(["report", "a", "format=latex", "table=differences"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("\\\\") == 1 + 2 * 4 and "holm\\_p" in text and "-1.000" in text
+    assert before == {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert cli.main(["report", "a", "table=x"]) == 1
+    assert "expected one of lengths, cells, differences" in capsys.readouterr().err
 
 
 def test_the_page_is_small(folder):
