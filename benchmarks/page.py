@@ -65,7 +65,7 @@ def grown(one: Path, run: Path, num: int) -> Path:
             rng.shuffle(words)  # texts of repeats differ
             text |= {"prompt_sha256": sha256, "needles": [[" ".join(words), needle, after], *text["needles"][1:]]}
             to_rows.write(json.dumps(row) + "\n")
-            to_texts.write(json.dumps(text) + "\n")
+            to_texts.write(json.dumps(text, separators=(",", ":")) + "\n")
     record = json.loads((run / "run.json").read_text())
     record["plan"]["num_trials"] = num
     (run / "run.json").write_text(json.dumps(record))
@@ -96,7 +96,10 @@ def looked_at(page: Path) -> tuple[float, float, float, float]:
 
 
 def wait(tab, expression: str) -> None:
+    begun = time.perf_counter()
     while not tab.evaluate(expression):
+        if time.perf_counter() - begun > 60:
+            raise SystemExit(f"not within a minute: {expression}")
         time.sleep(0.01)
 
 
