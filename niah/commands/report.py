@@ -1,7 +1,7 @@
 """The verb ``report``: tables and figures of finished runs, one or several side by side."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,9 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
 
     One run's figures go into its folder, those of several into ``out=DIR`` or a folder beside the first.
     """
-    own, words = own_words({"out": "", "format": "text", "table": number_tables.TABLES[0]}, list(words))
+    own, words = own_words({"out": "", "format": "text", "table": ""}, list(words))
     out = own["out"]
-    for key, known in (("format", _FORMATS), ("table", number_tables.TABLES)):
-        if own[key] not in known:
-            raise NiahError(f"report {key}: got {own[key]!r}; expected one of {', '.join(known)}")
+    _check(own)
     given, paths = paths, sweeps.runs_below(paths)
     opened = [store.open_for_reading(path, needs_settings=False) for path in paths]
     named = sweeps.labels([record.config for _, record, _ in opened]) if list(given) != paths else []
@@ -68,11 +66,24 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
     ruler = tables(paths) if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened) else []
     if own["format"] != "text":
-        return [_as(own["format"], own["table"], page.content_of(shown, settings, ruler=ruler))]
+        return [_as(own["format"], own["table"] or number_tables.TABLES[0], page.content_of(shown, settings, ruler=ruler))]
     folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
     lines += draw([one.panel for one in shown], folder, settings)
     lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings, ruler=ruler)
     return lines + (listing.write_index(folder) if list(given) != paths and settings.page and not out else [])
+
+
+def _check(own: Mapping[str, str]) -> None:
+    """Raises NiahError for words of the verb's own that are wrong, or would be without effect."""
+    for key, known in (("format", _FORMATS), ("table", ("", *number_tables.TABLES))):
+        if own[key] not in known:
+            raise NiahError(f"report {key}: got {own[key]!r}; expected one of {', '.join(filter(None, known))}")
+    if own["table"] and own["format"] not in ("csv", "latex"):
+        raise NiahError(f"report table: got {own['table']} without format; expected format=csv or format=latex with it")
+    if own["out"] and own["format"] != "text":
+        raise NiahError(
+            f"report out: got {own['out']} with format={own['format']}, which prints and writes no file; leave one out"
+        )
 
 
 def _as(form: str, table: str, content: dict[str, Any]) -> str:

@@ -260,8 +260,11 @@ def test_the_numbers_alone_as_csv_json_and_latex(folder, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert text.count("\\\\") == 1 + 2 * 4 and "holm\\_p" in text and "-1.000" in text
     assert before == {file: file.stat().st_mtime_ns for file in folder.iterdir()}
-    assert cli.main(["report", "a", "table=x"]) == 1
-    assert "expected one of lengths, cells, differences" in capsys.readouterr().err
+    for words, expected in (
+        (["table=x"], "expected one of lengths, cells, differences"), (["table=cells"], "format=csv or format=latex"),
+        (["format=csv", "out=b"], "writes no file"), (["format=json", "table=cells"], "format=csv or format=latex"),
+    ):
+        assert cli.main(["report", "a", *words]) == 1 and expected in capsys.readouterr().err
 
 
 def test_the_page_is_small(folder):
