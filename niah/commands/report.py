@@ -66,7 +66,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
     ruler = tables(paths) if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened) else []
     if own["format"] != "text":
-        return [_as(own["format"], own["table"] or number_tables.TABLES[0], page.content_of(shown, settings, ruler=ruler))]
+        content = page.content_of(shown, settings, ruler=ruler)
+        return [_as(own["format"], own["table"] or number_tables.TABLES[0], content)]
     folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
     lines += draw([one.panel for one in shown], folder, settings)
     lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings, ruler=ruler)

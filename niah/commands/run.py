@@ -111,5 +111,5 @@ class _Live:
         record, folder = self._seen
         try:
             page.write_page(page.shown_of(str(folder.path), "", record, folder.rows()), folder.path, self._settings)
-        except NiahError as error:
-            terminal.note(f"niah: {error}")
+        except Exception as error:  # a bug in it too: rows are what counts, and what stopped the run is to be told
+            terminal.note(f"niah: {self._seen[1].path}: no page: {fault.line(error)}")
