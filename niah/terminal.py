@@ -18,16 +18,15 @@ _UNSEEN = re.compile(
     "\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff"  # other ends of line; what no XML or UTF-8 can hold
     "\U000e0000-\U000e007f]"  # letters that nobody sees
 )
-
-
 _NO_READER = {errno.EPIPE, errno.EIO, errno.EBADF}
 """What a pipe says whose reader has gone, and a terminal that was closed."""
 
 
 class _Handle(io.FileIO):
-    """A file descriptor of this process's output. What has no reader any more is dropped; where there is no room, the
-    first error is raised and all else dropped, so that nothing tries again while Python ends; ``is_beside``: dropped
-    too."""
+    """A file descriptor that a command's words go to. Where nobody reads them any more they are dropped. Where there is
+    no room for them the first error is raised, and all later words are dropped: Python's own flush at its end would
+    raise it again. ``is_beside``: nothing is raised, and each word is tried.
+    """
 
     def __init__(self, number: int, *, is_beside: bool):
         super().__init__(number, "w", closefd=number > 2)

@@ -1,5 +1,6 @@
 """What a person sees while a run goes on; everything else a process prints goes to a log file."""
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ class Console:
         """Sends file descriptors 1 and 2, those of child processes too, to the end of ``path``."""
         sys.stdout.flush()
         sys.stderr.flush()
+        _flush_c()
         try:
             log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -49,8 +51,10 @@ class Console:
             with redirect_stdout(quiet):
                 yield
         finally:
-            for stream in (quiet, sys.stderr):
-                stream.flush()
+            for stream in (quiet, sys.stdout, sys.stderr):  # what an engine left without an end of line
+                with suppress(OSError):
+                    stream.flush()
+            _flush_c()
             os.dup2(self.out.fileno(), 1)
             os.dup2(self.err.fileno(), 2)
             for file in (path, *path.parent.glob(f"{path.stem}.*{path.suffix}")):  # replicas have logs of their own
@@ -58,6 +62,12 @@ class Console:
 
     def progress(self, num_trials: int, num_done: int, total_work: int) -> "Progress":
         return Progress(self, num_trials, num_done, total_work)
+
+
+def _flush_c() -> None:
+    """Writes what libraries in C have printed and still hold: where stdout is no terminal they hold all of it, and it
+    would go to wherever file descriptor 1 leads when the process ends."""
+    ctypes.CDLL(None).fflush(None)
 
 
 def _clean(log: Path) -> None:
