@@ -49,7 +49,7 @@ def format_seconds(seconds: float) -> str:
 
 def format_bytes(num_bytes: float) -> str:
     """``27.7 TB``, ``3.2 GB``, ``1.5 kB``, ``999 B``: in the unit that leaves one to three digits before the point."""
-    for unit, length in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if num_bytes >= length:
-            return f"{num_bytes / length:,.1f} {unit}"
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if num_bytes >= 0.99995 * size:  # which is 1.0 of it, and 1,000.0 of the one below
+            return f"{num_bytes / size:,.1f} {unit}"
     return f"{num_bytes:.0f} B"

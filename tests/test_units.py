@@ -1,7 +1,7 @@
 import pytest
 
 from niah.errors import NiahError
-from niah.units import format_length, format_seconds, parse_length
+from niah.units import format_bytes, format_length, format_seconds, parse_length
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_labels_read_back():
 
 def test_seconds():
     assert [format_seconds(s) for s in (42.4, 200, 7500)] == ["42 s", "3 min 20 s", "2 h 05 min"]
+
+
+def test_sizes_have_one_to_three_digits_before_the_point():
+    sizes = (0, 999, 1500, 999_949, 999_950, 2e6, 3.21e9, 27_682_406_400_000)
+    assert [format_bytes(n) for n in sizes] == [
+        "0 B", "999 B", "1.5 kB", "999.9 kB", "1.0 MB", "2.0 MB", "3.2 GB", "27.7 TB"
+    ]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -57,7 +58,7 @@ def main(words: list[str]) -> int:
         raise NiahError(f"list format: got {own['format']!r}; expected one of {', '.join(_FORMATS)}")
     if len(rest) > 1 or any("=" in word and not Path(word).is_dir() for word in rest):
         raise NiahError(f"list: got {rest[-1]!r}; expected list [DIR] [format=json]")
-    root = Path(rest[0] if rest else "outputs").expanduser()
+    root = Path(os.path.expanduser(rest[0] if rest else "outputs"))
     if not root.is_dir():
         raise NiahError(f"list: {root}: no such folder; expected one that holds runs, as list outputs")
     found = runs(root)
