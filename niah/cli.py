@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if threading.current_thread() is threading.main_thread():  # others cannot set it
         fault.take_stops()
     try:
+        _check_text(arguments)
         words = _without_own_folder(arguments)
         if any(word in ("-h", "--help", "help") for word in words):
             say(help.text())
@@ -60,7 +61,6 @@ def main(arguments: Sequence[str]) -> int:
 def _without_own_folder(arguments: Sequence[str]) -> list[str]:
     """The words without --config-dir FOLDER, which is taken into use: every verb finds the user's own choices there."""
     words, folder = [], None
-    _check_text(arguments)
     rest = iter(arguments)
     for word in rest:
         name, separator, value = word.partition("=")

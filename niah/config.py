@@ -81,11 +81,6 @@ class Run:
         return values.recorded(self.resolved, self.named)
 
     @property
-    def identified(self) -> dict[str, Engine | Task | Haystack]:
-        """The plug-ins of whose settings a run's identity leaves some out."""
-        return {"engine": self.engine, "task": self.task, "haystack": self.haystack}
-
-    @property
     def answer_tokens(self) -> int:
         """Tokens that the model may write, thinking and answer: all of a trial's length that is no prompt."""
         return self.task.answer_tokens + self.model.thinking_budget
@@ -93,7 +88,8 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``recorded`` that decides prompts and answers, with digests of what the environment gave."""
-        content = deciding(self.recorded, {key: type(part) for key, part in self.identified.items()})
+        own = {"engine": type(self.engine), "task": type(self.task), "haystack": type(self.haystack)}
+        content = deciding(self.recorded, own)
         known = {key: one for key, one in values.taken(self.named).items() if key in flat(content)}
         return {**content, "environment": known} if known else content
 
@@ -176,7 +172,7 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
             raise _unknown(key, known)
     parts: dict[str, Any] = {}
     resolved: dict[str, Any] = {}
-    for key, cls in _OPTIONAL.items():  # first, as tasks may take from them
+    for key, cls in _OPTIONAL.items():  # first: what a task takes from one is refused by the key that was typed
         node = plain.get(key)
         if not isinstance(node, dict | None):
             keys = ", ".join(f"{key}.{one.name}=..." for one in dataclasses.fields(cls))
@@ -247,15 +243,15 @@ def _switch(key: str, value: Any) -> bool:
     return switch
 
 
-def deciding(resolved: dict[str, Any], classes: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
+def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
     """Resolved settings without ``PLACE_ONLY``, and those of model, engine, task and haystack as ``limits.identity``
-    has them; of a plug-in that cannot be loaded all. ``classes`` are the plug-ins' where they are known; else what a
-    stored run may load."""
+    has them; of a plug-in that cannot be loaded all. ``own`` are the plug-ins' classes where they are known; else what
+    a stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
     kept["model"] = identity(Model, kept["model"])
     for key in ("engine", "task", "haystack"):
         with suppress(NiahError):
-            cls = classes.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
+            cls = own.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
             kept[key] = identity(cls, kept[key])
     return kept
 

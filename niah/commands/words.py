@@ -64,4 +64,4 @@ def restart_with_environment(overrides: Sequence[str]) -> None:
         return
     sys.stdout.flush()
     os.environ.update(missing, NIAH_RESTARTED="1", NIAH_STARTED=repr(time.monotonic()))
-    os.execv(sys.executable, sys.orig_argv[:1] + sys.orig_argv[1:])
+    os.execv(sys.executable, sys.orig_argv)

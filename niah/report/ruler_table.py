@@ -72,7 +72,7 @@ def table(
     (RULER's string_match_all and string_match_part). ``threshold`` (0 to 1) adds an effective length of the user's own.
     """
     ordered = {name: rows[name] for name in SETTINGS if name in rows}
-    answered = {name: [row for row in some if Outcome(row.outcome).is_answer] for name, some in ordered.items()}
+    answered = {name: [row for row in some if row.is_answered] for name, some in ordered.items()}
     lengths = tuple(sorted({row.length for some in ordered.values() for row in some}))
     settings = tuple(Line(name, tuple(_of_setting(some, n) for n in lengths)) for name, some in answered.items())
     counted = tuple(line.name for line in settings if lengths and None not in line.scores)
@@ -201,7 +201,7 @@ def _unanswered(rows: Mapping[str, Sequence[Row]], answered: Mapping[str, Sequen
     """What was left out for having no answer, and what was cut off and counts."""
     notes = []
     without = {
-        name: Counter(row.outcome for row in rows[name] if not Outcome(row.outcome).is_answer) for name in answered
+        name: Counter(row.outcome for row in rows[name] if not row.is_answered) for name in answered
     }
     for outcome in sorted({kind for some in without.values() for kind in some}):
         each = {name: some[outcome] for name, some in without.items() if some[outcome]}

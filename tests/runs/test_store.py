@@ -160,6 +160,8 @@ def test_a_run_json_that_cannot_be_written_says_that_the_rows_are_safe(tmp_path)
         folder.run_path.mkdir()
         with pytest.raises(NiahError, match=r"a/run\.json: cannot be written \(.*\); the rows in rows\.jsonl are safe"):
             folder.write_record(RunRecord())
+
+
 FOREIGN = [
     "null", "true", "0", "1", "-1", "0.5", "-0.0", "1.0", "2", "1e2", "1e299", "1e301", "1e400", "-1e301", "NaN",
     "Infinity", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "1" + "0" * 40, "01", "1.", '""',
