@@ -333,3 +333,13 @@ def test_a_length_without_room_is_tried_again_where_it_has_some(niah, tmp_path, 
     assert niah(*settings).returncode == 0
     outcomes = ["correct", "correct"] if is_same else ["correct", "does-not-fit"]
     assert sorted(row["outcome"] for row in rows(folder)) == outcomes
+
+
+def test_an_empty_home_is_none(tmp_path):
+    """The system knows the user's; ``~`` would be the root of all folders."""
+    program = "import os, sys; sys.argv = ['niah', '--version']; from niah.__main__ import run; run(); " \
+        "print(os.path.expanduser('~') == __import__('pwd').getpwuid(os.getuid()).pw_dir)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment_with(HOME=""), capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[1:] == ["True"], done.stderr
