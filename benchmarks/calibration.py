@@ -167,9 +167,9 @@ def false_positives(runs: int, repeats: int, correlation: float, seed: int = 1) 
         name = f"{discordant} discordant"
         worse, better = lost.sum(1), gained.sum(1)  # (runs, lengths, repeats) to (runs, repeats)
         p = p_values(worse, better, num_lengths * DEPTHS)
-        exact = matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
+        exact = matched_pairs.mcnemar_p(worse.sum(-1), better.sum(-1))
         lengths = np.stack([p_values(lost[:, k], gained[:, k], DEPTHS) for k in range(num_lengths)], -1)
-        cells = matched_pairs.mcnemar_ps((shift < 0).sum(2), (shift > 0).sum(2)).reshape(runs, -1)
+        cells = matched_pairs.mcnemar_p((shift < 0).sum(2), (shift > 0).sum(2)).reshape(runs, -1)
         test = "sign flips by repeat" if repeats >= MIN_REPEATS else "McNemar, effective trials (2 to 5 repeats)"
         yield f"overall: {test}, decides", name, share(p <= 0.05)
         yield f"any length, Holm: {test}, decides", name, share(lengths.min(-1) <= 0.05 / num_lengths)

@@ -41,7 +41,7 @@ ONLY_IN = {
     "omegaconf": ("commands/hydra.py", "values.py", "config.py", "choices.py"),
     "matplotlib": ("report/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
-    "statsmodels": ("stats/",),
+    "statsmodels": (),
     "transformers": (
         "tokens/", "models/", "planner/transformers.py", "engines/vllm/exact.py", "engines/transformers/",
         "readers/retrieval/embedders.py",
@@ -210,6 +210,11 @@ def loaded_by(code: str) -> set[str]:
 def test_help_loads_nothing_heavy():
     modules = loaded_by("from niah.cli import main; main(['--help'])")
     assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib"}
+
+
+def test_a_report_without_a_test_loads_no_statistics_library():
+    modules = loaded_by("import niah.commands.list, niah.commands.report, niah.commands.ruler.ruler")
+    assert not modules & {"scipy.stats", "scipy.optimize", "torch", "vllm", "transformers"}
 
 
 def test_planning_needs_no_torch():

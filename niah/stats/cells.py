@@ -1,8 +1,8 @@
 """Accuracy with a Wilson interval, per cell, per length and overall.
 
-Wilson (1927), "Probable inference, the law of succession, and statistical inference", as computed by
-statsmodels. It is never a point: one right answer of one is [0.21, 1.00] at 95%. Where trials of one repeat are
-pooled, the interval takes their number as what they are worth (``clusters.effective_size``).
+Wilson (1927), "Probable inference, the law of succession, and statistical inference". It is never a
+point: one right answer of one is [0.21, 1.00] at 95%. Where trials of one repeat are pooled, the interval takes their
+number as what they are worth (``clusters.effective_size``).
 """
 
 import math

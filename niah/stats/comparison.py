@@ -225,14 +225,14 @@ def _paired(
         squares, differing, confidence,
     )
     clustered = matched_pairs.clustered_mcnemar_p(sums, sizes, squares, differing)
+    num_lost, num_gained = lost.sum(-1), gained.sum(-1)
+    exact = matched_pairs.mcnemar_p(num_lost, num_gained)
     found = []
     for k, name in enumerate(tables.names(a)):
-        num_lost, num_gained = int(lost[k].sum()), int(gained[k].sum())
-        exact = matched_pairs.mcnemar_p(num_lost, num_gained)
         if num_repeats[k] == 1:
             p, test = float("nan"), two_samples.NONE
         elif n[k] <= num_repeats[k]:
-            p, test = exact, "McNemar"
+            p, test = float(exact[k]), "McNemar"
         elif num_repeats[k] < MIN_REPEATS:
             p, test = float(clustered[k]), "McNemar with effective trials"
         else:
@@ -240,6 +240,7 @@ def _paired(
         found.append(Difference(
             *name, num_pairs=int(n[k]), num_repeats=int(num_repeats[k]), base=float(scores[0][k].sum() / n[k]),
             other=float(scores[1][k].sum() / n[k]), difference=float(sums[k].sum() / n[k]), low=float(low[k]),
-            high=float(high[k]), num_lost=num_lost, num_gained=num_gained, mcnemar_p=exact, p=p, decided_by=test,
+            high=float(high[k]), num_lost=int(num_lost[k]), num_gained=int(num_gained[k]), mcnemar_p=float(exact[k]),
+            p=p, decided_by=test,
         ))
     return [_settled(d, d.p, confidence) for d in found]

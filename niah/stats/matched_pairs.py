@@ -1,22 +1,19 @@
 """Two runs over the same prompts: exact test, interval of the difference."""
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy.special import ndtri, stdtr
 
 from niah.stats import clusters
 
 
-def mcnemar_p(num_lost: int, num_gained: int) -> float:
-    """Exact two-sided McNemar test (statsmodels): a binomial test of the discordant pairs.
+def mcnemar_p(num_lost: np.ndarray, num_gained: np.ndarray) -> np.ndarray:
+    """p of the exact two-sided McNemar test, a binomial test of the discordant pairs, for counts of any shape.
 
-    McNemar (1947), Psychometrika 12. It takes pairs as independent; those of one repeat are not.
+    McNemar (1947), Psychometrika 12, equal to statsmodels' (tests compare). It takes pairs as independent; those of one
+    repeat are not.
     """
-    return float(mcnemar([[0, num_lost], [num_gained, 0]], exact=True).pvalue) if num_lost + num_gained else 1.0
+    from scipy import stats  # a second, which a report of one run need not wait
 
-
-def mcnemar_ps(num_lost: np.ndarray, num_gained: np.ndarray) -> np.ndarray:
-    """The same for arrays of any shape, for simulations (tests compare the two)."""
     total = num_lost + num_gained
     return np.asarray(np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(num_lost, num_gained), total, 0.5)))
 
@@ -32,7 +29,7 @@ def clustered_mcnemar_p(
     """
     effect = clusters.guarded_effect(sums, sizes, sum_squares, num_differing)
     distance = np.abs(sums.sum(-1)) / np.sqrt(np.maximum(sum_squares, 1e-12) * effect)
-    return np.asarray(2 * stats.t.sf(distance, np.maximum((sizes > 0).sum(-1) - 1, 1)))
+    return np.asarray(2 * stdtr(np.maximum((sizes > 0).sum(-1) - 1, 1), -distance))
 
 
 def tango(
@@ -47,7 +44,7 @@ def tango(
     gained, lost, n = (np.asarray(x, float) for x in (gained, lost, n))
     with np.errstate(divide="ignore", invalid="ignore"):
         middle = (gained - lost) / n
-    limit = stats.norm.ppf((1 + confidence) / 2)
+    limit = ndtri((1 + confidence) / 2)
     ends = []
     for sign, outer in ((1, -1.0), (-1, 1.0)):
         inside, outside = middle.copy(), np.full_like(middle, outer)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import optimize, stats
+from scipy.special import ndtr, ndtri
 
 from niah.stats import clusters, matched_pairs, signal, signflip, simulation
 from niah.stats.comparison import MIN_REPEATS, Answers, Difference
@@ -88,7 +88,7 @@ def _unpaired(found: Difference) -> Resolution:
     few."""
     if not found.has_test:
         return Resolution(None, (None,) * len(GOALS))
-    limit, wanted = stats.norm.ppf(0.975), stats.norm.ppf(WANTED)
+    limit, wanted = ndtri(0.975), ndtri(WANTED)
     loss = float((found.difference - found.low) * (limit + wanted) / limit)
     needed = [max(4, math.ceil(found.num_repeats * (loss / goal) ** 2)) for goal in GOALS]
     return Resolution(loss if loss < 1 else None, tuple(one if one <= FEW_REPEATS else None for one in needed))
@@ -123,9 +123,9 @@ def p_values(worse: np.ndarray, better: np.ndarray, trials: int) -> np.ndarray:
     if repeats == 1:
         return np.full(len(sums), np.nan)  # no test: never found
     if trials == 1:
-        return matched_pairs.mcnemar_ps(worse.sum(-1), better.sum(-1))
+        return matched_pairs.mcnemar_p(worse.sum(-1), better.sum(-1))
     if repeats > _NORMAL:
-        return np.asarray(2 * stats.norm.sf(np.abs(sums.sum(-1)) / np.sqrt(np.maximum((sums**2).sum(-1), 1e-12))))
+        return np.asarray(2 * ndtr(-np.abs(sums.sum(-1)) / np.sqrt(np.maximum((sums**2).sum(-1), 1e-12))))
     if repeats >= MIN_REPEATS:
         return signflip.p_values(sums)
     sizes = np.full(sums.shape, float(trials))
@@ -180,7 +180,7 @@ def power_of_means(means: np.ndarray, repeats: int, alpha: float, runs: int = _R
 def _falling(means: np.ndarray, alpha: float) -> float:
     """Share of runs (runs, repeats) in which a fall is found."""
     if means.shape[-1] > _NORMAL:
-        p = 2 * stats.norm.sf(np.abs(means.sum(-1)) / np.sqrt((means**2).sum(-1)))
+        p = 2 * ndtr(-np.abs(means.sum(-1)) / np.sqrt((means**2).sum(-1)))
     else:
         p = signal.p_values(means)
     return float(((p <= alpha + 1e-12) & (means.sum(-1) < 0)).mean())
@@ -227,10 +227,12 @@ def latent_correlation(lost: float, gained: float, shared: float) -> float:
 
     From the bivariate normal's probabilities (scipy); 0 where the pilot shows none, at most 0.95.
     """
+    from scipy import optimize, stats  # a second, which a report need not wait
+
     spread = lost + gained - (gained - lost) ** 2
     if shared <= 0 or spread <= 0:
         return 0.0
-    limits = stats.norm.ppf(max(lost, 1e-9)), stats.norm.isf(max(gained, 1e-9))
+    limits = ndtri(max(lost, 1e-9)), -ndtri(max(gained, 1e-9))
 
     def excess(correlation: float) -> float:
         both = stats.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]])

@@ -8,7 +8,7 @@ teacher forcing, not about right and wrong: it moves before answers flip, so it 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr
 
 from niah.stats import clusters, signflip, two_samples
 from niah.stats.significance import following, holm, is_below
@@ -118,6 +118,6 @@ def _student_p(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     mean = sums.sum(-1) / n
     error = np.sqrt(repeats / (repeats - 1) * ((sums - mean[..., None] * sizes) ** 2).sum(-1)) / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(mean) / error, repeats - 1)
+        p = 2 * stdtr(repeats - 1, -np.abs(mean) / error)
     p = np.where(error > 1e-9 * np.abs(mean), p, signflip.smallest_p(repeats))
     return np.asarray(np.where(np.abs(mean) > 0, p, 1.0))

@@ -3,7 +3,6 @@
 from math import gcd
 
 import numpy as np
-from scipy import stats
 
 DRAWS = 9999
 _ALL = 13
@@ -31,6 +30,8 @@ def p_value(sums: np.ndarray) -> float:
         if sizes.sum() * len(sizes) <= 100 * _MAX_TOTAL and sizes.sum() <= _MAX_TOTAL:
             return _exact(sizes, abs(int(whole.sum())) * int(sizes[0]) // abs(int(whole[0])))
     if len(sums) <= _ALL:
+        from scipy import stats  # a second, which a report of one run need not wait
+
         found = stats.permutation_test(
             (sums,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", n_resamples=DRAWS, vectorized=True
         )

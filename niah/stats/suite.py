@@ -8,7 +8,7 @@ one setting and repeat have in common there is what settings of one repeat have.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from niah.stats.clusters import SHARED
 
@@ -65,7 +65,7 @@ def stratified_wilson(
     means: np.ndarray, size: np.ndarray, weights: np.ndarray, num: int, confidence: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same from ``means`` and numbers of independent trials ``size``, both (..., strata), of ``num`` settings."""
-    z = stats.norm.ppf((1 + confidence) / 2)
+    z = ndtri((1 + confidence) / 2)
     drawn = (means * size + z**2 / (2 * num)) / (size + z**2 / num)
     spread = weights * np.sqrt(drawn * (1 - drawn) / size)
     own = z * np.sqrt((spread**2).sum(-1, keepdims=True)) / spread.sum(-1, keepdims=True)
@@ -78,7 +78,7 @@ def design_effect(strata: Strata, spread: np.ndarray, confidence: float) -> np.n
     """By how much fewer independent trials these are worth for an interval, (...): ``effect`` times (t / z)²."""
     found, freedom = effect(strata, spread)
     level = (1 + confidence) / 2
-    return np.asarray(found * (stats.t.ppf(level, freedom) / stats.norm.ppf(level)) ** 2)
+    return np.asarray(found * (stdtrit(freedom, level) / ndtri(level)) ** 2)
 
 
 def effect(strata: Strata, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

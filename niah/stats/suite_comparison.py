@@ -53,11 +53,11 @@ def pooled(sides: Sides, lengths: tuple[int, ...], confidence: float) -> Differe
     ends = _interval(tables, differences, confidence)
     low, high = following(*ends, difference, p, confidence)
     base = float(tables.strata("base").mean)
-    num_lost, num_gained = int(tables.sums("lost").sum()), int(tables.sums("gained").sum())
+    num_lost, num_gained = tables.sums("lost").sum(), tables.sums("gained").sum()
     return Difference(
         tables.lengths, None, int(differences.num_trials.sum()), len(tables.repeats), base, base + difference,
-        difference, float(low), float(high), num_lost, num_gained, matched_pairs.mcnemar_p(num_lost, num_gained), p,
-        test,
+        difference, float(low), float(high), int(num_lost), int(num_gained),
+        float(matched_pairs.mcnemar_p(num_lost, num_gained)), p, test,
     )
 
 

@@ -40,7 +40,7 @@ _MODULES = (
     *(f"niah.commands.{module}" for module in VERBS.values()), "niah.engines.fake", "niah.engines.openai.session",
     "niah.haystacks.files", "niah.haystacks.noise", "niah.tasks.single", "niah.readers.bm25", "niah.runs.runner",
     "niah.report.heatmap", "niah.report.curve", "niah.report.accuracy", "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_svg", "statsmodels.stats.proportion", "scipy.stats", "tokenizers",
+    "matplotlib.backends.backend_svg", "scipy.stats", "tokenizers",
 )
 
 
