@@ -32,13 +32,13 @@ _BEGINNING = re.compile(rb'\{"prompt_sha256":"([0-9a-f]{64})"')
 @dataclass(frozen=True)
 class Excerpt:
     """What is worth seeing of a prompt: its question and ends, its needles as [before, needle, after], and the chunks
-    that were retrieved, best first. ``num_needles`` were planted; the answer takes the first ``num_needed`` of them."""
+    that were retrieved, best first. Needles are those that the reader kept; the answer takes the first ``num_needed`` of
+    those planted."""
 
     prompt_sha256: str
     question: str
     beginning: str
     end: str
-    num_needles: int
     num_needed: int
     needles: list[list[str]]
     chunks: list[str]
@@ -78,7 +78,7 @@ def excerpt(built: Built, retrieval: Retrieval | None, decode: Callable[[np.ndar
     chunks = [text(ids) for ids in retrieval.ids[:_MAX_CHUNKS]] if retrieval else []
     return Excerpt(
         prompt.sha256, secrets.without_values(problem.question), text(prompt.ids[:_ENDS]), text(prompt.ids[-_ENDS:]),
-        len(problem.needles), num_needed, needles, chunks,
+        num_needed, needles, chunks,
     )
 
 

@@ -177,8 +177,8 @@ def test_hostile_text_is_text(tab, folder, tmp_path, monkeypatch):
             row["response"] = "A" * 5_000_000
         lines.append(row)
         kept.append({
-            "prompt_sha256": row["prompt_sha256"], "question": evil, "beginning": evil, "end": evil, "num_needles": 1,
-            "num_needed": 1, "needles": [[evil, evil, evil]], "chunks": [evil],
+            "prompt_sha256": row["prompt_sha256"], "question": evil, "beginning": evil, "end": evil, "num_needed": 1,
+            "needles": [[evil, evil, evil]], "chunks": [evil],
         })
     (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     (run / "excerpts.jsonl").write_text("{not json\n[]\n" + "".join(json.dumps(one) + "\n" for one in kept))
@@ -228,6 +228,30 @@ def test_without_excerpts_a_page_names_the_command(tab, folder, tmp_path, monkey
     assert cli.main(["report", "a"]) == 0
     tab.open(tmp_path / "a/report.html", "length=1024&depth=50&trial=4")
     assert "was not kept" in tab.text("main") and "show a --trial 4" in tab.text("main")
+
+
+def test_a_needle_that_the_reader_left_out_is_none_of_those_shown(tab, folder, tmp_path, monkeypatch):
+    run = tmp_path / "a"
+    shutil.copytree(folder, run)
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    row = next(row for row in rows if row["needles_kept"] == [True] * 4)
+    for one in rows:  # of four needles the first is asked for
+        if one["prompt_sha256"] == row["prompt_sha256"]:
+            one |= {"needles_kept": [False, True, True, True], "needle_spans": one["needle_spans"][1:]}
+            one |= {"needles_retrieved": ["missed", "whole", "whole", "whole"]}
+    (run / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    kept = [json.loads(line) for line in (run / "excerpts.jsonl").read_text().splitlines()]
+    for one in kept:
+        if one["prompt_sha256"] == row["prompt_sha256"]:
+            one["needles"] = one["needles"][1:]
+    lines = (json.dumps(one, separators=(",", ":")) + "\n" for one in kept)
+    (run / "excerpts.jsonl").write_text("".join(lines))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "a"]) == 0
+    tab.open(run / "report.html", f"length={row['length']}&depth={row['depth']:g}&trial={row['trial']}")
+    text = tab.text("main")
+    assert "Needle, not in what the model saw, retrieved: missed" in text and "3 that look like it" in text
+    assert "Needle, tokens" not in text and not tab.complaints
 
 
 def test_report_json_has_the_numbers_that_are_printed(folder):

@@ -33,15 +33,14 @@ _MUCH_REPEATED = 0.05
 class Shown:
     """A run or a variant of it on a page.
 
-    ``folder`` is its run folder as a command names it. ``control`` and ``crosscheck`` are the sentences about its
-    control sample and its second engine, empty without any.
+    ``folder`` is its run folder as a command names it. ``control`` is the sentence about its control sample,
+    empty without one.
     """
 
     panel: Panel
     folder: str
     variant: str = ""
     control: str = ""
-    crosscheck: str = ""
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -101,7 +100,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "num_planned": record.scope.num_trials or len(rows), "num_rows": len(rows), "num_answers": together.n,
         "num_repeats": len({row.repeat for row in rows}), "outcomes": dict(Counter(row.outcome for row in rows)),
         "sentence": sentence(one, summary),
-        "length_note": length_note(rows), "control": one.control, "crosscheck": one.crosscheck,
+        "length_note": length_note(rows), "control": one.control,
         "calibration": list(record.calibration),
         "repeated_share": _number(max((row.repeated_share for row in rows), default=0.0)),
         "overall": _cell(together),

@@ -117,7 +117,7 @@
       ...CONTENT.warnings.map(text => el("p", { class: "warning", role: "status" }, text)),
       ...sentences.map(text => el("p", { class: "verdict" }, text)),
       el("ul", { class: "effective" }, run.effective_lengths.map(e => el("li", {}, `effective length (${e.name}): `, el("b", {}, e.text)))),
-      el("p", { class: "muted" }, run.calibration.length ? run.calibration.join("; ") : "calibration: not run (calibrate=true asks a model first whose answers are known)", run.control ? `; ${run.control}` : "", run.crosscheck ? `; ${run.crosscheck}` : ""),
+      el("p", { class: "muted" }, run.calibration.length ? run.calibration.join("; ") : "calibration: not run (calibrate=true asks a model first whose answers are known)", run.control ? `; ${run.control}` : ""),
     );
   };
 
@@ -349,13 +349,19 @@
   ];
   const prompted = (row, excerpt) => {
     if (!excerpt) return [el("p", { class: "muted" }, "What the model saw was not kept; the command above builds it again.")];
-    const needed = excerpt.needles.slice(0, excerpt.num_needed), others = excerpt.needles.slice(excerpt.num_needed);
-    const needle = ([before, inside, after], k) => el("pre", { dir: "auto" }, "… ", before, el("mark", {}, inside), after, " …");
-    const spans = row.needle_spans || [], chunks = row.retrieved || [];
+    // a reader may leave needles out: those that are there have their numbers among the planted ones from the row
+    const numbers = (row.needles_kept || []).flatMap((isKept, number) => isKept ? [number] : []);
+    const present = excerpt.needles.map((parts, k) => ({ parts, number: numbers[k] ?? k, span: (row.needle_spans || [])[k] }));
+    const needed = present.filter(one => one.number < excerpt.num_needed), others = present.filter(one => one.number >= excerpt.num_needed);
+    const absent = (row.needles_kept || []).flatMap((isKept, number) => isKept || number >= excerpt.num_needed ? [] : [number]);
+    const needleName = number => `Needle${excerpt.num_needed > 1 ? ` ${number + 1}` : ""}`, fate = number => row.needles_retrieved?.[number] ? `, retrieved: ${row.needles_retrieved[number]}` : "";
+    const needle = ([before, inside, after]) => el("pre", { dir: "auto" }, "… ", before, el("mark", {}, inside), after, " …");
+    const chunks = row.retrieved || [];
     return [
       el("h3", {}, "Question"), el("pre", { dir: "auto" }, excerpt.question),
-      ...needed.flatMap((one, k) => [el("h3", {}, `Needle${needed.length > 1 ? ` ${k + 1}` : ""}${spans[k] ? `, tokens ${spans[k].map(count).join(" to ")}` : ""}${row.needles_retrieved?.[k] ? `, retrieved: ${row.needles_retrieved[k]}` : ""}`), needle(one)]),
-      others.length ? el("details", {}, el("summary", {}, `${others.length} that look like it`), others.map(one => needle(one))) : null,
+      ...needed.flatMap(({ parts, number, span }) => [el("h3", {}, `${needleName(number)}${span ? `, tokens ${span.map(count).join(" to ")}` : ""}${fate(number)}`), needle(parts)]),
+      ...absent.map(number => el("h3", {}, `${needleName(number)}, not in what the model saw${fate(number)}`)),
+      others.length ? el("details", {}, el("summary", {}, `${others.length} that look like it`), others.map(one => needle(one.parts))) : null,
       chunks.length ? el("details", {}, el("summary", {}, `${chunks.length} retrieved chunks, best first`), chunks.map(([start, stop, score], k) => [el("h3", {}, `${k + 1}: tokens ${count(start)} to ${count(stop)} of the context, score ${score}`), excerpt.chunks[k] ? el("pre", { dir: "auto" }, excerpt.chunks[k]) : null])) : null,
       el("details", {}, el("summary", {}, "beginning and end of the prompt"), el("pre", { dir: "auto" }, excerpt.beginning, " …"), el("pre", { dir: "auto" }, "… ", excerpt.end)),
     ];

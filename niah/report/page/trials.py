@@ -14,8 +14,8 @@ from niah.report.page.numbers import Shown
 COLUMNS = (
     "trial", "length", "depth", "repeat", "outcome", "score", "response", "answer", "targets", "error", "logprob",
     "worst_rank", "margin", "num_prompt_tokens", "num_cached_tokens", "num_completion_tokens", "seconds",
-    "first_token_seconds", "finish_reason", "needle_spans", "needles_retrieved", "retrieved", "route", "thinking",
-    "num_thinking_tokens", "ended_in", "not_graded", "prompt_sha256",
+    "needle_spans", "needles_kept", "needles_retrieved", "retrieved", "route", "thinking", "num_thinking_tokens",
+    "ended_in", "not_graded", "prompt_sha256",
 )
 """Of a row, those that the page shows."""
 _VALUES = attrgetter(*COLUMNS)
