@@ -10,7 +10,7 @@ from niah import terminal
 from niah.commands import list as listing
 from niah.commands import page
 from niah.commands.results import make
-from niah.commands.ruler.ruler import tables
+from niah.commands.ruler.ruler import tables_of
 from niah.commands.words import changes, folder_arguments, own_words
 from niah.errors import NiahError
 from niah.report import curve, heatmap, number_tables
@@ -18,8 +18,10 @@ from niah.report.accuracy import accuracy_by_length
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.page.numbers import Shown
 from niah.report.panel import Panel
+from niah.report.ruler_table import Table
 from niah.report.settings import ReportSettings
 from niah.runs import scoring, store, sweeps
+from niah.runs.ruler import blocks_of
 from niah.terminal import say
 
 _FORMATS = ("text", "json", "csv", "latex")
@@ -64,7 +66,10 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         elif note:  # the figures stand; what misses were called is another thing
             terminal.note(f"niah: {path}: {note}")
         shown += page.shown_of(path, ", ".join(name) if len(paths) > 1 else "", record, rows)
-    ruler = tables(paths) if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened) else []
+    ruler: list[Table] = []
+    if any((record.config.get("ruler") or {}).get("setting") for _, record, _ in opened):
+        read = [(path, record, rows) for path, (_, record, rows) in zip(paths, opened, strict=True)]
+        ruler = tables_of(blocks_of(read))
     if own["format"] != "text":
         content = page.content_of(shown, settings, ruler=ruler)
         return [_as(own["format"], own["table"] or number_tables.TABLES[0], content)]

@@ -117,8 +117,17 @@ def blocks(paths: Sequence[str]) -> list[Block]:
 
     Raises NiahError where no run is one of RULER's settings.
     """
-    runs = sweeps.runs_below(paths)
-    opened = [(path, *store.open_for_reading(path)[1:]) for path in runs]
+    opened = [(path, *store.open_for_reading(path)[1:]) for path in sweeps.runs_below(paths)]
+    if found := blocks_of(opened):
+        return found
+    raise NiahError(
+        f"ruler: none of RULER's settings in {', '.join(map(str, paths))} ({len(opened)} other runs); expected runs of "
+        "experiment=ruler"
+    )
+
+
+def blocks_of(opened: Sequence[tuple[str, RunRecord, Sequence[Row]]]) -> list[Block]:
+    """The same of runs that were read already (folder, record, rows); empty where none is one of RULER's settings."""
     others = [path for path, record, _ in opened if setting_of(record.config) is None]
     groups: dict[str, list[Member]] = {}
     common: dict[str, tuple[dict[str, Any], str, str]] = {}
@@ -131,11 +140,6 @@ def blocks(paths: Sequence[str]) -> list[Block]:
             key = json.dumps([flat(deciding(shared)), variant, tokenizer], sort_keys=True)
             groups.setdefault(key, []).append(member)
             common[key] = shared, variant, tokenizer
-    if not groups:
-        raise NiahError(
-            f"ruler: none of RULER's settings in {', '.join(map(str, paths))} ({len(runs)} other runs); expected runs "
-            "of experiment=ruler"
-        )
     labels = _labels(list(common.values()))
     shown = [_block(label, members, others) for label, members in zip(labels, groups.values(), strict=True)]
     return [_with_elsewhere(one, shown) for one in shown]

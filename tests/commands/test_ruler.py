@@ -127,6 +127,15 @@ def test_it_is_on_the_page_of_the_sweep(tmp_path):
     assert {run["label"] for run in content["runs"]} == {*SETTINGS} and lines[-1].startswith("index: ")
 
 
+def test_a_setting_whose_settings_are_lost_does_not_cost_the_report(tmp_path):
+    folder = sweep(tmp_path / "s", falling, SETTINGS[:3])
+    for file in (tmp_path / "s" / f"s-{SETTINGS[2]}").glob("*run.json*"):
+        file.unlink()
+    report([folder], ["report.formats=[]"])
+    content = json.loads((tmp_path / "s" / "report.json").read_text())
+    assert len(content["runs"]) == 3 and content["ruler"][0]["mean"]["name"] == "mean of 2"
+
+
 def test_no_run_of_ruler_is_refused(tmp_path):
     run(tmp_path / "s" / "x", rows(grid(1), lambda trial: True))
     with pytest.raises(NiahError, match=r"ruler: none of RULER's settings in .*; expected runs of experiment=ruler"):

@@ -58,10 +58,15 @@ def tables(paths: Sequence[str], threshold: float | None = None) -> list[Table]:
 
     Raises NiahError where none is one of RULER's settings.
     """
+    return tables_of(blocks(paths), threshold)
+
+
+def tables_of(found: Sequence[Block], threshold: float | None = None) -> list[Table]:
+    """One table a block; ``threshold`` in points."""
     level = None if threshold is None else threshold / 100
     return [
         table(_title(block), {name: member.rows for name, member in block.members.items()}, block.notes, level)
-        for block in blocks(paths)
+        for block in found
     ]
 
 
