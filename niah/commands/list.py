@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from niah.commands.page import INDEX, PAGE
 from niah.commands.results import without_nan, write
 from niah.commands.words import own_words
 from niah.errors import NiahError
@@ -24,6 +23,7 @@ from niah.runs.columns import Columns
 from niah.terminal import say
 from niah.units import format_bytes, format_length
 
+INDEX = "index.html"
 _FORMATS = ("text", "json", "csv")
 _MAX_DEPTH = 4
 """Folders within folders that are looked into for runs."""
@@ -110,7 +110,7 @@ def _summary(path: Path, record: RunRecord, columns: Columns, size: int, changed
         lengths=tuple(record.lengths or np.unique(columns.length).tolist()),
         num_planned=record.scope.num_trials or len(columns), num_answers=int(answered.sum()),
         accuracy=round(float(columns.score[answered].mean()), 6) if answered.any() else None,
-        changed=changed, bytes=size, has_page=(path / PAGE).is_file(),
+        changed=changed, bytes=size, has_page=(path / document.PAGE).is_file(),
     )
 
 
@@ -181,7 +181,7 @@ def write_index(root: Path) -> list[str]:
     found = [asdict(one) for one in runs(root)]
     for one in found:
         inside = Path(one["folder"]).relative_to(root)
-        one["name"], one["page"] = str(inside), (inside / PAGE).as_posix() if one["has_page"] else ""
+        one["name"], one["page"] = str(inside), (inside / document.PAGE).as_posix() if one["has_page"] else ""
     content = {"title": f"{len(found)} runs in {root.resolve().name}", "sentences": [], "warnings": [], "runs": found}
     write(root / INDEX, "".join(document.parts(without_nan(content), (), {}, script="index.js")))
     return [f"index: {root / INDEX}"]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from niah import __version__, disk
-from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, pair_of
+from niah.commands.compare.pairs import CompareSettings, Pair, Side, measure, pair_of
+from niah.commands.compare.sentence import sentence
 from niah.commands.results import without_nan, write
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
-from niah.report import verdict
 from niah.report.page import document, numbers, trials
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel, panels
@@ -20,9 +20,8 @@ from niah.report.ruler_table import Table
 from niah.report.settings import ReportSettings
 from niah.runs import columns, control, excerpts
 from niah.runs.store import RunFolder
-from niah.stats.comparison import Comparison, Difference, comparisons, pooled
 
-PAGE, NUMBERS, INDEX = "report.html", "report.json", "index.html"
+NUMBERS = "report.json"
 MAX_BASES = 6
 """With more runs on a page each is compared with the first alone: all against all takes their square."""
 MAX_SHOWN = 200
@@ -33,16 +32,19 @@ _PICTURES = ("heatmap.svg", "curve.svg", "difference.svg")
 
 def shown_of(path: str, label: str, record: RunRecord, rows: Sequence[Row]) -> list[Shown]:
     """A run's variants, with what its folder says beside the rows."""
-    with suppress(NiahError):
+    controls: list[dict[str, Any]] = []
+    trouble = ""
+    try:
         controls = RunFolder(Path(path)).controls()
-        return [_shown(panel, path, controls) for panel in panels(record, rows, label)]
-    return [_shown(panel, path, []) for panel in panels(record, rows, label)]
+    except NiahError as error:  # the rows stand, and the page says that the control sample does not
+        trouble = f"control without prefix cache: cannot be read ({error})"
+    return [_shown(panel, path, controls, trouble) for panel in panels(record, rows, label)]
 
 
-def _shown(panel: Panel, path: str, controls: Sequence[dict[str, Any]]) -> Shown:
+def _shown(panel: Panel, path: str, controls: Sequence[dict[str, Any]], trouble: str) -> Shown:
     variant = panel.rows[0].variant if panel.rows else ""
     own = [one for one in controls if one.get("variant", "") == variant]
-    return Shown(panel, path, variant, control.sentence(own))
+    return Shown(panel, path, variant, trouble or control.sentence(own))
 
 
 def write_page(
@@ -58,16 +60,17 @@ def write_page(
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))
     pictures = {name: text for name in _PICTURES if (text := _picture(folder / name))}
+    page = folder / document.PAGE
     write(folder / NUMBERS, json.dumps(content, indent=1) + "\n")
     try:
-        with disk.replacement(folder / PAGE) as file:
+        with disk.replacement(page) as file:
             for part in document.parts(content, trials.blocks(shown, found), pictures):
                 file.write(part.encode())
     except OSError as error:
         raise NiahError(
-            f"{folder / PAGE}: cannot be written ({error.strerror}); free some space or name another folder (out)"
+            f"{page}: cannot be written ({error.strerror}); free some space or name another folder (out)"
         ) from error
-    return [f"page: {folder / PAGE}"]
+    return [f"page: {page}"]
 
 
 def content_of(
@@ -78,8 +81,10 @@ def content_of(
     compared = compare(shown) if compared is None else compared
     said = sentences or [one.sentence for one in compared if one.base == 0]
     look = dataclasses.asdict(settings)
-    content = numbers.content(shown, compared, settings.threshold, said, title, look, ruler)
-    return {name: without_nan(value) for name, value in content.items()}
+    content: dict[str, Any] = without_nan(
+        numbers.content(shown, compared, settings.threshold, said, title, look, ruler)
+    )
+    return content
 
 
 def is_current(folder: Path, settings: ReportSettings) -> bool:
@@ -89,7 +94,7 @@ def is_current(folder: Path, settings: ReportSettings) -> bool:
         last = max((folder / name).stat().st_mtime_ns for name in _MEASURED if (folder / name).exists())
         content = json.loads((folder / NUMBERS).read_bytes())
         written = [*heatmaps, *(file for file in curves if file.exists())]  # one length has no curve
-        newest = min(file.stat().st_mtime_ns for file in (folder / PAGE, folder / NUMBERS, *written))
+        newest = min(file.stat().st_mtime_ns for file in (folder / document.PAGE, folder / NUMBERS, *written))
     except (OSError, ValueError):
         return False
     return newest > last and isinstance(content, dict) and (content.get("niah"), content.get("report")) == (
@@ -135,20 +140,8 @@ def _against(base: int, sides: Sequence[Side | None]) -> list[Compared]:
                 matched[number] = found
     if not matched:
         return []
-    results = comparisons([(answers(one.a), answers(one.b), True) for one in matched.values()], settings.confidence)
+    results = measure(list(matched.values()), settings)
     return [
         Compared(base, number, found, sentence(matched[number], found, settings), matched[number].notes)
         for number, found in zip(matched, results, strict=True)
     ]
-
-
-def sentence(matched: Pair, found: Comparison, settings: CompareSettings) -> str:
-    """The verdict of one comparison in words."""
-    a, b = answers(matched.a), answers(matched.b)
-
-    def over(lengths: tuple[int, ...], confidence: float) -> Difference:
-        return pooled(a, b, found.is_paired, lengths, confidence)
-
-    return verdict.sentence(
-        found, matched.base.label, matched.other.label, over, settings.confidence, settings.margin
-    )

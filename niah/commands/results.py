@@ -32,9 +32,9 @@ def write(file: Path, text: str) -> None:
 
 
 def without_nan(value: Any) -> Any:
-    """The same as JSON knows it, which has no NaN: null."""
+    """The same as JSON knows it, which has neither NaN nor infinity: null."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -62,6 +62,7 @@ def _measure(config: Any, started: float) -> int:
         raise
     from niah.commands import page, report  # matplotlib and scipy: seconds that whoever is refused above need not wait
     from niah.report.accuracy import accuracy_by_length
+    from niah.report.page.document import PAGE
 
     console.say(accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
     if summary.num_new or not page.is_current(summary.folder, settings.report):
@@ -70,7 +71,7 @@ def _measure(config: Any, started: float) -> int:
         for line in [*lines, *page.write_page(shown, summary.folder, settings.report)]:
             console.say(line)
     else:
-        console.say(f"figures and page: as they were, {summary.folder / page.PAGE}")
+        console.say(f"figures and page: as they were, {summary.folder / PAGE}")
     failed = [row for row in summary.rows if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
     if summary.rows and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.rows):

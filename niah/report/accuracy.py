@@ -62,7 +62,7 @@ def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]
     found = effective_length.summary(rows, threshold, CONFIDENCE)
     if found is None or len(found.lengths) < 2:
         return []
-    lines = [f"effective length ({one.name}): {_with_interval(one)}" for one in found.effective]
+    lines = [f"effective length ({one.name}): {with_interval(one)}" for one in found.effective]
     area = f"{found.area:.3f} [{found.area_low:.3f}, {found.area_high:.3f}]"
     lines.append(f"area under the curve: {area} over {len(found.lengths)} lengths")
     if found.num_repeats == 1:
@@ -73,7 +73,8 @@ def effective_lengths(rows: Sequence[Row], threshold: float | None) -> list[str]
     return lines
 
 
-def _with_interval(one: EffectiveLength) -> str:
+def with_interval(one: EffectiveLength) -> str:
+    """An effective length and the ends of its interval; why there is none, where that is so."""
     if one.undefined:
         return f"undefined, {one.undefined}"
     low, high = reached(one.low, one.first, False), reached(one.high, one.first, one.high_is_open)

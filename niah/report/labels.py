@@ -23,3 +23,8 @@ def apart(
 ) -> list[str]:
     """Those of ``keys`` whose value in ``own`` is another than in one of its ``twins`` at least."""
     return [key for key in keys if any(twin.get(key) != own.get(key) for twin in twins)]
+
+
+def made_up(engine: str) -> str:
+    """What a title says behind a run that no model answered."""
+    return " (engine=fake: no model was asked)" if engine == "fake" else ""

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from niah.report.accuracy import reached
+from niah.report.accuracy import with_interval
 from niah.report.ruler_table import SAMPLES, Line, Score, Table
 from niah.report.text_table import aligned
 from niah.stats.cells import CONFIDENCE
 from niah.stats.comparison import MIN_REPEATS
-from niah.stats.effective_length import EffectiveLength
 from niah.units import format_length
 
 _FIELDS = ("table", "line", "length", "score", "low", "high", "samples", "repeats", "half_width", "half_width_500")
@@ -32,9 +31,14 @@ def text(one: Table) -> list[str]:
     width = 13 if one.counted else 7
     lines = [f"RULER, {one.title}", *aligned(rows, [-18, *[width] * len(lengths), 9, 6, 8])]
     lines = [line.rstrip() for line in lines]
-    lines += [f"{line.name}: {_points(line.scores[0])} {_interval(line.scores[0])}" for line in one.weighted]
-    lines += [f"effective length of the {one.mean.name} ({found.name}): {_reach(found)}" for found in one.effective]
-    return [*lines, *(f"note: {note}" for note in foot(one))]
+    return [*lines, *_over_lengths(one), *(f"note: {note}" for note in foot(one))]
+
+
+def _over_lengths(one: Table) -> list[str]:
+    """RULER's weighted means, and the effective lengths."""
+    weighted = [f"{line.name}: {_points(line.scores[0])} {_interval(line.scores[0])}" for line in one.weighted]
+    name = f"effective length of the {one.mean.name}"
+    return [*weighted, *(f"{name} ({found.name}): {with_interval(found)}" for found in one.effective)]
 
 
 def foot(one: Table) -> list[str]:
@@ -99,10 +103,8 @@ def _tabular(one: Table) -> str:
         lines.append(rf"{one.mean.name} & {' & '.join(map(_points, one.mean.scores))} & {_samples(one.mean)[0]} \\")
         ends = " & ".join(rf"\footnotesize {_interval(score)}" if score else "" for score in one.mean.scores)
         lines.append(rf"\footnotesize {CONFIDENCE * 100:.0f}\% interval & {ends} & \\")
-    below = [f"{line.name}: {_points(line.scores[0])} {_interval(line.scores[0])}" for line in one.weighted]
-    below += [f"effective length of the {one.mean.name} ({found.name}): {_reach(found)}" for found in one.effective]
     lines.append(r"\bottomrule")
-    for words in (*below, *foot(one)):
+    for words in (*_over_lengths(one), *foot(one)):
         lines.append(rf"\multicolumn{{{num}}}{{p{{0.95\linewidth}}}}{{\footnotesize {escaped(words)}}} \\")
     return "\n".join([*lines, r"\end{tabular}"])
 
@@ -136,8 +138,3 @@ def _samples(line: Line) -> list[str]:
     most = max(score.half_width_500 for score in scores)
     named = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
     return [named, f"{widest.half_width:.1f}", f"{most:.1f}"]
-
-
-def _reach(found: EffectiveLength) -> str:
-    low, high = reached(found.low, found.first, False), reached(found.high, found.first, found.high_is_open)
-    return f"{reached(found.length, found.first, found.is_open)} [{low}, {high}]"

@@ -32,8 +32,8 @@ _BEGINNING = re.compile(rb'\{"prompt_sha256":"([0-9a-f]{64})"')
 @dataclass(frozen=True)
 class Excerpt:
     """What is worth seeing of a prompt: its question and ends, its needles as [before, needle, after], and the chunks
-    that were retrieved, best first. Needles are those that the reader kept; the answer takes the first ``num_needed`` of
-    those planted."""
+    that were retrieved, best first. Needles are those that the reader kept; the answer takes the first ``num_needed``
+    of those planted."""
 
     prompt_sha256: str
     question: str

@@ -194,6 +194,34 @@ def test_hostile_text_is_text(tab, folder, tmp_path, monkeypatch):
     assert len(tab.requests) == 1 and (run / "report.html").stat().st_size < 1_000_000
 
 
+def test_the_index_leads_to_each_page_and_shows_text_as_text(tab, folder, tmp_path, monkeypatch):
+    outputs = tmp_path / "outputs"
+    for name in ("a", "b"):
+        shutil.copytree(folder, outputs / name)
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["model"]["label"] = EVIL[1] + EVIL[3] + EVIL[4]
+    (outputs / "b/run.json").write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "outputs"]) == 0
+    tab.open(outputs / "index.html")
+    assert tab.page.locator("tbody tr").count() == 2 and len(tab.requests) == 1
+    assert "<img src=x onerror='window.ran = 2'>\\u202eabc\\u2066\\x00\\x1b[2J" in tab.text("tbody")
+    assert "\u202e" not in tab.page.content() and tab.page.evaluate("window.ran") is None and not tab.complaints
+    tab.page.get_by_role("button", name="run").click()
+    tab.page.get_by_role("link", name="a", exact=True).click()
+    tab.ready()
+    assert "KV cache" in tab.text("header")
+
+
+def test_controls_that_cannot_be_read_are_said_on_the_page(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "a")
+    (tmp_path / "a/controls.jsonl").write_text('{"trial": "x"}\n')
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "a"]) == 0
+    for run in numbers(tmp_path / "a")["runs"]:
+        assert run["control"].startswith("control without prefix cache: cannot be read (a/controls.jsonl: control 1 ")
+
+
 def test_a_stopped_run_leaves_the_page_of_what_is_there(tmp_path):
     grid = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=2000", "name=a", "outputs=.")
     process = subprocess.Popen(

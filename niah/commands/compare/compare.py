@@ -13,18 +13,19 @@ from niah.commands.compare.changed import changed
 from niah.commands.compare.content import of_comparison
 from niah.commands.compare.discordant import discordant, listed
 from niah.commands.compare.pairs import CompareSettings, Pair, Side, answers, is_regression, measure, pairs, sides
+from niah.commands.compare.sentence import sentence
 from niah.commands.compare.suite import compare_suites
 from niah.commands.compare.suites import are_suites
 from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
 from niah.records import Row
-from niah.report import difference, graded, verdict
+from niah.report import difference, graded, labels, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
 from niah.runs import store, sweeps
-from niah.stats.comparison import Comparison, Difference, pooled
+from niah.stats.comparison import Comparison
 from niah.stats.power import Resolution, fall, resolution
 from niah.terminal import say
 
@@ -65,7 +66,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     lines, verdicts, told = [f"note: {note}" for note in notes], [], []
     resolutions, left_out = _resolutions(matched, results, settings)
     for pair, one, could in zip(matched, results, resolutions, strict=True):
-        verdicts.append(_verdict(pair, one, could, settings))
+        verdicts.append(sentence(pair, one, settings, could))
         told.append(graded.sentence(one, pair.other.label, settings.confidence, settings.primary, _fall(one, settings)))
         lines += [*_table(pair, one, settings), *_in_order(verdicts[-1], told[-1], one, settings)]
     lines += [f"note: {_WHY[settings.primary]}"] if any(told) else []
@@ -120,8 +121,8 @@ def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings
 
 def _title(base: Side) -> str:
     model = base.record.model_label or base.columns.model[0]
-    fake = " (engine=fake: no model was asked)" if base.record.engine_name == "fake" else ""
-    return f"{model}, {', '.join(dict.fromkeys(base.columns.task.tolist()))}{fake}"
+    tasks = ", ".join(dict.fromkeys(base.columns.task.tolist()))
+    return f"{model}, {tasks}{labels.made_up(base.record.engine_name)}"
 
 
 def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
@@ -139,17 +140,6 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
         *graded.table(one, settings.confidence),
         *(f"note: {note}" for note in verdict.caveats(one, settings.confidence)),
     ]
-
-
-def _verdict(pair: Pair, one: Comparison, resolution: Resolution | None, settings: CompareSettings) -> str:
-    a, b = answers(pair.a), answers(pair.b)
-
-    def over(lengths: tuple[int, ...], confidence: float) -> Difference:
-        return pooled(a, b, one.is_paired, lengths, confidence)
-
-    return verdict.sentence(
-        one, pair.base.label, pair.other.label, over, settings.confidence, settings.margin, resolution
-    )
 
 
 def _resolutions(

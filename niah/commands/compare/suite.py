@@ -14,7 +14,7 @@ from niah.commands.compare.pairs import CompareSettings, answers, measure
 from niah.commands.compare.suites import Suite, suites
 from niah.commands.results import make, without_nan, write
 from niah.errors import NiahError
-from niah.report import difference, graded, suite_verdict, verdict
+from niah.report import difference, graded, labels, suite_verdict, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
@@ -153,7 +153,8 @@ def _drawn(
     first = judged[0].suite
     model = next(iter(first.pairs.values())).base.record.model_label
     other = first.other if len(judged) == 1 else "others"
-    title = f"{f'{model}, ' if model else ''}{other}: difference to {first.base}"
+    made_up = labels.made_up(next(iter(first.pairs.values())).base.record.engine_name)
+    title = f"{f'{model}, ' if model else ''}{other}{made_up}: difference to {first.base}"
     files = difference.draw(drawn[:MAX_GRIDS], first.base, title, settings.confidence, folder, look)
     return [
         *too_many(len(drawn), "comparisons"), *(f"difference: {file}" for file in files),

@@ -17,7 +17,7 @@ from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-from niah.report import rag_curve, rag_pareto, rag_text, verdict
+from niah.report import labels, rag_curve, rag_pareto, rag_text, verdict
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel
 from niah.report.rag_curve import Line
@@ -205,8 +205,8 @@ def _pictures(
     result: GroupResult, settings: RagSettings, folder: Path, look: ReportSettings, suffix: str
 ) -> list[str]:
     record = result.group.readers[0].record
-    fake = " (engine=fake: no model was asked)" if record.engine_name == "fake" else ""
-    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}{fake}"
+    made_up = labels.made_up(record.engine_name)
+    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}{made_up}"
     full = result.of("full")
     curves = rag_curve.draw(
         title, [_curve(one) for one in result.readers], result.lengths, full.unfit if full else (), f"curve{suffix}",

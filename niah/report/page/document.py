@@ -10,8 +10,8 @@ from importlib import resources
 from typing import Any
 
 from niah import terminal
-from niah.report.page.numbers import of_json
 
+PAGE = "report.html"
 Blocks = Iterable[tuple[str, str]]
 _MAX_PICTURE = 2**19
 """Bytes of a picture for readers without scripts: a larger one stays beside the page."""
@@ -31,7 +31,7 @@ def parts(
     content: Mapping[str, Any], blocks: Blocks, pictures: Mapping[str, str], script: str = "page.js"
 ) -> Iterator[str]:
     """The same piece by piece: numbers and script before the trials, so that a large page is drawn while it loads."""
-    script, style = _file(script), _file("page.css")
+    script, style = _file("elements.js") + _file(script), _file("page.css")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -51,10 +51,11 @@ def parts(
 
 
 def embedded(content: Any) -> str:
-    """JSON as it may stand in a page: ASCII, and no ``<`` that could end its element or begin a comment."""
-    return json.dumps(of_json(content), ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace(
-        "<", "\\u003c"
-    )
+    """JSON as it may stand in a page: ASCII, and no ``<`` that could end its element or begin a comment.
+
+    Raises ValueError for a number that JSON does not know (NaN).
+    """
+    return json.dumps(content, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _without_scripts(content: Mapping[str, Any], pictures: Mapping[str, str]) -> str:

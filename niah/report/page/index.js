@@ -1,15 +1,4 @@
-"use strict";
 (() => {
-  const CONTENT = JSON.parse(document.getElementById("content").textContent), APP = document.getElementById("app");
-  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
-  const visible = text => String(text).replace(UNSEEN, c => "\\u{" + c.codePointAt(0).toString(16) + "}");
-  const el = (name, attributes = {}, ...children) => {
-    const node = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) if (key.startsWith("on")) node.addEventListener(key.slice(2), value); else if (value !== null) node.setAttribute(key, value);
-    for (const child of children.flat()) if (child !== null) node.append(child instanceof Node ? child : visible(child));
-    return node;
-  };
-  const lengthName = n => n >= 1048576 && n % 1048576 === 0 ? n / 1048576 + "M" : n >= 1024 && n % 1024 === 0 ? n / 1024 + "K" : n.toLocaleString("en");
   const size = n => n >= 1e9 ? (n / 1e9).toFixed(1) + " GB" : n >= 1e6 ? (n / 1e6).toFixed(1) + " MB" : n >= 1e3 ? (n / 1e3).toFixed(1) + " kB" : n + " B";
   // name, what is sorted by, what is shown, whether it is text
   const COLUMNS = [

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from niah import __version__
-from niah.records import Row
-from niah.report.accuracy import reached
+from niah.records import Outcome, Row
+from niah.report.accuracy import with_interval
 from niah.report.length_note import length_note
 from niah.report.panel import Panel
 from niah.report.ruler_formats import foot
@@ -16,15 +16,13 @@ from niah.report.ruler_table import Line, Table
 from niah.scorers import VERSION
 from niah.stats import effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_logprob, overall
-from niah.stats.comparison import Comparison, Difference
+from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.effective_length import RULER, EffectiveLength
 from niah.units import format_length
 
 SCHEMA = 1
 """Of report.json: raised where a field changes its meaning or goes. New fields come without."""
 _DIGITS = 6
-_FEW_REPEATS = 6
-"""Below so many repeats a run says little about other needles and texts."""
 _MUCH_REPEATED = 0.05
 """Share of a context that repeats from which a page says so."""
 
@@ -131,13 +129,10 @@ def sentence(one: Shown, summary: effective_length.Summary | None) -> str:
     ]
     ruler = summary.effective[0]
     if len(summary.lengths) > 1:
-        low, high = reached(ruler.low, ruler.first, False), reached(ruler.high, ruler.first, ruler.high_is_open)
-        parts.append(
-            f"effective length by RULER's 85.6%: {reached(ruler.length, ruler.first, ruler.is_open)} [{low}, {high}]"
-        )
+        parts.append(f"effective length by RULER's 85.6%: {with_interval(ruler)}")
     if summary.num_repeats == 1:
         parts.append("one needle in one text: the interval says nothing about others")
-    elif summary.num_repeats < _FEW_REPEATS:
+    elif summary.num_repeats < MIN_REPEATS:
         parts.append(f"{summary.num_repeats} repeats say little about other needles and texts")
     return "; ".join(parts) + "."
 
@@ -159,7 +154,7 @@ def _warnings(shown: Sequence[Shown]) -> list[str]:
         planned = record.scope.num_trials or len(rows)
         if len(rows) < planned:
             lines.append(f"{name}{len(rows):,} of {planned:,} trials so far")
-        if num_failed := sum(row.score is None and row.outcome != "does-not-fit" for row in rows):
+        if num_failed := sum(row.score is None and row.outcome != Outcome.DOES_NOT_FIT for row in rows):
             lines.append(f"{name}{num_failed:,} trials ended without an answer, and are in no figure")
         if note := length_note(rows):
             lines.append(f"{name}{note}")
@@ -205,11 +200,7 @@ def _mean_seconds(rows: Sequence[Row]) -> dict[tuple[int, float], float]:
 
 
 def _effective(one: EffectiveLength) -> dict[str, Any]:
-    known = {} if one.undefined else {
-        "text": f"{reached(one.length, one.first, one.is_open)} "
-        f"[{reached(one.low, one.first, False)}, {reached(one.high, one.first, one.high_is_open)}]",
-    }
-    return {**asdict(one), "text": f"undefined, {one.undefined}", **known}
+    return {**asdict(one), "text": with_interval(one)}
 
 
 def _area(summary: effective_length.Summary | None) -> dict[str, Any] | None:
@@ -271,12 +262,3 @@ def _difference(one: Difference) -> dict[str, Any]:
 def _number(value: float | None) -> float | None:
     """Six digits behind the point; None where JSON has no such number."""
     return None if value is None or not math.isfinite(value) else round(value, _DIGITS)
-
-
-def of_json(value: Any) -> Any:
-    """The same with None for what JSON does not know (NaN), names of settings as they stand."""
-    if isinstance(value, Mapping):
-        return {str(key): of_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [of_json(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

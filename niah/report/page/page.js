@@ -1,8 +1,5 @@
-"use strict";
 (() => {
-  // what is on the page comes from the JSON beside this script; every text goes through visible() into a text node
-  const CONTENT = JSON.parse(document.getElementById("content").textContent);
-  const RUNS = CONTENT.runs, COMPARISONS = CONTENT.comparisons, APP = document.getElementById("app");
+  const RUNS = CONTENT.runs, COMPARISONS = CONTENT.comparisons;
   const ATTRIBUTES = [["model", "model"], ["task", "task"], ["haystack", "haystack"], ["reader", "reader"], ["folder", "run"], ["variant", "variant"]];
   const OF_RULER = [["model", "model"], ["ruler_setting", "setting"], ["reader", "reader"], ["variant", "variant"]];
   const OUTCOMES = ["correct", "wrong", "refused", "absent-claimed", "truncated", "does-not-fit", "out-of-memory", "engine-error"];
@@ -15,20 +12,7 @@
   const S = { run: 0, base: -1, colour: "accuracy", length: null, depth: null, trial: null, only: "", find: "" };
   const H = {}; // the elements that are drawn again
 
-  // ---- text and elements
-  const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udc7f]/g;
-  const visible = text => String(text).replace(UNSEEN, c => { const n = c.codePointAt(0); return n < 256 ? "\\x" + n.toString(16).padStart(2, "0") : n < 65536 ? "\\u" + n.toString(16).padStart(4, "0") : "\\U" + n.toString(16).padStart(8, "0"); });
-  const filled = (node, attributes, children) => {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, visible(value));
-    }
-    for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child instanceof Node ? child : visible(child));
-    return node;
-  };
-  const el = (name, attributes = {}, ...children) => filled(document.createElement(name), attributes, children);
-  const sv = (name, attributes = {}, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
-  const lengthName = n => n >= 1048576 && n % 1048576 === 0 ? n / 1048576 + "M" : n >= 1024 && n % 1024 === 0 ? n / 1024 + "K" : n.toLocaleString("en");
+  // ---- numbers as text
   const fixed = (x, digits = 2) => x === null || x === undefined ? "–" : x.toFixed(digits);
   const points = x => x === null || x === undefined ? "–" : (x > 0 ? "+" : "") + (100 * x).toFixed(1);
   const count = n => n === null || n === undefined ? "unknown" : n.toLocaleString("en");
