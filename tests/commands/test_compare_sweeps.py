@@ -56,6 +56,17 @@ def test_a_loss_in_some_settings_and_the_mean(tmp_path):
     assert len(trials) == overall["num_lost"] and {"vt", "niah_single_1"} < {trial["setting"] for trial in trials}
 
 
+@pytest.mark.parametrize("engine", ("fake", "vllm"))
+def test_the_picture_says_where_no_model_was_asked(tmp_path, engine):
+    folders = [
+        sweep(tmp_path / name, right, FEW[:2], repeats=2, engine={"name": engine}, kv={"name": name})
+        for name in ("bf16", "fp8")
+    ]
+    compare(folders, [f"compare.out={tmp_path}/out", "report.formats=[svg]"])
+    picture = (tmp_path / "out/difference.svg").read_text()
+    assert ("fp8 (engine=fake: no model was asked): difference to bf16" in picture) == (engine == "fake")
+
+
 def test_enough_repeats_name_the_settings(tmp_path):
     a = sweep(tmp_path / "bf16", right, FEW, repeats=12)
     b = sweep(tmp_path / "fp8", lambda setting, trial: float(setting != "vt"), FEW, repeats=12, **FP8)
