@@ -11,7 +11,7 @@ import pytest
 
 from niah import cli, terminal
 from niah.errors import NiahError
-from tests.helpers.command import FAKE
+from tests.helpers.command import FAKE, ran_here
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\x08\x9b31m\u202egnp.exe\u2028\x00$\\frac{x$_^{\\ <&>\ufffe\U000e0041"
 STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufffe]")
@@ -33,10 +33,7 @@ def test_visible_keeps_text_and_shows_what_would_not_be_seen():
 def folder(tmp_path_factory) -> Path:
     """outputs/a and outputs/b, with such text in every field of their rows, settings and facts that may hold any."""
     place = tmp_path_factory.mktemp("hostile")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("NIAH_RESTARTED", "1")
-        assert cli.main([*GRID]) == 0
+    ran_here(place, GRID)
     record = json.loads((place / "outputs/a/run.json").read_text())
     record["config"]["model"]["label"] = EVIL
     for group in ("task", "haystack", "reader", "engine", "kv", "ctx"):

@@ -15,7 +15,7 @@ import pytest
 
 from niah import cli
 from niah.commands.list import age, runs
-from tests.helpers.command import command, environment_with
+from tests.helpers.command import command, environment_with, ran_here
 
 GRID = (
     "engine=fake", "haystack=noise", "ctx.lengths=[512,1k]", "ctx.depths=[0,50]", "ctx.repeats=2", "report.formats=[]",
@@ -26,11 +26,8 @@ GRID = (
 def outputs(tmp_path_factory) -> Path:
     """outputs/a with two variants, outputs/sweep/b, and outputs/broken, whose run.json and rows are none."""
     place = tmp_path_factory.mktemp("list")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("NIAH_RESTARTED", "1")
-        assert cli.main([*GRID, "kv=[bf16,fp8]", "name=a"]) == 0
-        assert cli.main([*GRID, "task=multikey", "outputs=outputs/sweep", "name=b", "report.page=false"]) == 0
+    b = (*GRID, "task=multikey", "outputs=outputs/sweep", "name=b", "report.page=false")
+    ran_here(place, (*GRID, "kv=[bf16,fp8]", "name=a"), b)
     (place / "outputs/broken").mkdir()
     (place / "outputs/broken/run.json").write_text("{}")
     (place / "outputs/notes.txt").write_text("mine")

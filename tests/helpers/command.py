@@ -4,7 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
+
+from niah import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,4k]", "ctx.depths=[0,25,50,75,100]")
@@ -38,3 +43,12 @@ def run_in(place: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         command(*arguments), cwd=place, env=environment_with(), capture_output=True, text=True, timeout=400
     )
+
+
+def ran_here(place: Path, *commands: Sequence[str]) -> None:
+    """Runs commands in a folder, in this process: what a module's fixture measures once for all of its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("NIAH_RESTARTED", "1")
+        for words in commands:
+            assert cli.main([*words]) == 0, words

@@ -17,7 +17,7 @@ from niah.report.accuracy import accuracy_by_length
 from niah.report.page import document
 from niah.runs import store
 from tests.helpers.browser import chromium, tab_of
-from tests.helpers.command import command, environment_with
+from tests.helpers.command import command, environment_with, ran_here
 
 GRID = (
     "engine=fake", "model=smollm2_135m", "task=multikey", "haystack=noise", "engine.window=1500", "kv=[bf16,fp8]",
@@ -35,17 +35,14 @@ MAX_SHELL, MAX_10K = 120_000, 3_000_000
 def folder(tmp_path_factory) -> Path:
     """A run of two variants, whose fp8 rows at 1K are made to differ."""
     place = tmp_path_factory.mktemp("page")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("NIAH_RESTARTED", "1")
-        assert cli.main([*GRID]) == 0
-        run = place / "outputs/a"
-        rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
-        for row in rows:
-            if row["variant"] == "fp8" and row["length"] == 1024:
-                row |= {"score": 0.0, "outcome": "wrong", "response": "4711", "answer": "4711"}
-        (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        assert cli.main(["report", str(run)]) == 0
+    ran_here(place, GRID)
+    run = place / "outputs/a"
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    for row in rows:
+        if row["variant"] == "fp8" and row["length"] == 1024:
+            row |= {"score": 0.0, "outcome": "wrong", "response": "4711", "answer": "4711"}
+    (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran_here(place, ("report", str(run)))
     return run
 
 

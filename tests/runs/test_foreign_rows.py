@@ -13,7 +13,7 @@ from niah.commands.crosscheck import crosscheck
 from niah.disk import Lines
 from niah.errors import NiahError
 from niah.runs.store import RunFolder, open_for_reading
-from tests.helpers.command import FAKE
+from tests.helpers.command import FAKE, ran_here
 
 GRID = (*FAKE[:2], "ctx.lengths=[512,1k]", "ctx.depths=[0,100]", "engine.window=700", "report.formats=[svg]", "name=a")
 VERBS = {
@@ -28,10 +28,7 @@ VERBS = {
 def measured(tmp_path_factory) -> Path:
     """A folder with outputs/a, a finished run, and outputs/b, a copy of it."""
     place = tmp_path_factory.mktemp("measured")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("NIAH_RESTARTED", "1")
-        assert cli.main([*GRID]) == 0
+    ran_here(place, GRID)
     shutil.copytree(place / "outputs/a", place / "outputs/b")
     return place
 
