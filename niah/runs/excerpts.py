@@ -7,7 +7,7 @@ one text less on the page.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Excerpts:
 
     def __init__(self, folder: Path, decode: Callable[[np.ndarray], str]):
         self._path, self._decode = folder / NAME, decode
-        self._known = set(read(folder))
+        self._known = {sha256 for sha256, _ in _lines(folder)}
 
     def add(self, built: Built, retrieval: Retrieval | None) -> None:
         """Once for all variants that were asked the same prompt."""
@@ -84,10 +84,13 @@ def excerpt(built: Built, retrieval: Retrieval | None, decode: Callable[[np.ndar
 
 def read(folder: Path) -> dict[str, str]:
     """All excerpts of a run folder by the prompt's sha256, each as its line of JSON, which is not parsed here: 100,000
-    are 200 MB. Lines that do not begin as ours are passed over."""
-    found: dict[str, str] = {}
+    are 200 MB."""
+    return {sha256: line.decode(errors="replace") for sha256, line in _lines(folder)}
+
+
+def _lines(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Each line with its prompt's sha256; those that do not begin as ours are passed over."""
     with suppress(OSError), (folder / NAME).open("rb") as file:
         for line in file:
             if (begun := _BEGINNING.match(line)) and len(line) <= _MAX_LINE:
-                found[begun[1].decode()] = line.decode(errors="replace")
-    return found
+                yield begun[1].decode(), line
