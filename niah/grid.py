@@ -15,6 +15,8 @@ from niah.records import Trial
 DEPTHS = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
 MAX_TRIALS = 1_000_000
 """All of a run's are in memory, and its rows too."""
+GROWING = ("name", "lengths", "depths", "repeats")
+"""Settings of a ladder that say how much is asked, never what: a smaller one's trials are those of a larger one."""
 
 
 @dataclass(frozen=True)

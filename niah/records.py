@@ -434,7 +434,8 @@ class EngineFacts:
 class RunSession:
     """One call of the command, from ``started`` to ``finished`` (UTC; empty while it goes on, or where it was killed).
 
-    Seconds and counts of retries, by reason, are by variant; graded seconds are within those of the trials.
+    Seconds and counts of retries, by reason, are by variant; graded seconds are within those of the trials. ``asked``
+    are the lengths, depths, repeats and variants of the command; earlier versions kept none.
     """
 
     started: str = ""
@@ -444,6 +445,7 @@ class RunSession:
     graded_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     control_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     finished: str = field(default="", metadata=OPTIONAL)
+    asked: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
 

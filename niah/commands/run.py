@@ -64,7 +64,9 @@ def _measure(config: Any, started: float) -> int:
     from niah.report.accuracy import accuracy_by_length
     from niah.report.page.document import PAGE
 
-    console.say(accuracy_by_length(summary.record, summary.rows, settings.report.threshold))
+    console.say(accuracy_by_length(summary.record, summary.asked, settings.report.threshold))
+    if len(summary.asked) < len(summary.rows):
+        console.say(f"table: the {len(summary.asked)} trials asked for; figures and page: all {len(summary.rows)} here")
     if summary.num_new or not page.is_current(summary.folder, settings.report):
         shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
         lines = report.draw([one.panel for one in shown], summary.folder, settings.report)
@@ -72,17 +74,17 @@ def _measure(config: Any, started: float) -> int:
             console.say(line)
     else:
         console.say(f"figures and page: as they were, {summary.folder / PAGE}")
-    failed = [row for row in summary.rows if row.outcome in RETRIED]
+    failed = [row for row in summary.asked if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
-    if summary.rows and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.rows):
-        raise NiahError(f"{summary.folder}: no length of this run fits; {summary.rows[0].error}")
+    if summary.asked and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.asked):
+        raise NiahError(f"{summary.folder}: no length of this run fits; {summary.asked[0].error}")
     if failed:
         num_passed_over = sum((row.variant, row.trial) in summary.passed_over for row in failed)
         again = "the same command tries them again"
         if num_passed_over:
             again += f", but for {num_passed_over} that {resume.PASSED_OVER}"
         raise NiahError(
-            f"{summary.folder}: {len(failed)} of {len(summary.rows)} trials ended without an answer "
+            f"{summary.folder}: {len(failed)} of {len(summary.asked)} trials ended without an answer "
             f"(trial {failed[0].trial}: {failed[0].error}); {again}"
         )
     return 0

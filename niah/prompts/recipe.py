@@ -1,6 +1,6 @@
 """From a trial to its prompt, and again from a stored row: the one path that ``run``, ``build`` and ``show`` take."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -43,11 +43,15 @@ class Built:
 class Recipe:
     """A run's settings with its tokenizer and haystack loaded; needs no engine and no weights.
 
-    ``unfit`` gives the reason for each length whose context the model could not read.
+    ``unfit`` gives the reason for each length whose context the model could not read. ``longest`` is the length that
+    the texts are made for, ``numbers`` those of the trials by length, depth and repeat, where the run's folder holds
+    more than is asked for.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, longest: int = 0, numbers: Mapping[tuple[int, float, int], int] | None = None):
         self.run = run
+        self._longest = max(longest, *run.ctx.lengths)
+        self._numbers = numbers
         self.unfit = grid.above_limit(run.ctx, run.model.limit, run.model.name) if run.reader.reads_all else {}
 
     def checked(self) -> "Recipe":
@@ -59,6 +63,19 @@ class Recipe:
             if why:
                 disk.drop(place, why)
         return Recipe(self.run) if any(damaged.values()) else self
+
+    def within(self, longest: int, numbers: Mapping[tuple[int, float, int], int]) -> "Recipe":
+        """The same trials as those of a folder that holds lengths up to ``longest``, with their numbers there."""
+        if not self.run.haystack.endless:
+            longest = 0  # all of the text is there whatever the length
+        if longest <= self._longest and all(
+            numbers[trial.length, trial.depth, trial.repeat] == trial.index for trial in self.trials
+        ):
+            return self
+        other = Recipe(self.run, longest, numbers)
+        kept = ("files", "tokenizer", "delimiters", *(() if other._longest > self._longest else ("corpus", "_blocks")))
+        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return other
 
     @cached_property
     def files(self) -> ModelFiles:
@@ -78,7 +95,7 @@ class Recipe:
         """The haystack, or None for a task that writes the whole context."""
         if self.run.task.writes_context:
             return None
-        return corpus.load(self.run.haystack, self.tokenizer, max(self.run.ctx.lengths))
+        return corpus.load(self.run.haystack, self.tokenizer, self._longest)
 
     @cached_property
     def _blocks(self) -> Blocks:
@@ -86,7 +103,25 @@ class Recipe:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        return grid.trials(self.run.ctx, has_depth=self.run.task.has_depth)
+        found = grid.trials(self.run.ctx, has_depth=self.run.task.has_depth)
+        if self._numbers is None:
+            return found
+        return [replace(one, index=self._numbers[one.length, one.depth, one.repeat]) for one in found]
+
+    def holds(self, row: Row) -> bool:
+        """Whether the grid has the row's length, depth and repeat."""
+        ctx, depths = self.run.ctx, self.run.ctx.depths if self.run.task.has_depth else (0.0,)
+        return row.length in ctx.lengths and row.depth in depths and row.repeat < ctx.repeats
+
+    def trial_of(self, row: Row, where: str) -> Trial:
+        """The trial of a stored row, under the row's number. Raises NiahError where the grid does not hold it;
+        ``where`` is its folder."""
+        if not self.holds(row):
+            raise NiahError(
+                f"{where}: trial {row.trial} is none of this run's: it has no length {row.length:,}, depth "
+                f"{row.depth:g} and repeat {row.repeat}; expected rows of its own"
+            )
+        return Trial(row.trial, row.length, row.depth, row.repeat)
 
     def sources(self) -> Sources:
         """Where text and tokens come from, without what is said of the model."""
@@ -194,11 +229,7 @@ class Recipe:
 
         Raises NiahError where its sha256 is another than the one that was sent.
         """
-        if row.trial >= len(self.trials):
-            raise NiahError(
-                f"{where}: trial {row.trial} is none of the {len(self.trials)} of this run; expected rows of its own"
-            )
-        built = self.build(self.trials[row.trial], Full() if row.route == "long" else None)
+        built = self.build(self.trial_of(row, where), Full() if row.route == "long" else None)
         if built.prompt.sha256 != row.prompt_sha256:
             own = self.sources()
             changed = [

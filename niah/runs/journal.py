@@ -21,9 +21,10 @@ class Journal:
         self.record = record
         self._folder = folder
 
-    def begin(self, trials_before: int) -> None:
-        """Adds this session, which finds ``trials_before`` answered."""
-        self.record = replace(self.record, sessions=[*self.record.sessions, RunSession(_now(), trials_before)])
+    def begin(self, trials_before: int, asked: Mapping[str, Any]) -> None:
+        """Adds this session, which finds ``trials_before`` answered; ``asked`` is what it asks for."""
+        session = RunSession(_now(), trials_before, asked=asked)
+        self.record = replace(self.record, sessions=[*self.record.sessions, session])
         self.write()
 
     def finish(self) -> None:

@@ -13,7 +13,7 @@ from niah.config import Run, deciding, flat
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
 from niah.records import EngineFacts, Environment, Row, RunRecord, RunSession, Scope, Sources
-from niah.runs import shape
+from niah.runs import identity, shape
 from niah.runs.variants import variants
 
 SCHEMA = 2
@@ -31,7 +31,11 @@ class UnreadableError(NiahError):
 def of_run(settings: Run, recipe: Recipe) -> RunRecord:
     """What is known before the first trial."""
     sources = dataclasses.replace(recipe.sources(), model_identity=recipe.files.identity)
-    known = fingerprint({"config": settings.content, "sources": plain(sources)})
+    told = {**plain(sources), **({"haystack": _endless(settings)} if settings.haystack.endless else {})}
+    known = fingerprint({
+        "config": identity.of(settings.content),
+        "sources": identity.of_sources(told, is_endless=settings.haystack.endless),
+    })
     written = settings.recorded
     inside = flat(written)
     return RunRecord(
@@ -49,6 +53,14 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
         engine=EngineFacts({"name": settings.engine.name}),
         scorer_version=scorers.VERSION,
         environment_values={key: one for key, one in values.taken(settings.named).items() if key in inside},
+    )
+
+
+def of_all(fresh: RunRecord, whole: Run, numbers: Mapping[Any, int]) -> RunRecord:
+    """``fresh``, a command's, as the record of all that its folder was asked: ``whole``, trials ``numbers``."""
+    names = [variant.name for variant in variants(whole)]
+    return dataclasses.replace(
+        fresh, config=whole.recorded, scope=dataclasses.replace(fresh.scope, num_trials=len(numbers), variants=names),
     )
 
 
@@ -76,14 +88,23 @@ def of_rows(rows: Sequence[Row], name: str) -> RunRecord:
     )
 
 
+def _endless(settings: Run) -> str:
+    """What stands for the text of a haystack without end: all that decides it."""
+    return hashlib.sha256(settings.haystack.identity().encode()).hexdigest()
+
+
 def _name(settings: Run, known: str, sources: Sources) -> str:
-    """The folder's name. Earlier versions took what the environment gave into the fingerprint in it: one of theirs is
-    gone on with."""
+    """The folder's name. Earlier versions took the grid into the fingerprint in it, and before that what the
+    environment gave: one of theirs that was this very command's is gone on with."""
     name = name_of(settings, known)
-    if not settings.named or settings.name:
+    if settings.name:
         return name
-    before = name_of(settings, fingerprint({"config": deciding(settings.resolved), "sources": plain(sources)}))
-    return before if (Path(settings.outputs) / before / "run.json").is_file() else name
+    contents = [settings.content, *([deciding(settings.resolved)] if settings.named else [])]
+    for content in contents:
+        before = earlier_name(settings, fingerprint({"config": content, "sources": plain(sources)}))
+        if (Path(settings.outputs) / before / "run.json").is_file():
+            return before
+    return name
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
@@ -93,10 +114,19 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def name_of(settings: Run, fingerprint: str, written: Callable[[str], str] = str) -> str:
-    """The run's folder: its name, or one made of its settings, each as ``written``, where it was given none."""
+    """The run's folder: its name, or one made of its settings, each as ``written``, where it was given none. Of several
+    KV dtypes the first is in it, which others join."""
     if settings.name:
         return settings.name
-    caches = "+".join(kv.name for kv in settings.kv.each())
+    return _joined(settings, settings.kv.name, fingerprint, written)
+
+
+def earlier_name(settings: Run, fingerprint: str, written: Callable[[str], str] = str) -> str:
+    """The same as earlier versions made it, of a run without a name: with all of its KV dtypes."""
+    return _joined(settings, "+".join(kv.name for kv in settings.kv.each()), fingerprint, written)
+
+
+def _joined(settings: Run, caches: str, fingerprint: str, written: Callable[[str], str]) -> str:
     parts = (settings.model.name, settings.task.name, settings.haystack.name, settings.reader.name, caches)
     return "-".join((*map(written, parts), fingerprint[:8]))
 

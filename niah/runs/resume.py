@@ -12,6 +12,7 @@ from niah.engines.restart import MAX_DEATHS
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
 from niah.records import RETRIED, EngineFacts, Environment, Outcome, Row, RunRecord, Trial
+from niah.runs import history, identity
 from niah.runs.record import plain
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
@@ -113,11 +114,12 @@ def recovered(settings: Run, recipe: Recipe, fresh: RunRecord, folder: RunFolder
     return replace(fresh, engines=engines, engine=next(iter(engines.values()), fresh.engine), scorer_version=1)
 
 
-def check_rows(settings: Run, recipe: Recipe, folder: RunFolder) -> None:
-    """Raises NiahError for a row of a variant or a trial that this run does not have."""
+def check_rows(settings: Run, numbers: Mapping[history.Cell, int], folder: RunFolder) -> None:
+    """Raises NiahError for a row of a variant or a trial that this run does not have; ``settings`` are of all that
+    it was asked."""
     names = {variant.name for variant in variants(settings)} | {""}
     for row in folder.rows():
-        if row.variant not in names or not _is_of(recipe, row):
+        if row.variant not in names or numbers.get(history.cell(row)) != row.trial:
             which = f"of variant {row.variant!r}" if row.variant not in names else "of another grid"
             raise NiahError(
                 f"{folder.rows_path}: its row of trial {row.trial} is {which}; expected rows of this run alone; "
@@ -129,17 +131,18 @@ def _is_of(recipe: Recipe, row: Row) -> bool:
     """Whether the row's trial stands in this grid."""
     if row.trial >= len(recipe.trials):
         return False
-    trial = recipe.trials[row.trial]
-    return (trial.length, trial.depth, trial.repeat) == (row.length, row.depth, row.repeat)
+    return history.cell(recipe.trials[row.trial]) == history.cell(row)
 
 
 def differing_prompts(recipe: Recipe, rows: Sequence[Row], num: int) -> list[int]:
-    """Of ``num`` rows, the shortest of as many repeats as can be, the trials whose prompt is another today."""
+    """Of ``num`` rows, the shortest of as many repeats as can be, the trials whose prompt is another today; of rows
+    whose length, depth and repeat are asked for."""
     sent = sorted((row for row in rows if row.prompt_sha256 and row.route != "long"), key=lambda row: row.length)
-    chosen = list({row.repeat: row for row in reversed(sent)}.values())[:num]
+    own = [row for row in sent if recipe.holds(row)]
+    chosen = list({row.repeat: row for row in reversed(own)}.values())[:num]
     return [
         row.trial for row in chosen
-        if not _is_of(recipe, row) or recipe.build(recipe.trials[row.trial]).prompt.sha256 != row.prompt_sha256
+        if recipe.build(Trial(row.trial, row.length, row.depth, row.repeat)).prompt.sha256 != row.prompt_sha256
     ]
 
 
@@ -169,15 +172,17 @@ def as_begun(settings: Run, stored: RunRecord) -> Run:
 
 
 def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -> RunRecord:
-    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had.
+    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had and the fingerprint that
+    it began with.
 
     What a newer niah wrote stays.
     """
     return replace(
         now,
+        fingerprint=stored.fingerprint,
         engine=stored.engine if stored.engine.facts else now.engine,
         engines=stored.engines,
-        sessions=stored.sessions,
+        sessions=history.sessions(stored),
         control_due=sorted(control_due),
         scorer_version=min(stored.scorer_version, now.scorer_version),
         rest=stored.rest,
@@ -185,14 +190,16 @@ def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -
 
 
 def check_same_settings(stored: RunRecord, now: RunRecord, settings: Run, folder: RunFolder) -> None:
-    """Raises NiahError with the keys that differ.
+    """Raises NiahError with the keys that differ, of those that are of a run's identity; and for a KV dtype that the
+    run has under the same name as another one.
 
     Fingerprints of older runs hold more keys, and what ``settings`` took from the environment as it is: where only
     those differ it is the same run.
     """
-    if stored.fingerprint == now.fingerprint:
+    held, own = (identity.caches(one.config.get("kv", {})) for one in (stored, now))
+    if stored.fingerprint == now.fingerprint and all(held.get(key, dtype) == dtype for key, dtype in own.items()):
         return
-    old, new = (flat({**deciding(one.config), "sources": plain(one.sources)}) for one in (stored, now))
+    old, new = _compared(stored, now, settings)
     if stored.environment_values:
         for one, kept in ((stored, old), (now, new)):
             kept |= {f"{key} from the environment": plain(one.environment_values[key])
@@ -211,6 +218,17 @@ def check_same_settings(stored: RunRecord, now: RunRecord, settings: Run, folder
         f"{folder.path}: holds a run with other settings: {', '.join(differing)}; "
         "expected the same command; take another name= for this one"
     )
+
+
+def _compared(stored: RunRecord, now: RunRecord, settings: Run) -> list[dict[str, Any]]:
+    """What of both records decides whether they are of one run, by full key."""
+    parts = []
+    for one in (stored, now):
+        sources = identity.of_sources(plain(one.sources), is_endless=settings.haystack.endless)
+        parts.append(flat({**identity.of(deciding(one.config)), "sources": sources}))
+    caches = [identity.caches(one.config.get("kv", {})) for one in (stored, now)]
+    both = caches[0].keys() & caches[1].keys()
+    return [part | {key: own[key] for key in both} for part, own in zip(parts, caches, strict=True)]
 
 
 def check_same_software(stored: RunRecord, now: RunRecord, folder: RunFolder) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from niah import grid
 from niah.config import Run
@@ -18,7 +19,7 @@ from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
-from niah.runs import capacity, control, record, resume, store, trials
+from niah.runs import capacity, control, history, record, resume, store, trials
 from niah.runs.agenda import Agenda
 from niah.runs.console import Console, Progress
 from niah.runs.excerpts import Excerpts
@@ -27,17 +28,21 @@ from niah.runs.store import RunFolder
 from niah.runs.variants import Variant, variants
 from niah.units import format_length
 
+_PROMPTS_OF_A_GROWN_RUN = 4
+
 
 @dataclass(frozen=True)
 class Summary:
     """What a run left: its folder, its record, all its rows and how many of them are new.
 
-    ``passed_over`` are variant and trial of those without an answer that the same command does not ask again.
+    ``asked`` are the rows of what this command asked for, where the folder may hold more. ``passed_over`` are variant
+    and trial of those without an answer that the same command does not ask again.
     """
 
     folder: Path
     record: RunRecord
     rows: list[Row]
+    asked: list[Row]
     num_new: int
     passed_over: frozenset[tuple[str, int]] = frozenset()
 
@@ -80,7 +85,7 @@ def run(
         stored = _stored(settings, recipe, fresh, folder, console)
         if stored:
             resume.check_same_settings(stored, fresh, settings, folder)
-            resume.check_rows(settings, recipe, folder)
+        whole, recipe = _whole(settings, recipe, stored, folder)
         is_continued = stored is not None and not resume.other_software(stored, fresh)
         if stored and is_continued and (begun := resume.as_begun(settings, stored)) != settings:
             settings, fits = begun, capacity.check(begun)
@@ -88,34 +93,38 @@ def run(
 
         def fits_now(row: Row) -> bool:
             """What had no room may have it by now, or with fewer replicas."""
-            unfit = fits[row.variant or asked[0].name].unfit
-            return is_continued and row.outcome == Outcome.DOES_NOT_FIT and row.length not in unfit
+            if row.outcome != Outcome.DOES_NOT_FIT or not is_continued or not recipe.holds(row):
+                return False
+            fit = fits.get(row.variant or only)
+            return fit is not None and row.length not in fit.unfit
 
-        passed_over = set() if settings.retry else resume.passed_over(settings, folder)
+        passed_over = set() if settings.retry else resume.passed_over(whole, folder)
+        only = variants(whole)[0].name
 
         def is_passed_over(row: Row) -> bool:
-            return (row.variant or asked[0].name, row.trial) in passed_over
+            return (row.variant or only, row.trial) in passed_over
 
-        finished = resume.answered(settings, folder.drop_retried(fits_now, is_passed_over), passed_over)
+        finished = resume.answered(whole, folder.drop_retried(fits_now, is_passed_over), passed_over)
         ordered = grid.in_running_order(recipe.trials)
-        failed = resume.failed(settings, folder)
+        failed = resume.failed(whole, folder)
         todo = {
             variant.name: resume.failed_last(
                 [trial for trial in ordered if (variant.name, trial.index) not in finished], variant.name, failed
             )
             for variant in asked
         }
-        num_new = sum(map(len, todo.values()))
+        num_new, num_asked = sum(map(len, todo.values())), len(recipe.trials) * len(asked)
         due = {*stored.control_due} if stored and is_continued else set()
-        if stored and not num_new and not due:  # a finished run keeps the record of the software that measured it
-            return _all_done(settings, folder, stored, console)
+        if stored and not num_new and not due & {variant.name for variant in asked}:
+            return _all_done(settings, folder, stored, console)  # it keeps the record of the software that measured it
         if stored and finished:
             resume.check_same_software(stored, fresh, folder)
             if line := resume.note_of_prompts(recipe, folder):
                 console.note(line)
+        fresh = record.of_all(fresh, whole, history.numbers(_grids(settings, stored, folder)))
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, due) if stored else fresh))
-        journal.begin(len(finished))
-        to_do = f"{num_new} of {num_new + len(finished)} trials" if num_new else "only the rest of the control sample"
+        journal.begin(len(finished), history.asked(settings))
+        to_do = f"{num_new} of {num_asked} trials" if num_new else "only the rest of the control sample"
         console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
         for line in capacity.choice_lines(settings, fits):
             console.note(line)
@@ -140,8 +149,46 @@ def run(
         ends = (control.sentence(folder.controls()), trials.cut_in_thinking(rows), trials.ungraded(rows))
         for line in filter(None, ends):
             console.note(line)
-        passed_over = resume.passed_over(settings, folder)
-        return Summary(folder.path, journal.record, rows, num_new, frozenset(passed_over))
+        passed_over = resume.passed_over(whole, folder)
+        return Summary(
+            folder.path, journal.record, rows, _of_asked(settings, recipe, only, rows), num_new, frozenset(passed_over)
+        )
+
+
+def _grids(settings: Run, stored: RunRecord | None, folder: RunFolder) -> list[Mapping[str, Any]]:
+    """What the folder was asked so far, and what it is asked now."""
+    return [*(history.grids(stored, str(folder.run_path)) if stored else ()), history.asked(settings)]
+
+
+def _whole(
+    settings: Run, recipe: Recipe, stored: RunRecord | None, folder: RunFolder
+) -> tuple[Run, Recipe]:
+    """The run with all that its folder holds, and the recipe with the folder's numbers of trials.
+
+    Raises NiahError for rows that are none of this run's, and where text that was made for longer contexts changes the
+    prompts of rows that are there.
+    """
+    if stored is None:
+        return settings, recipe
+    numbers = history.numbers(_grids(settings, stored, folder))
+    whole = history.whole(settings, stored)
+    resume.check_rows(whole, numbers, folder)
+    longest = max(whole.ctx.lengths)
+    joined = recipe.within(longest, numbers)
+    if settings.haystack.endless and longest > max(stored.lengths) and (
+        wrong := resume.differing_prompts(joined, folder.rows(), num=_PROMPTS_OF_A_GROWN_RUN)
+    ):
+        raise NiahError(
+            f"{folder.path}: trial {wrong[0]} would have another prompt beside {format_length(longest)}, as the text "
+            "made for it holds what is asked for there; expected the same; take another name= for these lengths"
+        )
+    return whole, joined
+
+
+def _of_asked(settings: Run, recipe: Recipe, only: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows of the variants and cells that were asked for; ``only`` is the variant of rows that name none."""
+    names = {variant.name for variant in variants(settings)}
+    return [row for row in rows if (row.variant or only) in names and recipe.holds(row)]
 
 
 def _with(calibration: Sequence[str], found: RunRecord) -> RunRecord:
@@ -201,7 +248,8 @@ def _had_rows(found: RunRecord) -> bool:
 def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
     """The folder and record of this very run where it has an answer for every trial."""
     root = Path(settings.outputs)
-    likely = [root / settings.name] if settings.name else root.glob(record.name_of(settings, "*", glob.escape))
+    patterns = [name(settings, "*", glob.escape) for name in (record.name_of, record.earlier_name)]
+    likely = [root / settings.name] if settings.name else [path for one in patterns for path in root.glob(one)]
     if not any(store.is_run(path) for path in likely):
         return None  # nothing is loaded only to find that out
     with suppress(NiahError):
@@ -210,19 +258,21 @@ def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
         folder = RunFolder(root / fresh.name)
         if stored := folder.record():
             resume.check_same_settings(stored, fresh, settings, folder)
-            passed_over = set() if settings.retry else resume.passed_over(settings, folder)
-            num_finished = len(resume.answered(settings, folder.rows(), passed_over))
-            if num_finished == len(recipe.trials) * len(variants(settings)):
+            whole, recipe = _whole(settings, recipe, stored, folder)
+            passed_over = set() if settings.retry else resume.passed_over(whole, folder)
+            finished = resume.answered(whole, folder.rows(), passed_over)
+            if all((one.name, trial.index) in finished for one in variants(settings) for trial in recipe.trials):
                 return folder, stored
     return None
 
 
 def _all_done(settings: Run, folder: RunFolder, stored: RunRecord, console: Console) -> Summary:
-    rows = folder.rows()
-    console.note(f"{folder.path}: all {len(rows)} trials were done before; name=... measures them again")
-    if line := trials.ungraded(rows):
+    rows, whole = folder.rows(), history.whole(settings, stored)
+    own = _of_asked(settings, Recipe(settings), variants(whole)[0].name, rows)
+    console.note(f"{folder.path}: all {len(own)} trials were done before; name=... measures them again")
+    if line := trials.ungraded(own):
         console.note(line)
-    return Summary(folder.path, stored, rows, 0, frozenset(resume.passed_over(settings, folder)))
+    return Summary(folder.path, stored, rows, own, 0, frozenset(resume.passed_over(whole, folder)))
 
 
 @dataclass(frozen=True)
@@ -350,9 +400,10 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
 def _agenda(part: _Part, todo: list[Trial]) -> Agenda:
     """The trials to send, with what earlier commands found out about the memory."""
     own = [row for row in part.folder.rows() if (row.variant or part.variant) == part.variant]
+    one_of = {trial.length: trial for trial in part.recipe.trials}
+    own = [row for row in own if row.length in one_of]
     before = Counter(row.length for row in own if row.outcome == Outcome.OUT_OF_MEMORY)
     has_room = [row.length for row in own if row.score is not None]
-    one_of = {trial.length: trial for trial in part.recipe.trials}
     sizes = {length: part.recipe.num_read(trial) for length, trial in one_of.items()}
     return Agenda(grid.side_by_side(todo, part.settings.engine.replicas), sizes.__getitem__, before, has_room)
 
@@ -371,7 +422,8 @@ def _leave_out(part: _Part, agenda: Agenda, progress: Progress, work: dict[int, 
 def _control(part: _Part, session: Session) -> None:
     """Asks the control sample, or what is left of it, without prefix cache."""
     folder, begun = part.folder, time.perf_counter()
-    sample = control.sample(folder.rows(), part.settings.engine.cold_check, folder.controls(), part.variant)
+    own = [row for row in folder.rows() if part.recipe.holds(row)]
+    sample = control.sample(own, part.settings.engine.cold_check, folder.controls(), part.variant)
     for one in control.measure(session, part.recipe, sample):
         folder.append_control(asdict(one))
     part.journal.control_took(part.variant, time.perf_counter() - begun)

@@ -63,7 +63,8 @@ def test_one_run_holds_the_same_prompts_under_each(niah, tmp_path):
     content = json.loads((tmp_path / "outputs" / "a" / "run.json").read_text())
     assert list(content["engines"]) == ["bf16", "fp8"] and content["plan"]["variants"] == ["bf16", "fp8"]
     assert "all 12 trials were done before" in niah(*FAKE, "kv=[bf16,fp8]", "name=a").stderr
-    assert "other settings" in niah(*FAKE, "kv=[bf16,fp8_e5m2]", "name=a").stderr
+    other = niah(*FAKE, "kv=bf16", "kv.dtype=float16", "name=a").stderr
+    assert "other settings: kv.bf16 (there 'bfloat16', now 'float16')" in other
 
 
 def test_a_stopped_run_goes_on_where_each_variant_was(niah, tmp_path):

@@ -161,12 +161,12 @@ def _wanted(
     assert design is not None, f"{run.model.name} is no calibration model"
     circuit = checkpoint.circuit(design, recipe.tokenizer)
     wanted = {}
-    for trial in [trial for trial in recipe.trials if trial.index in scored]:
-        built = recipe.rebuild(scored[trial.index], record.sources, path)
+    for number, row in scored.items():
+        built = recipe.rebuild(row, record.sources, path)
         answer = expected_answer(circuit, built.prompt.ids, built.prompt.max_tokens)
         text = recipe.tokenizer.decode([token for token in answer.ids if token != circuit.stop])
         is_found = judge(text, built.problem, run.scorer, "stop")[0].value == 1
-        wanted[trial.index] = _Wanted(answer, text, is_found)
+        wanted[number] = _Wanted(answer, text, is_found)
     return wanted
 
 

@@ -174,7 +174,7 @@ def _in_order(check: _Check, todo: Sequence[Row], fit: Fit) -> tuple[list[list[R
                 "take engine.chunk_tokens smaller or another engine"
             )
         asked.setdefault((row.trial, row.prompt_sha256), []).append(row)
-    trials = {trial.index: trial for trial in check.recipe.trials}
+    trials = {row.trial: check.recipe.trial_of(row, check.path) for row in todo}
     numbers = list(dict.fromkeys(number for number, _ in asked))
     ordered = [
         trial

@@ -1,0 +1,36 @@
+"""What makes two commands the same run: all that decides a prompt and its answer, and not how many are asked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from niah.grid import GROWING, Ladder
+from niah.limits import identity
+
+_OF_THE_TEXT = ("haystack_sha256", "haystack_tokens", "haystack_documents", "haystack_skipped")
+_OF_THE_LICENCE = ("haystack_licence", "model_licence", "model_notices")
+
+
+def of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """``content``, settings as ``config.deciding`` has them, without lengths, depths, repeats and KV dtypes, which join
+    a run. What an engine is told for long prompts alone, for every prompt, stays: such a ladder is another run's."""
+    kept = {key: value for key, value in content.items() if key not in ("ctx", "kv")}
+    ladder, model = content.get("ctx", {}), content.get("model", {})
+    if own := {key: value for key, value in identity(Ladder, ladder).items() if key not in GROWING}:
+        kept["ctx"] = own
+    if model.get("extended_args") or model.get("extended_environment"):
+        longest, limit = max(ladder.get("lengths") or [0]), model.get("max_length", 0)
+        kept["ctx"] = {**kept.get("ctx", {}), "is_above_max_length": longest > limit}
+    return kept
+
+
+def caches(kv: Mapping[str, Any]) -> dict[str, Any]:
+    """The type of each KV cache by its name: a run has one of a name."""
+    each = [kv, *(kv.get("also") or ())]
+    return {f"kv.{one.get('name')}": one.get("dtype") for one in each}
+
+
+def of_sources(sources: Mapping[str, Any], *, is_endless: bool) -> dict[str, Any]:
+    """Digests of what prompts are made from, without what is said of licences. Of an ``is_endless`` haystack as much is
+    made as the longest length needs, so that its text is no part."""
+    left_out = (*_OF_THE_LICENCE, *(_OF_THE_TEXT if is_endless else ()))
+    return {key: value for key, value in sources.items() if key not in left_out}
