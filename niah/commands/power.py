@@ -1,6 +1,6 @@
 """The verb ``power``: what a planned grid can detect, before anything runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,11 +23,11 @@ from niah.stats.power import (
     Assumptions,
     detectable,
     latent_correlation,
+    least,
     power,
     power_of_means,
     repeats_for,
     repeats_for_means,
-    smallest_loss,
 )
 from niah.terminal import say
 
@@ -193,9 +193,13 @@ def _table(cases: Sequence[Case], repeats: int, assumed: Planned, settings: Powe
     if graded := assumed.graded:
         for name, trials, alpha in cases:
             power_at = partial(_graded_power, graded, repeats, trials, alpha)
-            smallest = smallest_loss(partial(power_at, runs=1000), graded.most, settings.power)
+            smallest = _smallest(power_at, graded.most, settings.power)
             rows.append(_row(f"{_GRADED}, {name}", [power_at(loss) for loss in losses], smallest, settings))
     return aligned(rows, [48, *[8] * len(losses), 16], gap="")
+
+
+def _smallest(power_at: Callable[..., float], most: float, wanted: float) -> float | None:
+    return least(lambda loss: power_at(loss, runs=1000) >= wanted, most)
 
 
 def _graded_power(

@@ -18,8 +18,6 @@ SPREAD = 2.0
 """Standard deviation of margins over a grid, in nats: about that of SmolLM2's under multikey."""
 _ALIKE = 0.3
 """Correlation of the margins of a repeat. What a test of pairs finds hardly depends on it."""
-
-
 _ALMOST = 0.99
 _REPEATS = 4000
 """Invented ones of ``means``."""
@@ -73,7 +71,6 @@ class Margins:
         drop = threshold - stats.norm.ppf(self.accuracy - loss)
         base, other = (threshold + np.sqrt(agreement) * common + np.sqrt(1 - agreement) * one for one in own)
         return SPREAD * base, SPREAD * (other - drop)
-
 
     def means(self, loss: float, trials: int) -> np.ndarray:
         """Differences in log-probability (nats), means of invented repeats of so many trials, behind a ``loss``."""

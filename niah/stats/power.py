@@ -136,9 +136,7 @@ def detectable(
     repeats: int, trials: int, assumed: Assumptions, alpha: float, wanted: float, runs: int = _RUNS
 ) -> float | None:
     """The smallest loss (0 to 1, to 0.1 points) found with power ``wanted``; None where not even the largest is."""
-    return smallest_loss(
-        lambda loss: power(loss, repeats, trials, assumed, alpha, runs), 1 - assumed.discordant, wanted
-    )
+    return least(lambda loss: power(loss, repeats, trials, assumed, alpha, runs) >= wanted, 1 - assumed.discordant)
 
 
 def repeats_for(
@@ -146,7 +144,6 @@ def repeats_for(
     most: int = MAX_REPEATS,
 ) -> int | None:
     """The fewest repeats (at least 6, where the exact test by repeat decides) that find it; None above ``most``."""
-
     return fewest(lambda repeats: power(difference, repeats, trials, assumed, alpha, runs) >= wanted, most)
 
 
@@ -159,6 +156,17 @@ def fewest(enough: Callable[[int], bool], most: int) -> int | None:
             return None
     while high - low > 1:
         middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def least(enough: Callable[[float], bool], most: float, step: float = 0.001) -> float | None:
+    """The smallest loss or effect that is enough, to within ``step``; None where not even ``most`` is."""
+    low, high = 0.0, most
+    if not enough(high):
+        return None
+    while high - low > step:
+        middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
@@ -189,30 +197,12 @@ def _falling(means: np.ndarray, alpha: float) -> float:
 @cache  # of many comparisons most have as many repeats
 def graded_detectable(repeats: int, alpha: float, wanted: float, runs: int = _RUNS) -> float | None:
     """The smallest effect found with power ``wanted``; None where not even the largest is."""
-    low, high = 0.0, _LARGEST_EFFECT
-    if graded_power(high, repeats, alpha, runs) < wanted:
-        return None
-    while high - low > 0.005:
-        middle = (low + high) / 2
-        low, high = (low, middle) if graded_power(middle, repeats, alpha, runs) >= wanted else (middle, high)
-    return high
+    return least(lambda effect: graded_power(effect, repeats, alpha, runs) >= wanted, _LARGEST_EFFECT, 0.005)
 
 
 def repeats_for_means(means: np.ndarray, alpha: float, wanted: float, most: int = MAX_REPEATS) -> int | None:
     """The fewest repeats (at least 6), drawn from ``means``, that find their fall; None above ``most``."""
     return fewest(lambda repeats: power_of_means(means, repeats, alpha, 1000) >= wanted, most)
-
-
-def smallest_loss(found: Callable[[float], float], largest: float, wanted: float) -> float | None:
-    """The smallest loss (0 to 1, to 0.1 points) that is found with power ``wanted``; None where not even the
-    ``largest`` is."""
-    low, high = 0.0, largest
-    if found(high) < wanted:
-        return None
-    while high - low > 0.001:
-        middle = (low + high) / 2
-        low, high = (low, middle) if found(middle) >= wanted else (middle, high)
-    return high
 
 
 def fall(found: Signal, confidence: float) -> float | None:

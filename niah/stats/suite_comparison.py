@@ -1,6 +1,6 @@
 """Two runs of several settings that count equally, paired: the difference of their mean, overall and per length."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,7 +9,7 @@ from scipy import stats
 
 from niah.stats import matched_pairs, signflip, suite, two_samples
 from niah.stats.comparison import MIN_REPEATS, Answers, Comparison, Difference, adjusted, judged
-from niah.stats.power import FEW_REPEATS, GOALS, WANTED, Resolution, fewest
+from niah.stats.power import FEW_REPEATS, GOALS, WANTED, Resolution, fewest, least
 from niah.stats.significance import following
 
 _EXACT = 30
@@ -81,20 +81,9 @@ def resolution(sides: Sides, found: Difference, confidence: float) -> Resolution
     if not found.has_test:
         return Resolution(None, (None,) * len(GOALS))
     return Resolution(
-        _least(lambda loss: is_found(loss, found.num_repeats)),
+        least(lambda loss: is_found(loss, found.num_repeats), 1.0),
         tuple(fewest(partial(is_found, goal), FEW_REPEATS) for goal in GOALS),
     )
-
-
-def _least(is_found: Callable[[float], bool]) -> float | None:
-    """The smallest loss (0 to 1, to 0.1 points) that is found; None where not even the largest is."""
-    low, high = 0.0, 1.0
-    if not is_found(high):
-        return None
-    while high - low > 0.001:
-        middle = (low + high) / 2
-        low, high = (low, middle) if is_found(middle) else (middle, high)
-    return high
 
 
 def normal_power(effect: float, repeats: int, alpha: float, runs: int = 1000) -> float:
