@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _hotpotqa_questions(path: str) -> Iterator[Question]:
 
 
 def _squad_questions(path: str) -> Iterator[Question]:
-    for article in _articles(path):
+    for article in _groups("squad", path):
         texts = dict.fromkeys(paragraph["context"] for paragraph in article)
         for paragraph in article:
             gold = paragraph["context"]
@@ -127,27 +128,24 @@ def _unique(texts: Iterable[str]) -> list[str]:
     return [text for text in dict.fromkeys(texts) if text.strip()]
 
 
-def _articles(path: str) -> list[list[dict[str, Any]]]:
-    """SQuAD's paragraphs by article, as the file has them."""
-    _records("squad", path)  # refuses another file
-    return [article["paragraphs"] for article in read_json(_file("squad", path))["data"]]
-
-
 def _records(part: str, path: str) -> list[dict[str, Any]]:
     """HotpotQA's questions or SQuAD's paragraphs, as the file has them."""
+    return list(chain.from_iterable(_groups(part, path)))
+
+
+def _groups(part: str, path: str) -> list[list[dict[str, Any]]]:
+    """HotpotQA's questions as one group, or SQuAD's paragraphs by article."""
     file = _file(part, path)
     data = read_json(file)
     try:
-        records: list[dict[str, Any]] = data
-        if part == "squad":
-            records = [paragraph for article in data["data"] for paragraph in article["paragraphs"]]
-        if not records or "context" not in records[0]:
+        groups = [list(article["paragraphs"]) for article in data["data"]] if part == "squad" else [list(data)]
+        if "context" not in next(chain.from_iterable(groups), ()):
             raise KeyError("context")
     except (KeyError, TypeError, IndexError) as error:
         raise NiahError(
             f"haystack.path: {file} is not RULER's {part}.json; got no {error}; expected its paragraphs; copy it anew"
         ) from error
-    return records
+    return groups
 
 
 def _file(part: str, path: str) -> Path:
