@@ -436,6 +436,8 @@ class RunSession:
 
     Seconds and counts of retries, by reason, are by variant; graded seconds are within those of the trials. ``asked``
     are the lengths, depths, repeats and variants of the command; earlier versions kept none.
+    ``memory_gib`` is the most of the machine's memory that this process and those of its engine held until the
+    variant's trials were over.
     """
 
     started: str = ""
@@ -444,6 +446,7 @@ class RunSession:
     trials_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     graded_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     control_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    memory_gib: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     finished: str = field(default="", metadata=OPTIONAL)
     asked: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
@@ -459,6 +462,7 @@ class RunRecord:
     lowest of them. ``environment_values`` are the settings that took something from the environment, which ``config``
     holds as ``${oc.env:NAME}``: by full key a digest for each variable. ``is_of_rows``: run.json is lost, and this is
     what the rows tell. ``calibration`` is what a constructed model showed of the same engine before (calibrate=true).
+    ``expected`` is what the plan said of each variant before it began (runs/expectation.py).
     """
 
     name: str = ""
@@ -475,6 +479,7 @@ class RunRecord:
     environment_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict, metadata=OPTIONAL)
     is_of_rows: bool = field(default=False, metadata=OPTIONAL)
     calibration: Sequence[str] = field(default=(), metadata=OPTIONAL)
+    expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict, metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
     def groups(self, *names: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""report.html and report.json of runs, finished or not: what `run`, `report`, `compare` and `rag` write."""
+"""report.html and report.json of runs, finished or not: what `run`, `report`, `compare`, `rag`, `ruler` and `calibrate`
+write."""
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,19 @@ from niah.commands.results import without_nan, write
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
 from niah.report.page import document, numbers, trials
-from niah.report.page.numbers import Compared, Shown
+from niah.report.page.numbers import Compared, Extra, Shown
 from niah.report.panel import Panel, panels
 from niah.report.ruler_table import Table
 from niah.report.settings import ReportSettings
-from niah.runs import columns, control, excerpts
+from niah.runs import checks, columns, control, excerpts
 from niah.runs.store import RunFolder
 
 NUMBERS = "report.json"
 MAX_BASES = 6
-"""With more runs on a page each is compared with the first alone: all against all takes their square."""
+"""Of more runs that were asked the same each is compared with the first alone: all against all takes their square."""
 MAX_SHOWN = 200
 """Runs and variants on a page: a browser draws one at a time, but each has its numbers there."""
-_MEASURED = ("rows.jsonl", "run.json", "controls.jsonl")
+_MEASURED = ("rows.jsonl", "run.json", "controls.jsonl", checks.CALIBRATION, checks.CROSSCHECK)
 _PICTURES = ("heatmap.svg", "curve.svg", "difference.svg")
 
 
@@ -44,18 +45,27 @@ def shown_of(path: str, label: str, record: RunRecord, rows: Sequence[Row]) -> l
 def _shown(panel: Panel, path: str, controls: Sequence[dict[str, Any]], trouble: str) -> Shown:
     variant = panel.rows[0].variant if panel.rows else ""
     own = [one for one in controls if one.get("variant", "") == variant]
-    return Shown(panel, path, variant, trouble or control.sentence(own))
+    return checked(Shown(panel, path, variant, trouble or control.sentence(own)))
+
+
+def checked(one: Shown) -> Shown:
+    """The same with what calibrate and crosscheck left in its folder."""
+    found = checks.calibration(Path(one.folder), one.variant)
+    return dataclasses.replace(
+        one, calibrated=found.verdict, calibration=found.sentences,
+        crosscheck=checks.crosscheck(Path(one.folder), one.variant),
+    )
 
 
 def write_page(
     shown: Sequence[Shown], folder: Path, settings: ReportSettings, compared: Sequence[Compared] | None = None,
-    sentences: Sequence[str] = (), title: str = "", ruler: Sequence[Table] = (),
+    sentences: Sequence[str] = (), title: str = "", ruler: Sequence[Table] = (), tables: Sequence[Extra] = (),
 ) -> list[str]:
     """Writes report.html and report.json into ``folder``; the lines to print. ``compared`` None compares all that
     share prompts."""
     if not settings.page:
         return []
-    content = content_of(shown, settings, compared, sentences, title, ruler)
+    content = content_of(shown, settings, compared, sentences, title, ruler, tables)
     found: dict[str, str] = {}
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))
@@ -75,14 +85,14 @@ def write_page(
 
 def content_of(
     shown: Sequence[Shown], settings: ReportSettings, compared: Sequence[Compared] | None = None,
-    sentences: Sequence[str] = (), title: str = "", ruler: Sequence[Table] = (),
+    sentences: Sequence[str] = (), title: str = "", ruler: Sequence[Table] = (), tables: Sequence[Extra] = (),
 ) -> dict[str, Any]:
     """What report.json holds."""
     compared = compare(shown) if compared is None else compared
     said = sentences or [one.sentence for one in compared if one.base == 0]
     look = dataclasses.asdict(settings)
     content: dict[str, Any] = without_nan(
-        numbers.content(shown, compared, settings.threshold, said, title, look, ruler)
+        numbers.content(shown, compared, settings.threshold, said, title, look, ruler, tables)
     )
     return content
 
@@ -109,13 +119,23 @@ def _picture(file: Path) -> str:
 
 
 def compare(shown: Sequence[Shown]) -> list[Compared]:
-    """Each run against each other as its baseline, where both were asked the same prompts; of many, against the first
-    alone."""
+    """Each run against each other as its baseline, where both were asked the same prompts. Of many runs those are tried
+    that were asked the same first prompt, and where they are many, against their first alone."""
     if len(shown) < 2:
         return []
-    sides = [_side(one) for one in shown]
-    bases = range(len(sides) if len(sides) <= MAX_BASES else 1)
-    return [one for base in bases for one in _against(base, sides)]
+    sides = {number: side for number, one in enumerate(shown) if (side := _side(one)) is not None}
+    kin: dict[str, dict[int, Side]] = {}
+    for number, side in sides.items():
+        kin.setdefault(_kin(side) if len(sides) > MAX_BASES else "", {})[number] = side
+    return [
+        one for own in kin.values()
+        for base in list(own)[: len(own) if len(own) <= MAX_BASES else 1] for one in _against(base, own)
+    ]
+
+
+def _kin(side: Side) -> str:
+    """What sides have in common that were asked the same: their first trial's prompt."""
+    return str(side.columns.prompt_sha256[side.columns.trial.argmin()])
 
 
 def _side(one: Shown) -> Side | None:
@@ -126,13 +146,11 @@ def _side(one: Shown) -> Side | None:
     return Side(one.panel.label, one.folder, one.variant, one.panel.record, found)
 
 
-def _against(base: int, sides: Sequence[Side | None]) -> list[Compared]:
+def _against(base: int, sides: Mapping[int, Side]) -> list[Compared]:
     """All that can be paired with one baseline, Holm's adjustment over them."""
     first, settings, matched = sides[base], CompareSettings(), dict[int, Pair]()
-    if first is None:
-        return []
-    for number, other in enumerate(sides):
-        if number == base or other is None:
+    for number, other in sides.items():
+        if number == base:
             continue
         with suppress(NiahError):
             found = pair_of(first, other, settings)

@@ -3,38 +3,31 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-
 from niah.report import cell_grid, style, verdict
 from niah.report.cell_grid import Margins, Square
 from niah.report.settings import ReportSettings
 from niah.stats.comparison import Comparison, Difference
+
+_TICKS = (-1, -0.5, -0.25, -0.05, 0, 0.05, 0.25, 0.5, 1)
 
 
 def draw(
     found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, folder: Path,
     settings: ReportSettings,
 ) -> list[Path]:
-    """Writes difference.<format>: a grid for each (name, comparison) with the baseline ``base``.
-
-    Below 0.25 the colour scale ends at 25 points, so that noise stays pale.
-    """
+    """Writes difference.<format>: a grid for each (name, comparison) with the baseline ``base``."""
     panels = [_squares(one, confidence) for _, one in found]
     places = {place for panel in panels for place in panel}
     lengths, depths = sorted({length for length, _ in places}), sorted({depth for _, depth in places})
-    widest = max(0.25, *(abs(cell.difference) for _, one in found for cell in one.cells))
-    scale = ScalarMappable(Normalize(-widest, widest), style.diverging())
     titles = [f"{name}, all cells: {_overall(one.overall)}" for name, one in found]
     with style.figure_style(has_axes=False):
         grids = cell_grid.draw(
-            panels, lengths, depths, scale, Margins(2.2, 1.5, 1.3), has_depth=len(depths) > 1, titles=titles,
-            title_size=7.5,
+            panels, lengths, depths, style.differences(), Margins(2.2, 1.5, 1.3), has_depth=len(depths) > 1,
+            titles=titles, title_size=7.5,
         )
         framed = f"framed, *: significant at {1 - confidence:.2g} after Holm's adjustment"
         grids.bottom.set_xlabel(f"length (tokens)   {framed}", loc="left")
-        ticks = [-widest, -widest / 2, 0, widest / 2, widest]
-        grids.bar.set_ticks(ticks, labels=[f"{100 * tick:+.0f}" if tick else "0" for tick in ticks])
+        grids.bar.set_ticks(_TICKS, labels=[f"{100 * tick:+.0f}" if tick else "0" for tick in _TICKS])
         grids.bar.set_label(f"points against {base}")
         if grids.has_hatching:
             cell_grid.legend(grids.figure, "no pair of answers")
@@ -54,7 +47,7 @@ def _square(one: Difference, confidence: float) -> Square:
     """Lost and gained apart: 5 and 5 is not the same as 0 and 0."""
     counts = f"-{one.num_lost} +{one.num_gained} of {one.num_pairs}"
     is_marked = one.is_significant(confidence)
-    text = f"{100 * one.difference:+.0f}" if abs(one.difference) >= 0.005 else "0"
+    text = f"{100 * one.difference:+.1f}".removesuffix(".0") if abs(one.difference) >= 0.0005 else "0"
     return Square(
         one.difference, f"{text} *" if is_marked else text,
         counts if one.num_lost + one.num_gained else f"n={one.num_pairs}", is_marked,

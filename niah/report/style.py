@@ -13,7 +13,8 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, FuncNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -86,6 +87,22 @@ def diverging() -> Colormap:
     """Red is loss, blue is gain, white is no difference; without RdBu's ends, which are too dark to be told apart."""
     middle = matplotlib.colormaps["RdBu"](np.linspace(0.09, 0.91, 255))
     return LinearSegmentedColormap.from_list("niah difference", middle)
+
+
+def differences() -> ScalarMappable:
+    """The one scale of all differences, from -1 to 1 (100 points lost or gained): a colour means the same in every
+    figure and on the page. Its root is taken, so that few points are seen and noise stays pale: 25 have half of the
+    colour."""
+    scale = FuncNorm((_root, _square), vmin=-1, vmax=1)
+    return ScalarMappable(scale, diverging())
+
+
+def _root(values: Any) -> Any:
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _square(values: Any) -> Any:
+    return np.sign(values) * np.square(values)
 
 
 def save(figure: Figure, folder: Path, name: str, settings: ReportSettings) -> list[Path]:

@@ -68,7 +68,7 @@ def _settled(run: Run, fits: Mapping[str, Fit], hardware: Hardware) -> dict[str,
         return dict(fits)
     load = _load(run, fits)
     found = {
-        name: serving.settled(shape, hardware, wish, fit.setup, load, _longest(run, fit))
+        name: serving.settled(shape, hardware, wish, fit.setup, load, longest(run, fit))
         for name, fit in fits.items() if not fit.refusal
     }
     number = min(setup.max_num_seqs for setup in found.values())
@@ -81,9 +81,21 @@ def _settled(run: Run, fits: Mapping[str, Fit], hardware: Hardware) -> dict[str,
             continue
         setup = replace(fit.setup, max_num_seqs=number)
         if eager is None:
-            eager = serving.settled(shape, hardware, alike, setup, load, _longest(run, fit)).enforce_eager
+            eager = serving.settled(shape, hardware, alike, setup, load, longest(run, fit)).enforce_eager
         made[name] = replace(fit, setup=replace(setup, enforce_eager=eager))
     return made
+
+
+def served(
+    run: Run, fits: Mapping[str, Fit], here: Hardware | None = None
+) -> tuple[Architecture, Hardware, defaults.Load] | None:
+    """What a plan of the run's time and memory is reckoned from: the model's shape, the share of this machine that one
+    engine has, and all that is asked of it. None where the engine takes no arguments from the plan, or the plan does
+    not know the model."""
+    shape = _shape(run) if run.engine.wish() else None
+    return None if shape is None else (
+        shape, share(here or _here(run, known_hardware()), run), _load(run, fits)
+    )
 
 
 def choice_lines(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) -> list[str]:
@@ -95,7 +107,7 @@ def choice_lines(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None
         return []
     whole = here or _here(run, known_hardware())
     hardware, setup, load = share(whole, run), fit.setup, _load(run, fits)
-    split = serving.split(shape, hardware, wish, replace(setup, tensor_parallel=1), _longest(run, fit))
+    split = serving.split(shape, hardware, wish, replace(setup, tensor_parallel=1), longest(run, fit))
     why = split.why if split.size == setup.tensor_parallel else "as another variant needs it"
     parts = [f"tensor parallel {setup.tensor_parallel} ({why})", _at_once(setup, wish)]
     parts.append(_compiled(shape, hardware, setup, wish, load))
@@ -170,7 +182,8 @@ def _load(run: Run, fits: Mapping[str, Fit]) -> defaults.Load:
     )
 
 
-def _longest(run: Run, fit: Fit) -> int:
+def longest(run: Run, fit: Fit) -> int:
+    """The most tokens that the model reads, of lengths that fit."""
     return max(num_read(run, length) for length in run.ctx.lengths if length not in fit.unfit)
 
 

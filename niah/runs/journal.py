@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from niah import secrets
+from niah import environment, secrets
 from niah.engines import Session
 from niah.records import EngineFacts, RunRecord, RunSession
 from niah.runs.store import RunFolder
@@ -54,8 +54,9 @@ class Journal:
             self._note(retried={**self._session.retried, variant: dict(counts)})
 
     def took(self, variant: str, *, trials: float, graded: float) -> None:
-        """Seconds of the variant's trials, and of grading them within these."""
+        """Seconds of the variant's trials, and of grading them within these; its engine is still there."""
         self._note(
+            memory_gib={**self._session.memory_gib, variant: round(environment.peak_memory_bytes() / 2**30, 3)},
             trials_seconds={**self._session.trials_seconds, variant: round(trials, 2)},
             graded_seconds={**self._session.graded_seconds, variant: round(graded, 2)},
         )

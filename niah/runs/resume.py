@@ -172,16 +172,18 @@ def as_begun(settings: Run, stored: RunRecord) -> Run:
 
 
 def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -> RunRecord:
-    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had and the fingerprint that
-    it began with.
+    """The record of a run that goes on: as it is ``now``, with the engines and sessions it had, the fingerprint that it
+    began with, and what the plan said when it began, unless more trials have joined it since.
 
     What a newer niah wrote stays.
     """
+    has_grown = stored.scope.num_trials != now.scope.num_trials
     return replace(
         now,
         fingerprint=stored.fingerprint,
         engine=stored.engine if stored.engine.facts else now.engine,
         engines=stored.engines,
+        expected={**stored.expected, **now.expected} if has_grown else {**now.expected, **stored.expected},
         sessions=history.sessions(stored),
         control_due=sorted(control_due),
         scorer_version=min(stored.scorer_version, now.scorer_version),

@@ -19,7 +19,7 @@ from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
-from niah.runs import capacity, control, history, record, resume, store, trials
+from niah.runs import capacity, control, expectation, history, record, resume, store, trials
 from niah.runs.agenda import Agenda
 from niah.runs.console import Console, Progress
 from niah.runs.excerpts import Excerpts
@@ -122,6 +122,7 @@ def run(
             if line := resume.note_of_prompts(recipe, folder):
                 console.note(line)
         fresh = record.of_all(fresh, whole, history.numbers(_grids(settings, stored, folder)))
+        fresh = replace(fresh, expected=expectation.expected(whole, fits))
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, due) if stored else fresh))
         journal.begin(len(finished), history.asked(settings))
         to_do = f"{num_new} of {num_asked} trials" if num_new else "only the rest of the control sample"

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from niah.choices import choices
-from niah.commands import hydra
-from niah.commands.calibrate import margin, verify
+from niah.commands import hydra, page
+from niah.commands.calibrate import findings, margin, verify
 from niah.commands.calibrate.diagnose import UNQUANTIZED, TrialCheck, diagnose
 from niah.commands.results import make
-from niah.commands.words import folder_arguments, own_words, restart_with_environment
+from niah.commands.words import changes, folder_arguments, own_words, restart_with_environment
 from niah.config import Run, build, stored, typed
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint
@@ -18,7 +18,9 @@ from niah.models.constructed.design import DESIGNS, design
 from niah.models.constructed.files import SCHEME, design_of, tokenizer_and_folder
 from niah.models.resolve import files_of
 from niah.models.settings import Model
+from niah.records import Row, RunRecord
 from niah.report import margin_chart
+from niah.report.settings import ReportSettings
 from niah.report.text_table import aligned
 from niah.runs import store
 from niah.runs.console import Console
@@ -32,8 +34,8 @@ def main(words: list[str]) -> int:
     write."""
     own, rest = own_words({"out": "", "models": "", "tokenizer": ""}, words)
     if rest and os.path.isdir(rest[0]):
-        paths, _ = folder_arguments("calibrate", rest)
-        for line in check(paths):
+        paths, words = folder_arguments("calibrate", rest)
+        for line in check(paths, words):
             say(line)
         return 0
     if rest:
@@ -72,11 +74,13 @@ def write(names: list[str], out: str, tokenizer: str) -> Iterator[str]:
         yield f"calibration/{name}: {place} ({size:.0f} MiB, {how_long})"
 
 
-def check(paths: list[str]) -> Iterator[str]:
-    """Finished runs of calibration models, trial by trial beside what exact arithmetic says.
+def check(paths: Sequence[str], words: Sequence[str] = ()) -> Iterator[str]:
+    """Finished runs of calibration models, trial by trial beside what exact arithmetic says; calibration.json and the
+    page in the folder of each.
 
     Raises NiahError where they differ.
     """
+    changed = changes("calibrate", words, ("report",)).get("report", {})
     faults = []
     for path in paths:
         _, record, rows = store.open_for_reading(path)
@@ -87,24 +91,48 @@ def check(paths: list[str]) -> Iterator[str]:
                 "whose answers are known"
             )
         verdicts = verify.verdicts(run, rows, record, path)
-        plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)
-        unanswered = [row for row in rows if row.score is None]
         for verdict in verdicts:
-            right = f"{verdict.num_right} of {len(verdict.trials)} trials as predicted"
-            yield f"{path}, {verdict.variant}, {verdict.backend}: {right}"
-            yield from _grid(verdict.trials)
+            yield f"{path}, {verdict.variant}, {verdict.backend}: {findings.right(verdict)}"
+            yield from (
+                f"  {format_length(line.length):>8}  predicted {line.predicted}  seen {line.seen}"
+                for line in findings.lines_of(verdict.trials)
+            )
             yield from (f"  bad trial left out: {reason}" for reason in verdict.bad)
-            dtype = verify.kv_of(run, verdict.variant).dtype
-            if found := diagnose(verdict.trials, _control(verdict, plain), dtype, verdict.chunk):
-                faults.append(f"calibrate {path}: {verdict.variant}: {found}")
-            elif not verdict.trials:
-                faults.append(f"calibrate {path}: {verdict.variant}: no trial could tell")
-        if unanswered:
-            lengths = ", ".join(format_length(length) for length in sorted({row.length for row in unanswered}))
-            why = f"({unanswered[0].outcome}, at {lengths})"
-            faults.append(f"calibrate {path}: {len(unanswered)} trials have no answer {why}")
+        own = _faults(run, rows, verdicts)
+        faults += [f"calibrate {path}: {fault}" for fault in own]
+        settings: ReportSettings = typed("report", ReportSettings, {**record.report_settings, **changed})[0]
+        yield from _written(path, record, rows, verdicts, own, settings)
     if faults:
         raise NiahError("; ".join(faults))
+
+
+def _faults(run: Run, rows: Sequence[Row], verdicts: Sequence[verify.Verdict]) -> list[str]:
+    """What is wrong with the engine under each variant, and trials without an answer."""
+    plain = next((one for one in verdicts if verify.kv_of(run, one.variant).dtype in UNQUANTIZED), None)
+    faults = []
+    for verdict in verdicts:
+        dtype = verify.kv_of(run, verdict.variant).dtype
+        if fault := diagnose(verdict.trials, _control(verdict, plain), dtype, verdict.chunk):
+            faults.append(f"{verdict.variant}: {fault}")
+        elif not verdict.trials:
+            faults.append(f"{verdict.variant}: no trial could tell")
+    if unanswered := [row for row in rows if row.score is None]:
+        lengths = ", ".join(format_length(length) for length in sorted({row.length for row in unanswered}))
+        faults.append(f"{len(unanswered)} trials have no answer ({unanswered[0].outcome}, at {lengths})")
+    return faults
+
+
+def _written(
+    path: str, record: RunRecord, rows: Sequence[Row], verdicts: Sequence[verify.Verdict], faults: Sequence[str],
+    settings: ReportSettings,
+) -> list[str]:
+    """What is kept beside the run; the lines to print."""
+    findings.keep(Path(path), verdicts, faults)
+    said = [f"The engine fails: {fault}." for fault in faults] or [f"{one.sentence()}." for one in verdicts]
+    tables = [findings.table(verdict) for verdict in verdicts]
+    return page.write_page(
+        page.shown_of(path, "", record, rows), Path(path), settings, sentences=said, tables=tables
+    )
 
 
 def _control(verdict: verify.Verdict, plain: verify.Verdict | None) -> list[TrialCheck]:
@@ -117,34 +145,28 @@ def _control(verdict: verify.Verdict, plain: verify.Verdict | None) -> list[Tria
     return [trial for trial in verdict.trials if trial.length == min(lengths)]
 
 
-def _grid(trials: tuple[TrialCheck, ...]) -> Iterator[str]:
-    """A line a length: predicted and seen from the first depth to the last, # found, . lost."""
-    for length in sorted({trial.length for trial in trials}):
-        own = sorted((trial for trial in trials if trial.length == length), key=lambda trial: trial.depth)
-        predicted = "".join("#" if trial.is_predicted else "." for trial in own)
-        seen = "".join("#" if trial.is_predicted == trial.is_expected else "." for trial in own)
-        yield f"  {format_length(length):>8}  predicted {predicted}  seen {seen}"
-
-
 def measure_margin(run: Run, out: str) -> int:
-    """Measures the noise margin, prints the table and draws it; margin.json and margin.png in ``out``."""
+    """Measures the noise margin, prints the table and draws it; margin.json, margin.png and the page in ``out``."""
     console = Console()
     folder = make(Path(out or "outputs/margin"))
-    found = thresholds(margin.measure(run, console, folder / "margin.json"))
-    for line in _table(found):
+    measured = thresholds(margin.measure(run, console, folder / "margin.json"))
+    for line in _table(measured):
         console.say(line)
-    for path in margin_chart.draw(found, run.engine.name, folder, run.report):
+    for path in margin_chart.draw(measured, run.engine.name, folder, run.report):
         console.say(f"picture: {path}")
+    title = f"Noise margin of engine {run.engine.name}"
+    for line in page.write_page((), folder, run.report, title=title, tables=[findings.margins(measured)]):
+        console.say(line)
     return 0
 
 
-def _table(found: Sequence[Threshold]) -> list[str]:
+def _table(measured: Sequence[Threshold]) -> list[str]:
     """Nats at which half of the trials are found, and in brackets all; a row a length, the engine's noise behind."""
-    names = list(dict.fromkeys(one.dtype for one in found))
-    place = {(one.dtype, one.length): one for one in found}
+    names = list(dict.fromkeys(one.dtype for one in measured))
+    place = {(one.dtype, one.length): one for one in measured}
     rows = [
         [format_length(length), *(_nats(place[name, length], place[EXACT, length]) for name in names)]
-        for length in sorted({one.length for one in found})
+        for length in sorted({one.length for one in measured})
     ]
     return [
         "needle's score in nats at which half of the trials are found [all], and how far all is above exact arithmetic",

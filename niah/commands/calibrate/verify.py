@@ -230,7 +230,7 @@ def verify(run: Run, console: Console) -> list[str]:
             raise NiahError(
                 f"calibrate: engine fails calibration/{name} at {format_length(length)}, {verdict.variant}, "
                 f"{verdict.backend}: {verdict.num_right}/{len(verdict.trials)}; {fault}; "
-                "a red cell would be the engine's; nothing was measured"
+                "a dark cell would be the engine's; nothing was measured"
             )
         lines.append(verdict.sentence())
     return lines

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import config
-from niah.commands import page
+from niah.commands.compare import pages
 from niah.commands.compare.changed import changed
 from niah.commands.compare.content import of_comparison
 from niah.commands.compare.discordant import discordant, listed
@@ -18,13 +18,10 @@ from niah.commands.compare.suite import compare_suites
 from niah.commands.compare.suites import are_suites
 from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
-from niah.records import Row
 from niah.report import difference, graded, labels, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
-from niah.report.page.numbers import Compared, Shown
-from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
-from niah.runs import store, sweeps
+from niah.runs import sweeps
 from niah.stats.comparison import Comparison
 from niah.stats.power import Resolution, fall, resolution
 from niah.terminal import say
@@ -86,29 +83,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     files = difference.draw(named[:MAX_GRIDS], base.label, title, settings.confidence, folder, look)
     lines += [*too_many(len(named), "comparisons"), *(f"difference: {file}" for file in files)]
     said = [" ".join(filter(None, both)) for both in zip(verdicts, told, strict=True)]
-    return [*lines, *_page(matched, results, said, folder, look)], code
-
-
-def _page(
-    matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str], folder: Path,
-    look: ReportSettings,
-) -> list[str]:
-    """The page of all sides, the baseline first, with these verdicts."""
-    sides = [matched[0].base, *(pair.other for pair in matched)]
-    if len(sides) > page.MAX_SHOWN:
-        return [f"note: no page of {len(sides):,} runs; at most {page.MAX_SHOWN}"]
-    rows: dict[str, list[Row]] = {}
-    shown = []
-    for side in sides:
-        if side.folder not in rows:
-            rows[side.folder] = store.RunFolder(Path(side.folder)).rows()
-        own = [row for row in rows[side.folder] if row.variant == side.variant]
-        shown.append(Shown(Panel(side.label, side.record, own), side.folder, side.variant))
-    compared = [
-        Compared(0, number, one, text, pair.notes)
-        for number, (pair, one, text) in enumerate(zip(matched, results, verdicts, strict=True), 1)
-    ]
-    return page.write_page(shown, folder, look, compared)
+    return [*lines, *pages.of_pairs(matched, results, said, folder, look)], code
 
 
 def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings) -> Path:

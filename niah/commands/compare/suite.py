@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from niah.commands.compare import pages
 from niah.commands.compare.changed import changed
 from niah.commands.compare.content import of_comparison, of_resolution
 from niah.commands.compare.discordant import discordant, listed
@@ -53,7 +54,10 @@ def compare_suites(paths: Sequence[str], settings: CompareSettings, look: Report
     if code:
         lines.append(f"regression (compare.fail_on={settings.fail_on}): exit code 2")
     folder = make(_folder(paths, settings))
-    return [*lines, *_written(judged, folder, settings, code), *_drawn(judged, folder, settings, look)], code
+    lines += [*_written(judged, folder, settings, code), *_drawn(judged, folder, settings, look)]
+    shown = [(one.suite, one.mean, one.settings) for one in judged]
+    said = [sentence for one in judged for sentence in one.sentences]
+    return [*lines, *pages.of_suites(shown, said, settings.confidence, folder, look)], code
 
 
 def _folder(paths: Sequence[str], settings: CompareSettings) -> Path:

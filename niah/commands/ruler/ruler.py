@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from niah import config
+from niah.commands import page
 from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments, own_words
 from niah.limits import check, limited, one_of
 from niah.report import ruler_formats
+from niah.report.page.numbers import Shown
+from niah.report.panel import Panel
 from niah.report.ruler_table import Table, table
+from niah.report.settings import ReportSettings
 from niah.runs.ruler import Block, blocks
 from niah.terminal import say
 
@@ -37,11 +41,14 @@ def main(words: list[str]) -> int:
 
 
 def ruler(paths: Sequence[str], words: Sequence[str]) -> list[str]:
-    """What to print: the tables in the format asked for; with ``out`` all four formats are written there."""
+    """What to print: the tables in the format asked for; with ``out`` all four formats and the page are written
+    there."""
     own, rest = own_words({"out": ""}, list(words))
-    changed = changes("ruler", rest, ("ruler",))
+    changed = changes("ruler", rest, ("ruler", "report"))
     settings: RulerSettings = config.typed("ruler", RulerSettings, changed.get("ruler", {}))[0]
-    found = tables(paths, settings.threshold)
+    look: ReportSettings = config.typed("report", ReportSettings, changed.get("report", {}))[0]
+    blocks_found = blocks(paths)
+    found = tables_of(blocks_found, settings.threshold)
     rendered = {name: _rendered(found, name) for name in _FILES}
     lines = rendered[settings.format].splitlines()
     if own["out"]:
@@ -50,7 +57,20 @@ def ruler(paths: Sequence[str], words: Sequence[str]) -> list[str]:
             write(folder / file, rendered[name])
         if settings.format == "text":
             lines.append(f"tables: {', '.join(str(folder / file) for file in _FILES.values())}")
+        written = page.write_page(_shown(blocks_found), folder, look, ruler=found)
+        lines += written if settings.format == "text" else []
     return lines
+
+
+def _shown(found: Sequence[Block]) -> list[Shown]:
+    """Each setting of each table, as the page shows it."""
+    shown = []
+    for block in found:
+        for name, one in block.members.items():
+            label = f"{name}, {block.label}" if len(found) > 1 else name
+            variant = one.rows[0].variant if one.rows else ""
+            shown.append(page.checked(Shown(Panel(label, one.record, one.rows), one.folder, variant)))
+    return shown[: page.MAX_SHOWN]
 
 
 def tables(paths: Sequence[str], threshold: float | None = None) -> list[Table]:

@@ -10,6 +10,7 @@ from niah import __version__
 from niah.records import Outcome, Row
 from niah.report.accuracy import with_interval
 from niah.report.length_note import length_note
+from niah.report.page.plan import beside_measured
 from niah.report.panel import Panel
 from niah.report.ruler_formats import foot
 from niah.report.ruler_table import Line, Table
@@ -31,14 +32,19 @@ _MUCH_REPEATED = 0.05
 class Shown:
     """A run or a variant of it on a page.
 
-    ``folder`` is its run folder as a command names it. ``control`` is the sentence about its control sample,
-    empty without one.
+    ``folder`` is its run folder as a command names it, ``sweep`` the sweep that it is of where several are shown.
+    ``control`` is the sentence about its control sample, ``crosscheck`` that about a second engine, empty without one.
+    ``calibration`` is ``calibrated`` (verified, failed, not run) in sentences.
     """
 
     panel: Panel
     folder: str
     variant: str = ""
     control: str = ""
+    sweep: str = ""
+    crosscheck: str = ""
+    calibrated: str = "not run"
+    calibration: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -56,13 +62,25 @@ class Compared:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Extra:
+    """A table that only one verb has. ``columns`` are names, each with what its values are: text, length (tokens),
+    count, share (0 to 1), points (a share shown as points, with its sign), p, nats. None where there is no value."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    rows: Sequence[Sequence[Any]] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
 def content(
     shown: Sequence[Shown], compared: Sequence[Compared] = (), threshold: float | None = None,
     sentences: Sequence[str] = (), title: str = "", look: Mapping[str, Any] | None = None,
-    ruler: Sequence[Table] = (),
+    ruler: Sequence[Table] = (), tables: Sequence[Extra] = (),
 ) -> dict[str, Any]:
     """All of report.json. ``threshold`` is the user's own share of right answers; ``sentences`` stand above all;
-    ``look`` are the settings of the report, ``ruler`` RULER's tables where the runs are its settings."""
+    ``look`` are the settings of the report, ``ruler`` RULER's tables where the runs are its settings, ``tables`` the
+    verb's own."""
     runs = [of_run(one, threshold) for one in shown]
     return {
         "schema": SCHEMA, "niah": __version__, "scorer_rules": VERSION, "confidence": CONFIDENCE,
@@ -77,6 +95,7 @@ def content(
         "runs": runs,
         "comparisons": [_comparison(one) for one in compared],
         "ruler": [_ruler(one) for one in ruler],
+        "tables": [_extra(one) for one in tables],
     }
 
 
@@ -91,6 +110,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "name": record.name, "model": record.model_title, "task": record.task, "haystack": record.haystack,
         "reader": record.reader, "scorer": record.scorer,
         "ruler_setting": (record.config.get("ruler") or {}).get("setting"),
+        "sweep": one.sweep,
         "kv_cache_dtype": rows[0].kv_cache_dtype if rows else record.kv_dtype,
         "engine": record.engine_name, "engine_facts": dict(engine.facts), "hardware": record.environment.hardware,
         "environment": _environment(one), "has_depth": record.scope.has_depth,
@@ -99,14 +119,15 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "num_repeats": len({row.repeat for row in rows}), "outcomes": dict(Counter(row.outcome for row in rows)),
         "sentence": sentence(one, summary),
         "length_note": length_note(rows), "control": one.control,
-        "calibration": list(record.calibration),
+        "calibrated": "verified" if record.calibration and not one.calibration else one.calibrated,
+        "calibration": [*record.calibration, *one.calibration], "crosscheck": one.crosscheck,
         "repeated_share": _number(max((row.repeated_share for row in rows), default=0.0)),
         "overall": _cell(together),
         "lengths": [_cell(cell) for cell in by_length(rows)],
         "cells": _cells(rows),
         "effective_lengths": [_effective(found) for found in summary.effective] if summary else [],
         "area": _area(summary),
-        "costs": _costs(rows),
+        "costs": _costs(rows), "plan": beside_measured(record, one.variant),
         "settings": {key: value for key, value in record.config.items() if key != "report"},
         "sources": {
             "tokenizer_sha256": record.sources.tokenizer_sha256, "haystack_sha256": record.sources.haystack_sha256,
@@ -143,26 +164,34 @@ def _span(lengths: Sequence[int]) -> str:
 
 
 def _warnings(shown: Sequence[Shown]) -> list[str]:
-    """What a reader has to know before any number."""
+    """What a reader has to know before any number; once, where it is so of all."""
     lines = []
     if fake := [one for one in shown if one.panel.record.engine_name == "fake"]:
         which = "" if len(fake) == len(shown) else f" ({', '.join(one.panel.label for one in fake)})"
         lines.append(f"engine=fake{which}: no model was asked, these answers are made up")
-    for one in shown:
-        rows, record = one.rows, one.panel.record
-        name = f"{one.panel.label}: " if len(shown) > 1 and one.panel.label else ""
-        planned = record.scope.num_trials or len(rows)
-        if len(rows) < planned:
-            lines.append(f"{name}{len(rows):,} of {planned:,} trials so far")
-        if num_failed := sum(row.score is None and row.outcome != Outcome.DOES_NOT_FIT for row in rows):
-            lines.append(f"{name}{num_failed:,} trials ended without an answer, and are in no figure")
-        if note := length_note(rows):
-            lines.append(f"{name}{note}")
-        if rows and len({row.repeat for row in rows}) == 1:
-            lines.append(f"{name}one repeat: each cell is one coin toss, seen once (ctx.repeats)")
-        share = max((row.repeated_share for row in rows), default=0.0)
-        if share > _MUCH_REPEATED:
-            lines.append(f"{name}up to {share:.0%} of a context is text that stands in it before")
+    of_each = [_warnings_of(one) for one in shown]
+    said = Counter(text for own in of_each for text in own)
+    lines += [text for text, num in said.items() if num == len(shown)]
+    for one, own in zip(shown, of_each, strict=True):
+        name = f"{one.panel.label}: " if one.panel.label else ""
+        lines += [f"{name}{text}" for text in own if said[text] < len(shown)]
+    return lines
+
+
+def _warnings_of(one: Shown) -> list[str]:
+    rows, lines = one.rows, []
+    planned = one.panel.record.scope.num_trials or len(rows)
+    if len(rows) < planned:
+        lines.append(f"{len(rows):,} of {planned:,} trials so far")
+    if num_failed := sum(row.score is None and row.outcome != Outcome.DOES_NOT_FIT for row in rows):
+        lines.append(f"{num_failed:,} trials ended without an answer, and are in no figure")
+    if note := length_note(rows):
+        lines.append(note)
+    if rows and len({row.repeat for row in rows}) == 1:
+        lines.append("one repeat: each cell is one coin toss, seen once (ctx.repeats)")
+    share = max((row.repeated_share for row in rows), default=0.0)
+    if share > _MUCH_REPEATED:
+        lines.append(f"up to {share:.0%} of a context is text that stands in it before")
     return lines
 
 
@@ -216,6 +245,14 @@ def _costs(rows: Sequence[Row]) -> dict[str, Any]:
         "cached_tokens": sum(row.num_cached_tokens or 0 for row in rows),
         "completion_tokens": sum(row.num_completion_tokens for row in rows),
         "seconds": _number(sum(row.seconds for row in rows)),
+    }
+
+
+def _extra(one: Extra) -> dict[str, Any]:
+    return {
+        "title": one.title, "columns": [{"name": name, "kind": kind} for name, kind in one.columns],
+        "rows": [[_number(value) if isinstance(value, float) else value for value in row] for row in one.rows],
+        "notes": list(one.notes),
     }
 
 

@@ -1,7 +1,7 @@
 (() => {
   const RUNS = CONTENT.runs, COMPARISONS = CONTENT.comparisons;
-  const ATTRIBUTES = [["model", "model"], ["task", "task"], ["haystack", "haystack"], ["reader", "reader"], ["folder", "run"], ["variant", "variant"]];
-  const OF_RULER = [["model", "model"], ["ruler_setting", "setting"], ["reader", "reader"], ["variant", "variant"]];
+  const ATTRIBUTES = [["model", "model"], ["sweep", "sweep"], ["task", "task"], ["haystack", "haystack"], ["reader", "reader"], ["folder", "run"], ["variant", "variant"]];
+  const OF_RULER = [["model", "model"], ["sweep", "sweep"], ["ruler_setting", "setting"], ["reader", "reader"], ["variant", "variant"]];
   const OUTCOMES = ["correct", "wrong", "refused", "absent-claimed", "truncated", "does-not-fit", "out-of-memory", "engine-error"];
   const COLOURS = { accuracy: "accuracy", low: "lower end of the interval", logprob: "log-probability, nats", n: "trials", seconds: "seconds a trial", difference: "difference, points" };
   const VIRIDIS = ["440154", "482475", "414487", "355f8d", "2a788e", "21918c", "22a884", "44bf70", "7ad151", "bddf26", "fde725"];
@@ -17,6 +17,11 @@
   const points = x => x === null || x === undefined ? "–" : (x > 0 ? "+" : "") + (100 * x).toFixed(1);
   const count = n => n === null || n === undefined ? "unknown" : n.toLocaleString("en");
   const pValue = p => p === null || p === undefined ? "–" : p < 0.0001 ? "<0.0001" : p.toFixed(4);
+  const SHOWN = {
+    length: n => n === null ? "all" : lengthName(n), count, share: x => fixed(x, 3), points, p: p => pValue(p), nats: fixed, seconds: x => x === null ? "–" : span(x),
+    gib: x => x === null ? "–" : `${fixed(x, 1)} GiB`, dollars: x => x === null ? "–" : `$${fixed(x)}`, text: text => text ?? "–",
+  };
+  const span = seconds => seconds < 120 ? `${fixed(seconds, seconds < 10 ? 1 : 0)} s` : seconds < 7200 ? `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s` : `${Math.floor(seconds / 3600)} h ${String(Math.floor(seconds % 3600 / 60)).padStart(2, "0")} min`;
   const cellKey = (length, depth) => length + "|" + depth;
 
   // ---- colours
@@ -67,7 +72,6 @@
   const comparison = (base, other) => COMPARISONS.find(c => c.base === base && c.other === other);
   RUNS.forEach(run => { run.index = new Map(run.cells.map(c => [cellKey(c.length, c.depth), c])); });
   COMPARISONS.forEach(c => { c.index = new Map(c.cells.map(d => [cellKey(d.lengths[0], d.depth ?? 0), d])); });
-  const WIDEST = Math.max(0.25, ...COMPARISONS.flatMap(c => c.cells.map(d => Math.abs(d.difference))));
   const unique = values => [...new Set(values)];
   const lengthsOf = run => unique(run.cells.map(c => c.length)).sort((a, b) => a - b);
   const depthsOf = run => unique(run.cells.map(c => c.depth)).sort((a, b) => a - b);
@@ -101,8 +105,25 @@
       ...CONTENT.warnings.map(text => el("p", { class: "warning", role: "status" }, text)),
       ...sentences.map(text => el("p", { class: "verdict" }, text)),
       el("ul", { class: "effective" }, run.effective_lengths.map(e => el("li", {}, `effective length (${e.name}): `, el("b", {}, e.text)))),
-      el("p", { class: "muted" }, run.calibration.length ? run.calibration.join("; ") : "calibration: not run (calibrate=true asks a model first whose answers are known)", run.control ? `; ${run.control}` : ""),
+      el("ul", { class: "checks" },
+        el("li", {}, "calibration: ", el("b", { class: `is-${run.calibrated.replace(" ", "-")}` }, run.calibrated), run.calibration.length ? `; ${run.calibration.join("; ")}` : " (calibrate=true asks a model first whose answers are known)"),
+        el("li", {}, run.control || "control sample without prefix cache: none"),
+        el("li", {}, run.crosscheck || "crosscheck: no second engine was asked"),
+        el("li", {}, `text that repeats in a context: at most ${fixed(100 * run.repeated_share, 1)}%`)),
+      ...[planTable(run)].filter(Boolean),
     );
+  };
+
+  const PLAN = [["start_seconds", "engine start", "seconds"], ["trials_seconds", "trials", "seconds"], ["control_seconds", "control sample", "seconds"], ["seconds", "together", "seconds"], ["memory_gib", "memory", "gib"], ["kv_cache_tokens", "KV cache, tokens", "count"], ["dollars", "cost", "dollars"]];
+  const planTable = run => {
+    const found = PLAN.filter(([key]) => ["planned", "measured"].some(which => run.plan[which][key] !== null));
+    if (run.engine === "fake" || !found.length) return null;
+    const value = (which, [key, , kind]) => run.plan[which][key] === null ? "–" : SHOWN[kind](run.plan[which][key]);
+    const rows = ["planned", "measured"].map(which => [which, ...found.map(one => value(which, one))]);
+    const head = ["", ...found.map(([, name]) => name)], raw = [["", ...found.map(([key]) => key)], ...["planned", "measured"].map(which => [which, ...found.map(([key]) => run.plan[which][key])])];
+    const isPlanned = found.some(([key]) => run.plan.planned[key] !== null);
+    const without = !isPlanned ? " No plan was kept with this run." : run.plan.planned.seconds === null ? " The plan knows the speed of GPUs alone." : "";
+    return el("details", { open: isPlanned ? "" : null }, el("summary", {}, "plan against what was measured"), el("div", { class: "scroll" }, table(head, rows, [0])), el("p", { class: "muted" }, `Of one variant.${without}${run.plan.planned.available_gib === null ? "" : ` The engine may take ${SHOWN.gib(run.plan.planned.available_gib)}.`}`), exports("plan", raw, [head, ...rows]));
   };
 
   // ---- choices
@@ -134,12 +155,12 @@
   const scaleOf = run => {
     const values = run.cells.map(c => valueOf(run, c)).filter(v => v !== null);
     const most = Math.max(...values, 0), least = Math.min(...values, 0);
-    if (S.colour === "difference") return { stops: REDBLUE, low: -WIDEST, high: WIDEST };
+    if (S.colour === "difference") return { stops: REDBLUE, low: -1, high: 1, bend: x => Math.sign(x) * Math.sqrt(Math.abs(x)) }; // as in difference.png: 25 points have half of the colour
     if (S.colour === "logprob") return { stops: CIVIDIS, low: least || -1, high: 0 };
     if (S.colour === "n" || S.colour === "seconds") return { stops: BLUES, low: 0, high: most || 1 };
     return { stops: VIRIDIS, low: 0, high: 1 };
   };
-  const cellText = value => S.colour === "difference" ? (Math.abs(value) < 0.005 ? "0" : points(value).replace(/\.0$/, "")) : S.colour === "n" ? String(value) : fixed(value);
+  const cellText = value => S.colour === "difference" ? (Math.abs(value) < 0.0005 ? "0" : points(value).replace(/\.0$/, "")) : S.colour === "n" ? String(value) : fixed(value);
   const cellWords = (run, cell, length, depth) => {
     const place = `length ${lengthName(length)}${run.has_depth ? `, depth ${depth}%` : ""}`;
     if (!cell || !cell.n) return `${place}: no answer`;
@@ -160,7 +181,7 @@
       row.append(sv("text", { x: left - 6, y: top + height * (y + 0.5) + 4, "text-anchor": "end", role: "rowheader" }, run.has_depth ? `${depth}%` : "all"));
       lengths.forEach((length, x) => {
         const cell = run.index.get(cellKey(length, depth)), value = valueOf(run, cell), words = cellWords(run, cell, length, depth);
-        const colour = value === null ? null : scaled(scale.stops, (value - scale.low) / (scale.high - scale.low));
+        const bent = scale.bend && value !== null ? scale.bend(value) : value, colour = value === null ? null : scaled(scale.stops, (bent - scale.low) / (scale.high - scale.low));
         const node = sv("rect", {
           class: "cell", role: "gridcell", x: left + width * x, y: top + height * y, width, height, fill: colour ? `rgb(${colour})` : "url(#hatch)", tabindex: "-1", "aria-label": words,
           "data-place": cellKey(length, depth),
@@ -182,7 +203,7 @@
     const bar = sv("svg", { width: 220, height: 12, "aria-hidden": "true" }, Array.from({ length: 44 }, (_, i) => sv("rect", { x: i * 5, y: 0, width: 5.5, height: 12, fill: `rgb(${scaled(scale.stops, i / 43)})` })));
     const end = value => S.colour === "difference" ? points(value) : S.colour === "n" ? String(value) : fixed(value, 2).replace(/\.?0+$/, "") || "0";
     H.heat.replaceChildren(el("h2", {}, `${COLOURS[S.colour][0].toUpperCase()}${COLOURS[S.colour].slice(1)} by depth and length${S.colour === "difference" ? ` against ${RUNS[S.base].label}` : ""}`),
-      el("div", { class: "scroll" }, svg), el("div", { class: "legend muted" }, end(scale.low), bar, end(scale.high)), el("p", { class: "muted" }, `Right: length in tokens.${run.has_depth ? " Down: depth of the needle, 0% is the start." : ""} Hatched: no answer.${S.colour === "difference" ? " Framed: significant after Holm's adjustment." : ""}`));
+      el("div", { class: "scroll" }, svg), el("div", { class: "legend muted" }, end(scale.low), bar, end(scale.high), S.colour === "difference" ? " (half of the colour at 25; red: lost, blue: gained)" : ""), el("p", { class: "muted" }, `Right: length in tokens.${run.has_depth ? " Down: depth of the needle, 0% is the start." : ""} Hatched: no answer.${S.colour === "difference" ? " Framed: significant after Holm's adjustment." : ""}`));
     markCell();
   };
   const markCell = () => { for (const node of H.heat.querySelectorAll(".cell")) node.classList.toggle("on", node.dataset.place === cellKey(S.length, S.depth)); };
@@ -204,7 +225,12 @@
     const width = 600, height = 210, left = 40, right = 108, at = length => left + (lengths.indexOf(length) + 0.5) * (width - left - right) / lengths.length, up = value => 10 + (1 - value) * (height - 38);
     const svg = sv("svg", { width, height, role: "img", "aria-label": "accuracy by length with intervals; the table below has the numbers" });
     for (const value of [0, 0.5, 1]) svg.append(sv("line", { class: "rule", x1: left, x2: width - right, y1: up(value), y2: up(value) }), sv("text", { class: "soft", x: left - 6, y: up(value) + 4, "text-anchor": "end" }, value));
-    for (const level of CONTENT.thresholds) svg.append(sv("line", { class: "threshold", x1: left, x2: width - right, y1: up(level.accuracy), y2: up(level.accuracy) }), sv("text", { class: "soft", x: width - right + 5, y: up(level.accuracy) + 4 }, `${level.name}: ${level.accuracy}`));
+    const own = RUNS[S.run].effective_lengths.filter(one => !one.undefined && !CONTENT.thresholds.some(level => one.name.startsWith(level.name))).map(one => ({ name: one.name.split(",")[0], accuracy: one.threshold }));
+    let below = -Infinity; // names of levels that are close stand below each other
+    for (const level of [...CONTENT.thresholds, ...own].sort((a, b) => b.accuracy - a.accuracy)) {
+      below = Math.max(up(level.accuracy) + 4, below + 13);
+      svg.append(sv("line", { class: "threshold", x1: left, x2: width - right, y1: up(level.accuracy), y2: up(level.accuracy) }), sv("text", { class: "soft", x: width - right + 5, y: below }, `${level.name}: ${fixed(level.accuracy, 3)}`));
+    }
     shown.forEach((number, k) => {
       const kind = k === shown.length - 1 ? "first" : "second", run = RUNS[number], found = run.lengths.filter(l => l.accuracy !== null), shift = shown.length > 1 ? (k ? 4 : -4) : 0;
       svg.append(sv("polyline", { class: `path ${kind}`, fill: "none", points: found.map(l => `${at(l.length) + shift},${up(l.accuracy)}`).join(" ") }));
@@ -227,7 +253,8 @@
     const safe = value => visible(value ?? "--").replace(/[\\~^]|[&%$#_{}]/g, c => SPECIAL[c] || "\\" + c);
     return [`\\begin{tabular}{l${"r".repeat(rows[0].length - 1)}}`, "\\toprule", rows[0].map(safe).join(" & ") + " \\\\", "\\midrule", ...rows.slice(1).map(row => row.map(safe).join(" & ") + " \\\\"), "\\bottomrule", "\\end{tabular}", ""].join("\n");
   };
-  const exports = (name, raw, printed = raw) => el("p", {}, el("button", { onclick: () => save(`${name}.csv`, csv(raw)) }, "CSV"), " ", el("button", { onclick: () => save(`${name}.tex`, latex(printed)) }, "LaTeX"));
+  const made = rows => typeof rows === "function" ? rows() : rows; // long tables are made when they are asked for
+  const exports = (name, raw, printed = raw) => el("p", {}, el("button", { onclick: () => save(`${name}.csv`, csv(made(raw))) }, "CSV"), " ", el("button", { onclick: () => save(`${name}.tex`, latex(made(printed))) }, "LaTeX"));
   const lengthTable = () => {
     const run = RUNS[S.run], cells = [...run.lengths, ...(run.lengths.length > 1 ? [{ ...run.overall, length: 0 }] : [])];
     const names = cell => Object.entries(cell.outcomes).sort((a, b) => b[1] - a[1]).map(([name, n]) => `${n} ${name}`).join(", ");
@@ -262,7 +289,15 @@
       ...one.notes.map(text => el("p", { class: "muted" }, text)), exports(`ruler${number || ""}`, raw, [head, ...rows])];
   }));
 
+  // ---- tables of one verb alone
+  const drawTables = () => H.tables.replaceChildren(...CONTENT.tables.flatMap((one, number) => {
+    const head = one.columns.map(column => column.name), textual = one.columns.flatMap((column, i) => column.kind === "text" ? [i] : []);
+    const rows = one.rows.map(row => row.map((value, i) => value === null && one.columns[i].kind !== "length" ? "–" : SHOWN[one.columns[i].kind](value)));
+    return [el("h2", {}, one.title), el("div", { class: "scroll" }, table(head, rows, textual)), ...one.notes.map(text => el("p", { class: "muted" }, text)), exports(`table${number || ""}`, [head, ...one.rows], [head, ...rows])];
+  }));
+
   // ---- trials
+  const TRIAL = ["trial", "length", "depth", "repeat", "outcome", "score", "logprob", "seconds", "answer", "targets", "response", "error"];
   let numShown = ROWS_AT_ONCE, asked = 0;
   const drawList = async () => {
     const mine = ++asked, run = RUNS[S.run], lengths = S.length === null ? lengthsOf(run) : [S.length];
@@ -292,7 +327,8 @@
     const place = S.length === null ? "all cells" : `${lengthName(S.length)}${run.has_depth && S.depth !== null ? `, ${S.depth}%` : ""}`;
     H.list.replaceChildren(
       el("div", { class: "scroll rows" }, el("table", {}, el("thead", {}, el("tr", {}, ["trial", "length", "depth", "repeat", "log-p"].map(text => el("th", { scope: "col" }, text)), el("th", { scope: "col", class: "text" }, "outcome"), el("th", { scope: "col", class: "text" }, "response"))), body)),
-      el("p", { class: "muted" }, `${place}: ${Math.min(numShown, found.length).toLocaleString("en")} of ${isPart ? run.num_rows.toLocaleString("en") : found.length.toLocaleString("en")} trials `, (found.length > numShown || isPart) && el("button", { onclick: () => { numShown += ROWS_AT_ONCE; drawList(); } }, "more"), S.length !== null && el("button", { onclick: () => { Object.assign(S, { length: null, depth: null }); markCell(); drawList(); writeAddress(); } }, "all cells")));
+      el("p", { class: "muted" }, `${place}: ${Math.min(numShown, found.length).toLocaleString("en")} of ${isPart ? run.num_rows.toLocaleString("en") : found.length.toLocaleString("en")} trials `, (found.length > numShown || isPart) && el("button", { onclick: () => { numShown += ROWS_AT_ONCE; drawList(); } }, "more"), S.length !== null && el("button", { onclick: () => { Object.assign(S, { length: null, depth: null }); markCell(); drawList(); writeAddress(); } }, "all cells")),
+      exports("trials", () => [TRIAL, ...found.map(row => TRIAL.map(name => Array.isArray(row[name]) ? row[name].join(" | ") : row[name]))], () => [TRIAL.slice(0, 7), ...found.slice(0, numShown).map(row => [row.trial, lengthName(row.length), row.depth, row.repeat, row.outcome, fixed(row.score), fixed(row.logprob)])]));
   };
   const drawFilter = () => {
     const run = RUNS[S.run];
@@ -384,7 +420,7 @@
     H.foot.replaceChildren(
       el("h2", {}, "How it was measured"),
       el("p", {}, `${count(outcome.prompt_tokens)} prompt tokens (${count(outcome.cached_tokens)} from the prefix cache) and ${count(outcome.completion_tokens)} written in ${count(Math.round(outcome.seconds))} s of requests${sessions.length ? `, begun ${sessions[0].started}` : ""}. niah ${run.environment.niah || CONTENT.niah}, rules of scoring ${CONTENT.scorer_rules}, Python ${run.environment.python || "unknown"}${packages ? `; ${packages}` : ""}.`),
-      el("p", {}, `A length is the whole prompt and the answer's budget (${run.answer_tokens} tokens) in the model's own tokens. Intervals are Wilson's with trials of a repeat counted for what they are worth; differences are tested by sign flips over repeats, p adjusted by Holm. An engine's failure is never a wrong answer. Text that repeats in a context: at most ${fixed(100 * run.repeated_share, 1)}%.`),
+      el("p", {}, `A length is the whole prompt and the answer's budget (${run.answer_tokens} tokens) in the model's own tokens. Intervals are Wilson's with trials of a repeat counted for what they are worth; differences are tested by sign flips over repeats, p adjusted by Holm. An engine's failure is never a wrong answer.`),
       el("details", {}, el("summary", {}, "settings and fingerprints"), el("pre", {}, JSON.stringify({ fingerprint: run.fingerprint, sources: run.sources, settings: run.settings, engine: run.engine_facts }, null, 1))),
       el("p", { class: "muted" }, `To cite: niah ${CONTENT.niah}, ${run.model}, ${run.task} over ${run.haystack}, run ${String(run.fingerprint || run.name).slice(0, 16)}. report.json beside this page has every number of it, rows.jsonl every answer.`));
   };
@@ -393,14 +429,25 @@
   const draw = async () => { drawHead(); drawBar(); drawHeat(); drawCurve(); drawDifference(); drawFilter(); drawFoot(); writeAddress(); await drawList(); await drawTrial(); };
   const show = changed => {
     Object.assign(S, changed);
-    if ("run" in changed && !comparison(S.base, S.run)) Object.assign(S, { base: -1, colour: S.colour === "difference" ? "accuracy" : S.colour });
+    if ("run" in changed && S.base >= 0 && !comparison(S.base, S.run)) { // its own baseline, where it has but one
+      const own = COMPARISONS.filter(c => c.other === S.run);
+      Object.assign(S, own.length === 1 ? { base: own[0].base } : { base: -1, colour: S.colour === "difference" ? "accuracy" : S.colour });
+    }
     if (S.base < 0 && S.colour === "difference") S.colour = "accuracy";
     numShown = ROWS_AT_ONCE;
     draw();
   };
+  const MAIN = el("main", {}, H.tables = el("section", { class: "wide" }));
+  if (!RUNS.length) { // a verb's tables alone
+    APP.replaceChildren(H.head = el("header", {}, el("h1", {}, CONTENT.title), CONTENT.warnings.map(text => el("p", { class: "warning", role: "status" }, text)), CONTENT.sentences.map(text => el("p", { class: "verdict" }, text))), MAIN);
+    drawTables();
+    Object.assign(document.documentElement.dataset, { drawn: String(Math.round(performance.now())), ready: "yes" });
+    return;
+  }
   readAddress();
   APP.replaceChildren(H.head = el("header"), H.bar = el("nav", { class: "bar", "aria-label": "what is shown" }),
-    el("main", {}, H.ruler = el("section", { class: "wide" }), el("section", {}, H.heat = el("div"), H.difference = el("div")), H.curve = el("section"), el("section", { class: "wide" }, H.filter = el("div"), H.list = el("div"), H.trial = el("div", { "aria-live": "polite" }))), H.foot = el("footer"));
+    filled(MAIN, {}, [H.ruler = el("section", { class: "wide" }), el("section", {}, H.heat = el("div"), H.difference = el("div")), H.curve = el("section"), el("section", { class: "wide" }, H.filter = el("div"), H.list = el("div"), H.trial = el("div", { "aria-live": "polite" }))]), H.foot = el("footer"));
+  drawTables();
   drawRuler();
   draw().then(() => { document.documentElement.dataset.ready = "yes"; });
   document.documentElement.dataset.drawn = String(Math.round(performance.now()));
