@@ -16,6 +16,7 @@ VERBS = {
     "prepare": "prepare",
     "build": "build",
     "power": "power",
+    "frontier": "frontier.frontier",
     "calibrate": "calibrate.calibrate",
     "report": "report",
     "rescore": "rescore",

@@ -1,12 +1,33 @@
 """The trials that are still to be sent, in an order that changes when memory runs out."""
 
+from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from niah.records import Trial
+from niah.records import Row, Trial
 
 MAX_OUT_OF_MEMORY = 2
 """So many trials out of memory, and none as large answered: the rest of that size has no room, and is not sent."""
+
+
+class Chooser(ABC):
+    """Chooses the trials of one variant while they are answered (``frontier``)."""
+
+    @abstractmethod
+    def next(self) -> Sequence[Trial]:
+        """The trials to send next, none where nothing is left to ask. Others may be under way, not told yet."""
+
+    @abstractmethod
+    def tell(self, row: Row) -> None:
+        """A row of the variant that has just been written."""
+
+    @abstractmethod
+    def resume(self, rows: Sequence[Row]) -> None:
+        """The rows of the variant that are there from before."""
+
+    @abstractmethod
+    def leave_out(self, lengths: Collection[int]) -> None:
+        """There is no room for these."""
 
 
 class Agenda:
@@ -15,13 +36,15 @@ class Agenda:
 
     An engine that ends has to be opened again, which is not done for each trial of a length: the first that ends it
     puts off all as large until the smaller ones are done; the second that runs out of memory leaves the others out.
+    A ``chooser`` adds trials whenever none is waiting.
     """
 
     def __init__(
         self, ordered: Iterable[Trial], size: Callable[[int], int], before: Mapping[int, int],
-        answered: Iterable[int] = (),
+        answered: Iterable[int] = (), chooser: Chooser | None = None,
     ):
         self._waiting = deque(ordered)
+        self._chooser = chooser
         self._size = size
         self._failed: Counter[int] = Counter()
         for length, num in before.items():
@@ -29,7 +52,11 @@ class Agenda:
         self._answered = max(map(size, answered), default=0)
 
     def __iter__(self) -> Iterator[Trial]:
-        while self._waiting:
+        while True:
+            if not self._waiting and self._chooser:
+                self._waiting.extend(self._chooser.next())
+            if not self._waiting:
+                return
             yield self._waiting.popleft()
 
     def answered(self, trial: Trial) -> None:

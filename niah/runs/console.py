@@ -83,7 +83,8 @@ def _clean(log: Path) -> None:
 class Progress:
     """Share of trials done, tokens computed per second, time left.
 
-    Time left follows ``work`` (tokens to compute), since trials differ a thousandfold in cost.
+    Time left follows ``work`` (tokens to compute), since trials differ a thousandfold in cost. ``num_trials`` and
+    ``total_work`` are 0 where nobody knows how many there will be.
     """
 
     def __init__(self, console: Console, num_trials: int, num_done: int, total_work: int):
@@ -93,9 +94,10 @@ class Progress:
         self._tokens = 0
         self._bar = tqdm(
             desc=self._description(),
-            total=total_work,
+            total=total_work or None,
             file=console.err,
-            bar_format="{desc} |{bar}| {elapsed} gone, {remaining} left{postfix}",
+            bar_format="{desc} |{bar}| {elapsed} gone, {remaining} left{postfix}" if total_work else
+            "{desc}, {elapsed} gone{postfix}",
             mininterval=0.1 if console.err.isatty() else 15,
             miniters=1,
             ncols=None if console.err.isatty() else 100,
@@ -113,6 +115,8 @@ class Progress:
         self._err.flush()
 
     def _description(self) -> str:
+        if not self._num_trials:
+            return f"{self._num_done} trials"
         return f"{self._num_done}/{self._num_trials} trials {self._num_done / max(1, self._num_trials):4.0%}"
 
     def _describe(self) -> None:

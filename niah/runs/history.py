@@ -20,13 +20,20 @@ Cell = tuple[int, float, int]
 """Length, depth and repeat."""
 
 
-def asked(settings: Run) -> dict[str, Any]:
-    """What one command asks for, as its session in run.json keeps it."""
+def asked(settings: Run, *, is_chosen: bool = False) -> dict[str, Any]:
+    """What one command asks for, as its session in run.json keeps it. ``is_chosen``: of these the trials are chosen as
+    answers come."""
     ctx = settings.ctx
     return {
         "lengths": sorted({*ctx.lengths}), "depths": sorted({*ctx.depths}) if settings.task.has_depth else [0.0],
         "repeats": ctx.repeats, "variants": [one.name for one in variants(settings)],
+        **({"is_chosen": True} if is_chosen else {}),
     }
+
+
+def num_planned(grids: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> int:
+    """How many trials the grids hold; of those that are chosen as answers come, those that have a row."""
+    return len(numbers([one for one in grids if not one.get("is_chosen")]).keys() | {cell(row) for row in rows})
 
 
 def sessions(stored: RunRecord) -> list[RunSession]:

@@ -27,6 +27,11 @@ class Journal:
         self.record = replace(self.record, sessions=[*self.record.sessions, session])
         self.write()
 
+    def planned(self, num_trials: int) -> None:
+        """So many trials were chosen in the end."""
+        self.record = replace(self.record, scope=replace(self.record.scope, num_trials=num_trials))
+        self.write()
+
     def finish(self) -> None:
         """The session is over, whatever ended it."""
         self._note(finished=_now())

@@ -56,11 +56,11 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
     )
 
 
-def of_all(fresh: RunRecord, whole: Run, numbers: Mapping[Any, int]) -> RunRecord:
-    """``fresh``, a command's, as the record of all that its folder was asked: ``whole``, trials ``numbers``."""
+def of_all(fresh: RunRecord, whole: Run, num_trials: int) -> RunRecord:
+    """``fresh``, a command's, as the record of all that its folder was asked: ``whole``, so many trials."""
     names = [variant.name for variant in variants(whole)]
     return dataclasses.replace(
-        fresh, config=whole.recorded, scope=dataclasses.replace(fresh.scope, num_trials=len(numbers), variants=names),
+        fresh, config=whole.recorded, scope=dataclasses.replace(fresh.scope, num_trials=num_trials, variants=names),
     )
 
 

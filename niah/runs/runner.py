@@ -20,7 +20,7 @@ from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
 from niah.runs import capacity, control, expectation, history, record, resume, store, trials
-from niah.runs.agenda import Agenda
+from niah.runs.agenda import Agenda, Chooser
 from niah.runs.console import Console, Progress
 from niah.runs.excerpts import Excerpts
 from niah.runs.journal import Journal
@@ -49,12 +49,16 @@ class Summary:
 
 OnRow = Callable[[RunRecord, RunFolder], None]
 """Is told after each row: the record as it stands, and the folder that the row is in."""
+Choosing = Callable[[str, Sequence[Trial]], Chooser]
+"""Makes the chooser of a variant's trials, of those that the run's settings allow."""
 
 
 def run(
-    settings: Run, console: Console, on_row: OnRow = lambda record, folder: None, calibration: Sequence[str] = ()
+    settings: Run, console: Console, on_row: OnRow = lambda record, folder: None, calibration: Sequence[str] = (),
+    choosing: Choosing | None = None,
 ) -> Summary:
-    """Runs every trial that has no answer yet. Finished rows survive whatever ends it.
+    """Runs every trial that has no answer yet, or those that are chosen meanwhile. Finished rows survive whatever ends
+    it.
 
     ``calibration`` is what a constructed model showed of the same engine just before, for the record.
     """
@@ -121,12 +125,17 @@ def run(
             resume.check_same_software(stored, fresh, folder)
             if line := resume.note_of_prompts(recipe, folder):
                 console.note(line)
-        fresh = record.of_all(fresh, whole, history.numbers(_grids(settings, stored, folder)))
-        fresh = replace(fresh, expected=expectation.expected(whole, fits))
+        own = history.asked(settings, is_chosen=choosing is not None)
+        grids = [*(history.grids(stored, str(folder.run_path)) if stored else ()), own]
+        fresh = record.of_all(fresh, whole, history.num_planned(grids, folder.rows()))
+        if not choosing:  # how many there will be is not known
+            fresh = replace(fresh, expected=expectation.expected(whole, fits))
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, due) if stored else fresh))
-        journal.begin(len(finished), history.asked(settings))
-        to_do = f"{num_new} of {num_asked} trials" if num_new else "only the rest of the control sample"
-        console.note(f"{folder.path}: {to_do} to run; engine log in engine.log")
+        journal.begin(len(finished), own)
+        to_do = f"{num_new} of {num_asked} trials to run" if num_new else "only the rest of the control sample to run"
+        if choosing:
+            to_do = f"{num_asked - num_new} trials done, the next are chosen as answers come"
+        console.note(f"{folder.path}: {to_do}; engine log in engine.log")
         for line in capacity.choice_lines(settings, fits):
             console.note(line)
         if passed_over:
@@ -134,7 +143,7 @@ def run(
         parts = [
             _Part(
                 variant.of(settings), variant.name, recipe, fits[variant.name], folder, todo[variant.name], journal,
-                console, on_row,
+                console, on_row, choosing(variant.name, recipe.trials) if choosing else None,
             )
             for variant in asked if todo[variant.name] or variant.name in due
         ]
@@ -147,6 +156,8 @@ def run(
             raise
         journal.finish()
         rows = folder.rows()
+        if choosing:
+            journal.planned(history.num_planned(grids, rows))
         ends = (control.sentence(folder.controls()), trials.cut_in_thinking(rows), trials.ungraded(rows))
         for line in filter(None, ends):
             console.note(line)
@@ -289,6 +300,7 @@ class _Part:
     journal: Journal
     console: Console
     on_row: OnRow
+    chooser: Chooser | None = None
 
     @property
     def log(self) -> Path:
@@ -318,10 +330,16 @@ def _measure(part: _Part) -> None:
     Where the engine says itself how many tokens it has room for it is opened for the lengths that are within that.
     """
     settings, variant, unfit, journal = part.settings, part.variant, dict(part.fit.unfit), part.journal
+    if part.chooser:
+        part.chooser.resume([row for row in part.folder.rows() if (row.variant or variant) == variant])
+        part = replace(part, todo=[])
     while True:
-        for trial in [trial for trial in part.todo if trial.length in unfit]:
+        for trial in [trial for trial in part.todo if trial.length in unfit and not part.chooser]:
             part.folder.append(trials.unfit(settings, variant, trial, unfit[trial.length]))
         todo = [trial for trial in part.todo if trial.length not in unfit]
+        if part.chooser:
+            part.chooser.leave_out(unfit)
+            todo = todo or [*part.chooser.next()]
         fitting = [trial for trial in part.recipe.trials if trial.length not in unfit]
         if not fitting or not (todo or variant in journal.record.control_due):
             return
@@ -365,16 +383,22 @@ def _without_room(part: _Part, fitting: list[Trial], error: NoRoomError) -> dict
 def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     """Sends the trials to an open engine; each row is on disk before the next is waited for."""
     settings, variant, num_trials = part.settings, part.variant, len(part.recipe.trials)
-    work = _work(settings, part.recipe, todo)
+    work = _work(settings, part.recipe, part.recipe.trials if part.chooser else todo)
     begun, graded_seconds = time.perf_counter(), 0.0
     agenda = _agenda(part, todo)
-    progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()))
+    if part.chooser:  # nobody knows how many there will be
+        num_done = sum(row.variant == variant for row in part.folder.rows())
+        progress = part.console.progress(0, num_done, 0)
+    else:
+        progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()))
     excerpts = Excerpts(part.folder.path, part.recipe.tokenizer.decode) if settings.report.excerpts else None
     try:
         _leave_out(part, agenda, progress, work)
         for answered in trials.answers(session, part.recipe, agenda):
             row = trials.row(settings, variant, answered, session.served)
             part.folder.append(row)
+            if part.chooser:
+                part.chooser.tell(row)
             if excerpts:
                 excerpts.add(answered.built, answered.retrieval)
             part.on_row(part.journal.record, part.folder)
@@ -406,7 +430,8 @@ def _agenda(part: _Part, todo: list[Trial]) -> Agenda:
     before = Counter(row.length for row in own if row.outcome == Outcome.OUT_OF_MEMORY)
     has_room = [row.length for row in own if row.score is not None]
     sizes = {length: part.recipe.num_read(trial) for length, trial in one_of.items()}
-    return Agenda(grid.side_by_side(todo, part.settings.engine.replicas), sizes.__getitem__, before, has_room)
+    ordered = grid.side_by_side(todo, part.settings.engine.replicas)
+    return Agenda(ordered, sizes.__getitem__, before, has_room, part.chooser)
 
 
 def _leave_out(part: _Part, agenda: Agenda, progress: Progress, work: dict[int, int]) -> None:

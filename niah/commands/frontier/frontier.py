@@ -1,0 +1,113 @@
+"""The verb ``frontier``: contexts are chosen as answers come, until the effective length is proven or the budget
+spent."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from niah import config as configuration
+from niah.commands import budget, fault, hydra
+from niah.commands.frontier import sentence
+from niah.commands.frontier.search import Search
+from niah.commands.frontier.settings import FrontierSettings
+from niah.commands.results import without_nan, write
+from niah.commands.words import changes, restart_with_environment
+from niah.config import Run
+from niah.errors import NiahError
+from niah.records import Trial
+from niah.runs import runner
+from niah.runs.console import Console
+
+
+def main(words: list[str]) -> int:
+    """Exit code of ``frontier WORDS [frontier.key=...]``."""
+    own = [word for word in words if word.startswith("frontier.")]
+    settings = configuration.typed("frontier", FrontierSettings, changes("frontier", own, ("frontier",)).get(
+        "frontier", {}
+    ))[0]
+    rest = [word for word in words if word not in own]
+    restart_with_environment(rest)
+    return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
+
+
+def _measure(run: Run, settings: FrontierSettings) -> int:
+    fault.take_stops()
+    console = Console()
+    run = _with_room(run, settings)
+    spent = budget.parse(settings.budget, run.hardware, "frontier.budget")
+    searches: dict[str, Search] = {}
+
+    def search(variant: str, trials: Sequence[Trial]) -> Search:
+        searches[variant] = Search(
+            trials, settings.level, settings.confidence, settings.most, run.seed, spent,
+            has_all=_has_all(run, settings), prefix_caching=run.engine.prefix_caching,
+        )
+        return searches[variant]
+
+    try:
+        summary = runner.run(run, console, choosing=search)
+    except BaseException:
+        for line in _lines(searches, run, settings):
+            console.say(line)
+        raise
+    from niah.commands import page, report  # matplotlib: seconds that whoever is refused above need not wait
+
+    if not searches:
+        raise NiahError(
+            f"{summary.folder}: every trial of these lengths and depths was asked before; raise frontier.most above "
+            f"{settings.most}"
+        )
+    for line in _lines(searches, run, settings):
+        console.say(line)
+    shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
+    lines = _drawn(searches, run, settings, summary.folder)
+    lines += report.draw([one.panel for one in shown], summary.folder, run.report)
+    for line in [*lines, *page.write_page(shown, summary.folder, run.report)]:
+        console.say(line)
+    return 0
+
+
+def _with_room(run: Run, settings: FrontierSettings) -> Run:
+    """The run with as many repeats as a length may have contexts. Raises NiahError for what is never told in time."""
+    if run.reader.may_read_twice:
+        raise NiahError(
+            f"reader={run.reader.name}: asks a second time after all first questions, when nothing is left to choose; "
+            "expected a reader that asks once"
+        )
+    ladder = replace(run.ctx, repeats=settings.most)
+    return replace(run, ctx=ladder, resolved={**run.resolved, "ctx": {**run.resolved["ctx"], "repeats": settings.most}})
+
+
+def _has_all(run: Run, settings: FrontierSettings) -> bool:
+    if settings.unit == "auto":
+        return bool(run.resolved["ctx"].get("share", "none") != "none")
+    return settings.unit == "all"
+
+
+def _lines(searches: dict[str, Search], run: Run, settings: FrontierSettings) -> list[str]:
+    found: list[str] = []
+    for variant, one in searches.items():
+        found += [variant] if len(searches) > 1 else []
+        found += sentence.lines(one, run.ctx, settings.confidence)
+    return found
+
+
+def _drawn(searches: dict[str, Search], run: Run, settings: FrontierSettings, folder: Path) -> list[str]:
+    """Writes frontier.json and a picture of each variant; a line for each picture."""
+    from niah.report import frontier_chart
+
+    content: dict[str, Any] = {name: sentence.content(one, settings.confidence) for name, one in searches.items()}
+    write(folder / "frontier.json", json.dumps(without_nan({"schema": 1, "variants": content}), indent=1) + "\n")
+    lines = []
+    for variant, one in searches.items():
+        name = "frontier" if len(searches) == 1 else f"frontier-{variant}".replace(" ", "-")
+        claim = sentence.sentence(one, settings.confidence)
+        title = f"{run.model.label or run.model.name}, {run.task.name}, KV cache {variant}\n{claim}"
+        files = frontier_chart.draw(
+            title, one.lengths, one.depths, one.frontier.means()[0], one.frontier.counts[0],
+            [(step.tokens, step.low, step.high) for step in one.steps], run.engine.name, name, folder, run.report,
+        )
+        lines += [f"frontier: {file}" for file in files]
+    return lines

@@ -1,0 +1,95 @@
+"""`frontier` on engine=fake, whose effective length is known: the rung, its rows, what happens when it is stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from niah import cli
+from niah.commands.budget import parse
+from niah.errors import NiahError
+from niah.planner.hardware import Hardware
+from tests.helpers.command import rows
+
+FAKE = ("engine=fake", "haystack=noise", "ctx.depths=[0,50,100]", "report.formats=[]", "report.page=false")
+LADDER = "ctx.lengths=[256,512,1k,2k]"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NIAH_RESTARTED", "1")
+    return tmp_path / "outputs"
+
+
+def said(capfd, *words: str, code: int = 0) -> str:
+    assert cli.main([*words]) == code
+    captured = capfd.readouterr()
+    return captured.out + captured.err
+
+
+@pytest.mark.parametrize(
+    ("window", "unit", "sentence"),
+    [
+        (600, "one", "effective length at 85.0%: 512, with 95% confidence"),
+        (600, "all", "effective length at 85.0%: 512, with 95% confidence"),
+        (4000, "all", "effective length at 85.0%: at least 2K, with 95% confidence"),
+        (10, "all", "effective length at 85.0%: below 256, with 95% confidence"),
+    ],
+)
+def test_the_rung_of_a_staircase_is_found(place, capfd, window, unit, sentence):
+    words = (*FAKE, LADDER, f"engine.window={window}", "name=a", f"frontier.unit={unit}")
+    assert sentence in said(capfd, "frontier", *words)
+    found = rows(place / "a")
+    for length in {row["length"] for row in found}:  # repeats in their order, none left out
+        repeats = sorted({row["repeat"] for row in found if row["length"] == length})
+        assert repeats == list(range(len(repeats)))
+    content = json.loads((place / "a" / "frontier.json").read_text())["variants"]["bf16"]
+    assert content["tokens"] == sum(row["num_prompt_tokens"] for row in found)
+    run = json.loads((place / "a" / "run.json").read_text())
+    assert run["plan"]["num_trials"] == len(found) and run["sessions"][0]["asked"]["is_chosen"]
+    again = said(capfd, "frontier", *words)
+    assert sentence in again and rows(place / "a") == found
+
+
+def test_it_stops_at_its_budget_and_goes_on(place, capfd):
+    words = (*FAKE, LADDER, "engine.window=600", "name=a")
+    first = said(capfd, "frontier", *words, "frontier.budget=9000 tokens")
+    before = rows(place / "a")
+    assert "with 95% confidence" in first and 9000 <= sum(row["num_prompt_tokens"] for row in before) < 9000 + 2 * 2048
+    assert ": 512, with 95% confidence" in said(capfd, "frontier", *words)
+    assert rows(place / "a")[: len(before)] == before
+
+
+def test_it_joins_a_grid_and_a_grid_joins_it(place, capfd):
+    words = (*FAKE, "ctx.lengths=[256,512]", "engine.window=4000", "name=a")
+    said(capfd, *words, "ctx.repeats=4")
+    before = rows(place / "a")
+    assert "at least 512" in said(capfd, "frontier", *words, "frontier.unit=all")
+    assert rows(place / "a")[: len(before)] == before
+    assert "were done before" in said(capfd, *words, "ctx.repeats=10")
+    assert f"{min(row['repeat'] for row in rows(place / 'a'))}" == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("frontier.threshold=high",), "frontier.threshold: got 'high'; expected an accuracy between 0 and 1"),
+        (("frontier.threshold=1",), "frontier.threshold: got '1'"),
+        (("frontier.budget=20",), "frontier.budget: got '20'; expected minutes, tokens or dollars"),
+        (("frontier.budget=$5",), "nobody knows what an hour"),
+        (("frontier.confidence=2",), "frontier.confidence: got 2"),
+        (("reader=route",), "asks a second time"),
+    ],
+)
+def test_what_it_cannot_do_is_one_line(place, capfd, words, message):
+    assert message in said(capfd, "frontier", *FAKE, LADDER, *words, code=1)
+
+
+def test_budgets():
+    h100 = Hardware(name="h100", num_gpus=8, dollars_per_gpu_hour=2.5)
+    assert parse("30m", h100, "x").seconds == 1800 and parse("2h", h100, "x").seconds == 7200
+    assert parse("2e9 tokens", h100, "x").tokens == 2e9 and parse("$20", h100, "x").seconds == 3600
+    for wrong in ("", "-5m", "m", "$5m", "nan tokens", "1e400 tokens"):
+        with pytest.raises(NiahError, match="expected minutes, tokens or dollars"):
+            parse(wrong, h100, "x")
