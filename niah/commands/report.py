@@ -13,7 +13,7 @@ from niah.commands.results import make
 from niah.commands.ruler.ruler import tables_of
 from niah.commands.words import changes, folder_arguments, own_words
 from niah.errors import NiahError
-from niah.report import curve, heatmap, number_tables
+from niah.report import curve, heatmap, number_tables, style
 from niah.report.accuracy import accuracy_by_length
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.page.numbers import Shown
@@ -106,4 +106,7 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
     drawn = shown[:MAX_GRIDS]
     lines = [f"heatmap: {file}" for file in heatmap.draw(drawn, folder, settings)]
     lines += [f"curve: {file}" for file in curve.draw(drawn, folder, settings)]
-    return [*too_many(len(shown), "runs and variants"), *lines]
+    records = [panel.record for panel in drawn]
+    texts = [text for one in records for text in (one.model_title, one.task, one.haystack)]
+    unseen = style.undrawn([*texts, *(panel.label for panel in drawn)], settings.font)
+    return [*too_many(len(shown), "runs and variants"), *lines, *unseen]

@@ -13,6 +13,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from niah.report.column_width import INCHES
 from niah.report.style import FAINT, GREY, INK, ink
 from niah.units import format_length
 
@@ -21,6 +22,8 @@ MAX_LABELLED = 20
 _MAX_LARGE = 6
 """More grids than this are small multiples."""
 _PAGE_INCHES, _LABEL_INCHES = 15.0, 0.4
+_LEAST_CELL_INCHES = 0.24
+"""Of a cell whose number can be read in a paper."""
 MAX_GRIDS = 24
 """More grids than this find no place in a figure, and each takes a tenth of a second and more."""
 
@@ -78,11 +81,15 @@ def too_many(num: int, what: str) -> list[str]:
 def draw(
     panels: Sequence[Squares], lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable,
     margins: Margins, *, has_depth: bool, titles: Sequence[str] = (), title_size: float = 8.5,
+    page: str | None = None,
 ) -> Grids:
-    """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours."""
+    """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours;
+    ``page`` is the width of a paper's column that they are for."""
     cell = _cell(len(panels), len(lengths))
     width, height = cell.width * max(len(lengths), 4), cell.height * (max(len(depths), 4) if has_depth else 1.2)
     columns = _columns(len(panels), width)
+    if page:
+        columns = max(1, min(columns, int(INCHES[page] / (_LEAST_CELL_INCHES * len(lengths) + _LABEL_INCHES))))
     lines = math.ceil(len(panels) / columns)
     figure, grids = plt.subplots(
         lines, columns, layout="constrained", squeeze=False,

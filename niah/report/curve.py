@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from niah.report import line_chart, style
 from niah.report.accuracy import reached
+from niah.report.column_width import INCHES
 from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
 from niah.stats import effective_length
@@ -18,6 +19,9 @@ from niah.units import format_length
 
 _MAX_BANDS = 3
 """More bands hide each other."""
+
+_LEAST_INCHES = 1.6
+"""Of axes among many in a paper."""
 
 
 def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
@@ -35,7 +39,7 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
     drawn = [(number, panel, curve) for number, (panel, curve) in enumerate(zip(shown, curves, strict=True)) if curve]
     if len(drawn) > len(style.LINES):
         return _multiples([(panel, curve) for _, panel, curve in drawn], place, threshold, folder, settings)
-    with style.figure_style():
+    with style.figure_style(settings.font):
         figure, axes = plt.subplots(figsize=(2.6 + 0.62 * max(len(lengths), 6), 3.6), layout="constrained")
         axes.axhline(threshold, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
         axes.text(
@@ -61,8 +65,10 @@ def _multiples(
 ) -> list[Path]:
     """Each line with its interval on axes of its own, all others faint behind it."""
     columns = min(5, math.ceil(math.sqrt(len(drawn))))
+    if settings.width:
+        columns = min(columns, int(INCHES[settings.width] / _LEAST_INCHES))
     lines, colour = math.ceil(len(drawn) / columns), style.LINES[0]
-    with style.figure_style():
+    with style.figure_style(settings.font):
         figure, grid = plt.subplots(
             lines, columns, squeeze=False, sharex=True, sharey=True, layout="constrained",
             figsize=(0.6 + columns * max(2.3, 0.36 * len(place)), 0.9 + 1.75 * lines),

@@ -20,10 +20,10 @@ def draw(
     places = {place for panel in panels for place in panel}
     lengths, depths = sorted({length for length, _ in places}), sorted({depth for _, depth in places})
     titles = [f"{name}, all cells: {_overall(one.overall)}" for name, one in found]
-    with style.figure_style(has_axes=False):
+    with style.figure_style(settings.font, has_axes=False):
         grids = cell_grid.draw(
             panels, lengths, depths, style.differences(), Margins(2.2, 1.5, 1.3), has_depth=len(depths) > 1,
-            titles=titles, title_size=7.5,
+            titles=titles, title_size=7.5, page=settings.width,
         )
         framed = f"framed, *: significant at {1 - confidence:.2g} after Holm's adjustment"
         grids.bottom.set_xlabel(f"length (tokens)   {framed}", loc="left")

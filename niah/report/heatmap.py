@@ -34,11 +34,11 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
     values = [square.value for panel in panels for square in panel.values() if square.value is not None]
     margins = Margins(2.0, 1.2 if len(shown) > 1 else 0.9, 1.2)
     has_engine = len({_engine(record) for record in records}) > 1
-    with style.figure_style(has_axes=False):
+    with style.figure_style(settings.font, has_axes=False):
         grids = cell_grid.draw(
             panels, lengths, depths, _scale(settings.cell, values), margins,
             has_depth=any(record.scope.has_depth for record in records),
-            titles=[_panel_title(panel, has_engine) for panel in shown] if len(shown) > 1 else (),
+            titles=[_panel_title(panel, has_engine) for panel in shown] if len(shown) > 1 else (), page=settings.width,
         )
         grids.bottom.set_xlabel("length (tokens, prompt and answer)")
         grids.bar.set_label(_LABELS[settings.cell])

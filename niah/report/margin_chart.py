@@ -18,7 +18,7 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
     lengths = sorted({one.length for one in found})
     names = list(dict.fromkeys(one.dtype for one in found))
     exact = {one.length: one for one in found if one.dtype == EXACT}
-    with style.figure_style():
+    with style.figure_style(settings.font):
         size = (3.2 + 1.0 * max(len(lengths), 5), 3.8)
         figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained")
         for number, name in enumerate(names):

@@ -54,7 +54,7 @@ def draw(
     place = {length: number for number, length in enumerate(lengths)}
     num_retrieving = sum(line.reader not in REFERENCES for line in lines)
     apart = [line for line in lines if line.reader not in ("oracle", "none")]  # their intervals would hide each other
-    with style.figure_style():
+    with style.figure_style(settings.font):
         figure, axes = plt.subplots(figsize=(4.2 + 0.75 * max(len(lengths), 4), 3.9), layout="constrained")
         if unfit:
             _ground(axes, [place[length] for length in unfit])

@@ -64,7 +64,7 @@ def draw(
         return []
     names = list(dict.fromkeys((point.label, point.reader) for _, points in shown for point in points))
     look = dict(zip(names, rag_curve.looks(names), strict=True))
-    with style.figure_style():
+    with style.figure_style(settings.font):
         figure, grids = plt.subplots(
             1, len(shown), figsize=(1.9 + 4.0 * len(shown), 3.8), layout="constrained", squeeze=False, sharey=True
         )

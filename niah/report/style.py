@@ -1,6 +1,9 @@
 """What all figures share: fonts, inks, hatching, colour scales, titles, and how a figure gets on the disk."""
 
+import logging
 import math
+import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -20,7 +23,10 @@ from matplotlib.text import Text
 
 from niah import disk, secrets, terminal
 from niah.errors import NiahError
+from niah.report import column_width
 from niah.report.settings import ReportSettings
+
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # many fonts have no bold: that is no news
 
 COLOURS = "viridis"
 """Perceptually uniform and readable with every common colour blindness."""
@@ -52,14 +58,57 @@ _MAX_LINE = 240
 
 
 @contextmanager
-def figure_style(*, has_axes: bool = True) -> Iterator[None]:
-    """A figure is made, drawn and saved inside; ``has_axes`` draws the lines left of it and below."""
-    families = [*_STYLE["font.family"], *_other_scripts()]
+def figure_style(font: str = "", *, has_axes: bool = True) -> Iterator[None]:
+    """A figure is made, drawn and saved inside; ``has_axes`` draws the lines left of it and below. ``font`` is the
+    user's own, used for what DejaVu Sans has not."""
+    families = list(families_of(font))
     settings: dict[Any, Any] = {
         **_STYLE, "font.family": families, "axes.spines.left": has_axes, "axes.spines.bottom": has_axes,
     }
     with plt.rc_context(settings):
         yield
+
+
+def families_of(font: str) -> tuple[str, ...]:
+    """The fonts of a figure, each for what those before it have not. Raises NiahError where there is no ``font``."""
+    own = [_named(font)] if font else []
+    return (*_STYLE["font.family"], *own, *_other_scripts())
+
+
+def _named(font: str) -> str:
+    """The family that is meant: its name, or that in a file of it."""
+    file = Path(os.path.expanduser(font))
+    try:
+        if file.is_file():
+            font_manager.fontManager.addfont(file)
+            return str(font_manager.FontProperties(fname=file).get_name())
+        if font in font_manager.get_font_names():
+            return font
+        why = "no such font or file here"
+    except (OSError, RuntimeError, ValueError) as error:  # of FreeType
+        why = f"cannot be read ({error})"
+    raise NiahError(f"report.font: got {font}, {why}; expected the name of a font (fc-list : family) or a .ttf file")
+
+
+def undrawn(texts: Iterable[str], font: str) -> list[str]:
+    """A line to print where no font draws some characters of the texts that stand in figures."""
+    wanted = {c for text in texts for c in _fitting(text) if c > "\x7f"}
+    if not wanted:
+        return []
+    for family in families_of(font):
+        wanted -= {chr(code) for code in _characters(family)}
+    if not wanted:
+        return []
+    some = "".join(sorted(wanted)[:8])
+    return [
+        f"note: no font here draws {some}{' ...' if len(wanted) > 8 else ''} ({len(wanted)} characters): boxes in "
+        "pictures, as they are on the page; report.font=NAME or a .ttf file draws them"
+    ]
+
+
+@cache
+def _characters(family: str) -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(family)).get_charmap())
 
 
 @cache
@@ -74,7 +123,7 @@ def made_up(figure: Figure, engines: Iterable[str]) -> None:
     if "fake" in engines:
         figure.text(
             0.995, 0.995, "engine=fake: no model was asked", ha="right", va="top", fontsize=8, color=_ALARM,
-            fontweight="bold",
+            fontweight="bold", gid=column_width.BANNER,
         )
 
 
@@ -107,24 +156,31 @@ def _square(values: Any) -> Any:
 
 def save(figure: Figure, folder: Path, name: str, settings: ReportSettings) -> list[Path]:
     """Writes name.<format> for each format of the settings, closes the figure and returns the files."""
-    return save_as(figure, [folder / f"{name}.{kind}" for kind in settings.formats], settings.dpi)
+    return save_as(figure, [folder / f"{name}.{kind}" for kind in settings.formats], settings.dpi, settings.width)
 
 
-def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
-    """Writes the figure to each file, in the format of its ending, and closes it."""
+def save_as(figure: Figure, files: Sequence[Path], dpi: int, width: str | None = None) -> list[Path]:
+    """Writes the figure to each file, in the format of its ending, and closes it. ``width``: that of a paper's
+    column."""
     written: list[Path] = []
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     for text in texts:
         text.set_text("\n".join(map(_fitting, text.get_text().split("\n"))))
     figure.set_dpi(dpi)
-    _lay_out(figure, [text for text in texts if text.get_visible() and not text.get_in_layout()])
+    inside = [text for text in texts if text.get_visible() and not text.get_in_layout()]
     try:
-        for file in files:
-            written.append(file)
-            # no date in the file: the same rows give the same bytes
-            metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix)
-            with disk.replacement(file) as content:
-                figure.savefig(content, format=file.suffix[1:], dpi=dpi, metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # ``undrawn`` says so, in one line
+            warnings.filterwarnings("ignore", "constrained_layout not applied")  # a title wider than any picture
+            if width:
+                column_width.fit(figure, width)
+            column_width.clear_banner(figure)
+            _lay_out(figure, inside)
+            if width:
+                column_width.settle(figure, inside)
+            for file in files:
+                written.append(file)
+                _save(figure, file, dpi)
     except OSError as error:
         raise NiahError(
             f"{written[-1]}: cannot be written ({error.strerror}); expected a writable folder with free space"
@@ -132,6 +188,13 @@ def save_as(figure: Figure, files: Sequence[Path], dpi: int) -> list[Path]:
     finally:
         plt.close(figure)
     return written
+
+
+def _save(figure: Figure, file: Path, dpi: int) -> None:
+    # no date in the file: the same rows give the same bytes
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix)
+    with disk.replacement(file) as content:
+        figure.savefig(content, format=file.suffix[1:], dpi=dpi, metadata=metadata)
 
 
 def _lay_out(figure: Figure, inside: Sequence[Text]) -> None:

@@ -18,7 +18,7 @@ from niah.commands.compare.suite import compare_suites
 from niah.commands.compare.suites import are_suites
 from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
-from niah.report import difference, graded, labels, verdict
+from niah.report import difference, graded, labels, style, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
@@ -82,6 +82,7 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     title = f"{_title(base)}: difference to {base.label}"
     files = difference.draw(named[:MAX_GRIDS], base.label, title, settings.confidence, folder, look)
     lines += [*too_many(len(named), "comparisons"), *(f"difference: {file}" for file in files)]
+    lines += style.undrawn([title, *(name for name, _ in named)], look.font) if files else []
     said = [" ".join(filter(None, both)) for both in zip(verdicts, told, strict=True)]
     return [*lines, *pages.of_pairs(matched, results, said, folder, look)], code
 

@@ -15,7 +15,7 @@ from niah.commands.compare.pairs import CompareSettings, answers, measure
 from niah.commands.compare.suites import Suite, suites
 from niah.commands.results import make, without_nan, write
 from niah.errors import NiahError
-from niah.report import difference, graded, labels, suite_verdict, verdict
+from niah.report import difference, graded, labels, style, suite_verdict, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
@@ -162,5 +162,6 @@ def _drawn(
     files = difference.draw(drawn[:MAX_GRIDS], first.base, title, settings.confidence, folder, look)
     return [
         *too_many(len(drawn), "comparisons"), *(f"difference: {file}" for file in files),
+        *(style.undrawn([title, *(name for name, _ in drawn)], look.font) if files else []),
         *([f"not drawn, having no depths: {', '.join(flat)}"] if flat and files else []),
     ]

@@ -17,7 +17,7 @@ from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-from niah.report import labels, rag_curve, rag_pareto, rag_text, verdict
+from niah.report import labels, rag_curve, rag_pareto, rag_text, style, verdict
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel
 from niah.report.rag_curve import Line
@@ -217,7 +217,9 @@ def _pictures(
         for heading, length in _headings(result)
     ]
     stairs = rag_pareto.draw(title, panels, settings.cost, f"pareto{suffix}", folder, look)
-    return [f"curve: {file}" for file in curves] + [f"accuracy against cost: {file}" for file in stairs]
+    unseen = style.undrawn([title, *(one.label for one in result.readers)], look.font) if curves else []
+    lines = [f"curve: {file}" for file in curves] + [f"accuracy against cost: {file}" for file in stairs]
+    return [*lines, *unseen]
 
 
 def _curve(one: ReaderResult) -> Line:
