@@ -20,7 +20,7 @@ from niah import origin, secrets, values
 from niah.choices import PLUG_INS, choices, named, plug_in_folders
 from niah.engines import Engine, KVCache
 from niah.errors import NiahError, first_line
-from niah.grid import Ladder
+from niah.grid import APART, Ladder
 from niah.haystacks import Haystack
 from niah.limits import identity
 from niah.models import grants
@@ -202,7 +202,21 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
     is_calibrated = _switch("calibrate", plain.get("calibrate", False))  # runs stored before there was any have none
     parts["calibrate"] = resolved["calibrate"] = is_calibrated
     parts["retry"] = resolved["retry"] = _switch("retry", plain.get("retry", False))
+    if parts["ctx"].share != APART:
+        _check_shared(parts["ctx"].share, parts["task"])
     return Run(**parts, resolved=resolved)
+
+
+def _check_shared(share: str, task: Task) -> None:
+    """Raises NiahError where the trials of a task cannot share a context."""
+    why = task.unshared or ("" if task.has_depth else "its trials have no depth")
+    if not why and "{question}" in task.template.partition("{context}")[0]:
+        why = "task.template has the question before the context, so that no two prompts begin alike"
+    if why:
+        raise NiahError(
+            f"ctx.share={share}: trials of task={task.name} cannot share a context: {why}; expected ctx.share=none, or "
+            "another task, as single, multikey, latent or conflicting"
+        )
 
 
 def _text(key: str, value: Any) -> str:
@@ -244,11 +258,12 @@ def _switch(key: str, value: Any) -> bool:
 
 
 def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
-    """Resolved settings without ``PLACE_ONLY``, and those of model, engine, task and haystack as ``limits.identity``
-    has them; of a plug-in that cannot be loaded all. ``own`` are the plug-ins' classes where they are known; else what
-    a stored run may load."""
+    """Resolved settings without ``PLACE_ONLY``, and those of model, ctx, engine, task and haystack as
+    ``limits.identity`` has them; of a plug-in that cannot be loaded all. ``own`` are the plug-ins' classes where they
+    are known; else what a stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
     kept["model"] = identity(Model, kept["model"])
+    kept["ctx"] = identity(Ladder, kept["ctx"])
     for key in ("engine", "task", "haystack"):
         with suppress(NiahError):
             cls = own.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)

@@ -9,24 +9,30 @@ import numpy as np
 
 from niah import limits
 from niah.errors import NiahError
-from niah.limits import limited
+from niah.limits import NEW, limited, one_of
 from niah.records import Trial
 
 DEPTHS = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]
 MAX_TRIALS = 1_000_000
 """All of a run's are in memory, and its rows too."""
-GROWING = ("name", "lengths", "depths", "repeats")
-"""Settings of a ladder that say how much is asked, never what: a smaller one's trials are those of a larger one."""
+APART, BY_LENGTH, BY_REPEAT = "none", "depths", "lengths"
+"""``ctx.share``: each trial has a context of its own, or shares that of its length and repeat, or of its repeat."""
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """The grid: every length (tokens) at every depth (percent), ``repeats`` times with another needle and text."""
+    """The grid: every length (tokens) at every depth (percent), ``repeats`` times with another needle and text.
+
+    ``share`` is the protocol. none: a needle in a context of its own for each trial. depths: one context for each
+    length and repeat, with a needle for every depth, of which a trial asks for one. lengths: one context for each
+    repeat, with a needle for every depth of every length; a shorter length is the beginning of a longer one.
+    """
 
     name: str = "custom"
     lengths: list[int] = limited([8192], at_least=1, unit="tokens")
     depths: list[float] = limited(DEPTHS, at_least=0, at_most=100)
     repeats: int = limited(1, at_least=1)
+    share: str = one_of(APART, BY_LENGTH, BY_REPEAT, known_as=NEW)
 
     def __post_init__(self) -> None:
         limits.check(self, "ctx")
@@ -41,6 +47,14 @@ class Ladder:
             )
 
 
+QUESTION_TOKENS = 96
+"""What two prompts of one context do not have in common, about: the end that is cut to length, and the question."""
+GROWING = {
+    APART: ("name", "lengths", "depths", "repeats"), BY_LENGTH: ("name", "lengths", "repeats"),
+    BY_REPEAT: ("name", "repeats"),
+}
+"""Settings of a ladder, by its ``share``, that say how much is asked, never what: a smaller one's trials are those of a
+larger one. What stands in a shared context depends on its depths, or on its lengths too."""
 PLACEMENTS = ("even", "random", "clustered")
 """Where the needles after the first go: evenly over the context, at random, or right behind the first."""
 
@@ -91,12 +105,15 @@ def above_limit(ladder: Ladder, max_length: int, model: str) -> dict[int, str]:
     return {ladder.lengths[number]: reason for number, reason in above.items()}
 
 
-def in_running_order(unordered: Sequence[Trial]) -> list[Trial]:
+def in_running_order(unordered: Sequence[Trial], share: str = APART) -> list[Trial]:
     """Deepest needle first within a repeat: each prompt then begins like one already read.
 
     Trials of a repeat share text up to the shallower of their needles, so the engine's prefix cache
-    serves that part. Needles at one place, in two lengths, follow each other: they share more.
+    serves that part. Needles at one place, in two lengths, follow each other: they share more. Trials that ``share``
+    a context (``Ladder``) follow each other, the longest first: it holds the beginning of all others.
     """
+    if share != APART:
+        return sorted(unordered, key=lambda t: (t.repeat, -t.length, t.depth))
     return sorted(unordered, key=lambda t: (t.repeat, -round(t.depth / 100 * t.length), -t.length))
 
 
@@ -113,7 +130,8 @@ def side_by_side(ordered: Sequence[Trial], num: int) -> list[Trial]:
 
 
 def expected_work(
-    ordered: Sequence[Trial], answer_tokens: int, prefix_caching: bool, num_read: Callable[[int], int] | None = None
+    ordered: Sequence[Trial], answer_tokens: int, prefix_caching: bool, num_read: Callable[[int], int] | None = None,
+    share: str = APART,
 ) -> list[int]:
     """Tokens each trial makes the engine compute, about: for the time left, never for results.
 
@@ -121,15 +139,26 @@ def expected_work(
     """
     if num_read:
         return [num_read(trial.length) + 4 * answer_tokens for trial in ordered]
-    work, repeat, covered = [], None, 0
+    reused = expected_reuse(ordered, share) if prefix_caching else [0] * len(ordered)
+    # a decoded token costs several read ones
+    return [trial.length - shared + 4 * answer_tokens for trial, shared in zip(ordered, reused, strict=True)]
+
+
+def expected_reuse(ordered: Sequence[Trial], share: str = APART) -> list[int]:
+    """Tokens with which each trial's prompt begins like one of its repeat that was read before it, about."""
+    found, repeat, needles, read = [], None, 0, 0
     for trial in ordered:
         if trial.repeat != repeat:
-            repeat, covered = trial.repeat, 0
+            repeat, needles, read, length = trial.repeat, 0, 0, 0
+        if share != APART:
+            is_begun = read and (share == BY_REPEAT or trial.length == length)
+            found.append(max(0, min(trial.length, read) - QUESTION_TOKENS) if is_begun else 0)
+            read, length = trial.length if share == BY_LENGTH else max(read, trial.length), trial.length
+            continue
         needle = round(trial.depth / 100 * trial.length)
-        shared = min(needle, covered) if prefix_caching else 0
-        covered = max(covered, needle)
-        work.append(trial.length - shared + 4 * answer_tokens)  # a decoded token costs several read ones
-    return work
+        found.append(min(needle, needles))
+        needles = max(needles, needle)
+    return found
 
 
 def generator(seed: int, repeat: int, purpose: str) -> np.random.Generator:

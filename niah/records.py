@@ -203,6 +203,7 @@ class Prompt:
     max_tokens: int
     sha256: str
     targets: tuple[str, ...] = ()
+    num_needed: int = 0
     num_missing: int = 0
     forced: Forced | None = None
     salt: str = ""
@@ -272,6 +273,8 @@ class Row:
 
     ``question`` is kept where the outcome hangs on it: absence is claimed beside a value. ``scored_before`` are score,
     outcome and answer as the rules of an earlier ``version`` had them, where ``rescore`` found otherwise.
+
+    ``share`` is ``ctx.share``, empty where the trial had a context of its own.
     """
 
     trial: _Index
@@ -321,6 +324,7 @@ class Row:
     not_graded: str = field(default="", metadata=OPTIONAL)
     question: str = field(default="", metadata=OPTIONAL)
     scored_before: dict[str, Any] | None = field(default=None, metadata=OPTIONAL)
+    share: str = field(default="", metadata=OPTIONAL)
 
     @property
     def is_answered(self) -> bool:
@@ -425,6 +429,11 @@ class EngineFacts:
         return self.facts.get("kv_cache_dtype_told_by") == "command"
 
     @property
+    def block_size(self) -> int | None:
+        """Tokens of a block of its KV cache."""
+        return self.facts.get("block_size")
+
+    @property
     def max_num_batched_tokens(self) -> int | None:
         """Tokens that the engine reads in one step."""
         return self.facts.get("max_num_batched_tokens")
@@ -437,7 +446,8 @@ class RunSession:
     Seconds and counts of retries, by reason, are by variant; graded seconds are within those of the trials. ``asked``
     are the lengths, depths, repeats and variants of the command; earlier versions kept none.
     ``memory_gib`` is the most of the machine's memory that this process and those of its engine held until the
-    variant's trials were over.
+    variant's trials were over. ``tokens`` of prompts are by variant too: sent, computed, and needed at least
+    (runs/beginnings.py), where the engine tells what it had cached.
     """
 
     started: str = ""
@@ -447,6 +457,7 @@ class RunSession:
     graded_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     control_seconds: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
     memory_gib: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    tokens: Mapping[str, Mapping[str, int]] = field(default_factory=dict, metadata=OPTIONAL)
     finished: str = field(default="", metadata=OPTIONAL)
     asked: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
@@ -507,6 +518,16 @@ class RunRecord:
     def depths(self) -> list[float]:
         """Percent; 0 alone where the task has no depth."""
         return list(self._of("ctx").get("depths", ())) if self.scope.has_depth else [0.0]
+
+    @property
+    def share(self) -> str:
+        """``ctx.share``; empty where each trial has a context of its own."""
+        return str({None: "", "none": ""}.get(found := self._of("ctx").get("share"), found))
+
+    @property
+    def task_title(self) -> str:
+        """What titles call the task, with the protocol where trials share contexts: "single (share=depths)"."""
+        return f"{self.task} (share={self.share})" if self.share else self.task
 
     @property
     def model_title(self) -> str:

@@ -105,14 +105,15 @@ def note(text: str) -> None:
     print(line(secrets.masked(text)), file=sys.stderr, flush=True)
 
 
-def move(text: str) -> bool:
-    """Shows a line on stderr in the place of the one that was shown so before; a line of its own where that is no
-    terminal. Returns whether the line is still open: an empty text ends it."""
-    shown, is_terminal = line(secrets.masked(text)), sys.stderr.isatty()
+def move(text: str, file: TextIO | None = None) -> bool:
+    """Shows a line on stderr (or ``file``) in the place of the one that was shown so before; a line of its own where
+    that is no terminal. Returns whether the line is still open: an empty text ends it."""
+    to = file or sys.stderr
+    shown, is_terminal = line(secrets.masked(text)), to.isatty()
     if is_terminal:
-        print(f"\r{shown}\033[K" if text else "", end="" if text else "\n", file=sys.stderr, flush=True)
+        print(f"\r{shown}\033[K" if text else "", end="" if text else "\n", file=to, flush=True)
     elif text:
-        print(shown, file=sys.stderr, flush=True)
+        print(shown, file=to, flush=True)
     return is_terminal and bool(text)
 
 

@@ -105,7 +105,8 @@ def listed(path: Path) -> Listed:
 def _summary(path: Path, record: RunRecord, columns: Columns, size: int, changed: str) -> Listed:
     answered = columns.answered
     return Listed(
-        folder=str(path), model=record.model_title, task=record.task, haystack=record.haystack, reader=record.reader,
+        folder=str(path), model=record.model_title, task=record.task_title, haystack=record.haystack,
+        reader=record.reader,
         variants=tuple(record.scope.variants or columns.variants()), engine=record.engine_name,
         lengths=tuple(record.lengths or np.unique(columns.length).tolist()),
         num_planned=record.scope.num_trials or len(columns), num_answers=int(answered.sum()),

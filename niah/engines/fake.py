@@ -53,7 +53,9 @@ class FakeSession(Session):
             return Failure(Outcome.ENGINE_ERROR, "engine=fake was asked to fail here", self._settings.seconds)
         visible = len(prompt.ids) - self._settings.window
         # nothing planted: nothing missed
-        sees_all = not prompt.num_missing and all(start >= visible for start, _ in prompt.spans)
+        sees_all = not prompt.num_missing and all(
+            start >= visible for start, _ in prompt.spans[: prompt.num_needed]
+        )
         text = " ".join(prompt.targets) if sees_all else "I do not know."
         return Completion(
             text, len(text.split()), len(prompt.ids), 0, "stop", self._settings.seconds, self._settings.seconds

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from niah.grid import Ladder, in_running_order, trials
+from niah.grid import Ladder, expected_reuse, in_running_order, trials
 from niah.planner import attention, memory
 from niah.planner.architecture import Architecture
 from niah.planner.flops import Attention, Prefill, prefill
@@ -46,9 +46,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole grid: GPU-hours are those of the GPUs that are used; cold means without prefix reuse."""
+    """A whole grid: GPU-hours are those of the GPUs that are used; cold means without prefix reuse. Tokens are those of
+    prompts and answers, and those of them that no earlier prompt begins with."""
 
     num_trials: int
+    num_tokens: int
+    computed_tokens: int
     seconds: float
     cold_seconds: float
     gpu_hours: float
@@ -133,12 +136,16 @@ def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: 
     """The grid's lengths up to ``longest``, in the order in which they run."""
     prompts = of_one_repeat(ladder, [length for length in ladder.lengths if length <= longest])
     seconds = cold = 0.0
+    num_tokens = ladder.repeats * sum(length for length, _ in prompts)
+    reused = ladder.repeats * sum(start for _, start in prompts)
     for length, start in prompts:
         seconds += ladder.repeats * seconds_of(operations(architecture, length, start), hardware, setup)
         cold += ladder.repeats * seconds_of(operations(architecture, length, 0), hardware, setup)
     gpu_hours = seconds * setup.num_gpus / 3600
     num_trials = ladder.repeats * len(prompts)
-    return Sweep(num_trials, seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour)
+    return Sweep(
+        num_trials, num_tokens, num_tokens - reused, seconds, cold, gpu_hours, gpu_hours * hardware.dollars_per_gpu_hour
+    )
 
 
 def of_one_repeat(ladder: Ladder, lengths: Sequence[int], *, has_depth: bool = True) -> list[tuple[int, int]]:
@@ -146,11 +153,7 @@ def of_one_repeat(ladder: Ladder, lengths: Sequence[int], *, has_depth: bool = T
 
     All repeats are alike: their prompts share no beginnings with those of another.
     """
-    prompts, covered = [], 0
-    for trial in in_running_order(trials(replace(ladder, repeats=1), has_depth=has_depth)):
-        if trial.length not in lengths:
-            continue
-        needle = round(trial.depth / 100 * trial.length)
-        prompts.append((trial.length, min(needle, covered)))
-        covered = max(covered, needle)
-    return prompts
+    one = in_running_order(trials(replace(ladder, repeats=1), has_depth=has_depth), ladder.share)
+    ordered = [trial for trial in one if trial.length in lengths]
+    reused = expected_reuse(ordered, ladder.share)
+    return [(trial.length, num) for trial, num in zip(ordered, reused, strict=True)]

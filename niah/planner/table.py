@@ -34,6 +34,7 @@ def lines(plan: Plan) -> list[str]:
             line += (
                 f"; the {sweep.num_trials} trials that fit take {format_seconds(sweep.seconds)} with prefix reuse "
                 f"({format_seconds(sweep.cold_seconds)} without), {sweep.gpu_hours:.2f} GPU-hours, ${sweep.dollars:.2f}"
+                f"; {sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
             )
         shown.append(line)
     return shown + [f"{dtype}: refused; {reason}" for dtype, reason in plan.refused.items()]

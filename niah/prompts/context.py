@@ -17,25 +17,25 @@ from niah.tokens.tokenizer import Tokenizer
 
 SLACK = 8
 """Haystack tokens kept after the last needle, so that there is something to cut to length."""
-_REACH = 24
+REACH = 24
 """How many tokens before the wanted end a cut is tried before filler is added."""
 _FILLERS = ("", " .", " . .", " . . .", " . . . .", ".", " …", "\n.", " . . . . .")
 """Ends for the rare context that no cut of the haystack brings to the exact length."""
 _LONG_FILLERS = tuple(" ." * number for number in range(6, 49))
 """Ends for text whose cuts lie further apart than those reach, as that of characters of many tokens."""
 
-_Pieces = list[tuple[int | None, np.ndarray | str]]
+Pieces = list[tuple[int | None, np.ndarray | str]]
 """(needle number or None, piece) in reading order; white space is its own piece."""
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """``head`` is all up to the last needle and it; ``ids[start:]`` follow, of which the end is cut off.
 
     ``stop`` is about where. ``limit``, the last place of a needle, is in tokens of the haystack.
     """
 
-    head: _Pieces
+    head: Pieces
     ids: np.ndarray
     start: int
     stop: int
@@ -65,16 +65,16 @@ def build(
             layout = _among_documents(tokenizer, problem, depths, room, limit)
         else:
             layout = _in_stretch(tokenizer, stretch, problem, depths, room, limit)
-        last, spare = _cut(tokenizer, frame, layout, stretch.source, num_prompt_tokens, memo, where)
+        last, spare = cut_to_length(tokenizer, frame, layout, stretch.source, num_prompt_tokens, memo, where)
         if last is not None:
             pieces, whole = last
-            return _finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
-        if spare >= _REACH or not problem.needles:
+            return finished(frame, pieces, whole, len(problem.needles), num_prompt_tokens - overhead), whole
+        if spare >= REACH or not problem.needles:
             break
         if limit == 0:
             raise _no_room(where, num_prompt_tokens, overhead, costs)
         # the white space around needles was not reckoned: too little is left behind the last one
-        limit = max(0, min(layout.limit, limit) - max(SLACK, _REACH - spare))
+        limit = max(0, min(layout.limit, limit) - max(SLACK, REACH - spare))
     raise NiahError(
         f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "
         "take another length, seed or haystack"
@@ -94,15 +94,15 @@ def _alone(problem: Problem, needle: str) -> str:
     return f"\n\n{problem.heading.format(number=100)}{needle}" if problem.documents else f" {needle}"
 
 
-def _cut(
-    tokenizer: Tokenizer, frame: Frame, layout: _Layout, source: str, num_prompt_tokens: int, memo: Memo, where: str
-) -> tuple[tuple[_Pieces, Spliced] | None, int]:
+def cut_to_length(
+    tokenizer: Tokenizer, frame: Frame, layout: Layout, source: str, num_prompt_tokens: int, memo: Memo, where: str
+) -> tuple[tuple[Pieces, Spliced] | None, int]:
     """The pieces and the prompt whose end is cut to the exact length, None where no cut gives it; and how many tokens
     are about left behind the last needle."""
     start, ids = layout.start, layout.ids
 
-    def assembled(stop: int, filler: str) -> tuple[_Pieces, Spliced]:
-        pieces: _Pieces = [*layout.head, (None, ids[start:stop]), (None, filler)]
+    def assembled(stop: int, filler: str) -> tuple[Pieces, Spliced]:
+        pieces: Pieces = [*layout.head, (None, ids[start:stop]), (None, filler)]
         try:
             return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
         except SpliceError as error:
@@ -117,9 +117,9 @@ def _cut(
         _, first = assembled(layout.stop, filler)
         guess = layout.stop - (first.num_tokens - num_prompt_tokens)
         spare = spare if filler else guess - start
-        if filler in _LONG_FILLERS and spare < _REACH:
+        if filler in _LONG_FILLERS and spare < REACH:
             break
-        for stop in sorted(range(guess - _REACH, guess + _REACH), key=lambda stop: abs(stop - guess)):
+        for stop in sorted(range(guess - REACH, guess + REACH), key=lambda stop: abs(stop - guess)):
             if not start <= stop <= len(ids) or not boundaries.is_whole(tokenizer, ids, stop):
                 continue
             pieces, whole = assembled(stop, filler)
@@ -130,23 +130,28 @@ def _cut(
 
 def _in_stretch(
     tokenizer: Tokenizer, stretch: Stretch, problem: Problem, depths: Sequence[float], room: int, limit: int
-) -> _Layout:
+) -> Layout:
     """Needles in a stretch of ``room`` tokens, none behind ``limit``."""
-    unit = "paragraph" if problem.as_paragraphs else "line" if stretch.by_line else "sentence"
+    unit = unit_of(stretch, problem)
     cuts = [boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, limit, unit) for depth in depths]
-    head, last_cut = _with_needles(tokenizer, stretch, problem, cuts, unit)
-    return _Layout(head, stretch.ids, last_cut, room, max(cuts, default=0))
+    head, last_cut = with_needles(tokenizer, stretch, problem, cuts, unit)
+    return Layout(head, stretch.ids, last_cut, room, max(cuts, default=0))
+
+
+def unit_of(stretch: Stretch, problem: Problem) -> str:
+    """What needles stand between (boundaries.UNITS)."""
+    return "paragraph" if problem.as_paragraphs else "line" if stretch.by_line else "sentence"
 
 
 def _among_documents(
     tokenizer: Tokenizer, problem: Problem, depths: Sequence[float], room: int, limit: int
-) -> _Layout:
+) -> Layout:
     """Needles as documents among the others, all of them numbered in the order in which they stand."""
     sizes = map(len, tokenizer.encode_ids([_alone(problem, document) for document in problem.documents]))
     before = np.cumsum([0, *sizes])
     before = before[: max(1, int(np.searchsorted(before, limit, side="right")))]
     places = [int(np.argmin(np.abs(before - depth / 100 * room))) for depth in depths]
-    head: _Pieces = []
+    head: Pieces = []
     run: list[str] = []
     numbers = count(1)
 
@@ -169,14 +174,14 @@ def _among_documents(
     ids, stop = flush(), max(0, room - num_head + num_marks)
     if len(ids) < stop:
         raise AssertionError(f"documents of {len(ids)} ids for {stop} behind the last needle")
-    return _Layout(head, ids, 0, stop, int(before[max(places, default=0)]))
+    return Layout(head, ids, 0, stop, int(before[max(places, default=0)]))
 
 
-def _with_needles(
+def with_needles(
     tokenizer: Tokenizer, stretch: Stretch, problem: Problem, cuts: Sequence[int], unit: str
-) -> tuple[_Pieces, int]:
+) -> tuple[Pieces, int]:
     """The haystack up to its last cut with all needles in it, and that cut."""
-    pieces: _Pieces = []
+    pieces: Pieces = []
     start = 0
     ordered = sorted((cut, number) for number, cut in enumerate(cuts))
     for cut, group in groupby(ordered, key=lambda placed: placed[0]):
@@ -209,7 +214,7 @@ def _breaks(before: str, needles: Sequence[str], unit: str) -> list[str]:
     return ["" if not before or before.endswith(mark) else mark, *[mark] * len(needles)]
 
 
-def _finished(frame: Frame, pieces: _Pieces, whole: Spliced, num_needles: int, num_tokens: int) -> Context:
+def finished(frame: Frame, pieces: Pieces, whole: Spliced, num_needles: int, num_tokens: int) -> Context:
     places = {number: place for place, (number, _) in enumerate(pieces) if number is not None}
     first = frame.num_before
     origin = whole.spans[first][0]

@@ -13,7 +13,7 @@ from niah.haystacks import corpus
 from niah.models.files import ModelFiles
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
-from niah.prompts import context, forced_answer, template
+from niah.prompts import context, forced_answer, shared, template
 from niah.readers import Material, Reader
 from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
@@ -23,6 +23,8 @@ from niah.tokens.splice import splice
 from niah.tokens.tokenizer import Tokenizer
 from niah.units import format_length
 
+_SHARED = 8
+"""Shared contexts kept: as many as engines may work on at once."""
 _SAMPLE = 8192
 """Tokens of the first draft of a text that a task writes itself."""
 _SEAMS = 16
@@ -156,11 +158,37 @@ class Recipe:
         run, source = self.run, self.corpus
         assert source is not None, "a task that writes the whole context asks of_length"
         problem = run.task.problem(grid.generator(run.seed, repeat, "problem"), source)
-        planted = tuple(run.haystack.planted(needle) for needle in problem.needles)
         self._check_budget(problem)
-        rng = grid.generator(run.seed, repeat, "stretch")
-        stretch = source.stretch(max(run.ctx.lengths), rng, self.tokenizer)
-        return replace(problem, needles=planted), stretch, self._frame(problem)
+        return self._planted(problem), self._stretch(repeat), self._frame(problem)
+
+    def _planted(self, problem: Problem) -> Problem:
+        """Its needles as they stand in the haystack's text."""
+        return replace(problem, needles=tuple(self.run.haystack.planted(needle) for needle in problem.needles))
+
+    def _stretch(self, repeat: int) -> Stretch:
+        """The text of a repeat, long enough for all lengths."""
+        assert self.corpus is not None
+        rng = grid.generator(self.run.seed, repeat, "stretch")
+        return self.corpus.stretch(max(self.run.ctx.lengths), rng, self.tokenizer)
+
+    def shared_text(self, trial: Trial) -> shared.SharedText:
+        """The text that the trial shares with others (``ctx.share``)."""
+        return self._shared_text(trial.repeat, () if self.run.ctx.share == grid.BY_REPEAT else (trial.length,))
+
+    @lru_cache(maxsize=_SHARED)  # noqa: B019
+    def _shared_text(self, repeat: int, only: tuple[int, ...]) -> shared.SharedText:
+        """That of all lengths of a repeat, or of the ``only`` one."""
+        run, lengths = self.run, only or tuple(sorted(set(self.run.ctx.lengths)))
+        assert self.corpus is not None, "a task that writes its context shares none"
+        asked = shared.questions(lengths, run.ctx.depths)
+        problems = run.task.shared(grid.generator(run.seed, repeat, "problem"), self.corpus, len(asked))
+        for problem in problems:
+            self._check_budget(problem)
+        return shared.text(
+            self.tokenizer, self._stretch(repeat), asked, [*map(self._planted, problems)],
+            [*map(self._frame, problems)], {length: length - run.answer_tokens for length in lengths},
+            run.task.placement, grid.generator(run.seed, repeat, "depths"), f"ctx.share={run.ctx.share}",
+        )
 
     @lru_cache(maxsize=4)  # noqa: B019
     def of_length(self, repeat: int, length: int) -> tuple[Problem, Stretch, template.Frame]:
@@ -197,13 +225,16 @@ class Recipe:
         problem, stretch, frame = self._of(trial)
         max_tokens = run.answer_tokens
         num_prompt_tokens = trial.length - max_tokens
-        rng = grid.generator(run.seed, trial.repeat, "depths")
-        depths = grid.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)
         where = f"ctx.lengths={trial.length:,}"
-        built, whole = context.build(
-            self.tokenizer, frame, stretch, problem, sorted(depths) if problem.in_order else depths,
-            num_prompt_tokens, where,
-        )
+        if run.ctx.share != grid.APART:
+            built, whole = self.shared_text(trial).built(trial.length, trial.depth, num_prompt_tokens, where)
+        else:
+            rng = grid.generator(run.seed, trial.repeat, "depths")
+            depths = grid.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)
+            built, whole = context.build(
+                self.tokenizer, frame, stretch, problem, sorted(depths) if problem.in_order else depths,
+                num_prompt_tokens, where,
+            )
         material = Material(
             self.tokenizer, run.haystack.language, built, stretch, whole, frame.num_before, self._blocks
         )
@@ -282,6 +313,9 @@ class Recipe:
             )
         if self.run.task.writes_context:
             return self.of_length(trial.repeat, trial.length)
+        if self.run.ctx.share != grid.APART:
+            text = self.shared_text(trial)
+            return text.problem(trial.length, trial.depth), text.stretch, text.frame(trial.length, trial.depth)
         return self.of_repeat(trial.repeat)
 
     def _frame(self, problem: Problem) -> template.Frame:

@@ -50,7 +50,8 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
         line_chart.length_axis(axes, lengths, "length (tokens, prompt and answer)")
         line_chart.accuracy_axis(axes, f"accuracy, {CONFIDENCE:.0%} interval")
         records = [panel.record for _, panel, _ in drawn]
-        models, tasks = dict.fromkeys(one.model_title for one in records), dict.fromkeys(one.task for one in records)
+        models = dict.fromkeys(one.model_title for one in records)
+        tasks = dict.fromkeys(one.task_title for one in records)
         axes.set_title(f"{', '.join(models)}\n", loc="left", fontsize=11, fontweight="bold")
         subtitle = f"task {', '.join(tasks)}, haystack {records[0].haystack}"
         axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=7, color=style.INK)

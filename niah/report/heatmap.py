@@ -130,7 +130,8 @@ def _assumed(record: RunRecord) -> str:
 
 
 def _task(record: RunRecord) -> str:
-    return f"task {record.task}" + (f" ({record.answer_kind})" if record.answer_kind else "")
+    kind = ", ".join(filter(None, (record.answer_kind, f"share={record.share}" if record.share else "")))
+    return f"task {record.task}" + (f" ({kind})" if kind else "")
 
 
 def _haystack(record: RunRecord) -> str:

@@ -3,7 +3,9 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from niah.errors import NiahError
 
 _MAX_LOG = 2**28
 """Bytes of a log that is looked through for secrets."""
+_FIRST_SIGN, _TERMINAL_SIGN, _LOG_SIGN = 10.0, 1.0, 60.0
+"""Seconds of silence after which a log is told that something goes on, and between signs on a terminal and in a log."""
 
 
 class Console:
@@ -63,6 +67,49 @@ class Console:
     def progress(self, num_trials: int, num_done: int, total_work: int) -> "Progress":
         return Progress(self, num_trials, num_done, total_work)
 
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        """Says how long ``what`` takes while it does: on a line that moves, in a log a line now and then."""
+        is_terminal, begun = self.err.isatty(), time.monotonic()
+
+        def sign() -> None:
+            terminal.move(f"{what}: {time.monotonic() - begun:.0f} s", self.err)
+
+        with _Ticker(sign, _TERMINAL_SIGN if is_terminal else _FIRST_SIGN, is_terminal=is_terminal):
+            yield
+        if is_terminal and time.monotonic() - begun > _TERMINAL_SIGN:
+            terminal.move("", self.err)
+
+
+_SIGNING = threading.Lock()
+"""Held while a sign is given, and while this process is forked: a child must not begin with a lock of tqdm's taken."""
+os.register_at_fork(before=_SIGNING.acquire, after_in_parent=_SIGNING.release, after_in_child=_SIGNING.release)
+
+
+class _Ticker:
+    """Calls ``sign`` from a thread of its own, after ``first`` seconds and then now and then, until it is left."""
+
+    def __init__(self, sign: Callable[[], None], first: float, *, is_terminal: bool):
+        self._sign, self._first = sign, first
+        self._pause = _TERMINAL_SIGN if is_terminal else _LOG_SIGN
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="niah-signs", daemon=True)
+
+    def __enter__(self) -> "_Ticker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _tick(self) -> None:
+        pause = self._first
+        while not self._over.wait(pause):
+            with _SIGNING, suppress(OSError, ValueError):  # a terminal that is gone ends no run
+                self._sign()
+            pause = self._pause
+
 
 def _flush_c() -> None:
     """Writes what libraries in C have printed and still hold: where stdout is no terminal they hold all of it, and it
@@ -92,6 +139,8 @@ class Progress:
         self._num_trials = num_trials
         self._num_done = num_done
         self._tokens = 0
+        self._rate = ""
+        self._last = time.monotonic()
         self._bar = tqdm(
             desc=self._description(),
             total=total_work or None,
@@ -103,14 +152,19 @@ class Progress:
             ncols=None if console.err.isatty() else 100,
             leave=True,
         )
+        is_terminal = console.err.isatty()
+        self._ticker = _Ticker(self._wait, _TERMINAL_SIGN if is_terminal else _LOG_SIGN, is_terminal=is_terminal)
+        self._ticker.__enter__()
 
     def advance(self, work: int, computed_tokens: int) -> None:
+        self._last = time.monotonic()
         self._num_done += 1
         self._tokens += computed_tokens
         self._describe()
         self._bar.update(work)
 
     def close(self) -> None:
+        self._ticker.__exit__()
         self._bar.close()
         self._err.flush()
 
@@ -123,4 +177,13 @@ class Progress:
         self._bar.set_description_str(self._description(), refresh=False)
         elapsed = self._bar.format_dict["elapsed"]
         if elapsed and self._tokens:
-            self._bar.set_postfix_str(f"{self._tokens / elapsed:,.0f} tokens/s", refresh=False)
+            self._rate = f"{self._tokens / elapsed:,.0f} tokens/s"
+            self._bar.set_postfix_str(self._rate, refresh=False)
+
+    def _wait(self) -> None:
+        """A sign of life while one prompt takes long."""
+        seconds = time.monotonic() - self._last
+        if seconds >= _FIRST_SIGN:
+            parts = [*([self._rate] if self._rate else []), f"this prompt since {seconds:.0f} s"]
+            self._bar.set_postfix_str(", ".join(parts), refresh=False)
+        self._bar.refresh()

@@ -1,13 +1,15 @@
 """What the plan says of a run before it begins, kept in run.json: the page shows it beside what was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from niah import grid
 from niah.config import Run
 from niah.planner import defaults, estimate, memory
 from niah.planner.architecture import Architecture
 from niah.planner.fit import CPU_ENGINE_SHARE, Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
+from niah.records import Trial
 from niah.runs import capacity
 
 Expectation = dict[str, float]
@@ -30,6 +32,17 @@ def expected(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) ->
         name: {**_memory(run, shape, hardware, fit), **_time(run, shape, hardware, fit.setup, load)}
         for name, fit in fits.items() if not fit.refusal
     }
+
+
+def to_compute(run: Run, todo: Mapping[str, Sequence[Trial]]) -> str:
+    """How many prompt tokens these trials (by variant) are, and how many of them an engine has to compute, about."""
+    if not (run.engine.holds_a_model and run.reader.reads_all):
+        return ""
+    sent = sum(trial.length for trials in todo.values() for trial in trials)
+    reused = sum(sum(grid.expected_reuse(trials, run.ctx.share)) for trials in todo.values())
+    if not run.engine.prefix_caching or not reused:
+        return f" ({sent:,} prompt tokens)"
+    return f" ({sent:,} prompt tokens, about {sent - reused:,} to compute)"
 
 
 def _memory(run: Run, shape: Architecture, hardware: Hardware, fit: Fit) -> Expectation:

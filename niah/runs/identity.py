@@ -3,22 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from niah.grid import GROWING, Ladder
+from niah.grid import APART, GROWING, Ladder
 from niah.limits import identity
 
 _OF_THE_TEXT = ("haystack_sha256", "haystack_tokens", "haystack_documents", "haystack_skipped")
-_HELD_BY_A_CONTEXT = {"depths": ("depths",), "lengths": ("depths", "lengths")}
-"""Where trials share a context (``ctx.share``) it holds a needle for each of these: with others it is another text."""
 _OF_THE_LICENCE = ("haystack_licence", "model_licence", "model_notices")
 
 
 def of(content: Mapping[str, Any]) -> dict[str, Any]:
     """``content``, settings as ``config.deciding`` has them, without lengths, depths, repeats and KV dtypes, which join
-    a run. What an engine is told for long prompts alone, for every prompt, stays: such a ladder is another run's."""
+    a run (where contexts are shared, those of them that do not decide what stands in one: grid.GROWING). What an engine
+    is told for long prompts alone, for every prompt, stays: such a ladder is another run's."""
     kept = {key: value for key, value in content.items() if key not in ("ctx", "kv")}
     ladder, model = content.get("ctx", {}), content.get("model", {})
-    grows = {*GROWING} - {*_HELD_BY_A_CONTEXT.get(str(ladder.get("share")), ())}
-    if own := {key: value for key, value in identity(Ladder, ladder).items() if key not in grows}:
+    growing = GROWING.get(ladder.get("share", APART), ())
+    if own := {key: value for key, value in identity(Ladder, ladder).items() if key not in growing}:
         kept["ctx"] = own
     if model.get("extended_args") or model.get("extended_environment"):
         longest, limit = max(ladder.get("lengths") or [0]), model.get("max_length", 0)

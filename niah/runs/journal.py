@@ -1,13 +1,14 @@
 """run.json while a run goes on: what is opened, finished and spent, on disk at each turn."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from niah import environment, secrets
 from niah.engines import Session
 from niah.records import EngineFacts, RunRecord, RunSession
+from niah.runs.beginnings import Tokens
 from niah.runs.store import RunFolder
 
 
@@ -65,6 +66,10 @@ class Journal:
             trials_seconds={**self._session.trials_seconds, variant: round(trials, 2)},
             graded_seconds={**self._session.graded_seconds, variant: round(graded, 2)},
         )
+
+    def computed(self, variant: str, tokens: Tokens) -> None:
+        """Prompt tokens of the variant's trials."""
+        self._note(tokens={**self._session.tokens, variant: asdict(tokens)})
 
     def control_took(self, variant: str, seconds: float) -> None:
         """Seconds of the variant's control sample."""

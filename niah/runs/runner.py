@@ -19,7 +19,7 @@ from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
-from niah.runs import capacity, control, expectation, history, record, resume, store, trials
+from niah.runs import beginnings, capacity, control, expectation, history, record, resume, store, trials
 from niah.runs.agenda import Agenda, Chooser
 from niah.runs.console import Console, Progress
 from niah.runs.excerpts import Excerpts
@@ -109,7 +109,7 @@ def run(
             return (row.variant or only, row.trial) in passed_over
 
         finished = resume.answered(whole, folder.drop_retried(fits_now, is_passed_over), passed_over)
-        ordered = grid.in_running_order(recipe.trials)
+        ordered = grid.in_running_order(recipe.trials, settings.ctx.share)
         failed = resume.failed(whole, folder)
         todo = {
             variant.name: resume.failed_last(
@@ -135,6 +135,8 @@ def run(
         to_do = f"{num_new} of {num_asked} trials to run" if num_new else "only the rest of the control sample to run"
         if choosing:
             to_do = f"{num_asked - num_new} trials done, the next are chosen as answers come"
+        else:
+            to_do += expectation.to_compute(settings, todo)
         console.note(f"{folder.path}: {to_do}; engine log in engine.log")
         for line in capacity.choice_lines(settings, fits):
             console.note(line)
@@ -158,7 +160,10 @@ def run(
         rows = folder.rows()
         if choosing:
             journal.planned(history.num_planned(grids, rows))
-        ends = (control.sentence(folder.controls()), trials.cut_in_thinking(rows), trials.ungraded(rows))
+        ends = (
+            *beginnings.lines(journal.record.sessions), control.sentence(folder.controls()),
+            trials.cut_in_thinking(rows), trials.ungraded(rows),
+        )
         for line in filter(None, ends):
             console.note(line)
         passed_over = resume.passed_over(whole, folder)
@@ -349,7 +354,8 @@ def _measure(part: _Part) -> None:
             arguments = {**job.serving, **job.arguments, **settings.engine.args}
             part.console.note(f"engine arguments: {serving.words(arguments)}")
         try:
-            session = _open(part, job)
+            with part.console.going_on(f"{variant}: the engine starts"):
+                session = _open(part, job)
         except NoRoomError as error:
             unfit |= _without_room(part, fitting, error)
             continue
@@ -385,6 +391,7 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     settings, variant, num_trials = part.settings, part.variant, len(part.recipe.trials)
     work = _work(settings, part.recipe, part.recipe.trials if part.chooser else todo)
     begun, graded_seconds = time.perf_counter(), 0.0
+    counted, tokens = _counted(part), beginnings.Tokens()
     agenda = _agenda(part, todo)
     if part.chooser:  # nobody knows how many there will be
         num_done = sum(row.variant == variant for row in part.folder.rows())
@@ -404,6 +411,9 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
             part.on_row(part.journal.record, part.folder)
             grade = answered.result.grade if isinstance(answered.result, Completion) else None
             graded_seconds += grade.seconds if grade else 0.0
+            if counted and row.num_cached_tokens is not None:
+                needed = counted.needed(row.repeat, answered.built.prompt.ids)
+                tokens = tokens.plus(row.num_prompt_tokens, row.num_prompt_tokens - row.num_cached_tokens, needed)
             progress.advance(work[row.trial], row.num_prompt_tokens - (row.num_cached_tokens or 0))
             if isinstance(answered.result, Completion):
                 agenda.answered(answered.trial)
@@ -419,7 +429,17 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     finally:
         progress.close()
         part.journal.took(variant, trials=time.perf_counter() - begun, graded=graded_seconds)
+        if tokens.sent:
+            part.journal.computed(variant, tokens)
     part.journal.facts(variant, session)
+
+
+def _counted(part: _Part) -> beginnings.Beginnings | None:
+    """What counts the tokens that need computing; None where no prefix cache is used, or a trial has two prompts."""
+    settings, facts = part.settings, part.journal.record.engines[part.variant]
+    if not (settings.engine.prefix_caching and facts.block_size) or settings.reader.may_read_twice:
+        return None
+    return beginnings.Beginnings(facts.block_size, 2 * settings.engine.replicas)
 
 
 def _agenda(part: _Part, todo: list[Trial]) -> Agenda:
@@ -462,7 +482,8 @@ def _work(settings: Run, recipe: Recipe, todo: list[Trial]) -> dict[int, int]:
         one_of = {trial.length: trial for trial in todo}
         sizes = {length: recipe.num_read(trial) for length, trial in one_of.items()}
     expected = grid.expected_work(
-        todo, settings.answer_tokens, settings.engine.prefix_caching, sizes.__getitem__ if sizes else None
+        todo, settings.answer_tokens, settings.engine.prefix_caching, sizes.__getitem__ if sizes else None,
+        settings.ctx.share,
     )
     return dict(zip((trial.index for trial in todo), expected, strict=True))
 

@@ -9,6 +9,7 @@ from niah.config import Run
 from niah.engines import Session
 from niah.engines.reply import Door
 from niah.errors import NiahError
+from niah.grid import APART
 from niah.prompts.context import sha256
 from niah.prompts.recipe import Built, Recipe
 from niah.readers import Reader
@@ -76,7 +77,7 @@ def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
         needle_spans=[], needle_depths=[], needles_kept=[], repeated_share=0.0, seconds=0.0, first_token_seconds=None,
         model=settings.model.name, task=settings.task.name, haystack=settings.haystack.name,
         reader=settings.reader.name, engine=settings.engine.name, kv_cache_dtype=settings.kv.dtype, error=reason,
-        variant=variant,
+        variant=variant, share="" if settings.ctx.share == APART else settings.ctx.share,
     )
 
 

@@ -64,6 +64,9 @@ class Task:
     scorer: ClassVar[Scorer] = Contains()
     """Judges the answers, unless the user names another scorer."""
 
+    unshared: ClassVar[str] = "its class has no method shared"
+    """Why trials of this task cannot share a context (``ctx.share``); empty for one that writes ``shared``."""
+
     def __post_init__(self) -> None:
         """Checks the settings; a subclass that checks more of its own calls this first."""
         check(self, "task")
@@ -93,6 +96,14 @@ class Task:
         raise NiahError(
             f"task={self.name}: {type(self).__name__} has no method problem; expected problem(rng, haystack)"
         )
+
+    def shared(self, rng: np.random.Generator, haystack: Surroundings, num: int) -> list[Problem]:
+        """Draws ``num`` problems whose needles all stand in one context: none answers the question of another.
+
+        The first needle of each goes to the depth of the trials that ask it. Raises NiahError where the settings fix
+        what has to differ, or there are not so many.
+        """
+        raise NiahError(f"task={self.name}: cannot share a context: {self.unshared}; expected ctx.share=none")
 
     def fill(
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]

@@ -30,6 +30,7 @@ class Absent(Keyed):
     num_decoys: int = limited(0, at_least=0, at_most=100_000)
     claim: str = free_text("")
 
+    unshared = "what it asks for stands nowhere"
     all_targets = False
     scorer = ClaimsAbsence()
 

@@ -46,6 +46,7 @@ class Aggregate(Task):
     question: str = free_text("")
     answer_prefix: str = free_text("")
 
+    unshared = "it asks about the whole text"
     writes_context = True
     has_depth = False
 

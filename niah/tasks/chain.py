@@ -45,6 +45,8 @@ class Chain(Task):
     example: bool = False
     version: str = one_of("own", *VERSIONS, known_as=NEW)
 
+    unshared = "the links of its chains lie all over the text"
+
     @property
     def answer_tokens(self) -> int:
         return self.max_tokens or (32 if self.form == "tokens" else 30 + 8 * self.num_hops)

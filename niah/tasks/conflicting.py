@@ -26,11 +26,27 @@ class Conflicting(Task):
 
     scorer = Only()
 
+    unshared = ""
+
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
         phrases = self.phrases(haystack)
-        own = phrases["conflicting"]
         key = draws.key(rng, "city", phrases["keys"])
         values = draws.unseen(lambda: draws.number(rng), self.num_values, haystack, "task=conflicting")
+        return self._worded(rng, phrases, key, values)
+
+    def shared(self, rng: np.random.Generator, haystack: Surroundings, num: int) -> list[Problem]:
+        """A key for each problem, with values of its own."""
+        phrases, each = self.phrases(haystack), self.num_values
+        keys = draws.distinct(lambda: draws.key(rng, "city", phrases["keys"]), num, "ctx.share")
+        values = draws.unseen(lambda: draws.number(rng), num * each, haystack, "task=conflicting")
+        return [
+            self._worded(rng, phrases, key, values[each * number : each * (number + 1)])
+            for number, key in enumerate(keys)
+        ]
+
+    def _worded(self, rng: np.random.Generator, phrases: dict, key: str, values: list[str]) -> Problem:
+        """The values of a key, each of another year; the first is the right one."""
+        own = phrases["conflicting"]
         years = sorted(int(year) for year in rng.choice(_YEARS, self.num_values, replace=False))
         if self.wins == "newest":
             years.reverse()

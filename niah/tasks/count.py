@@ -22,6 +22,7 @@ class Count(Task):
     fewest: int = limited(2, at_least=1)
     most: int = 9
 
+    unshared = "it asks for all needles of a text at once"
     default_tokens = 16
     scorer = Number()
 

@@ -4,7 +4,7 @@ The key-value needles of RULER (Hsieh et al. 2024, arXiv:2404.06654, section 3 a
 keys, of values per key and of keys asked for, kind of key and value.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Keyed(Task):
     question: str = free_text("")
     answer_prefix: str = free_text("")
 
+    unshared = ""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_queries > self.num_keys:
@@ -64,6 +66,31 @@ class Keyed(Task):
             f"task.answer={self.answer}", targets,
         )
         return self.worded(phrases, keys, [*targets, *others], targets, others)
+
+    def shared(self, rng: np.random.Generator, haystack: Surroundings, num: int) -> list[Problem]:
+        """A key for each problem; further ones of ``num_keys`` stand beside the first, and are asked by none."""
+        if self.num_queries > 1:
+            raise NiahError(
+                "ctx.share: a question for several keys (task.num_queries) has no depth of its own; expected "
+                "ctx.share=none, or task.num_queries=1"
+            )
+        for name, text in (("needle", self.needle), ("question", self.question)):
+            if text and "{key}" not in text:
+                raise NiahError(
+                    f"task.{name}: without {{key}} all needles of a shared context would be one; got {text!r}; "
+                    "expected {key} in it, or ctx.share=none"
+                )
+        phrases = self.phrases(haystack)
+        count = max(num, self.num_keys)
+        keys = self.keys(rng, phrases, haystack, count)
+        values = self.values(rng, phrases, haystack, count * self.num_values)
+        of_key = [values[start : start + self.num_values] for start in range(0, len(values), self.num_values)]
+        problems = [self.worded(phrases, [key], own, own, []) for key, own in zip(keys[:num], of_key, strict=False)]
+        if others := keys[num:]:
+            first, more = problems[0], values[num * self.num_values :]
+            needles = self.worded(phrases, others, more, more, []).needles
+            problems[0] = replace(first, needles=(*first.needles, *needles), distractors=tuple(more))
+        return problems
 
     def keys(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
         """Different keys. Cities may be mentioned in the haystack; made-up keys stand for the fact alone."""

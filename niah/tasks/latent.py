@@ -4,7 +4,7 @@ After NoLiMa (Modarressi et al. 2025, arXiv:2502.05167), with facts of our own i
 (languages/*.toml, [latent]); theirs are not redistributed. The answer is a name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,26 +21,37 @@ class Latent(Task):
     name: str = "latent"
     num_distractors: int = limited(0, at_least=0, at_most=100_000)
 
+    unshared = ""
+
     def problem(self, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        return self._drawn(rng, haystack, 1, self.num_distractors)[0]
+
+    def shared(self, rng: np.random.Generator, haystack: Surroundings, num: int) -> list[Problem]:
+        """A person and a fact for each problem; the ``num_distractors`` stand beside the first."""
+        return self._drawn(rng, haystack, num, self.num_distractors)
+
+    def _drawn(self, rng: np.random.Generator, haystack: Surroundings, num: int, others: int) -> list[Problem]:
+        """``num`` problems about different facts, and ``others`` facts that are planted with the first."""
         own = self.phrases(haystack)["latent"]
-        if self.num_distractors >= len(own["facts"]):
-            raise NiahError(
-                f"task.num_distractors: got {self.num_distractors}; expected 0 to {len(own['facts']) - 1}"
+        if num + others > len(own["facts"]):
+            what = f"task.num_distractors: got {others}" if num == 1 else (
+                f"ctx.share: got {num} questions and {others} distractors (task.num_distractors) of {len(own['facts'])}"
+                " facts in this language"
             )
-        chosen = rng.permutation(len(own["facts"]))[: 1 + self.num_distractors]
+            most = f"0 to {len(own['facts']) - 1}" if num == 1 else "fewer depths or lengths, or ctx.share=none"
+            raise NiahError(f"{what}; expected {most}")
+        chosen = rng.permutation(len(own["facts"]))[: num + others]
         held = haystack.holding(own["names"])
         names = [str(name) for name in rng.permutation(own["names"]) if name not in held]
-        if len(names) <= self.num_distractors:
+        if len(names) < num + others:
             raise NiahError("task=latent: the haystack holds too many of its names; take another haystack")
-        target, *others = names[: 1 + self.num_distractors]
         facts = [own["facts"][number] for number in chosen]
-        return Problem(
-            needles=tuple(
-                draws.filled(fact[0], name=name) for fact, name in zip(facts, [target, *others], strict=True)
-            ),
-            question=facts[0][1],
-            targets=(target,),
-            answer_prefix=own["prefix"],
-            distractors=tuple(others),
-            num_needed=1,
-        )
+        needles = [draws.filled(fact[0], name=name) for fact, name in zip(facts, names, strict=False)]
+        problems = [
+            Problem((needle,), fact[1], (name,), own["prefix"], num_needed=1)
+            for needle, fact, name in zip(needles[:num], facts, names, strict=False)
+        ]
+        planted, wrong = needles[num:], names[num : num + others]
+        return [
+            replace(problems[0], needles=(needles[0], *planted), distractors=tuple(wrong)), *problems[1:]
+        ]

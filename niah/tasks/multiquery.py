@@ -17,3 +17,5 @@ class MultiQuery(Keyed):
     name: str = "multiquery"
     num_keys: int = limited(4, at_least=1, at_most=100_000)
     num_queries: int = limited(4, at_least=1, at_most=100_000)
+
+    unshared = "its question asks for several needles, so that no depth is its own"

@@ -17,6 +17,7 @@ class Ordered(Task):
     name: str = "ordered"
     num_needles: int = limited(4, at_least=2, at_most=100_000)
 
+    unshared = "it asks for all needles of a text at once"
     scorer = InOrder()
 
     @property

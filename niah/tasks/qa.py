@@ -46,6 +46,7 @@ class QA(Task):
     question: str = free_text("Question: {question}")
     answer_prefix: str = free_text("Answer:")
 
+    unshared = "the paragraphs planted are those of one question"
     all_targets = False
     scorer = AnyOf()
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.limits import free_text
+from niah.records import Problem
 from niah.tasks import Surroundings, draws
 from niah.tasks.keyed import Keyed
 
@@ -32,6 +33,15 @@ class Single(Keyed):
                 f"task.needle: does not hold the answer; got {self.needle!r}; expected {{value}} in it, "
                 "or task.value to be a part of it"
             )
+
+    def shared(self, rng: np.random.Generator, haystack: Surroundings, num: int) -> list[Problem]:
+        for name, fixed in (("key", self.key), ("value", self.value)):
+            if fixed and num > 1:
+                raise NiahError(
+                    f"task.{name}: got {fixed!r} for all {num} needles of a shared context; expected it empty, so that "
+                    "each has its own, or ctx.share=none"
+                )
+        return super().shared(rng, haystack, num)
 
     def keys(self, rng: np.random.Generator, phrases: dict, haystack: Surroundings, count: int) -> list[str]:
         return [self.key] if self.key else super().keys(rng, phrases, haystack, count)

@@ -329,6 +329,19 @@ def test_different_models_need_leave(tmp_path):
     assert "b against a (baseline): 54 pairs of the same length, depth and repeat, 6 repeats" in lines
 
 
+def test_protocols_need_leave(niah, tmp_path):
+    """A trial with a context of its own and one that shares it are paired by cell, and only where that was asked."""
+    words = ("engine=fake", "haystack=noise", "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "ctx.repeats=6")
+    for share in ("none", "depths"):
+        assert niah(*words, "outputs=o", f"ctx.share={share}", f"name={share}", "report.formats=[]").returncode == 0
+    folders = [str(tmp_path / "o" / share) for share in ("none", "depths")]
+    with pytest.raises(NiahError, match=r"different protocols, none has ctx.share=none and depths depths"):
+        compare(folders, [])
+    lines, code = compare(folders, ["compare.across=share", f"compare.out={tmp_path}/out", "report.formats=[svg]"])
+    assert "depths against none (baseline): 36 pairs of the same length, depth and repeat, 6 repeats" in lines
+    assert any("across protocols (ctx.share=none and depths)" in line for line in lines) and not code
+
+
 def test_nothing_in_common(tmp_path):
     a = run(tmp_path / "a", rows(grid(2), lambda t: True))
     b = run(tmp_path / "b", rows(grid(2, (1024,)), lambda t: True))

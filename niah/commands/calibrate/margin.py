@@ -9,6 +9,7 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,10 @@ class _Quiet(Console):
 
     def progress(self, num_trials: int, num_done: int, total_work: int) -> Progress:
         return _NoProgress()
+
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        yield
 
 
 class _NoProgress(Progress):

@@ -104,7 +104,7 @@ def _title(base: Side) -> str:
 def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
     """Which runs, what differs between them, the numbers, and what limits them."""
     base, other = pair.base.label, pair.other.label
-    how = "of the same length, depth and repeat" if settings.across == "model" else "of the same prompt"
+    how = "of the same length, depth and repeat" if settings.across else "of the same prompt"
     overall = one.overall
     counts = f"{overall.num_pairs} pairs {how}, {overall.num_repeats} repeats" if one.is_paired else "not paired"
     different = changed(pair)

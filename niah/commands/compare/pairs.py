@@ -20,7 +20,8 @@ from niah.stats.comparison import Answers, Comparison, comparisons
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """``margin`` and ``confidence`` are shares; ``fail_on`` decides about exit code 2, ``across`` what may differ.
+    """``margin`` and ``confidence`` are shares; ``fail_on`` decides about exit code 2, ``across`` what may differ: the
+    model, or the protocol (ctx.share) and with it the task.
 
     ``primary`` is the question that decides, to be declared before a run: right and wrong, or the log-probability of
     the right answer with right and wrong after it (``report.graded``).
@@ -31,7 +32,7 @@ class CompareSettings:
     )
     confidence: float = limited(0.95, at_least=0.5, below=1, example="0.95")
     fail_on: str | None = one_of("worse", "not_noninferior", default=None)
-    across: str | None = one_of("model", default=None)
+    across: str | None = one_of("model", "share", default=None)
     primary: str = one_of(graded.ACCURACY, graded.GRADED)
     variant: str | None = None
     out: str | None = None
@@ -249,7 +250,19 @@ def pair_of(base: Side, other: Side, settings: CompareSettings) -> Pair:
         )
     notes: list[str] = []
     key: tuple[str, ...] = ("task", "length", "depth", "repeat")
-    if settings.across == "model":
+    protocols = [side.record.share or "none" for side in (base, other)]
+    if protocols[0] != protocols[1] and settings.across != "share":
+        raise NiahError(
+            f"compare: different protocols, {base.label} has ctx.share={protocols[0]} and {other.label} "
+            f"{protocols[1]}; expected one; compare.across=share compares them all the same"
+        )
+    if settings.across == "share":
+        notes.append(
+            f"paired by length, depth and repeat across protocols (ctx.share={' and '.join(dict.fromkeys(protocols))}):"
+            " prompts differ in their needles, and a context that is shared holds those of all its questions"
+        )
+        key = ("length", "depth", "repeat")
+    elif settings.across == "model":
         notes.append(
             "paired by length, depth and repeat across models: prompts may differ in text, and lengths are each "
             "model's own tokens"

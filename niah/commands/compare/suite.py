@@ -88,7 +88,7 @@ def _mean(suite: Suite) -> str:
 
 def _lines(one: _Judged, settings: CompareSettings) -> list[str]:
     suite, overall = one.suite, one.mean.overall
-    how = "of the same length, depth and repeat" if settings.across == "model" else "of the same prompt"
+    how = "of the same length, depth and repeat" if settings.across else "of the same prompt"
     each = [changed(pair) for pair in suite.pairs.values()]
     different = [words for words in each[0] if all(words in own for own in each)]
     by_name = {name: found.overall for name, found in one.settings.items()}

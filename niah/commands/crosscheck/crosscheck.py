@@ -180,7 +180,8 @@ def _in_order(check: _Check, todo: Sequence[Row], fit: Fit) -> tuple[list[list[R
         trial
         for is_first in (True, False)
         for trial in grid.in_running_order(
-            [trials[number] for number in numbers if (check.why[number] == "discordant") is is_first]
+            [trials[number] for number in numbers if (check.why[number] == "discordant") is is_first],
+            check.recipe.run.ctx.share,
         )
     ]
     place = {trial.index: number for number, trial in enumerate(ordered)}

@@ -107,7 +107,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
     together = overall(rows)
     return {
         "label": one.panel.label or record.name or one.folder, "folder": one.folder, "variant": one.variant,
-        "name": record.name, "model": record.model_title, "task": record.task, "haystack": record.haystack,
+        "name": record.name, "model": record.model_title, "task": record.task_title, "haystack": record.haystack,
         "reader": record.reader, "scorer": record.scorer,
         "ruler_setting": (record.config.get("ruler") or {}).get("setting"),
         "sweep": one.sweep,
