@@ -17,6 +17,7 @@ VERBS = {
     "build": "build",
     "power": "power",
     "frontier": "frontier.frontier",
+    "decide": "decide.decide",
     "calibrate": "calibrate.calibrate",
     "report": "report",
     "rescore": "rescore",

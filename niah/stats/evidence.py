@@ -46,3 +46,24 @@ def pace(means: np.ndarray, threshold: float) -> np.ndarray:
     odds[0, FRACTIONS == 1.0] = np.log(1e-3)  # a bet that a mean of just 1 stands
     best = np.maximum((_KNOTS[:, None] * odds[1] + (1 - _KNOTS[:, None]) * odds[0]).max(-1), 0.0)
     return np.asarray(np.interp(means, _KNOTS, best))
+
+
+SCALES = np.array([0.3, 0.7, 1.5, 4.0, 10.0, 30.0])
+"""From bets on whole differences (one pair of right and wrong) to bets on the sign alone of any difference."""
+
+
+def signed_growth(differences: np.ndarray) -> np.ndarray:
+    """Nats by which each bet of ``SCALES`` that differences (...) are above 0 grows: (..., bets).
+
+    exp(l d) / cosh(l d) has the mean 1 where a difference is as likely as its opposite, so where the two that are
+    compared are alike (de la Pena 1999, "A general class of exponential inequalities for martingales and ratios"): it
+    bets on the sign, more on large ones. It is the null hypothesis of ``compare``'s sign flips.
+    """
+    reach = np.asarray(differences, dtype=float)[..., None] * SCALES
+    return np.asarray(reach - np.logaddexp(reach, -reach) + math.log(2))
+
+
+def signed_evidence(wealth: np.ndarray) -> np.ndarray:
+    """Nats of the even mixture of ``SCALES``' bets, from their wealth (..., bets)."""
+    most = wealth.max(-1)
+    return np.asarray(most + np.log(np.exp(wealth - most[..., None]).mean(-1)))
