@@ -4,10 +4,12 @@ terminal and command line of a process is searched for them."""
 import base64
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ SECRETS = {
     "DATABASE_URL": "postgres://me:url-canary-31c4@db/x",
 }
 WANTED = {**SECRETS, "DATABASE_URL": "url-canary-31c4", "in an address": "adr-canary-90ef"}
+PAGE_BLOCK = re.compile(rb'<script type="text/plain" id="[tx]-[^"]*">([^<]*)</script>')
 LEAKY = '''
 import os
 import sys
@@ -155,7 +158,10 @@ class Search:
         for file in folder.rglob("*"):
             if file.is_file() and not file.is_symlink():
                 self.num_files += 1
-                self.look(str(file), file.read_bytes())
+                data = file.read_bytes()
+                self.look(str(file), data)
+                for block in PAGE_BLOCK.findall(data) if file.suffix == ".html" else ():
+                    self.look(f"{file}, a block of trials", zlib.decompress(base64.b64decode(block), -15))
 
     def __str__(self) -> str:
         return (f"canary: {self.num_commands} commands, {self.num_files} files, {self.num_bytes:,} bytes searched for "
@@ -252,7 +258,10 @@ def test_no_path_of_a_command_leaves_a_secret_anywhere(bed):
         for debug in ("0", "1"):
             assert bed.run(*leaky, "name=broken", "engine.breaks=true", NIAH_DEBUG=debug).returncode == 1
         for words in (
-            ("show", "outputs/a"), ("show", "outputs/a", "--trial", "1"), ("report", "outputs"),
+            ("show", "outputs/a"), ("show", "outputs/a", "--trial", "1"), ("report", "outputs/a"),
+            ("report", "outputs"),
+            ("list", "outputs"), ("list", "outputs", "format=json"), ("list", "outputs", "format=csv"),
+            ("report", "outputs/a", "format=json"), ("report", "outputs/a", "format=csv"), ("rm", "outputs/a"),
             ("rescore", "outputs/a"), ("compare", "outputs/a", "outputs/b"), ("rag", "outputs/a", "outputs/b"),
             ("crosscheck", "outputs/b"), ("calibrate", "outputs/b"), ("power", *mine[2:]), ("prepare", *mine[2:]),
             ("plan", "model=qwen3_5_4b", "hardware=h100", "out=planned", "experiment=mine"),
@@ -282,6 +291,8 @@ def test_no_path_of_a_command_leaves_a_secret_anywhere(bed):
             done = bed.run(*mine, "engine.replicas=2", "name=replicas")
             assert done.returncode == 0, done.stderr
     assert not bed.found()
+    page = (bed.folder / "outputs/a/report.html").read_bytes()
+    assert len(PAGE_BLOCK.findall(page)) > 2 and (bed.folder / "outputs/index.html").is_file()
     record = (bed.folder / "outputs/a/run.json").read_text()
     assert "Who has ${oc.env:GIVEN}?" in record and "***" in record
 

@@ -1,7 +1,5 @@
-"""The verb ``list``: the runs in a folder, a line each, as text, JSON or CSV; and index.html over their pages."""
+"""The verb ``list``: the runs in a folder, a line each, as text, JSON, CSV or LaTeX; index.html over their pages."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ from niah.commands.results import without_nan, write
 from niah.commands.words import own_words
 from niah.errors import NiahError
 from niah.records import RunRecord
+from niah.report import number_tables
 from niah.report.page import document
 from niah.report.text_table import aligned
 from niah.runs import store
@@ -24,7 +23,7 @@ from niah.terminal import say
 from niah.units import format_bytes, format_length
 
 INDEX = "index.html"
-_FORMATS = ("text", "json", "csv")
+_FORMATS = ("text", "json", "csv", "latex")
 _MAX_DEPTH = 4
 """Folders within folders that are looked into for runs."""
 
@@ -64,8 +63,9 @@ def main(words: list[str]) -> int:
     found = runs(root)
     if own["format"] == "json":
         say(json.dumps(without_nan([asdict(one) for one in found]), indent=1))
-    elif own["format"] == "csv":
-        say(_csv(found))
+    elif own["format"] in ("csv", "latex"):
+        rows = _rows(found)
+        say((number_tables.as_csv(rows) if own["format"] == "csv" else number_tables.as_latex(rows)).rstrip("\n"))
     elif not found:
         say(f"{root}: no run here")
     else:
@@ -163,14 +163,11 @@ def age(changed: str, now: datetime) -> str:
     return f"{int(seconds)} s"
 
 
-def _csv(found: Sequence[Listed]) -> str:
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    names = list(Listed.__dataclass_fields__)
-    lines.writerow(names)
-    for one in found:
-        lines.writerow([_plain(value) for value in asdict(one).values()])
-    return text.getvalue().rstrip("\n")
+def _rows(found: Sequence[Listed]) -> number_tables.Rows:
+    """A line of names, then a line a run."""
+    return [
+        list(Listed.__dataclass_fields__), *([_plain(value) for value in asdict(one).values()] for one in found)
+    ]
 
 
 def _plain(value: Any) -> Any:

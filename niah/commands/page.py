@@ -23,7 +23,7 @@ from niah.runs import checks, columns, control, excerpts
 from niah.runs.store import RunFolder
 
 NUMBERS = "report.json"
-MAX_BASES = 6
+MAX_BASES = 12
 """Of more runs that were asked the same each is compared with the first alone: all against all takes their square."""
 MAX_SHOWN = 200
 """Runs and variants on a page: a browser draws one at a time, but each has its numbers there."""

@@ -94,14 +94,14 @@ class _Live:
     """The page of a run that goes on: written every minute where ``report.live`` asks for it, and where the run is
     stopped. What keeps it from being written never ends the run."""
 
-    def __init__(self, settings: Run):
-        self._settings, self._last = settings.report, time.monotonic()
+    def __init__(self, settings: Run, every_seconds: float = _LIVE_SECONDS):
+        self._settings, self._every, self._last = settings.report, every_seconds, time.monotonic()
         self._seen: tuple[RunRecord, RunFolder] | None = None
 
     def row(self, record: RunRecord, folder: RunFolder) -> None:
         """A row was written."""
         self._seen = record, folder
-        if self._settings.live and time.monotonic() - self._last >= _LIVE_SECONDS:
+        if self._settings.live and time.monotonic() - self._last >= self._every:
             self.write()
             self._last = time.monotonic()
 

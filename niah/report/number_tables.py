@@ -5,13 +5,17 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from niah.report.page.plan import FIGURES
 from niah.report.ruler_formats import escaped
 from niah.units import format_length
 
-TABLES = ("lengths", "cells", "differences")
+TABLES = ("lengths", "cells", "differences", "effective_lengths", "plan", "ruler")
 _RUN = ("label", "model", "task", "haystack", "reader", "kv_cache_dtype", "engine")
 _CELL = ("accuracy", "low", "high", "n", "errors")
 _DIFFERENCE = ("pairs", "repeats", "base", "other", "difference", "low", "high", "lost", "gained", "p", "holm_p")
+_EFFECTIVE = ("name", "threshold", "length", "low", "high", "is_open", "high_is_open", "undefined")
+_SCORE = ("mean", "low", "high", "samples")
+_TEXTS = ("against", "run", "title", "line", "name", "undefined", "which", "folder", "variants", "changed", "trouble")
 
 Rows = list[list[Any]]
 """A line of names, then a line a row; None where there is no number."""
@@ -19,8 +23,26 @@ Rows = list[list[Any]]
 
 def of(content: Mapping[str, Any], name: str) -> Rows:
     """One of ``TABLES`` of report.json's content: a line a run and length (all lengths together are "all"), a line a
-    cell, or a line a comparison and length."""
+    cell, a line a comparison and length, a line a run and definition, two lines a run, or a line of RULER's table and
+    length."""
     runs = content["runs"]
+    if name == "ruler":
+        return [["title", "line", "length", *_SCORE], *(
+            [table["title"], line["name"], length, *((score or {}).get(key) for key in _SCORE)]
+            for table in content["ruler"]
+            for line in (*table["lines"], *([table["mean"]] if table["mean"] else []))
+            for length, score in zip(table["lengths"], line["scores"], strict=True)
+        )]
+    if name == "effective_lengths":
+        return [[*_RUN, *_EFFECTIVE], *(
+            [*(run[key] for key in _RUN), *(one[key] for key in _EFFECTIVE)]
+            for run in runs for one in run["effective_lengths"]
+        )]
+    if name == "plan":
+        return [[*_RUN, "which", *FIGURES], *(
+            [*(run[key] for key in _RUN), which, *(run["plan"][which][key] for key in FIGURES)]
+            for run in runs for which in ("planned", "measured")
+        )]
     if name == "differences":
         head = ["against", "run", "length", *_DIFFERENCE]
         return [head, *(
@@ -51,7 +73,7 @@ def as_latex(rows: Rows) -> str:
     ]
     same = [f"{rows[0][place]} {rows[1][place]}" for place in fixed] if len(rows) > 1 else []
     kept = [place for place in range(len(rows[0])) if place not in fixed]
-    texts = [place for place in kept if rows[0][place] in (*_RUN, "against", "run")]
+    texts = [place for place in kept if rows[0][place] in (*_RUN, *_TEXTS)]
     lines = [
         r"% \usepackage{booktabs}", *([f"% {', '.join(same)}".replace("\n", " ")] if same else []),
         rf"\begin{{tabular}}{{{''.join('l' if place in texts else 'r' for place in kept)}}}", r"\toprule",

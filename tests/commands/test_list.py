@@ -56,6 +56,8 @@ def test_json_and_csv_hold_the_same(here, capsys):
     assert found["outputs/sweep/b"]["lengths"] == [512, 1024] and not found["outputs/sweep/b"]["has_page"]
     assert cli.main(["list", "outputs", "format=csv"]) == 0
     rows = {row["folder"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert cli.main(["list", "outputs", "format=latex"]) == 0
+    assert capsys.readouterr().out.count("\\\\") == 1 + len(rows)
     assert rows["outputs/a"]["accuracy"] == str(found["outputs/a"]["accuracy"]) and rows.keys() == found.keys()
 
 

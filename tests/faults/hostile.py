@@ -30,6 +30,10 @@ _READS = (
     ("rag", "outputs/a", "outputs/c"),
 )
 _RUN = (*BASE, "name=a")
+_LISTS = (
+    ("list", "outputs"), ("list", "outputs", "format=json"), ("report", "outputs", *PICTURES),
+    ("rm", "outputs/a", "yes=true"),
+)
 _OTHERS = (("crosscheck", "outputs/a"), ("calibrate", "outputs/a"))
 _PREPARE, _SHOW = ("prepare", *BASE), ("show", "outputs/a")
 _LIMIT_SECONDS = 60
@@ -263,7 +267,7 @@ def variants(bed: Testbed) -> list[Variant]:
     """All of them: their kinds are the headings of the campaign's table."""
     content = json.loads((bed.work / "outputs/a/run.json").read_text())
     row = json.loads((bed.work / "outputs/a/rows.jsonl").read_text().splitlines()[0])
-    runs = (*_READS, _RUN)
+    runs = (*_READS, _RUN, *_LISTS)
     return [
         *(
             Variant("run.json", f"{'.'.join(map(str, path))} = {name}", _record(path, name), runs)
@@ -280,6 +284,11 @@ def variants(bed: Testbed) -> list[Variant]:
         *(
             Variant("rows whole", name, _file("outputs/a/rows.jsonl", data), runs)
             for name, data in _rows_contents(bed).items()
+        ),
+        *(
+            Variant("page's file", f"{file}: {name}", _file(f"outputs/a/{file}", data), (_READS[1], _RUN, *_LISTS))
+            for file in ("excerpts.jsonl", "report.json", "calibration.json", "crosscheck.json", "report.html")
+            for name, data in _CONTENTS.items()
         ),
         *(
             Variant("template", f"{place}: {name}", _template(place, text), (_PREPARE, _SHOW))
@@ -315,6 +324,11 @@ def variants(bed: Testbed) -> list[Variant]:
                 "outputs/a/engine.log",
                 "outputs/a/heatmap.png",
                 "outputs/a/controls.jsonl",
+                "outputs/a/excerpts.jsonl",
+                "outputs/a/calibration.json",
+                "outputs/a/crosscheck.json",
+                "outputs/a/report.html",
+                "outputs/index.html",
                 "model/config.json",
                 "model/tokenizer.json",
                 "texts/0.txt",

@@ -18,6 +18,7 @@ from niah.report.page import document
 from niah.runs import store
 from tests.helpers.browser import chromium, tab_of
 from tests.helpers.command import command, environment_with, ran_here
+from tests.helpers.configs import built
 
 GRID = (
     "engine=fake", "model=smollm2_135m", "task=multikey", "haystack=noise", "engine.window=1500", "kv=[bf16,fp8]",
@@ -134,6 +135,10 @@ def test_tables_are_saved_as_csv_and_latex(tab, folder, tmp_path):
         download.value.save_as(file)
     table = pandas.read_csv(tmp_path / "table.csv")
     assert table["accuracy"].tolist()[:3] == [one["accuracy"] for one in numbers(folder)["runs"][0]["lengths"]]
+    with tab.page.expect_download() as download:
+        tab.page.locator("section").last.get_by_role("button", name="CSV").click()
+    trials = pandas.read_csv(download.value.path())
+    assert len(trials) == 18 and set(trials["outcome"]) <= set(numbers(folder)["runs"][0]["outcomes"])
     assert "\\toprule" in (tmp_path / "table.tex").read_text() and not tab.complaints
 
 
@@ -204,6 +209,10 @@ def test_the_index_leads_to_each_page_and_shows_text_as_text(tab, folder, tmp_pa
     assert tab.page.locator("tbody tr").count() == 2 and len(tab.requests) == 1
     assert "<img src=x onerror='window.ran = 2'>\\u202eabc\\u2066\\x00\\x1b[2J" in tab.text("tbody")
     assert "\u202e" not in tab.page.content() and tab.page.evaluate("window.ran") is None and not tab.complaints
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("button", name="CSV").click()
+    table = pandas.read_csv(download.value.path())
+    assert sorted(table["name"]) == ["a", "b"] and set(table["num_answers"]) == {36} and not tab.complaints
     tab.page.get_by_role("button", name="run").click()
     tab.page.get_by_role("link", name="a", exact=True).click()
     tab.ready()
@@ -233,6 +242,20 @@ def test_a_stopped_run_leaves_the_page_of_what_is_there(tmp_path):
     num = len(rows.read_text().splitlines())
     assert f"{num:,} of 12,000 trials so far" in numbers(tmp_path / "a")["warnings"]
     assert (tmp_path / "a/report.html").stat().st_size > 40_000
+
+
+def test_a_run_that_goes_on_has_a_page_where_it_is_asked_for(folder, tmp_path):
+    from niah.commands.run import _Live
+
+    shutil.copytree(folder, tmp_path / "a")
+    store_of, record, _ = store.open_for_reading(str(tmp_path / "a"))
+    for is_live in (False, True):
+        (tmp_path / "a/report.html").unlink(missing_ok=True)
+        settings = built("engine=fake", f"report.live={is_live}")
+        _Live(settings, every_seconds=0).row(record, store_of)
+        assert (tmp_path / "a/report.html").is_file() == is_live
+        _Live(settings, every_seconds=3600).row(record, store_of)
+        assert (tmp_path / "a/report.html").is_file() == is_live
 
 
 def test_a_page_that_cannot_be_written_is_one_line_and_costs_nothing(folder, tmp_path, monkeypatch, capsys):
@@ -302,6 +325,13 @@ def test_the_numbers_alone_as_csv_json_and_latex(folder, monkeypatch, capsys):
     assert table["accuracy"].tolist() == ours and table["length"].tolist()[:4] == ["512", "1024", "2048", "all"]
     assert cli.main(["report", "a", "format=csv", "table=cells"]) == 0
     assert len(pandas.read_csv(io.StringIO(capsys.readouterr().out))) == 18
+    assert cli.main(["report", "a", "format=csv", "table=effective_lengths"]) == 0
+    table = pandas.read_csv(io.StringIO(capsys.readouterr().out))
+    assert table["length"].tolist() == [one["length"] for run in content["runs"] for one in run["effective_lengths"]]
+    assert cli.main(["report", "a", "format=csv", "table=plan"]) == 0
+    table = pandas.read_csv(io.StringIO(capsys.readouterr().out))
+    seconds = [run["plan"]["measured"]["seconds"] for run in content["runs"]]
+    assert table["seconds"].tolist()[1::2] == seconds and table["which"].tolist()[::2] == ["planned"] * 2
     assert cli.main(["report", "a", "format=json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert {**printed, "runs": 0} == {**content, "runs": 0} and len(printed["runs"]) == 2
@@ -310,7 +340,8 @@ def test_the_numbers_alone_as_csv_json_and_latex(folder, monkeypatch, capsys):
     assert text.count("\\\\") == 1 + 2 * 4 and "holm\\_p" in text and "-1.000" in text
     assert before == {file: file.stat().st_mtime_ns for file in folder.iterdir()}
     for words, expected in (
-        (["table=x"], "expected one of lengths, cells, differences"), (["table=cells"], "format=csv or format=latex"),
+        (["table=x"], "expected one of lengths, cells, differences, effective_lengths, plan, ruler"),
+        (["table=cells"], "format=csv or format=latex"),
         (["format=csv", "out=b"], "writes no file"), (["format=json", "table=cells"], "format=csv or format=latex"),
     ):
         assert cli.main(["report", "a", *words]) == 1 and expected in capsys.readouterr().err

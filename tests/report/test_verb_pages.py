@@ -11,11 +11,13 @@ import pytest
 from niah import cli
 from niah.commands.compare.compare import compare
 from niah.commands.page import shown_of
+from niah.commands.rag.rag import rag
 from niah.commands.ruler.ruler import ruler
 from niah.records import EngineFacts, RunSession
 from niah.report.page.numbers import content
 from niah.report.page.plan import FIGURES, beside_measured
 from niah.runs import capacity, checks, expectation, resume, store
+from niah.units import format_length
 from tests.helpers.browser import chromium, tab_of
 from tests.helpers.command import ran_here
 from tests.helpers.configs import built
@@ -122,6 +124,46 @@ def test_two_sweeps_have_a_page(tmp_path, browser):
         tab.page.select_option("label:has-text('setting') select", "vt")
         tab.until("document.querySelector('main').textContent.includes('-100')")  # its own baseline came with it
         assert len(tab.requests) == 1 and not tab.complaints
+
+
+def test_compare_prints_the_numbers_of_its_page(tmp_path):
+    a = run(tmp_path / "a", rows(grid(6), lambda trial: True))
+    b = run(tmp_path / "b", rows(grid(6), lambda trial: trial.length < 32768 or trial.repeat > 3))
+    lines, _ = compare([a, b], [f"compare.out={tmp_path}/out", "report.formats=[]"])
+    (one,) = numbers(tmp_path / "out")["comparisons"]
+    assert one["sentence"] in lines
+    for found in (*one["lengths"], one["overall"]):
+        span = "{difference:+.1f} [{low:+.1f}, {high:+.1f}]".format(
+            **{name: 100 * found[name] for name in ("difference", "low", "high")}
+        )
+        name = "all" if found is one["overall"] else format_length(found["lengths"][0])
+        line = next(text for text in lines if text.split() and text.split()[0] == name)
+        for text in (span, f"{found['base']:.3f}", f"{found['other']:.3f}", f" {found['lost']} ", f"{found['p']:.4f}"):
+            assert text in line, (text, line)
+
+
+def test_rag_prints_the_numbers_of_its_page(tmp_path):
+    paths = []
+    for name, few in (("full", 1), ("bm25", 3)):
+        reader = {"name": name, **({"chunk_tokens": 128, "budget": 512, "top_k": 8} if name == "bm25" else {})}
+        found = rows(grid(8), lambda trial, few=few: trial.repeat % (few + 1) > 0, reader=name)
+        found = [dataclasses.replace(row, context_sha256=row.prompt_sha256, prompt_sha256=f"{name}{row.trial}",
+                                     retrieved=[[0, 128, 1.0]] if name == "bm25" else []) for row in found]
+        paths.append(run(tmp_path / name, found, reader=reader))
+    lines = rag(paths, [f"rag.out={tmp_path}/out", "rag.hardware=null", "report.formats=[]"])
+    found = numbers(tmp_path / "out")
+    assert found["sentences"] and set(found["sentences"]) <= set(lines)
+    printed = "\n".join(lines)
+    for one in found["runs"]:
+        for cell in one["lengths"]:
+            assert f"{cell['accuracy']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]" in printed
+    (pair,) = found["comparisons"]
+    overall = pair["overall"]
+    assert f"{100 * overall['difference']:+.1f} [{100 * overall['low']:+.1f}, {100 * overall['high']:+.1f}]" in printed
+    cells = pandas.json_normalize(found["runs"], "cells", ["label"])
+    assert cells.groupby("label").accuracy.mean().to_dict() == pytest.approx({
+        one["label"]: one["overall"]["accuracy"] for one in found["runs"]
+    }, abs=1e-5)
 
 
 def test_a_margin_has_a_page_without_runs(tmp_path, browser):

@@ -15,3 +15,18 @@ const filled = (node, attributes, children) => {
 const el = (name, attributes = {}, ...children) => filled(document.createElement(name), attributes, children);
 const sv = (name, attributes = {}, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 const lengthName = n => n >= 1048576 && n % 1048576 === 0 ? n / 1048576 + "M" : n >= 1024 && n % 1024 === 0 ? n / 1024 + "K" : n.toLocaleString("en");
+// tables as files
+const save = (name, text) => {
+  const link = el("a", { download: name });
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+};
+const csv = rows => rows.map(row => row.map(value => value === null || value === undefined ? "" : /[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value)).join(",")).join("\r\n") + "\r\n";
+const latex = rows => {
+  const SPECIAL = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+  const safe = value => visible(value ?? "--").replace(/[\\~^]|[&%$#_{}]/g, c => SPECIAL[c] || "\\" + c);
+  return [`\\begin{tabular}{l${"r".repeat(rows[0].length - 1)}}`, "\\toprule", rows[0].map(safe).join(" & ") + " \\\\", "\\midrule", ...rows.slice(1).map(row => row.map(safe).join(" & ") + " \\\\"), "\\bottomrule", "\\end{tabular}", ""].join("\n");
+};
+const made = rows => typeof rows === "function" ? rows() : rows; // long tables are made when they are asked for
+const exports = (name, raw, printed = raw) => el("p", {}, el("button", { onclick: () => save(`${name}.csv`, csv(made(raw))) }, "CSV"), " ", el("button", { onclick: () => save(`${name}.tex`, latex(made(printed))) }, "LaTeX"));

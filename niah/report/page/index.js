@@ -14,14 +14,18 @@
   ];
   let by = 9, falls = true, find = "";
   const body = el("tbody"), head = el("tr");
-  const draw = () => {
+  const shown = () => {
     const value = COLUMNS[by][1], wanted = find.trim().toLowerCase();
     const runs = CONTENT.runs.filter(run => !wanted || [run.name, run.model, run.task, run.haystack, run.reader, run.variants.join(" ")].join(" ").toLowerCase().includes(wanted));
-    runs.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (falls ? -1 : 1));
+    return runs.sort((a, b) => (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (falls ? -1 : 1));
+  };
+  const names = COLUMNS.map(([name]) => name), FIELDS = ["name", "model", "task", "haystack", "reader", "variants", "engine", "lengths", "num_planned", "num_answers", "accuracy", "changed", "bytes", "trouble"];
+  const draw = () => {
+    const runs = shown();
     body.replaceChildren(...runs.map(run => el("tr", {}, COLUMNS.map(([, , shown, isText]) => el("td", { class: isText ? "text" : null }, shown(run))))));
     head.replaceChildren(...COLUMNS.map(([name, , , isText], i) => el("th", { scope: "col", class: isText ? "text" : null, "aria-sort": i === by ? (falls ? "descending" : "ascending") : null }, el("button", { onclick: () => { falls = i === by ? !falls : false; by = i; draw(); } }, name + (i === by ? (falls ? " ↓" : " ↑") : "")))));
   };
-  APP.replaceChildren(el("header", {}, el("h1", {}, CONTENT.title), el("p", {}, el("label", {}, "with the text ", el("input", { type: "search", oninput: event => { find = event.target.value; draw(); } })))), el("footer", {}, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), body))));
+  APP.replaceChildren(el("header", {}, el("h1", {}, CONTENT.title), el("p", {}, el("label", {}, "with the text ", el("input", { type: "search", oninput: event => { find = event.target.value; draw(); } })))), el("footer", {}, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), body)), exports("runs", () => [FIELDS, ...shown().map(run => FIELDS.map(key => Array.isArray(run[key]) ? run[key].join(" ") : run[key]))], () => [names, ...shown().map(run => COLUMNS.map(([name, , text]) => name === "run" ? run.name : text(run)))])));
   draw();
   document.documentElement.dataset.ready = "yes";
 })();

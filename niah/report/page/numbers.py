@@ -24,6 +24,8 @@ from niah.units import format_length
 SCHEMA = 1
 """Of report.json: raised where a field changes its meaning or goes. New fields come without."""
 _DIGITS = 6
+_MAX_NAMED = 4
+"""Models that a title has by their names."""
 _MUCH_REPEATED = 0.05
 """Share of a context that repeats from which a page says so."""
 
@@ -84,7 +86,7 @@ def content(
     runs = [of_run(one, threshold) for one in shown]
     return {
         "schema": SCHEMA, "niah": __version__, "scorer_rules": VERSION, "confidence": CONFIDENCE,
-        "title": title or ", ".join(dict.fromkeys(run["model"] for run in runs)),
+        "title": title or _title([*dict.fromkeys(run["model"] for run in runs)]),
         "sentences": list(sentences) or [run["sentence"] for run in runs[:1]],
         "warnings": _warnings(shown),
         "thresholds": [
@@ -97,6 +99,13 @@ def content(
         "ruler": [_ruler(one) for one in ruler],
         "tables": [_extra(one) for one in tables],
     }
+
+
+def _title(models: Sequence[str]) -> str:
+    """The models, few of them by name."""
+    if len(models) <= _MAX_NAMED:
+        return ", ".join(models)
+    return f"{', '.join(models[:_MAX_NAMED])} and {len(models) - _MAX_NAMED} more models"
 
 
 def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
@@ -141,7 +150,8 @@ def sentence(one: Shown, summary: effective_length.Summary | None) -> str:
     """What a run found, in words, with what limits it."""
     rows, record = one.rows, one.panel.record
     together = overall(rows)
-    name = record.model_title + (f" ({one.panel.label})" if one.panel.label else "")
+    label = one.panel.label
+    name = label if record.model_title in label else record.model_title + (f" ({label})" if label else "")
     if not together.n or summary is None:
         return f"{name}: no trial has an answer yet."
     parts = [

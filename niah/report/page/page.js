@@ -129,7 +129,8 @@
   // ---- choices
   const choice = (label, options, value, change) => el("label", {}, label + " ", el("select", { onchange: event => change(event.target.value) }, options.map(([key, text]) => { const option = el("option", { value: key }, text); option.selected = String(key) === String(value); return option; })));
   const drawBar = () => {
-    const run = RUNS[S.run], attributes = RUNS.every(r => r.ruler_setting) ? OF_RULER : ATTRIBUTES, differing = attributes.filter(([key]) => unique(RUNS.map(r => r[key])).length > 1);
+    const run = RUNS[S.run], attributes = RUNS.every(r => r.ruler_setting) ? OF_RULER : ATTRIBUTES, varied = attributes.filter(([key]) => unique(RUNS.map(r => r[key])).length > 1), named = varied.filter(([key]) => key !== "folder");
+    const differing = unique(RUNS.map(r => JSON.stringify(named.map(([key]) => r[key])))).length === RUNS.length ? named : varied; // a folder is asked for where nothing else tells runs apart
     const isPlain = unique(RUNS.map(r => r.label)).length === RUNS.length && differing.length > 3;
     const pick = (key, value) => {
       const agree = other => differing.filter(([k]) => other[k] === run[k]).length;
@@ -241,20 +242,6 @@
     H.curve.replaceChildren(el("h2", {}, `Accuracy by length, ${Math.round(100 * CONTENT.confidence)}% intervals`), el("div", { class: "scroll" }, svg), ...(names ? [names] : []), lengthTable());
   };
   const table = (head, rows, textual = []) => el("table", {}, el("thead", {}, el("tr", {}, head.map((text, i) => el("th", { scope: "col", class: textual.includes(i) ? "text" : null }, text)))), el("tbody", {}, rows.map(row => el("tr", {}, row.map((text, i) => el("td", { class: textual.includes(i) ? "text" : null }, text))))));
-  const save = (name, text) => {
-    const link = el("a", { download: name });
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  };
-  const csv = rows => rows.map(row => row.map(value => value === null || value === undefined ? "" : /[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value)).join(",")).join("\r\n") + "\r\n";
-  const latex = rows => {
-    const SPECIAL = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
-    const safe = value => visible(value ?? "--").replace(/[\\~^]|[&%$#_{}]/g, c => SPECIAL[c] || "\\" + c);
-    return [`\\begin{tabular}{l${"r".repeat(rows[0].length - 1)}}`, "\\toprule", rows[0].map(safe).join(" & ") + " \\\\", "\\midrule", ...rows.slice(1).map(row => row.map(safe).join(" & ") + " \\\\"), "\\bottomrule", "\\end{tabular}", ""].join("\n");
-  };
-  const made = rows => typeof rows === "function" ? rows() : rows; // long tables are made when they are asked for
-  const exports = (name, raw, printed = raw) => el("p", {}, el("button", { onclick: () => save(`${name}.csv`, csv(made(raw))) }, "CSV"), " ", el("button", { onclick: () => save(`${name}.tex`, latex(made(printed))) }, "LaTeX"));
   const lengthTable = () => {
     const run = RUNS[S.run], cells = [...run.lengths, ...(run.lengths.length > 1 ? [{ ...run.overall, length: 0 }] : [])];
     const names = cell => Object.entries(cell.outcomes).sort((a, b) => b[1] - a[1]).map(([name, n]) => `${n} ${name}`).join(", ");
