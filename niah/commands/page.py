@@ -69,7 +69,7 @@ def write_page(
     found: dict[str, str] = {}
     for path in dict.fromkeys(one.folder for one in shown):
         found |= excerpts.read(Path(path))
-    pictures = {name: text for name in _PICTURES if (text := _picture(folder / name))}
+    pictures = {name: text for name in _PICTURES if (text := _text_of(folder / name))}
     page = folder / document.PAGE
     write(folder / NUMBERS, json.dumps(content, indent=1) + "\n")
     try:
@@ -102,7 +102,7 @@ def is_current(folder: Path, settings: ReportSettings) -> bool:
     heatmaps, curves = ([folder / f"{name}.{kind}" for kind in settings.formats] for name in ("heatmap", "curve"))
     try:
         last = max((folder / name).stat().st_mtime_ns for name in _MEASURED if (folder / name).exists())
-        content = json.loads((folder / NUMBERS).read_bytes())
+        content = json.loads(_text_of(folder / NUMBERS))
         written = [*heatmaps, *(file for file in curves if file.exists())]  # one length has no curve
         newest = min(file.stat().st_mtime_ns for file in (folder / document.PAGE, folder / NUMBERS, *written))
     except (OSError, ValueError):
@@ -112,9 +112,11 @@ def is_current(folder: Path, settings: ReportSettings) -> bool:
     )
 
 
-def _picture(file: Path) -> str:
+def _text_of(file: Path) -> str:
+    """Empty where there is none, or what is there is no text."""
     with suppress(OSError, UnicodeDecodeError):
-        return file.read_text(encoding="utf-8")
+        if file.is_file():  # a pipe would be waited for, a device read for ever
+            return file.read_text(encoding="utf-8")
     return ""
 
 

@@ -56,6 +56,8 @@ class Excerpts:
         if built.prompt.sha256 in self._known:
             return
         self._known.add(built.prompt.sha256)
+        if self._path.exists() and not self._path.is_file():
+            return
         line = json.dumps(asdict(excerpt(built, retrieval, self._decode)), separators=(",", ":"))
         with suppress(OSError), self._path.open("ab") as file:
             file.write(line.encode() + b"\n")
@@ -90,7 +92,12 @@ def read(folder: Path) -> dict[str, str]:
 
 def _lines(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Each line with its prompt's sha256; those that do not begin as ours are passed over."""
+    if not (folder / NAME).is_file():  # a pipe would be waited for, a device read for ever
+        return
     with suppress(OSError), (folder / NAME).open("rb") as file:
-        for line in file:
-            if (begun := _BEGINNING.match(line)) and len(line) <= _MAX_LINE:
+        is_whole = True
+        while line := file.readline(_MAX_LINE + 1):
+            begun = _BEGINNING.match(line) if is_whole and len(line) <= _MAX_LINE else None
+            is_whole = line.endswith(b"\n")
+            if begun:
                 yield begun[1].decode(), line

@@ -136,6 +136,8 @@ def read(file: Path) -> RunRecord:
 
     Raises NiahError for what is no run.json, or of a schema that is not known here.
     """
+    if file.exists() and not file.is_file():  # a pipe would be waited for, a device read for ever
+        raise UnreadableError(f"{file}: unreadable (not a file); expected what niah wrote")
     try:
         with file.open("rb") as content_file:
             data = content_file.read(_MAX_BYTES + 1)

@@ -77,6 +77,21 @@ def test_no_link_is_followed_and_no_folder_entered_for_ever(outputs, tmp_path):
     assert [Path(one.folder).name for one in runs(tmp_path)] == ["a"]
 
 
+def test_pipes_where_files_ought_to_be_are_not_waited_for(outputs, tmp_path):
+    shutil.copytree(outputs / "a", tmp_path / "in/a")
+    shutil.copytree(outputs / "a", tmp_path / "in/b")
+    for name in ("a/run.json", "b/excerpts.jsonl", "b/calibration.json", "b/crosscheck.json", "b/report.json",
+                 "b/heatmap.svg"):
+        (tmp_path / "in" / name).unlink(missing_ok=True)
+        os.mkfifo(tmp_path / "in" / name)
+    for words in (["list", "in"], ["report", "in/b"], ["report", "in"], ["rm", "in/a", "in/b", "yes=true"]):
+        done = subprocess.run(
+            command(*words), cwd=tmp_path, env=environment_with(), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert not [*(tmp_path / "in").glob("*/run.json")]
+
+
 def test_ages_are_short():
     now = datetime(2026, 1, 2, tzinfo=UTC)
     assert [age((now - timedelta(seconds=n)).isoformat(), now) for n in (5, 90, 7200, 200_000, -50)] == [
