@@ -42,13 +42,15 @@ LEAST = 0.02
 @dataclass
 class Frontier:
     """What is known of ``num_models`` models. ``costs`` are tokens of one context at each length; ``most`` is how many
-    contexts a length may have."""
+    contexts a length may have. ``level`` is what the values of contexts are held against, None for the surface's
+    threshold, which they are of unless ``tell`` is given others."""
 
     surface: Surface
     costs: Sequence[float]
     confidence: float
     most: int
     num_models: int = 1
+    level: float | None = None
     counts: np.ndarray = field(init=False)
     """Contexts asked, (models, lengths)."""
     above: np.ndarray = field(init=False)
@@ -73,9 +75,13 @@ class Frontier:
         self.needed_above = evidence.needed(alpha * LOW_SHARE)
         self.needed_below = evidence.needed(alpha * (1 - LOW_SHARE) / shape[1])
 
-    def tell(self, models: np.ndarray, places: np.ndarray, scores: np.ndarray) -> None:
-        """One context of each of ``models`` (n,), at the lengths ``places`` (n,), scores (n, depths), NaN not asked."""
-        threshold, values = self.surface.threshold, np.nanmean(scores, axis=-1)
+    def tell(
+        self, models: np.ndarray, places: np.ndarray, scores: np.ndarray, values: np.ndarray | None = None
+    ) -> None:
+        """One context of each of ``models`` (n,), at the lengths ``places`` (n,), scores (n, depths), NaN not asked.
+        ``values`` (n,), from 0 to 1, are what is proven of where that is not the scores' mean."""
+        threshold, means = self.surface.threshold if self.level is None else self.level, np.nanmean(scores, axis=-1)
+        values = means if values is None else values
         self.counts[models, places] += 1
         self.above[models, places] += evidence.growth(values, threshold)
         self.below[models, places] += evidence.growth(1 - values, 1 - threshold)
@@ -84,7 +90,7 @@ class Frontier:
         self._log_weights[models] += self.surface.log_likelihood(places, scores)
         worth = likeness((~np.isnan(scores)).sum(-1))
         self._worth[models, places] += worth
-        self._right[models, places] += worth * values
+        self._right[models, places] += worth * means
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """How many lengths pass at least, and at most: (models,) each."""

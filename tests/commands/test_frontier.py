@@ -52,6 +52,20 @@ def test_the_rung_of_a_staircase_is_found(place, capfd, window, unit, sentence):
     assert sentence in again and rows(place / "a") == found
 
 
+def test_the_base_of_nolima_is_part_of_the_claim(place, capfd):
+    """engine=fake sees the last 1,300 tokens: all at 1,100, two of three depths at 2,200."""
+    words = (*FAKE, "ctx.lengths=[256,1100,2200]", "engine.window=1300", "name=a", "frontier.threshold=nolima")
+    text = said(capfd, "frontier", *words, "frontier.unit=all")
+    assert "effective length at 85.0% of the accuracy at 256: 1,100, with 95% confidence" in text, text
+    asked = {(row["length"], row["repeat"]) for row in rows(place / "a")}
+    assert {(256, repeat) for _, repeat in asked} <= asked
+
+
+def test_all_pass_a_base_that_they_keep(place, capfd):
+    words = (*FAKE, "ctx.lengths=[1k,2k]", "engine.window=4000", "name=a", "frontier.threshold=nolima")
+    assert "85.0% of the accuracy at 1K: at least 2K, with 95% confidence" in said(capfd, "frontier", *words)
+
+
 def test_it_stops_at_its_budget_and_goes_on(place, capfd):
     words = (*FAKE, LADDER, "engine.window=600", "name=a")
     first = said(capfd, "frontier", *words, "frontier.budget=9000 tokens")

@@ -42,7 +42,7 @@ def _measure(run: Run, settings: FrontierSettings) -> int:
     def search(variant: str, trials: Sequence[Trial]) -> Search:
         searches[variant] = Search(
             trials, settings.level, settings.confidence, settings.most, run.seed, spent,
-            has_all=_has_all(run, settings), prefix_caching=run.engine.prefix_caching,
+            has_all=_has_all(run, settings), prefix_caching=run.engine.prefix_caching, is_of_base=settings.is_of_base,
         )
         return searches[variant]
 

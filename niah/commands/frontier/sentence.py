@@ -39,7 +39,9 @@ def lines(search: Search, ladder: Ladder, confidence: float) -> list[str]:
 def sentence(search: Search, confidence: float) -> str:
     """The claim."""
     low, high = (int(one[0]) for one in search.frontier.interval())
-    level = f"effective length at {search.frontier.surface.threshold:.1%}"
+    level = f"effective length at {search.threshold:.1%}"
+    if search.base:
+        level += f" of the accuracy at {', '.join(map(format_length, search.base))}"
     last = len(search.lengths)
     if low == high:
         least = "at least " if low == last else ""
@@ -61,7 +63,8 @@ def content(search: Search, confidence: float) -> dict[str, Any]:
     low, high = (int(one[0]) for one in frontier.interval())
     chances = frontier.chances()[0]
     return {
-        "sentence": sentence(search, confidence), "threshold": frontier.surface.threshold, "confidence": confidence,
+        "sentence": sentence(search, confidence), "threshold": search.threshold, "base": search.base,
+        "confidence": confidence,
         "low": search.lengths[low - 1] if low else None, "high": search.lengths[high - 1] if high else None,
         "high_is_open": high == len(search.lengths), "lengths": search.lengths, "depths": search.depths,
         "contexts": frontier.counts[0].tolist(), "is_above": frontier.is_above[0].tolist(),
