@@ -35,6 +35,9 @@ DOUBT = 0.1
 """The chooser takes effective lengths for possible between these tails of what it believes."""
 HOPE = 1.0
 """A proof is not given up as long as a mean so many standard deviations better than believed could still have it."""
+BEYOND, CHEAP = 1, 16
+"""Where the first length that fails lies too close to the threshold to be proven, so many longer ones are tried that
+take at most so many contexts."""
 LEAST = 0.02
 """Nats. Where no context tells as much of the effective length, what is certain of it is proven instead."""
 
@@ -128,19 +131,25 @@ class Frontier:
         information = np.where(is_full, 0.0, self.surface.information(believed) + own)
         is_telling = (least < most) & (information.max(-1) >= LEAST)
         left = self._left(models, believed, least, most)
-        proving = np.where(is_full | (self.counts[models] + left > self.most), np.inf, left * costs)
+        places = np.arange(len(costs))
+        is_hopeless = is_full | (self.counts[models] + left > self.most) | ((places > most[:, None]) & (left > CHEAP))
+        is_failing = places >= most[:, None]
+        first = (is_failing & ~is_hopeless).argmax(-1)[:, None]  # a longer one would prove less
+        proving = np.where(is_hopeless | (is_failing & (places > first)), np.inf, left * costs)
         place = np.where(is_telling, (information / costs).argmax(-1), proving.argmin(-1))
         has_any = is_telling | np.isfinite(proving).any(-1)
         low, high = self.interval()
         return np.where(has_any & (low[models] < high[models]), place, -1)
 
     def _left(self, models: np.ndarray, believed: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
-        """About how many contexts of each length are left to prove that ``least`` lengths pass and no more than
-        ``most`` do, infinite where that takes none: (models, lengths)."""
+        """About how many contexts of each length are left to prove that ``least`` lengths pass, and that one
+        from ``most`` on fails, infinite where that takes none: (models, lengths)."""
         means, threshold = believed @ self.surface.means, self.surface.threshold
         spread = HOPE * np.sqrt(np.maximum(believed @ self.surface.means**2 - means**2, 0.0))
         places = np.arange(means.shape[-1])
-        passes, fails = places < least[:, None], places == most[:, None]
+        passes = places < least[:, None]
+        fails = (places >= most[:, None]) & (places <= most[:, None] + BEYOND)
+        fails &= places < self.interval()[1][models, None]
         due_above = self.needed_above - evidence.evidence(self.above[models])
         due_below = self.needed_below - evidence.evidence(self.below[models])
         left = np.where(
