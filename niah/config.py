@@ -263,7 +263,8 @@ def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyTyp
     are known; else what a stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
     kept["model"] = identity(Model, kept["model"])
-    kept["ctx"] = identity(Ladder, kept["ctx"])
+    if "ctx" in kept:  # labels of runs are made without
+        kept["ctx"] = identity(Ladder, kept["ctx"])
     for key in ("engine", "task", "haystack"):
         with suppress(NiahError):
             cls = own.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
