@@ -93,6 +93,7 @@ def test_the_same_by_keyboard(tab, folder):
     tab.page.keyboard.press("Enter")
     tab.until("document.activeElement.matches('h2')")
     assert "1K, depth 50%, repeat 1" in tab.page.evaluate("document.activeElement.textContent")
+    assert tab.page.locator("tr[data-trial][tabindex='0']").count() == 1  # Tab leaves a long list at once
     tab.page.locator(".side button").focus()
     tab.page.keyboard.press("Enter")
     tab.page.wait_for_selector(".side.own >> text=4711")
@@ -150,6 +151,8 @@ def test_dark_narrow_and_print(browser, folder, scheme, width):
         background = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", background))) < 200) == (scheme == "dark")
         assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        widths = tab.page.evaluate("[...document.querySelectorAll('td.text')].map(cell => cell.clientWidth)")
+        assert widths and min(widths) > 80  # no word stands letter below letter
         tab.page.emulate_media(media="print")
         assert tab.page.locator("nav").is_hidden() and tab.page.locator("svg[role=grid]").is_visible()
         assert not tab.complaints

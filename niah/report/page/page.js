@@ -304,18 +304,23 @@
     if (mine !== asked) return;
     const was = row => { const before = other?.get(`${row.length}|${row.depth}|${row.repeat}`); return before && before.outcome !== row.outcome ? ` (${before.outcome} in ${RUNS[S.base].label})` : ""; };
     const body = el("tbody", {}, found.slice(0, numShown).map(row => el("tr", {
-      class: "open", tabindex: "0", "data-trial": row.trial, "aria-selected": row.trial === S.trial ? "true" : "false", onclick: () => pickTrial(row.trial, row.length),
+      class: "open", tabindex: "-1", "data-trial": row.trial, "aria-selected": row.trial === S.trial ? "true" : "false", onclick: () => pickTrial(row.trial, row.length),
       onkeydown: event => {
         if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pickTrial(row.trial, row.length, true); }
         const next = event.key === "ArrowDown" ? event.target.nextElementSibling : event.key === "ArrowUp" ? event.target.previousElementSibling : null;
-        if (next) { event.preventDefault(); next.focus(); }
+        if (next) { event.preventDefault(); stopAt(next); next.focus(); }
       },
     }, el("td", {}, row.trial), el("td", {}, lengthName(row.length)), el("td", {}, `${row.depth}%`), el("td", {}, row.repeat), el("td", {}, fixed(row.logprob)), el("td", { class: "text" }, row.outcome + was(row)), el("td", { class: "text" }, row.response ? String(row.response).slice(0, 90) : row.error ? String(row.error).slice(0, 90) : ""))));
+    stopAt(body.querySelector("tr[aria-selected=true]") || body.firstElementChild);
     const place = S.length === null ? "all cells" : `${lengthName(S.length)}${run.has_depth && S.depth !== null ? `, ${S.depth}%` : ""}`;
     H.list.replaceChildren(
       el("div", { class: "scroll rows" }, el("table", {}, el("thead", {}, el("tr", {}, ["trial", "length", "depth", "repeat", "log-p"].map(text => el("th", { scope: "col" }, text)), el("th", { scope: "col", class: "text" }, "outcome"), el("th", { scope: "col", class: "text" }, "response"))), body)),
       el("p", { class: "muted" }, `${place}: ${Math.min(numShown, found.length).toLocaleString("en")} of ${isPart ? run.num_rows.toLocaleString("en") : found.length.toLocaleString("en")} trials `, (found.length > numShown || isPart) && el("button", { onclick: () => { numShown += ROWS_AT_ONCE; drawList(); } }, "more"), S.length !== null && el("button", { onclick: () => { Object.assign(S, { length: null, depth: null }); markCell(); drawList(); writeAddress(); } }, "all cells")),
       exports("trials", () => [TRIAL, ...found.map(row => TRIAL.map(name => Array.isArray(row[name]) ? row[name].join(" | ") : row[name]))], () => [TRIAL.slice(0, 7), ...found.slice(0, numShown).map(row => [row.trial, lengthName(row.length), row.depth, row.repeat, row.outcome, fixed(row.score), fixed(row.logprob)])]));
+  };
+  const stopAt = row => { // Tab goes to one row, arrow keys to the others
+    for (const other of row?.parentNode.querySelectorAll("tr[tabindex='0']") || []) other.setAttribute("tabindex", "-1");
+    row?.setAttribute("tabindex", "0");
   };
   const drawFilter = () => {
     const run = RUNS[S.run];
@@ -328,6 +333,7 @@
     S.trial = trial;
     if (S.length !== null) S.length = length;
     for (const row of H.list.querySelectorAll("tr.open")) row.setAttribute("aria-selected", row.dataset.trial === String(trial) ? "true" : "false");
+    stopAt(H.list.querySelector("tr[aria-selected=true]"));
     H.trialLength = length;
     await drawTrial();
     writeAddress();
@@ -351,7 +357,7 @@
     row.thinking && el("details", {}, el("summary", {}, `thinking, ${count(row.num_thinking_tokens)} tokens, not judged`), el("pre", { dir: "auto" }, row.thinking)),
     el("p", { class: "muted" }, [
       row.logprob === null || row.logprob === undefined ? row.not_graded ? `not graded: ${row.not_graded}` : "" : `log-probability of the right answer ${fixed(row.logprob)} nats, worst rank ${row.worst_rank}${row.margin === null || row.margin === undefined ? "" : `, margin ${fixed(row.margin)}`}`,
-      `${count(row.num_prompt_tokens)} prompt tokens, ${count(row.num_cached_tokens)} cached`, row.num_completion_tokens ? `${count(row.num_completion_tokens)} written` : "", `${fixed(row.seconds)} s`, row.route ? `route ${row.route}` : "", `KV cache ${run.kv_cache_dtype}`,
+      `${count(row.num_prompt_tokens)} prompt tokens, ${count(row.num_cached_tokens)} cached`, row.num_completion_tokens ? `${count(row.num_completion_tokens)} written` : "", `${fixed(row.seconds ?? 0)} s`, row.route ? `route ${row.route}` : "", `KV cache ${run.kv_cache_dtype}`,
     ].filter(Boolean).join("; ")),
   ];
   const prompted = (row, excerpt) => {
