@@ -203,12 +203,16 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
     parts["calibrate"] = resolved["calibrate"] = is_calibrated
     parts["retry"] = resolved["retry"] = _switch("retry", plain.get("retry", False))
     if parts["ctx"].share != APART:
-        _check_shared(parts["ctx"].share, parts["task"])
+        _check_shared(parts["ctx"].share, parts["task"], is_rulers=parts["ruler"] is not None)
     return Run(**parts, resolved=resolved)
 
 
-def _check_shared(share: str, task: Task) -> None:
-    """Raises NiahError where the trials of a task cannot share a context."""
+def _check_shared(share: str, task: Task, *, is_rulers: bool) -> None:
+    """Raises NiahError where the trials of a task cannot share a context, or were no setting of RULER's any more."""
+    if is_rulers:
+        raise NiahError(
+            f"ctx.share={share}: RULER has a context for each sample; expected ctx.share=none, or ruler=null"
+        )
     why = task.unshared or ("" if task.has_depth else "its trials have no depth")
     if not why and "{question}" in task.template.partition("{context}")[0]:
         why = "task.template has the question before the context, so that no two prompts begin alike"

@@ -8,13 +8,15 @@ from niah import config, terminal
 from niah.commands.words import folder_arguments
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
-from niah.records import Row, RunRecord
+from niah.records import Prompt, Row, RunRecord
 from niah.runs import store
 from niah.terminal import say
 from niah.units import format_length, parse_length
 
 _AROUND = 60
 """Tokens shown before and after a needle."""
+_MOST_NEEDLES = 8
+"""With more needles than these, surroundings are shown of the first, and of those that the answer takes."""
 _SHOWN_OF_ANSWER = 80
 """Characters, in a list of trials."""
 _SHOWN_OF_THINKING = 200
@@ -98,7 +100,7 @@ def describe(path: str, trial: int | None, *, whole: bool = False) -> str:
     row = _pick(rows, trial, path)
     lines = [
         f"trial {row.trial} of {path}: length {format_length(row.length)}, depth {row.depth:g}% "
-        f"(needle at {', '.join(f'{d:.2f}%' for d in row.needle_depths)}), repeat {row.repeat}",
+        f"(needle at {_depths(row.needle_depths)}), repeat {row.repeat}",
     ]
     if record.is_of_rows:
         lines.append(f"prompt: {row.num_prompt_tokens:,} tokens{_left_out(row)}, not built again without run.json")
@@ -118,7 +120,7 @@ def _rebuilt(record: RunRecord, row: Row, path: str, *, whole: bool) -> list[str
     is_same_text = recipe.sources().haystack_sha256 == record.sources.haystack_sha256
     verified = "as stored: verified" if is_same_text else "as stored; the haystack is another text now, but not here"
     lines = [f"prompt: {len(prompt.ids):,} tokens{_left_out(row)}, sha256 {prompt.sha256} ({verified})", ""]
-    lines += [decode(prompt.ids)] if whole else _excerpts(prompt.ids, prompt.spans, decode)
+    lines += [decode(prompt.ids)] if whole else _excerpts(prompt, decode)
     return [
         *lines, *_retrieved(row), "",
         f"question: {built.problem.question}", f"targets:  {', '.join(built.problem.targets)}",
@@ -190,12 +192,22 @@ def _pick(rows: list[Row], trial: int | None, path: str) -> Row:
     )
 
 
-def _excerpts(
-    ids: np.ndarray, spans: Sequence[tuple[int, int]], decode: Callable[[np.ndarray], str]
-) -> list[str]:
-    """The prompt's beginning, each needle marked in its surroundings, and the end."""
+def _depths(depths: Sequence[float]) -> str:
+    """Of all needles, the first at the cell's depth; of many the first ones."""
+    shown = ", ".join(f"{depth:.2f}%" for depth in depths[:_MOST_NEEDLES])
+    return f"{shown} and {len(depths) - _MOST_NEEDLES} more" if len(depths) > _MOST_NEEDLES else shown
+
+
+def _excerpts(prompt: Prompt, decode: Callable[[np.ndarray], str]) -> list[str]:
+    """The prompt's beginning, each needle marked in its surroundings, and the end. Where there are many, those that the
+    answer does not take stand alone."""
+    ids = prompt.ids
+    most = max(prompt.num_needed, _MOST_NEEDLES)
     parts = [("beginning", decode(ids[:_AROUND]) + " …")]
-    for number, (start, stop) in enumerate(spans, 1):
+    for number, (start, stop) in enumerate(prompt.spans, 1):
+        if number > most:
+            parts.append((f"needle {number} (tokens {start:,} to {stop:,})", f">>>{decode(ids[start:stop])}<<<"))
+            continue
         before = decode(ids[max(0, start - _AROUND) : start])
         after = decode(ids[stop : stop + _AROUND])
         parts.append(

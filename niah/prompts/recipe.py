@@ -251,6 +251,9 @@ class Recipe:
                 f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
                 f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
             )
+        if run.ctx.share != grid.APART:  # the others stand there for other questions
+            needed = view.kept[: problem.num_needed]
+            made = replace(made, num_needed=needed.count(True), num_missing=needed.count(False))
         begun = run.model.answer_prefix and not view.instruction
         forced = forced_answer.forced(self.tokenizer, problem, begun=begun, max_tokens=run.task.answer_tokens)
         return Built(problem, stretch, built, view, replace(made, forced=forced, repeat=trial.repeat))

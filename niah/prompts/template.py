@@ -181,9 +181,8 @@ def render(
             "model.tokenizer: the assembled prompt is not what the tokenizer makes of its own text; "
             "it rewrites text on decoding, so exact prompts cannot be built with it"
         )
-    needed = view.kept[: problem.num_needed]
     return Prompt(
-        whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, needed.count(True), needed.count(False),
+        whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, len(spans), view.kept.count(False),
         message=frame.message and replace(frame.message, pieces=view.pieces),
     )
 

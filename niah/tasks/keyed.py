@@ -75,7 +75,7 @@ class Keyed(Task):
                 "ctx.share=none, or task.num_queries=1"
             )
         for name, text in (("needle", self.needle), ("question", self.question)):
-            if text and "{key}" not in text:
+            if text and not any(mark in text for mark in ("{key}", "{keys}", "{serial_keys}")):
                 raise NiahError(
                     f"task.{name}: without {{key}} all needles of a shared context would be one; got {text!r}; "
                     "expected {key} in it, or ctx.share=none"
