@@ -195,7 +195,8 @@ class Prompt:
     """Exactly what is sent. ``spans`` are the (start, stop) in ``ids`` of the needles that are in it.
 
     Prompts of a ``repeat`` begin alike; ``salt`` keeps one from the prefix cache. ``message`` is it as a chat, None
-    where it is none. ``targets`` and ``num_missing``, the needles left out, are for ``engine=fake`` alone.
+    where it is none. ``num_needed`` says how many of ``spans``, the first, the answer is taken from. ``targets`` and
+    ``num_missing``, those needles that were left out, are for ``engine=fake`` alone.
     """
 
     ids: np.ndarray
