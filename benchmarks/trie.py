@@ -16,7 +16,7 @@ KINDS = {
     "multikey, 16 keys": ("task=multikey", "task.num_keys=16"),
     "conflicting": ("task=conflicting",),
     "chain": ("task=chain",),
-    "words (aggregate)": ("task=aggregate",),
+    "words (aggregate)": ("task=aggregate", "ctx.lengths=[1k,2k]"),
     "reader=bm25": ("reader=bm25", "reader.budget=256"),
     "reader=oracle": ("reader=oracle",),
     "share=depths": ("ctx.share=depths",),
