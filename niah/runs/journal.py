@@ -8,8 +8,8 @@ from typing import Any
 from niah import environment, secrets
 from niah.engines import Session
 from niah.records import EngineFacts, RunRecord, RunSession
-from niah.runs.beginnings import Tokens
 from niah.runs.store import RunFolder
+from niah.stats.computed_tokens import Tokens
 
 
 class Journal:

@@ -19,13 +19,16 @@ from niah.planner import serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, Row, RunRecord, Trial
-from niah.runs import beginnings, capacity, control, expectation, history, record, resume, store, trials
+from niah.runs import capacity, control, expectation, history, record, resume, store, trials
 from niah.runs.agenda import Agenda, Chooser
+from niah.runs.beginnings import Beginnings
 from niah.runs.console import Console, Progress
 from niah.runs.excerpts import Excerpts
 from niah.runs.journal import Journal
 from niah.runs.store import RunFolder
 from niah.runs.variants import Variant, variants
+from niah.stats import computed_tokens
+from niah.stats.computed_tokens import Tokens
 from niah.units import format_length
 
 _PROMPTS_OF_A_GROWN_RUN = 4
@@ -161,7 +164,7 @@ def run(
         if choosing:
             journal.planned(history.num_planned(grids, rows))
         ends = (
-            *beginnings.lines(journal.record.sessions), control.sentence(folder.controls()),
+            *computed_tokens.lines(journal.record.sessions), control.sentence(folder.controls()),
             trials.cut_in_thinking(rows), trials.ungraded(rows),
         )
         for line in filter(None, ends):
@@ -391,7 +394,7 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     settings, variant, num_trials = part.settings, part.variant, len(part.recipe.trials)
     work = _work(settings, part.recipe, part.recipe.trials if part.chooser else todo)
     begun, graded_seconds = time.perf_counter(), 0.0
-    counted, tokens = _counted(part), beginnings.Tokens()
+    counted, tokens = _counted(part), Tokens()
     agenda = _agenda(part, todo)
     if part.chooser:  # nobody knows how many there will be
         num_done = sum(row.variant == variant for row in part.folder.rows())
@@ -434,12 +437,12 @@ def _ask(part: _Part, session: Session, todo: list[Trial]) -> None:
     part.journal.facts(variant, session)
 
 
-def _counted(part: _Part) -> beginnings.Beginnings | None:
+def _counted(part: _Part) -> Beginnings | None:
     """What counts the tokens that need computing; None where no prefix cache is used, or a trial has two prompts."""
     settings, facts = part.settings, part.journal.record.engines[part.variant]
     if not (settings.engine.prefix_caching and facts.block_size) or settings.reader.may_read_twice:
         return None
-    return beginnings.Beginnings(facts.block_size, 2 * settings.engine.replicas)
+    return Beginnings(facts.block_size, 2 * settings.engine.replicas)
 
 
 def _agenda(part: _Part, todo: list[Trial]) -> Agenda:

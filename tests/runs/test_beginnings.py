@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from niah.records import RunSession
-from niah.runs.beginnings import Beginnings, Tokens, of_sessions
+from niah.runs.beginnings import Beginnings
+from niah.stats.computed_tokens import Tokens, of_sessions
 
 BLOCK = 4
 

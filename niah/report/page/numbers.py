@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from niah import __version__
-from niah.records import Outcome, Row
+from niah.records import Outcome, Row, RunRecord
 from niah.report.accuracy import with_interval
 from niah.report.length_note import length_note
 from niah.report.page.plan import beside_measured
@@ -18,6 +18,7 @@ from niah.scorers import VERSION
 from niah.stats import effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_logprob, overall
 from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
+from niah.stats.computed_tokens import of_sessions
 from niah.stats.effective_length import RULER, EffectiveLength
 from niah.units import format_length
 
@@ -136,6 +137,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "cells": _cells(rows),
         "effective_lengths": [_effective(found) for found in summary.effective] if summary else [],
         "area": _area(summary),
+        "prompt_tokens": _prompt_tokens(record, one.variant),
         "costs": _costs(rows), "plan": beside_measured(record, one.variant),
         "settings": {key: value for key, value in record.config.items() if key != "report"},
         "sources": {
@@ -143,6 +145,17 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         },
         "fingerprint": record.fingerprint,
         "sessions": [{"started": one.started, "finished": one.finished} for one in record.sessions],
+    }
+
+
+def _prompt_tokens(record: RunRecord, variant: str) -> dict[str, Any] | None:
+    """Those sent, computed and needed at least, and what a run says of them; None where no engine told."""
+    found = of_sessions(record.sessions).get(variant or (record.scope.variants or [""])[0])
+    if found is None or not found.sent:
+        return None
+    return {
+        "sent": found.sent, "computed": found.computed, "needed": found.needed, "ratio": _number(found.ratio),
+        "sentence": found.sentence(),
     }
 
 

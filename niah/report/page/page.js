@@ -108,6 +108,7 @@
       el("ul", { class: "checks" },
         el("li", {}, "calibration: ", el("b", { class: `is-${run.calibrated.replace(" ", "-")}` }, run.calibrated), run.calibration.length ? `; ${run.calibration.join("; ")}` : " (calibrate=true asks a model first whose answers are known)"),
         el("li", {}, run.control || "control sample without prefix cache: none"),
+        ...(run.prompt_tokens ? [el("li", {}, run.prompt_tokens.sentence)] : []),
         el("li", {}, run.crosscheck || "crosscheck: no second engine was asked"),
         el("li", {}, `text that repeats in a context: at most ${fixed(100 * run.repeated_share, 1)}%`)),
       ...[planTable(run)].filter(Boolean),
