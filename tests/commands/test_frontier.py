@@ -66,6 +66,14 @@ def test_all_pass_a_base_that_they_keep(place, capfd):
     assert "85.0% of the accuracy at 1K: at least 2K, with 95% confidence" in said(capfd, "frontier", *words)
 
 
+def test_contexts_that_are_shared_are_asked_at_all_depths(place, capfd):
+    words = (*FAKE, "ctx.lengths=[512,1k]", "ctx.share=depths", "engine.window=8k", "name=a")
+    assert "effective length at 85.0%: at least 1K" in said(capfd, "frontier", *words)
+    found = rows(place / "a")
+    contexts = {(row["length"], row["repeat"]) for row in found}
+    assert len(found) == 3 * len(contexts)
+
+
 def test_it_stops_at_its_budget_and_goes_on(place, capfd):
     words = (*FAKE, LADDER, "engine.window=600", "name=a")
     first = said(capfd, "frontier", *words, "frontier.budget=9000 tokens")

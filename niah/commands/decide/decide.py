@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from niah import config as configuration
+from niah import grid
 from niah.commands import budget, fault, hydra
 from niah.commands.budget import Budget
 from niah.commands.decide.pairing import Listed, Plan, Side, differences, hardest
@@ -103,9 +104,7 @@ class Deciding:
         alpha = (1 - settings.confidence) / (len(every) - 1)
         self._pairs = [_Pair(every[0], other, alpha) for other in every[1:]]
         depths = sorted({*first.ctx.depths}) if first.task.has_depth else [0.0]
-        has_all = settings.unit == "all" or (
-            settings.unit == "auto" and first.resolved["ctx"].get("share", "none") != "none"
-        )
+        has_all = settings.unit == "all" or (settings.unit == "auto" and first.ctx.share != grid.APART)
         self._plan = Plan(sorted({*first.ctx.lengths}), depths, first.seed, has_all)
         self._budget: Budget = budget.parse(settings.budget, first.hardware, "decide.budget")
         self._folders: list[Path] = []
@@ -149,7 +148,9 @@ class Deciding:
 
             def listed(variant: str, trials: Sequence[Trial], sides: dict[str, Side] = sides) -> Listed:
                 side = sides[variant]
-                return Listed(side, wanted, trials, self._budget, lambda: self._is_settled(side))
+                return Listed(
+                    side, wanted, trials, self._budget, lambda: self._is_settled(side), self._runs[0].ctx.share
+                )
 
             summary = runner.run(run, self._console, choosing=listed)
             self._folders.append(summary.folder)

@@ -63,11 +63,11 @@ class Listed(Chooser):
 
     def __init__(
         self, side: Side, wanted: Sequence[Cell], trials: Sequence[Trial], budget: Budget,
-        is_over: Callable[[], bool],
+        is_over: Callable[[], bool], share: str = grid.APART,
     ):
         self._side, self._budget, self._is_over = side, budget, is_over
         known = {cell(trial): trial for trial in trials}
-        self._wanted = grid.in_running_order([known[one] for one in dict.fromkeys(wanted) if one in known])
+        self._wanted = grid.in_running_order([known[one] for one in dict.fromkeys(wanted) if one in known], share)
 
     def next(self) -> list[Trial]:
         while self._wanted and not (self._budget.is_spent() or self._is_over()):

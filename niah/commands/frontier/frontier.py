@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import config as configuration
+from niah import grid
 from niah.commands import budget, fault, hydra
 from niah.commands.frontier import sentence
 from niah.commands.frontier.search import Search
@@ -43,6 +44,7 @@ def _measure(run: Run, settings: FrontierSettings) -> int:
         searches[variant] = Search(
             trials, settings.level, settings.confidence, settings.most, run.seed, spent,
             has_all=_has_all(run, settings), prefix_caching=run.engine.prefix_caching, is_of_base=settings.is_of_base,
+            share=run.ctx.share,
         )
         return searches[variant]
 
@@ -82,7 +84,7 @@ def _with_room(run: Run, settings: FrontierSettings) -> Run:
 
 def _has_all(run: Run, settings: FrontierSettings) -> bool:
     if settings.unit == "auto":
-        return bool(run.resolved["ctx"].get("share", "none") != "none")
+        return run.ctx.share != grid.APART
     return settings.unit == "all"
 
 

@@ -36,7 +36,7 @@ class Search(Chooser):
 
     def __init__(
         self, trials: Sequence[Trial], threshold: float, confidence: float, most: int, seed: int, budget: Budget, *,
-        has_all: bool, prefix_caching: bool, is_of_base: bool = False,
+        has_all: bool, prefix_caching: bool, is_of_base: bool = False, share: str = grid.APART,
     ):
         every = np.array(sorted({trial.length for trial in trials}))
         self.base = every[base_lengths(every)].tolist() if is_of_base else []
@@ -48,7 +48,7 @@ class Search(Chooser):
         self.tokens = 0
         self._trials: dict[Cell, Trial] = {cell(trial): trial for trial in trials}
         self.threshold = threshold
-        self._seed, self._has_all, self._budget = seed, has_all, budget
+        self._seed, self._has_all, self._budget, self._share = seed, has_all, budget, share
         costs = [self._cost(length, prefix_caching) for length in self.lengths]
         surface = Surface(self.lengths, self.depths, threshold)
         level = threshold / (1 + threshold) if is_of_base else None
@@ -64,8 +64,8 @@ class Search(Chooser):
         """Tokens that a context of this length computes, about."""
         if not self._has_all:
             return float(length)
-        ordered = grid.in_running_order([self._trials[length, depth, 0] for depth in self.depths])
-        return float(sum(grid.expected_work(ordered, 0, prefix_caching)))
+        ordered = grid.in_running_order([self._trials[length, depth, 0] for depth in self.depths], self._share)
+        return float(sum(grid.expected_work(ordered, 0, prefix_caching, share=self._share)))
 
     def _depths_of(self, repeat: int) -> list[float]:
         if self._has_all:
@@ -89,7 +89,7 @@ class Search(Chooser):
             self._begun[place] += 1
             cells = self._cells(self.lengths[place], repeat)
             if due := [self._trials[one] for one in cells if one not in self._scores]:
-                return grid.in_running_order(due)
+                return grid.in_running_order(due, self._share)
         return []
 
     def tell(self, row: Row) -> None:

@@ -25,9 +25,9 @@ def lines(search: Search, ladder: Ladder, confidence: float) -> list[str]:
             f"{above[place]:.1f} of {frontier.needed_above:.1f}", f"{below[place]:.1f} of {frontier.needed_below:.1f}",
         ])
     repeats = 5
-    whole = sum(grid.expected_work(grid.in_running_order(grid.trials(
-        Ladder(lengths=search.lengths, depths=ladder.depths, repeats=repeats)
-    )), 0, prefix_caching=True))
+    trials = grid.trials(Ladder(lengths=search.lengths, depths=ladder.depths, repeats=repeats))
+    ordered = grid.in_running_order(trials, ladder.share)
+    whole = sum(grid.expected_work(ordered, 0, prefix_caching=True, share=ladder.share))
     return [
         sentence(search, confidence), *aligned(rows, [8, 8, 8, 6, 15, 12]),
         f"believed, not claimed: {_name(search.lengths, reached)} with {chances[reached]:.2f}",
