@@ -31,10 +31,13 @@ def main(words: list[str]) -> int:
         terminal.say(*first)
     # later configs of a sweep start when they start, and those of a launcher in processes of their own
     own_process, starts = os.getpid(), [_started()]
-    return hydra.run(
-        hydra.adapted(words),
-        lambda config: _measure(config, starts.pop() if starts and os.getpid() == own_process else time.monotonic()),
-    )
+
+    def measure(config: Any) -> int:
+        is_launched = os.getpid() != own_process
+        started = starts.pop() if starts and not is_launched else time.monotonic()
+        return _measure(config, started, is_launched=is_launched)
+
+    return hydra.run(hydra.adapted(words), measure)
 
 
 def _started() -> float:
@@ -47,7 +50,8 @@ def _started() -> float:
     return now
 
 
-def _measure(config: Any, started: float) -> int:
+def _measure(config: Any, started: float, *, is_launched: bool) -> int:
+    """``is_launched``: by a launcher, in a process of its own, beside others of the sweep."""
     fault.take_stops()  # in a launcher's process too
     settings = configuration.build(config)
     console = Console()
@@ -56,7 +60,7 @@ def _measure(config: Any, started: float) -> int:
         console.say(line)
     live = _Live(settings)
     try:
-        summary = runner.run(settings, console, live.row, calibration)
+        summary = runner.run(settings, console, live.row, calibration, waits=is_launched)
     except BaseException:
         live.write()
         raise

@@ -58,12 +58,13 @@ Choosing = Callable[[str, Sequence[Trial]], Chooser]
 
 def run(
     settings: Run, console: Console, on_row: OnRow = lambda record, folder: None, calibration: Sequence[str] = (),
-    choosing: Choosing | None = None,
+    choosing: Choosing | None = None, *, waits: bool = False,
 ) -> Summary:
     """Runs every trial that has no answer yet, or those that are chosen meanwhile. Finished rows survive whatever ends
     it.
 
-    ``calibration`` is what a constructed model showed of the same engine just before, for the record.
+    ``calibration`` is what a constructed model showed of the same engine just before, for the record. ``waits``: the
+    folder may be in use by another process of the same sweep, whose trials these join.
     """
     asked = variants(settings)
     try:
@@ -88,7 +89,7 @@ def run(
         console.note(line)
     recipe.check(without=set.intersection(*({*fit.unfit} for fit in fits.values())))
     fresh = record.of_run(settings, recipe)
-    with RunFolder(Path(settings.outputs) / fresh.name) as folder:
+    with RunFolder(Path(settings.outputs) / fresh.name, waits=waits) as folder:
         stored = _stored(settings, recipe, fresh, folder, console)
         if stored:
             resume.check_same_settings(stored, fresh, settings, folder)

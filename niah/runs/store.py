@@ -39,10 +39,12 @@ def is_run(path: Path) -> bool:
 
 
 class RunFolder:
-    """``outputs/<name>``. Use as a context manager to write: it locks out a second process."""
+    """``outputs/<name>``. Use as a context manager to write: it locks out a second process, which is refused, or
+    ``waits`` for its turn."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, waits: bool = False):
         self.path = path
+        self._waits = waits
         self.rows_path = path / _ROWS
         self.run_path = path / _RUN
         self._copy_path = path / _COPY
@@ -59,7 +61,7 @@ class RunFolder:
             if not self.path.is_dir():
                 self.path.mkdir(parents=True, exist_ok=True)
                 disk.sync(self.path.parent)
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=-1 if self._waits else 0)
             for file in (self.run_path, self._copy_path, self.rows_path, self._failures.path, self._controls.path):
                 disk.draft_of(file).unlink(missing_ok=True)  # of a process that was killed: the lock is ours
         except Timeout as error:

@@ -59,6 +59,18 @@ def test_four_runs_one_picture(niah, tmp_path, launcher, settings):
     assert niah("compare", "sweep", "compare.across=model").returncode == 0
 
 
+def test_more_of_the_same_side_by_side_joins_one_run(niah, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    done = niah(
+        "-m", "engine=fake", "haystack=noise", "ctx.lengths=[512],[512,1k]", "ctx.depths=[0,100]", "ctx.repeats=2",
+        "outputs=sweep", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "report.formats=[]", "report.page=false",
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (file.parent for file in (tmp_path / "sweep").glob("*/run.json"))
+    found = rows(folder)
+    assert len({row["trial"] for row in found}) == len(found) == 8
+
+
 def test_a_refused_setting_is_printed_and_stops_no_other(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = niah(
