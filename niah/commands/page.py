@@ -39,7 +39,10 @@ def shown_of(path: str, label: str, record: RunRecord, rows: Sequence[Row]) -> l
         controls = RunFolder(Path(path)).controls()
     except NiahError as error:  # the rows stand, and the page says that the control sample does not
         trouble = f"control without prefix cache: cannot be read ({error})"
-    return [_shown(panel, path, controls, trouble) for panel in panels(record, rows, label)]
+    first, *others = (_shown(panel, path, controls, trouble) for panel in panels(record, rows, label))
+    begun = {row.variant for row in rows}
+    not_begun = tuple(name for name in record.scope.variants if name not in begun) if begun - {""} else ()
+    return [dataclasses.replace(first, not_begun=not_begun), *others]
 
 
 def _shown(panel: Panel, path: str, controls: Sequence[dict[str, Any]], trouble: str) -> Shown:

@@ -117,6 +117,7 @@ class _Live:
 
         record, folder = self._seen
         try:
+            record = folder.record() or record  # with what the session took, where it is over
             page.write_page(page.shown_of(str(folder.path), "", record, folder.rows()), folder.path, self._settings)
         except Exception as error:  # a bug in it too: rows are what counts, and what stopped the run is to be told
             terminal.note(f"niah: {self._seen[1].path}: no page: {fault.line(error)}")

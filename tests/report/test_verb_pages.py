@@ -251,6 +251,14 @@ def test_checks_that_cannot_be_read_are_said(tmp_path, text):
     assert one["crosscheck"].startswith("crosscheck.json: cannot be read")
 
 
+def test_a_variant_that_was_not_begun_is_said(tmp_path):
+    path = run(tmp_path / "a", rows(grid(2), lambda trial: True, variant="bf16"))
+    _, record, found = store.open_for_reading(path)
+    scope = dataclasses.replace(record.scope, variants=["bf16", "fp8"], num_trials=len(found))
+    warnings = content(shown_of(path, "", dataclasses.replace(record, scope=scope), found))["warnings"]
+    assert [text for text in warnings if "so far" in text] == ["fp8: 0 of 18 trials so far"]
+
+
 def test_a_crosscheck_is_at_the_top(tmp_path, browser):
     verdicts = {"both right": 30, "both fail": 7, "only the first fails": 2, "only the second fails": 1}
     one = {"n": 40, "same": 38, "low": 0.8, "high": 1.0, "verdicts": verdicts}

@@ -37,7 +37,8 @@ class Shown:
 
     ``folder`` is its run folder as a command names it, ``sweep`` the sweep that it is of where several are shown.
     ``control`` is the sentence about its control sample, ``crosscheck`` that about a second engine, empty without one.
-    ``calibration`` is ``calibrated`` (verified, failed, not run) in sentences.
+    ``calibration`` is ``calibrated`` (verified, failed, not run) in sentences. ``not_begun`` are variants of the same
+    run that have no row yet.
     """
 
     panel: Panel
@@ -48,6 +49,7 @@ class Shown:
     crosscheck: str = ""
     calibrated: str = "not run"
     calibration: tuple[str, ...] = ()
+    not_begun: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -206,6 +208,7 @@ def _warnings_of(one: Shown) -> list[str]:
     planned = one.panel.record.scope.num_trials or len(rows)
     if len(rows) < planned:
         lines.append(f"{len(rows):,} of {planned:,} trials so far")
+    lines += [f"{name}: 0 of {planned:,} trials so far" for name in one.not_begun]
     if num_failed := sum(row.score is None and row.outcome != Outcome.DOES_NOT_FIT for row in rows):
         lines.append(f"{num_failed:,} trials ended without an answer, and are in no figure")
     if note := length_note(rows):

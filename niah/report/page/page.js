@@ -203,7 +203,7 @@
     lengths.forEach((length, x) => svg.append(sv("text", { x: left + width * (x + 0.5), y: top + height * depths.length + 16, "text-anchor": "middle" }, width >= 30 || x % 2 === 0 ? lengthName(length) : "")));
     nodes.get("0,0")?.setAttribute("tabindex", "0");
     const bar = sv("svg", { width: 220, height: 12, "aria-hidden": "true" }, Array.from({ length: 44 }, (_, i) => sv("rect", { x: i * 5, y: 0, width: 5.5, height: 12, fill: `rgb(${scaled(scale.stops, i / 43)})` })));
-    const end = value => S.colour === "difference" ? points(value) : S.colour === "n" ? String(value) : fixed(value, 2).replace(/\.?0+$/, "") || "0";
+    const end = value => S.colour === "difference" ? points(value).replace(/\.0$/, "") : S.colour === "n" ? String(value) : fixed(value, 2).replace(/\.?0+$/, "") || "0";
     H.heat.replaceChildren(el("h2", {}, `${COLOURS[S.colour][0].toUpperCase()}${COLOURS[S.colour].slice(1)} by depth and length${S.colour === "difference" ? ` against ${RUNS[S.base].label}` : ""}`),
       el("div", { class: "scroll" }, svg), el("div", { class: "legend muted" }, end(scale.low), bar, end(scale.high), S.colour === "difference" ? " (half of the colour at 25; red: lost, blue: gained)" : ""), el("p", { class: "muted" }, `Right: length in tokens.${run.has_depth ? " Down: depth of the needle, 0% is the start." : ""} Hatched: no answer.${S.colour === "difference" ? " Framed: significant after Holm's adjustment." : ""}`));
     markCell();
