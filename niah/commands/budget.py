@@ -1,4 +1,4 @@
-"""What a search may spend: minutes, tokens or dollars, as ``frontier.budget=30m``, ``2e9 tokens`` or ``$20``."""
+"""What a command may spend: minutes, tokens or dollars, as ``budget=30m``, ``2e9 tokens`` or ``$20``."""
 
 import math
 import re
@@ -22,7 +22,15 @@ class Budget:
     _begun: float = field(default_factory=time.monotonic)
 
     def is_spent(self) -> bool:
-        return self.spent_tokens >= self.tokens or time.monotonic() - self._begun >= self.seconds
+        return self.share() >= 1
+
+    def share(self) -> float:
+        """Of it that is spent so far; above 1 where it is overdrawn."""
+        return max(self.spent_tokens / self.tokens, (time.monotonic() - self._begun) / self.seconds)
+
+    def add(self, tokens: int) -> None:
+        """Tokens that were computed."""
+        self.spent_tokens += tokens
 
 
 def parse(text: str | None, hardware: Hardware, where: str) -> Budget:

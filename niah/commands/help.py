@@ -12,6 +12,7 @@ usage:
   python -m niah plan [key=value ...] [format=json] [out=DIR] [exact=true]   what fits, how long, what it costs
   python -m niah prepare [key=value ...]      fetch and convert the model, tokenise the haystack; no engine
   python -m niah build out=DIR [key=value ...] [format=[ids,text,jsonl]]   write the exact contexts; no engine
+  python -m niah ctx=128k budget=2h             as many repeats as that allows; also 2e9 tokens, or $20
   python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, and the repeats needed
   python -m niah frontier [key=value ...] [frontier.threshold=0.85] [frontier.budget=30m]   the effective length, proven
   python -m niah decide kv=[bf16,fp8] [key=value ...] [decide.margin=0.02]   repeats until a loss is proven or ruled out

@@ -2,28 +2,35 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from niah import config as configuration
 from niah import terminal
-from niah.commands import fault, hydra
+from niah.commands import budget, fault, hydra
 from niah.commands.calibrate import verify
-from niah.commands.words import RULER_QUICK, restart_with_environment
+from niah.commands.words import RULER_QUICK, own_words, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
-from niah.records import RETRIED, Outcome, RunRecord
+from niah.records import RETRIED, Outcome, RunRecord, Trial
 from niah.runs import resume, runner
 from niah.runs.console import Console
+from niah.runs.repeats import WholeRepeats
 from niah.runs.store import RunFolder
+from niah.runs.variants import variants
 from niah.units import format_seconds
 
 _LIVE_SECONDS = 60
+_MOST_REPEATS = 100
+"""What a budget may be spent on where ``ctx.repeats`` does not say."""
 
 
 def main(words: list[str]) -> int:
     """Exit code of ``run WORDS``, also without the verb. Raises NiahError where a trial ended without an answer."""
     restart_with_environment(words)
+    own, words = own_words({"budget": ""}, words)
     if RULER_QUICK in words:
         from niah.commands.ruler.quick import expanded  # scipy: seconds that others need not wait
 
@@ -35,7 +42,7 @@ def main(words: list[str]) -> int:
     def measure(config: Any) -> int:
         is_launched = os.getpid() != own_process
         started = starts.pop() if starts and not is_launched else time.monotonic()
-        return _measure(config, started, is_launched=is_launched)
+        return _measure(config, started, own["budget"], is_launched=is_launched)
 
     return hydra.run(hydra.adapted(words), measure)
 
@@ -50,17 +57,21 @@ def _started() -> float:
     return now
 
 
-def _measure(config: Any, started: float, *, is_launched: bool) -> int:
-    """``is_launched``: by a launcher, in a process of its own, beside others of the sweep."""
+def _measure(config: Any, started: float, wanted: str, *, is_launched: bool) -> int:
+    """``wanted`` is the budget, empty for none; ``is_launched``: by a launcher, in a process of its own, beside others
+    of the sweep."""
     fault.take_stops()  # in a launcher's process too
     settings = configuration.build(config)
+    spending = _Spending(settings, wanted) if wanted else None
+    settings = spending.settings if spending else settings
     console = Console()
     calibration = verify.verify(settings, console) if settings.calibrate else []
     for line in calibration:
         console.say(line)
     live = _Live(settings)
     try:
-        summary = runner.run(settings, console, live.row, calibration, waits=is_launched)
+        choosing = spending.choosing if spending else None
+        summary = runner.run(settings, console, live.row, calibration, choosing, waits=is_launched)
     except BaseException:
         live.write()
         raise
@@ -78,6 +89,8 @@ def _measure(config: Any, started: float, *, is_launched: bool) -> int:
             console.say(line)
     else:
         console.say(f"figures and page: as they were, {summary.folder / PAGE}")
+    if spending:
+        console.say(spending.line())
     failed = [row for row in summary.asked if row.outcome in RETRIED]
     console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
     if summary.asked and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.asked):
@@ -92,6 +105,38 @@ def _measure(config: Any, started: float, *, is_launched: bool) -> int:
             f"(trial {failed[0].trial}: {failed[0].error}); {again}"
         )
     return 0
+
+
+class _Spending:
+    """``budget=``: as many repeats as that allows, up to ``ctx.repeats`` where that is more than one."""
+
+    def __init__(self, settings: Run, text: str):
+        if settings.reader.may_read_twice:
+            raise NiahError(
+                f"budget: reader={settings.reader.name} asks a second time after all first questions, when nothing is "
+                "left to choose; expected a reader that asks once, or ctx.repeats"
+            )
+        self._text, self._budget = text, budget.parse(text, settings.hardware, "budget")
+        most = settings.ctx.repeats if settings.ctx.repeats > 1 else _MOST_REPEATS
+        plain = {**settings.resolved, "ctx": {**settings.resolved["ctx"], "repeats": most}}
+        self.settings = replace(settings, ctx=replace(settings.ctx, repeats=most), resolved=plain)
+        self._num_variants = len(variants(settings))
+        self._chosen: list[WholeRepeats] = []
+
+    def choosing(self, variant: str, trials: Sequence[Trial]) -> WholeRepeats:
+        """The chooser of a variant, the first of which has its part of the budget."""
+        first = self._chosen[0] if self._chosen else None
+        made = WholeRepeats(trials, self.settings.ctx.share, self._budget, 1 / self._num_variants, first)
+        self._chosen.append(made)
+        return made
+
+    def line(self) -> str:
+        """What the budget was enough for."""
+        num = len(self._chosen[0].asked) if self._chosen else 0
+        line = f"budget={self._text}: {num} repeat{'s' if num != 1 else ''}, {self._budget.share():.0%} of it spent"
+        if num == 1 and self._budget.share() > 1:
+            line += "; one repeat takes more: fewer ctx.depths or ctx.lengths, or ctx.share=depths"
+        return line
 
 
 class _Live:

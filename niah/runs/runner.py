@@ -164,6 +164,7 @@ def run(
         rows = folder.rows()
         if choosing:
             journal.planned(history.num_planned(grids, rows))
+            num_new = len(rows) - len(finished)
         ends = (
             *computed_tokens.lines(journal.record.sessions), control.sentence(folder.controls()),
             trials.cut_in_thinking(rows), trials.ungraded(rows),
