@@ -315,6 +315,8 @@ def _may_be_loaded(key: str, path: str) -> bool:
     names as it stands, or one in a module of an installed package or of the user's folder of plug-ins.
     """
     module = path.rpartition(".")[0]
+    if not module:  # no dotted path: all choices would be read, for each of a thousand runs
+        return False
     if module.partition(".")[0] == "niah":
         return f"{module}.".startswith(f"{_BASES[key].__module__}.")
     if module in sys.modules:
