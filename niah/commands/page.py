@@ -148,7 +148,7 @@ def _side(one: Shown) -> Side | None:
     found = columns.of_rows(one.rows)
     if not found.answered.any():
         return None
-    return Side(one.panel.label, one.folder, one.variant, one.panel.record, found)
+    return Side(one.panel.label, one.folder, one.variant, one.panel.record, found, RunFolder(Path(one.folder)))
 
 
 def _against(base: int, sides: Mapping[int, Side]) -> list[Compared]:

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 from niah.errors import NiahError
 from niah.prompts.recipe import Recipe
-from niah.runs import capacity, runner
+from niah.runs import capacity, measure
 from tests.helpers.configs import built
 
 plain = built("ctx.lengths=[512]")
 (fit,) = capacity.check(plain).values()
-job = runner.job_of(plain, Recipe(plain), fit, 512, Path(sys.argv[1]))
+job = measure.job_of(plain, Recipe(plain), fit, 512, Path(sys.argv[1]))
 for words in (["engine.attention=flash_attn"], ["engine.flash_attn_version=3"], []):
     try:
         session = built("ctx.lengths=[512]", *words).engine.open(job)

@@ -7,30 +7,16 @@ from typing import Any
 from niah.commands import page
 from niah.commands.compare.pairs import Pair, Side
 from niah.commands.compare.suites import Suite
-from niah.records import Row
 from niah.report import suite_verdict
 from niah.report.page.numbers import Compared, Extra, Shown
 from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
-from niah.runs import store
 from niah.stats.comparison import Comparison, Difference
 
 _COLUMNS = (
     ("pairs", "count"), ("base", "share"), ("other", "share"), ("difference", "points"), ("low", "points"),
     ("high", "points"), ("lost", "count"), ("gained", "count"), ("p", "p"), ("Holm p", "p"),
 )
-
-
-class _Rows:
-    """Rows of each run that sides are of, read once."""
-
-    def __init__(self) -> None:
-        self._read: dict[str, list[Row]] = {}
-
-    def of(self, side: Side) -> list[Row]:
-        if side.folder not in self._read:
-            self._read[side.folder] = store.RunFolder(Path(side.folder)).rows()
-        return [row for row in self._read[side.folder] if row.variant == side.variant]
 
 
 def of_pairs(
@@ -41,8 +27,7 @@ def of_pairs(
     sides = [matched[0].base, *(pair.other for pair in matched)]
     if too_many := _too_many(len(sides)):
         return too_many
-    rows = _Rows()
-    shown = [_shown(side, rows, side.label) for side in sides]
+    shown = [_shown(side, side.label) for side in sides]
     compared = [
         Compared(0, number, one, text, pair.notes)
         for number, (pair, one, text) in enumerate(zip(matched, results, verdicts, strict=True), 1)
@@ -55,7 +40,6 @@ def of_suites(
     folder: Path, look: ReportSettings,
 ) -> list[str]:
     """The page of sweeps: each suite with its mean and its settings by name; every setting's two sides compared."""
-    rows = _Rows()
     shown: dict[tuple[str, str], Shown] = {}
     compared = []
     if too_many := _too_many(sum(2 * len(suite.pairs) for suite, _, _ in suites)):
@@ -64,7 +48,7 @@ def of_suites(
         for name, pair in suite.pairs.items():
             for side, sweep in ((pair.base, suite.base), (pair.other, suite.other)):
                 if (side.folder, side.variant) not in shown:
-                    shown[side.folder, side.variant] = _shown(side, rows, f"{name}, {sweep}", sweep)
+                    shown[side.folder, side.variant] = _shown(side, f"{name}, {sweep}", sweep)
             places = [[*shown].index((side.folder, side.variant)) for side in (pair.base, pair.other)]
             told = suite_verdict.sentence({name: settings[name].overall}, confidence)
             compared.append(Compared(places[0], places[1], settings[name], told, pair.notes))
@@ -77,8 +61,9 @@ def _too_many(num: int) -> list[str]:
     return [f"note: no page of {num:,} runs; at most {page.MAX_SHOWN}"] if num > page.MAX_SHOWN else []
 
 
-def _shown(side: Side, rows: _Rows, label: str, sweep: str = "") -> Shown:
-    return page.checked(Shown(Panel(label, side.record, rows.of(side)), side.folder, side.variant, sweep=sweep))
+def _shown(side: Side, label: str, sweep: str = "") -> Shown:
+    rows = [row for row in side.opened.rows() if row.variant == side.variant]
+    return page.checked(Shown(Panel(label, side.record, rows), side.folder, side.variant, sweep=sweep))
 
 
 def _tables(suite: Suite, mean: Comparison, settings: Mapping[str, Comparison], confidence: float) -> list[Extra]:

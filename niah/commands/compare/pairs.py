@@ -43,13 +43,14 @@ class CompareSettings:
 
 @dataclass(frozen=True)
 class Side:
-    """One run, or one variant of a run, with answers."""
+    """One run, or one variant of a run, with answers; ``opened`` is its folder."""
 
     label: str
     folder: str
     variant: str
     record: RunRecord = field(repr=False)
     columns: Columns = field(repr=False)
+    opened: store.RunFolder = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def gathered(
             _check(columns, path, variant)
             own = "" if len(paths) == 1 else name  # of one run alone the variants say which
             label = labels.of_variant(own, variant) if len(variants) > 1 else name
-            found.append(Side(label, path, variant, record, columns))
+            found.append(Side(label, path, variant, record, columns, folder))
     if len(rules := {side.record.scorer_version for side in found}) > 1:
         notes.append(
             f"judged by different rules of scoring ({', '.join(map(str, sorted(rules)))}): niah rescore "

@@ -24,7 +24,7 @@ from niah.errors import NiahError
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Built, Recipe
 from niah.records import RETRIED, Completion, Failure, Prompt, Row, RunRecord, Trial
-from niah.runs import capacity, runner, scoring, store
+from niah.runs import capacity, measure, scoring, store
 from niah.runs.console import Console
 from niah.runs.record import fingerprint
 from niah.runs.store import RunFolder
@@ -142,7 +142,7 @@ def _ask(check: _Check, second: Run, todo: Sequence[Row], mark: str, console: Co
 
     longest = check.recipe.max_read(ordered)
     second.engine.check(check.recipe.files, second.model, longest)
-    job = runner.job_of(second, check.recipe, fit, longest, check.folder.path / "crosscheck.log")
+    job = measure.job_of(second, check.recipe, fit, longest, check.folder.path / "crosscheck.log")
 
     def opened() -> Session:
         return second.engine.open(job)
