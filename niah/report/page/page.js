@@ -416,7 +416,7 @@
       el("p", {}, `${count(outcome.prompt_tokens)} prompt tokens (${count(outcome.cached_tokens)} from the prefix cache) and ${count(outcome.completion_tokens)} written in ${count(Math.round(outcome.seconds))} s of requests${sessions.length ? `, begun ${sessions[0].started}` : ""}. niah ${run.environment.niah || CONTENT.niah}, rules of scoring ${CONTENT.scorer_rules}, Python ${run.environment.python || "unknown"}${packages ? `; ${packages}` : ""}.`),
       el("p", {}, `A length is the whole prompt and the answer's budget (${run.answer_tokens} tokens) in the model's own tokens. Intervals are Wilson's with trials of a repeat counted for what they are worth; differences are tested by sign flips over repeats, p adjusted by Holm. An engine's failure is never a wrong answer.`),
       el("details", {}, el("summary", {}, "settings and fingerprints"), el("pre", {}, JSON.stringify({ fingerprint: run.fingerprint, sources: run.sources, settings: run.settings, engine: run.engine_facts }, null, 1))),
-      el("p", { class: "muted" }, `To cite: niah ${CONTENT.niah}, ${run.model}, ${run.task} over ${run.haystack}, run ${String(run.fingerprint || run.name).slice(0, 16)}. report.json beside this page has every number of it, rows.jsonl every answer.`));
+      el("p", { class: "muted" }, `To cite: niah ${CONTENT.niah}, ${run.model}, ${run.task} over ${run.haystack}, run ${String(run.fingerprint || run.name || run.folder).slice(0, 16)}. report.json beside this page has every number of it, rows.jsonl every answer.`));
   };
 
   // ---- all of it
