@@ -431,8 +431,9 @@ class EngineFacts:
 
     @property
     def block_size(self) -> int | None:
-        """Tokens of a block of its KV cache."""
-        return self.facts.get("block_size")
+        """Tokens of a block of its KV cache. A server gives it as text, and may say anything."""
+        found = str(self.facts.get("block_size", ""))
+        return int(found) or None if len(found) < 7 and found.isascii() and found.isdigit() else None
 
     @property
     def max_num_batched_tokens(self) -> int | None:

@@ -1,10 +1,11 @@
 """Tokens that need computing, against a trie of blocks made in the plainest way."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from niah.records import RunSession
+from niah.records import EngineFacts, RunSession
 from niah.runs.beginnings import Beginnings
 from niah.stats.computed_tokens import Tokens, of_sessions
 
@@ -45,3 +46,15 @@ def test_sums_over_sessions_and_what_is_said():
     assert found["bf16"] == Tokens(150, 100, 80) and found["bf16"].ratio == 1.25
     assert "1.25 of the 80" in found["bf16"].sentence() and "which cost 20 tokens" in found["bf16"].sentence()
     assert not found["fp8"].sentence() and "cost" not in Tokens(10, 8, 8).sentence()
+
+
+@pytest.mark.parametrize(
+    ("told", "size"),
+    [
+        (16, 16), ("16", 16), ("128", 128), (0, None), ("-16", None), ("16.0", None), (None, None), ("9" * 5000, None),
+        ("²", None),
+    ],
+)
+def test_a_block_size_from_elsewhere_is_a_number_or_none(told, size):
+    assert EngineFacts({"block_size": told}).block_size == size
+    assert EngineFacts({}).block_size is None
