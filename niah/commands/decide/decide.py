@@ -152,8 +152,7 @@ class Deciding:
                     side, wanted, trials, self._budget, lambda: self._is_settled(side), self._runs[0].ctx.share
                 )
 
-            num = 1 + max(place[2] for place in wanted)  # a reader's prompts are sized for each repeat of the grid
-            summary = runner.run(_with_room(run, num), self._console, choosing=listed)
+            summary = runner.run(run, self._console, choosing=listed)
             self._folders.append(summary.folder)
 
     def _is_settled(self, side: Side) -> bool:
