@@ -129,7 +129,7 @@ class SharedText:
         num = self.num_in[length]
         mine = {needle.number: place for place, needle in enumerate(self.needles[:num]) if needle.question == own}
         first = [mine[number] for number in sorted(mine)]
-        return first + [place for place in range(num) if place not in set(first)]
+        return first + [place for place, needle in enumerate(self.needles[:num]) if needle.question != own]
 
 
 def text(
@@ -208,14 +208,15 @@ def _cuts(
     questions cut it."""
     unit = context.unit_of(stretch, problem)
     lengths = sorted(room)
-    lows = _lows(needles, costs, room, spread)
+    begins = _begins(needles, costs)
+    lows = _lows(needles, begins, costs, room, spread)
     cuts: list[int] = []
     planted = 0
-    for needle, cost in zip(needles, costs, strict=True):
+    for needle, begin, cost in zip(needles, begins, costs, strict=True):
         before = cuts[-1] if cuts else 0
         number = next((n for n, one in enumerate(lengths) if needle.place <= room[one] + spread), len(lengths) - 1)
         low = lows[lengths[number]]
-        is_last = needle.place + cost > low
+        is_last = begin + cost > low
         most = (low if is_last else low - cost) - planted
         least = room[lengths[number - 1]] + spread - planted if number else 0
         wanted = (min(needle.place, low) if is_last else needle.place) - planted
@@ -228,8 +229,17 @@ def _cuts(
     return cuts
 
 
+def _begins(needles: Sequence[_Needle], costs: Sequence[int]) -> list[float]:
+    """Where each needle begins at the earliest: at its place, or behind those that stand there already."""
+    begins, end = [], 0.0
+    for needle, cost in zip(needles, costs, strict=True):
+        begins.append(max(needle.place, end))
+        end = begins[-1] + cost
+    return begins
+
+
 def _lows(
-    needles: Sequence[_Needle], costs: Sequence[int], room: Mapping[int, int], spread: int
+    needles: Sequence[_Needle], begins: Sequence[float], costs: Sequence[int], room: Mapping[int, int], spread: int
 ) -> dict[int, int]:
     """For each length the token at which its last needles begin at the latest."""
     lows = {}
@@ -238,8 +248,8 @@ def _lows(
         low = high
         for _ in needles:  # what moves in front of the end takes room itself
             inside = sum(
-                cost for needle, cost in zip(needles, costs, strict=True)
-                if low - cost < needle.place <= num + spread
+                cost for needle, begin, cost in zip(needles, begins, costs, strict=True)
+                if begin + cost > low and needle.place <= num + spread
             )
             if high - inside >= low:
                 break
