@@ -524,7 +524,8 @@ class RunRecord:
     @property
     def share(self) -> str:
         """``ctx.share``; empty where each trial has a context of its own."""
-        return str({None: "", "none": ""}.get(found := self._of("ctx").get("share"), found))
+        found = str(self._of("ctx").get("share") or "none")
+        return "" if found == "none" else found
 
     @property
     def task_title(self) -> str:

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,14 @@ def niah(tmp_path, request, commands):
         )
 
     return call
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """The folder of runs of commands that run in this process (helpers.command.said), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NIAH_RESTARTED", "1")
+    return tmp_path / "outputs"
 
 
 def pytest_configure():

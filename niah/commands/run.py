@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from niah import config as configuration
@@ -17,7 +16,7 @@ from niah.errors import NiahError
 from niah.records import RETRIED, Outcome, RunRecord, Trial
 from niah.runs import resume, runner
 from niah.runs.console import Console
-from niah.runs.repeats import WholeRepeats
+from niah.runs.repeats import WholeRepeats, with_repeats
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
 from niah.units import format_seconds
@@ -111,15 +110,9 @@ class _Spending:
     """``budget=``: as many repeats as that allows, up to ``ctx.repeats`` where that is more than one."""
 
     def __init__(self, settings: Run, text: str):
-        if settings.reader.may_read_twice:
-            raise NiahError(
-                f"budget: reader={settings.reader.name} asks a second time after all first questions, when nothing is "
-                "left to choose; expected a reader that asks once, or ctx.repeats"
-            )
         self._text, self._budget = text, budget.parse(text, settings.hardware, "budget")
         most = settings.ctx.repeats if settings.ctx.repeats > 1 else _MOST_REPEATS
-        plain = {**settings.resolved, "ctx": {**settings.resolved["ctx"], "repeats": most}}
-        self.settings = replace(settings, ctx=replace(settings.ctx, repeats=most), resolved=plain)
+        self.settings = with_repeats(settings, most)
         self._num_variants = len(variants(settings))
         self._chosen: list[WholeRepeats] = []
 

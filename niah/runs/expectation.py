@@ -38,7 +38,7 @@ def to_compute(run: Run, todo: Mapping[str, Sequence[Trial]]) -> str:
     """How many prompt tokens these trials (by variant) are, and how many of them an engine has to compute, about."""
     if not (run.engine.holds_a_model and run.reader.reads_all):
         return ""
-    sent = sum(trial.length for trials in todo.values() for trial in trials)
+    sent = sum(trial.length - run.answer_tokens for trials in todo.values() for trial in trials)
     reused = sum(sum(grid.expected_reuse(trials, run.ctx.share)) for trials in todo.values())
     if not run.engine.prefix_caching or not reused:
         return f" ({sent:,} prompt tokens)"

@@ -202,6 +202,7 @@ class _Named:
 class _Ladder(_Named):
     lengths: Sequence[int] = ()
     depths: Sequence[float] = ()
+    share: str = ""
 
 
 def _by_variant(session: dict[str, Any]) -> dict[str, Any]:

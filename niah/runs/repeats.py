@@ -1,11 +1,26 @@
-"""As many whole repeats as a budget allows: what ``budget=30m`` makes of a run."""
+"""Repeats that are chosen while answers come: as many whole ones as a budget allows (``budget=30m``)."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from niah import grid
+from niah.config import Run
+from niah.errors import NiahError
 from niah.records import Outcome, Row, Trial
 from niah.runs.agenda import Chooser
+
+
+def with_repeats(run: Run, most: int) -> Run:
+    """The run with as many repeats as may be chosen while answers come. Raises NiahError for a reader that is never
+    told in time."""
+    if run.reader.may_read_twice:
+        raise NiahError(
+            f"reader={run.reader.name}: asks a second time after all first questions, when nothing is left to choose; "
+            "expected a reader that asks once"
+        )
+    plain = {**run.resolved, "ctx": {**run.resolved["ctx"], "repeats": most}}
+    return replace(run, ctx=replace(run.ctx, repeats=most), resolved=plain)
 
 
 class Spending(Protocol):

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from niah import cli
 from niah.commands.decide.pairing import Plan, Side, differences, hardest
-from tests.helpers.command import rows
+from tests.helpers.command import rows, said
 from tests.helpers.runs import ROW
 
 FAKE = (
@@ -18,33 +16,20 @@ FAKE = (
 )
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NIAH_RESTARTED", "1")
-    return tmp_path / "outputs"
-
-
-def said(capfd, *words: str, code: int = 0) -> str:
-    assert cli.main(["decide", *words]) == code
-    captured = capfd.readouterr()
-    return captured.out + captured.err
-
-
 @pytest.mark.parametrize("unit", ["one", "all"])
 def test_what_is_the_same_is_called_so(place, capfd, unit):
     words = (*FAKE, "kv=[bf16,fp8]", "name=a", "decide.margin=0.2", f"decide.unit={unit}")
-    first = said(capfd, *words)
+    first = said(capfd, "decide", *words)
     assert "fp8 against bf16: not worse by 20 points, with 95.0% confidence" in first
     found = rows(place / "a")
     assert len({(row["variant"], row["trial"]) for row in found}) == len(found)
     content = json.loads((place / "a" / "decide.json").read_text())["pairs"][0]
     assert content["verdict"] == "not worse" and sum(content["num_prompts"]) == len(found)
-    assert "not worse by 20 points" in said(capfd, *words) and rows(place / "a") == found
+    assert "not worse by 20 points" in said(capfd, "decide", *words) and rows(place / "a") == found
 
 
 def test_a_reader_that_sees_nothing_is_worse_and_has_a_run_of_its_own(place, capfd):
-    text = said(capfd, *FAKE, "reader=[full,none]", "name=a", code=2)
+    text = said(capfd, "decide", *FAKE, "reader=[full,none]", "name=a", code=2)
     assert "none against full: worse, with 95.0% confidence" in text
     assert {path.name for path in place.iterdir() if path.is_dir()} == {"a-full", "a-none"}
     full, none = ({(row["length"], row["depth"], row["repeat"]) for row in rows(place / name)}
@@ -53,7 +38,7 @@ def test_a_reader_that_sees_nothing_is_worse_and_has_a_run_of_its_own(place, cap
 
 
 def test_three_sides_share_the_error(place, capfd):
-    said(capfd, *FAKE, "kv=[bf16,fp8,fp8_e5m2]", "name=a", "decide.margin=0.3", "decide.budget=2000 tokens")
+    said(capfd, "decide", *FAKE, "kv=[bf16,fp8,fp8_e5m2]", "name=a", "decide.margin=0.3", "decide.budget=2000 tokens")
     content = json.loads((place / "a" / "decide.json").read_text())["pairs"]
     assert [one["alpha"] for one in content] == pytest.approx([0.025, 0.025])
     assert "open" in {one["verdict"] for one in content}
@@ -69,7 +54,7 @@ def test_three_sides_share_the_error(place, capfd):
     ],
 )
 def test_what_it_cannot_do_is_one_line(place, capfd, words, message):
-    assert message in said(capfd, *FAKE, *words, code=1)
+    assert message in said(capfd, "decide", *FAKE, *words, code=1)
 
 
 def side(*found: tuple[int, int, float, float | None]) -> Side:

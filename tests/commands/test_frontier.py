@@ -1,31 +1,16 @@
 """`frontier` on engine=fake, whose effective length is known: the rung, its rows, what happens when it is stopped."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from niah import cli
 from niah.commands.budget import parse
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-from tests.helpers.command import rows
+from tests.helpers.command import rows, said
 
 FAKE = ("engine=fake", "haystack=noise", "ctx.depths=[0,50,100]", "report.formats=[]", "report.page=false")
 LADDER = "ctx.lengths=[256,512,1k,2k]"
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NIAH_RESTARTED", "1")
-    return tmp_path / "outputs"
-
-
-def said(capfd, *words: str, code: int = 0) -> str:
-    assert cli.main([*words]) == code
-    captured = capfd.readouterr()
-    return captured.out + captured.err
 
 
 @pytest.mark.parametrize(

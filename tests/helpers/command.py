@@ -45,6 +45,13 @@ def run_in(place: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def said(capfd: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    """What a command printed that ran in this process, errors too."""
+    assert cli.main([*words]) == code
+    captured = capfd.readouterr()
+    return captured.out + captured.err
+
+
 def ran_here(place: Path, *commands: Sequence[str]) -> None:
     """Runs commands in a folder, in this process: what a module's fixture measures once for all of its tests."""
     with pytest.MonkeyPatch.context() as patch:

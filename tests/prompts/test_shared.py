@@ -80,6 +80,16 @@ def test_questions_of_one_text(model, task, share):
     assert all(len(questions) == len(DEPTHS) for questions in asked.values())
 
 
+def test_needles_behind_each_other_are_moved_before_the_end():
+    """They fit, though the last of them would stand behind the end if each were taken by itself."""
+    words = ("task=multikey", "haystack=records", "ctx.lengths=[2048]", "ctx.depths=[97]", "task.placement=clustered")
+    made = Recipe(built("ctx.share=depths", *words))
+    for trial in made.trials:
+        prompt = made.build(trial).prompt
+        assert len(prompt.ids) == trial.length - made.run.task.answer_tokens
+        assert max(stop for _, stop in prompt.spans) < len(prompt.ids) - shared.SPARE // 2
+
+
 def test_repeats_differ_and_a_trial_is_the_same_every_time():
     made = recipe("smollm2", "single", grid.BY_REPEAT)
     one, other = (next(t for t in made.trials if t.repeat == repeat and t.depth == 50) for repeat in (0, 1))

@@ -11,25 +11,15 @@ from niah.prompts.recipe import Recipe
 from niah.records import RunRecord, RunSession, Scope
 from niah.runs import history, identity, record
 from niah.runs.store import RunFolder
-from tests.helpers.command import rows
+from tests.helpers.command import rows, said
 from tests.helpers.configs import built
 
 FAKE = ("engine=fake", "engine.window=900", "haystack=noise", "report.formats=[]", "report.page=false")
 GRID = ("ctx.lengths=[512,1k]", "ctx.depths=[0,100]", "ctx.repeats=3")
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NIAH_RESTARTED", "1")
-    return tmp_path / "outputs"
-
-
 def run(capfd, *words: str, code: int = 0) -> str:
-    """What the command printed, errors too."""
-    assert cli.main([*FAKE, *words]) == code
-    said = capfd.readouterr()
-    return said.out + said.err
+    return said(capfd, *FAKE, *words, code=code)
 
 
 def lines(folder: Path) -> list[bytes]:

@@ -80,4 +80,4 @@ def test_on_the_command_line(niah, tmp_path):
         refused = niah(*words, wrong)
         assert refused.returncode and is_one_line(refused) and "niah: budget: got" in refused.stderr
     refused = niah(*words, "budget=5m", "reader=route")
-    assert refused.returncode and "reader=route asks a second time" in refused.stderr
+    assert refused.returncode and "reader=route: asks a second time" in refused.stderr

@@ -22,6 +22,7 @@ from niah.records import Trial
 from niah.runs import runner
 from niah.runs.console import Console
 from niah.runs.history import Cell
+from niah.runs.repeats import with_repeats
 from niah.runs.variants import variants
 from niah.stats import decision, power
 from niah.stats.decision import OPEN, Decision
@@ -92,7 +93,7 @@ class Deciding:
 
     def __init__(self, runs: Sequence[Run], settings: DecideSettings, console: Console):
         self._settings, self._console = settings, console
-        self._runs = [_with_room(run, settings.most) for run in runs]
+        self._runs = [with_repeats(run, settings.most) for run in runs]
         first = runs[0]
         names = [[variant.name for variant in variants(run)] for run in runs]
         self._sides = [
@@ -231,17 +232,6 @@ class Deciding:
             file = self._folders[0] / "decide.json"
             write(file, json.dumps(without_nan(content), indent=1) + "\n")
             self._console.say(f"decide: {file}")
-
-
-def _with_room(run: Run, most: int) -> Run:
-    """The run with as many repeats as there may be. Raises NiahError for what is never told in time."""
-    if run.reader.may_read_twice:
-        raise NiahError(
-            f"reader={run.reader.name}: asks a second time after all first questions, when nothing is left to choose; "
-            "expected a reader that asks once"
-        )
-    ladder = replace(run.ctx, repeats=most)
-    return replace(run, ctx=ladder, resolved={**run.resolved, "ctx": {**run.resolved["ctx"], "repeats": most}})
 
 
 def _label(run: Run, variant: str, runs: Sequence[Run]) -> str:

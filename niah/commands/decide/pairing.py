@@ -42,14 +42,12 @@ class Plan:
 
 
 class Side:
-    """The rows of a variant, by cell: those with an answer, and what they read."""
+    """A variant's rows that have an answer, by cell, and the lengths that had no room."""
 
     def __init__(self, label: str):
         self.label = label
         self.rows: dict[Cell, Row] = {}
         self.no_room: set[int] = set()
-        self.num_prompts = 0
-        """Sent by this command."""
 
     def told(self, row: Row) -> None:
         if row.score is not None:
@@ -78,8 +76,7 @@ class Listed(Chooser):
 
     def tell(self, row: Row) -> None:
         self._side.told(row)
-        self._side.num_prompts += 1
-        self._budget.spent_tokens += row.num_prompt_tokens - (row.num_cached_tokens or 0)
+        self._budget.add(row.num_prompt_tokens - (row.num_cached_tokens or 0))
 
     def resume(self, rows: Sequence[Row]) -> None:
         for row in rows:

@@ -3,7 +3,6 @@ spent."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from niah.errors import NiahError
 from niah.records import Trial
 from niah.runs import runner
 from niah.runs.console import Console
+from niah.runs.repeats import with_repeats
 
 
 def main(words: list[str]) -> int:
@@ -36,7 +36,7 @@ def main(words: list[str]) -> int:
 def _measure(run: Run, settings: FrontierSettings) -> int:
     fault.take_stops()
     console = Console()
-    run = _with_room(run, settings)
+    run = with_repeats(run, settings.most)
     spent = budget.parse(settings.budget, run.hardware, "frontier.budget")
     searches: dict[str, Search] = {}
 
@@ -69,17 +69,6 @@ def _measure(run: Run, settings: FrontierSettings) -> int:
     for line in [*lines, *page.write_page(shown, summary.folder, run.report)]:
         console.say(line)
     return 0
-
-
-def _with_room(run: Run, settings: FrontierSettings) -> Run:
-    """The run with as many repeats as a length may have contexts. Raises NiahError for what is never told in time."""
-    if run.reader.may_read_twice:
-        raise NiahError(
-            f"reader={run.reader.name}: asks a second time after all first questions, when nothing is left to choose; "
-            "expected a reader that asks once"
-        )
-    ladder = replace(run.ctx, repeats=settings.most)
-    return replace(run, ctx=ladder, resolved={**run.resolved, "ctx": {**run.resolved["ctx"], "repeats": settings.most}})
 
 
 def _has_all(run: Run, settings: FrontierSettings) -> bool:

@@ -99,7 +99,7 @@ class Search(Chooser):
         if row.score is None or cell(row) not in self._trials:
             return
         computed = row.num_prompt_tokens - (row.num_cached_tokens or 0)
-        self._budget.spent_tokens += computed
+        self._budget.add(computed)
         self.tokens += computed
         self._scores[cell(row)] = row.score
         for place, length in enumerate(self.lengths):
