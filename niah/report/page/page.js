@@ -225,7 +225,7 @@
   const drawCurve = () => {
     const shown = S.base >= 0 ? [S.base, S.run] : [S.run], lengths = unique(shown.flatMap(i => RUNS[i].lengths.map(l => l.length))).sort((a, b) => a - b);
     const width = 600, height = 210, left = 40, right = 108, at = length => left + (lengths.indexOf(length) + 0.5) * (width - left - right) / lengths.length, up = value => 10 + (1 - value) * (height - 38);
-    const svg = sv("svg", { width, height, role: "img", "aria-label": "accuracy by length with intervals; the table below has the numbers" });
+    const svg = sv("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "accuracy by length with intervals; the table below has the numbers" });
     for (const value of [0, 0.5, 1]) svg.append(sv("line", { class: "rule", x1: left, x2: width - right, y1: up(value), y2: up(value) }), sv("text", { class: "soft", x: left - 6, y: up(value) + 4, "text-anchor": "end" }, value));
     const own = RUNS[S.run].effective_lengths.filter(one => !one.undefined && !CONTENT.thresholds.some(level => one.name.startsWith(level.name))).map(one => ({ name: one.name.split(",")[0], accuracy: one.threshold }));
     let below = -Infinity; // names of levels that are close stand below each other
