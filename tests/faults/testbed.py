@@ -93,9 +93,11 @@ class Testbed:
         """``niah WORDS``, sent a signal ``after`` seconds; ``before`` is called in its process first."""
         begun = time.monotonic()
         said = [os.pipe() for _ in range(2)]  # no files: a full disk is not to reach what a terminal would show
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the fork is a command
         pid = os.fork()
         if not pid:
             self._command(words, before, cwd or self.work, [writes for _, writes in said])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for reads, writes in said:
             os.close(writes)
             os.set_blocking(reads, False)
@@ -139,6 +141,10 @@ class Testbed:
             sys.argv = sys.orig_argv = ["niah", *words]
             if before:
                 before()
+            try:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+            except KeyboardInterrupt:  # sent meanwhile
+                os._exit(130)
             code = run()
             sys.stdout.flush()
         except SystemExit as error:
