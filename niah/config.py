@@ -25,6 +25,7 @@ from niah.haystacks import Haystack
 from niah.limits import identity
 from niah.models import grants
 from niah.models.settings import Model
+from niah.models.speculation import Speculation
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
 from niah.report.settings import ReportSettings
@@ -34,7 +35,11 @@ from niah.tasks import Task
 from niah.tasks.ruler import Ruler
 from niah.units import parse_length
 
-_CLASSES = {"model": Model, "ctx": Ladder, "kv": KVCache, "report": ReportSettings, "hardware": Hardware}
+_CLASSES = {
+    "model": Model, "ctx": Ladder, "kv": KVCache, "spec": Speculation, "report": ReportSettings, "hardware": Hardware,
+}
+_LATER = ("hardware", "spec")
+"""Groups that runs stored by earlier versions do not have."""
 _OPTIONAL = {"ruler": Ruler}
 """Groups without choices, null unless an experiment gives them."""
 _BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer, "engine": Engine}
@@ -67,6 +72,7 @@ class Run:
     scorer: Scorer
     engine: Engine
     kv: KVCache
+    spec: Speculation
     report: ReportSettings
     hardware: Hardware
     ruler: Ruler | None
@@ -116,7 +122,8 @@ def _check_names(run: Run) -> None:
         "engine": run.engine,
     }
     names = [(f"{group}.name", str(part.name)) for group, part in parts.items()]
-    for key, name in (*names, *(("kv.name", one.name) for one in run.kv.each())):
+    labels = [(f"{key}.name", one.name) for key, group in (("kv", run.kv), ("spec", run.spec)) for one in group.each()]
+    for key, name in (*names, *labels):
         if not name or name[0] in ".- " or not name.isprintable() or {*name} & {*"/\\"} or len(name.encode()) > 80:
             raise NiahError(
                 f"{key}: got {name[:40]!r}; expected a name that a folder can have, of at most 80 bytes: no / or \\, "
@@ -179,7 +186,7 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
             raise NiahError(f"{key}: got {node!r}; expected null, or {keys}")
         parts[key], resolved[key] = (None, None) if node is None else typed(key, cls, node)
     for key in (*_CLASSES, *PLUG_INS):
-        node = plain.get(key, {} if key == "hardware" else None)  # runs stored before there was hardware
+        node = plain.get(key, {} if key in _LATER else None)
         if not isinstance(node, dict):
             raise NiahError(f"{key}: got {node!r}; expected a group choice, as {key}=NAME")
         if key in _CLASSES:
@@ -267,6 +274,8 @@ def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyTyp
     are known; else what a stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
     kept["model"] = identity(Model, kept["model"])
+    if "spec" in kept and not _drafts(kept["spec"]):
+        del kept["spec"]  # nothing is drafted, as in runs before there was any
     if "ctx" in kept:  # labels of runs are made without
         kept["ctx"] = identity(Ladder, kept["ctx"])
     for key in ("engine", "task", "haystack"):
@@ -274,6 +283,11 @@ def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyTyp
             cls = own.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
             kept[key] = identity(cls, kept[key])
     return kept
+
+
+def _drafts(spec: Any) -> bool:
+    """Whether a run's ``spec`` group, as plain data, drafts anything."""
+    return isinstance(spec, Mapping) and (spec.get("method", "none") != "none" or bool(spec.get("also")))
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

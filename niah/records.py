@@ -171,6 +171,30 @@ class Grade:
 
 
 @dataclass(frozen=True)
+class Drafts:
+    """Of one answer: ``num_steps`` in which the model checked a draft, ``num_tokens`` that were proposed in them and
+    ``num_accepted`` of these. vLLM's names: num_drafts, num_draft_tokens, num_accepted_tokens."""
+
+    num_steps: int
+    num_tokens: int
+    num_accepted: int
+
+    def plus(self, other: "Drafts") -> "Drafts":
+        """Those of two answers together."""
+        return Drafts(
+            self.num_steps + other.num_steps, self.num_tokens + other.num_tokens,
+            self.num_accepted + other.num_accepted,
+        )
+
+    def minus(self, other: "Drafts") -> "Drafts":
+        """Those that came after ``other``."""
+        return Drafts(
+            self.num_steps - other.num_steps, self.num_tokens - other.num_tokens,
+            self.num_accepted - other.num_accepted,
+        )
+
+
+@dataclass(frozen=True)
 class Message:
     """The user's message of a chat, for a server that takes text and applies the chat template itself.
 
@@ -220,7 +244,8 @@ class Completion:
     ``ids`` are what it wrote, without those that end an answer, where it tells them. ``thinking`` is what a server kept
     apart from ``text`` itself. Behind the door (engines/reply.py) ``text`` is the answer alone and ``finish_reason``
     stop, length or content_filter; ``num_thinking_tokens`` count ``thinking``, and ``ended_in_thinking`` says that the
-    budget ended before an answer began.
+    budget ended before an answer began. ``drafts`` are those of speculative decoding, None without it or where the
+    engine does not tell.
     """
 
     text: str
@@ -236,6 +261,7 @@ class Completion:
     num_thinking_tokens: int = 0
     ended_in_thinking: bool = False
     not_graded: str = ""
+    drafts: Drafts | None = None
 
 
 @dataclass(frozen=True)
@@ -276,6 +302,9 @@ class Row:
     outcome and answer as the rules of an earlier ``version`` had them, where ``rescore`` found otherwise.
 
     ``share`` is ``ctx.share``, empty where the trial had a context of its own.
+
+    ``spec`` names the speculation, empty without one; ``num_drafts``, ``num_draft_tokens`` and ``num_accepted_tokens``
+    are the Drafts of the answer, None where the engine does not tell those of a request.
     """
 
     trial: _Index
@@ -326,6 +355,10 @@ class Row:
     question: str = field(default="", metadata=OPTIONAL)
     scored_before: dict[str, Any] | None = field(default=None, metadata=OPTIONAL)
     share: str = field(default="", metadata=OPTIONAL)
+    spec: str = field(default="", metadata=OPTIONAL)
+    num_drafts: _Integer | None = field(default=None, metadata=OPTIONAL)
+    num_draft_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
+    num_accepted_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def is_answered(self) -> bool:

@@ -18,6 +18,7 @@ from niah import choices, config, values
 from niah.commands import fault
 from niah.errors import NiahError, is_full
 from niah.limits import is_free_text
+from niah.models.speculation import METHODS
 from niah.planner.hardware import counted
 from niah.units import parse_length
 
@@ -37,7 +38,8 @@ def adapted(words: Sequence[str]) -> list[str]:
     """
     is_sweep, is_implied = bool(_SWEEP & {*words}), any(map(_implies_a_sweep, words))
     given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
-    result = ["model=custom"] if "model.path" in given and "model" not in given else []
+    words, drafts = _each_speculation(words)
+    result = [*drafts, *(["model=custom"] if "model.path" in given and "model" not in given else [])]
     for word in words:
         if word.startswith("-"):
             result.append(word)
@@ -189,6 +191,35 @@ def _each_cache(value: str) -> list[str]:
         raise NiahError(f"kv: got {value}; expected at least one, as kv=[bf16,fp8]")
     others = [{"name": name, "dtype": known[name]} for name in names[1:]]
     return [f"kv={_quoted(names[0])}", *([f"++kv.also={_in_grammar(others)}"] if others else [])]
+
+
+def _each_speculation(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """``spec=[none,ngram]`` and settings as ``spec.num_speculative_tokens=3``, which are those of each that takes them:
+    the other words, and what these are in Hydra's grammar, nothing where there is no such list."""
+    lists = [word for word in words if word.startswith("spec=[")]
+    if not lists:
+        return list(words), []
+    own = [word for word in words if word.startswith("spec.") and "=" in word]
+    changed = {word[5:].partition("=")[0]: word.partition("=")[2] for word in own}
+    names = [name.strip() for name in lists[-1].removeprefix("spec=").strip("[]").split(",") if name.strip()]
+    known = {node["name"]: node for node in choices.choices("spec")}
+    for name in names:
+        if name not in known:
+            raise NiahError(f"spec={name}: no such choice; expected one of {', '.join(known)}")
+    if not names:
+        raise NiahError(f"{lists[-1]}: names none; expected at least one, as spec=[none,ngram]")
+    takes = {name: METHODS.get(known[name]["method"], ()) for name in names}
+    for key in changed:
+        if not any(key in taken for taken in takes.values()):
+            allowed = ", ".join(dict.fromkeys(one for taken in takes.values() for one in taken)) or "no settings"
+            raise NiahError(f"spec.{key}: none of {', '.join(names)} takes it; expected {allowed}")
+    first, *others = (
+        {**known[name], **{key: value for key, value in changed.items() if key in takes[name]}} for name in names
+    )
+    own_settings = [f"++spec.{key}={_quoted(changed[key])}" for key in first if key in changed]
+    result = [f"spec={_quoted(names[0])}", *own_settings]
+    result += [f"++spec.also={_in_grammar(others)}"] if others else []
+    return [word for word in words if word not in (*lists, *own)], result
 
 
 def _files_of_a_folder(value: str) -> str:

@@ -16,6 +16,7 @@ from niah import limits
 from niah.errors import NiahError
 from niah.models.files import ModelFiles
 from niah.models.settings import Model
+from niah.models.speculation import NONE, Speculation
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
@@ -58,7 +59,7 @@ class Job:
     ``trust_remote_code`` and ``allow_pickle`` are the model's. ``serving`` are engine arguments that follow from the
     plan, ``arguments`` and ``environment`` what the model itself asks of the engine at that length; all by vLLM's
     names. ``log`` is where the engine writes, ``memory_share`` the part of a machine's memory that is this engine's
-    where several share it.
+    where several share it. ``draft_files`` are those of the model that drafts, if ``speculation`` has one.
     """
 
     files: ModelFiles
@@ -74,6 +75,8 @@ class Job:
     environment: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
     memory_share: float = 1.0
+    speculation: Speculation = NONE
+    draft_files: ModelFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -163,13 +166,20 @@ class Engine(ABC):
     def open(self, job: Job) -> Session:
         """Raises NiahError where the engine is missing or does not start."""
 
+    def check_speculation(self, speculation: Speculation, model: Model) -> None:
+        """Raises NiahError, before anything is loaded, where this engine does not draft so for this model; for any
+        drafts, by default."""
+        if speculation.is_on:
+            raise NiahError(f"spec={speculation.name}: engine={self.name} drafts no tokens; expected spec=none")
+
     def fit(
-        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware],
+        speculation: Speculation = NONE,
     ) -> Fit:
         """Which of these lengths (prompt and answer, tokens) have room on ``hardware``, before anything is loaded.
 
-        ``known`` are the machines to name where none has. Raises NiahError for what this engine would refuse. An engine
-        that holds no model needs no room.
+        ``known`` are the machines to name where none has. ``speculation`` is given where there is any. Raises NiahError
+        for what this engine would refuse. An engine that holds no model needs no room.
         """
         return Fit(Setup(), {})
 

@@ -1,6 +1,7 @@
 """No model: answers right where every needle lies in the last ``window`` tokens of the prompt.
 
-Its heatmap is a known staircase, so a run of it tests everything but the engine, in a second.
+Its heatmap is a known staircase, so a run of it tests everything but the engine, in a second. Of drafts it takes all
+where it answers right, and none where it does not.
 """
 
 import time
@@ -11,7 +12,9 @@ from typing import Any
 from niah import __version__
 from niah.engines import Engine, Job, Session
 from niah.limits import limited
-from niah.records import Completion, Failure, Outcome, Prompt
+from niah.models.settings import Model
+from niah.models.speculation import Speculation
+from niah.records import Completion, Drafts, Failure, Outcome, Prompt
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,18 @@ class Fake(Engine):
             from niah.engines.replicas import start
 
             return start.opened(self, job)
-        return FakeSession(self)
+        return FakeSession(self, job.speculation.num_speculative_tokens)
+
+    def check_speculation(self, speculation: Speculation, model: Model) -> None:
+        """It drafts whatever it is told to."""
 
 
 class FakeSession(Session):
-    def __init__(self, settings: Fake):
+    def __init__(self, settings: Fake, num_speculative_tokens: int = 0):
         self.served = {"engine": "fake", "niah": __version__}
         self._settings = settings
         self._num_requests = 0
+        self._num_speculative_tokens = num_speculative_tokens
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
@@ -57,9 +64,20 @@ class FakeSession(Session):
             start >= visible for start, _ in prompt.spans[: prompt.num_needed]
         )
         text = " ".join(prompt.targets) if sees_all else "I do not know."
+        num_tokens = len(text.split())
         return Completion(
-            text, len(text.split()), len(prompt.ids), 0, "stop", self._settings.seconds, self._settings.seconds
+            text, num_tokens, len(prompt.ids), 0, "stop", self._settings.seconds, self._settings.seconds,
+            drafts=self._drafts(num_tokens, is_right=sees_all),
         )
+
+    def _drafts(self, num_tokens: int, *, is_right: bool) -> Drafts | None:
+        """Of an answer whose first token comes without one, as an engine's does that has just read the prompt."""
+        size = self._num_speculative_tokens
+        if not size:
+            return None
+        num_left = num_tokens - 1
+        num_steps = -(-num_left // (size + 1)) if is_right else num_left
+        return Drafts(num_steps, num_steps * size, num_left - num_steps if is_right else 0)
 
     def facts(self) -> dict[str, Any]:
         return {"engine": "fake", "niah": __version__, "window": self._settings.window}

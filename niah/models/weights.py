@@ -36,9 +36,10 @@ _PARTS = re.compile(
 """A projection, in the block that it is a part of."""
 
 
-def check(files: ModelFiles, *, allow_pickle: bool) -> None:
+def check(files: ModelFiles, *, allow_pickle: bool, is_whole: bool = True) -> None:
     """Raises NiahError where weights are missing, cut or pickled. Those of a hub's model, which an engine fetches, are
-    looked at as far as they are here already, and by the names of its files."""
+    looked at as far as they are here already, and by the names of its files. Of what is not ``is_whole``, a head that
+    drafts, no layers are counted."""
     folder = files.folder
     if Path(files.engine_path) != folder:
         _check_kind(_names_on_the_hub(files), files.engine_path, allow_pickle=allow_pickle)
@@ -64,7 +65,7 @@ def check(files: ModelFiles, *, allow_pickle: bool) -> None:
             f"model.path: {folder}: {len(lost)} of {len(index)} tensors of {_INDEX} are in no file "
             f"({_listed(lost)}); expected all; fetch the weights again"
         )
-    if lost := sorted(missing(names, files.config)):
+    if is_whole and (lost := sorted(missing(names, files.config))):
         raise NiahError(
             f"model.path: {folder}: at least {len(lost)} tensors are missing beside {len(names)} that are there "
             f"({_listed(lost)}); expected all of its architecture; fetch the weights again"

@@ -27,15 +27,18 @@ def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
     return setup
 
 
-def cache_bytes(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str, share: float = 1.0) -> int:
-    """KV cache of a run: room for two of its longest prompts.
+def cache_bytes(
+    config: Mapping[str, Any], max_length: int, kv_cache_dtype: str, share: float = 1.0,
+    draft: Mapping[str, Any] | None = None,
+) -> int:
+    """KV cache of a run: room for two of its longest prompts, in the layers of ``draft``, a config.json, too.
 
     Two, because trials share the beginnings of their prompts: one prompt being read, one kept. At most 60% of this
     engine's ``share`` of the free memory, at least 64 MiB.
     """
     import psutil
 
-    wanted = 2 * _of_one_prompt(config, max_length, kv_cache_dtype)
+    wanted = 2 * sum(_of_one_prompt(one, max_length, kv_cache_dtype) for one in (config, draft) if one)
     return max(64 * _MIB, min(wanted, int(0.6 * share * psutil.virtual_memory().available)))
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from niah.models.settings import Model
-from niah.planner import architecture, estimate, memory, serving
+from niah.models.speculation import NONE, Speculation
+from niah.planner import architecture, drafter, estimate, memory, serving
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
@@ -30,11 +31,11 @@ class Fit:
 
 def check(
     model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware],
-    wish: Wish = Wish(),  # noqa: B008 - frozen
+    wish: Wish = Wish(), speculation: Speculation = NONE,  # noqa: B008 - frozen
 ) -> Fit:
     """Raises NiahError for what vLLM would refuse."""
     try:
-        shape = architecture.of(model)
+        shape = drafter.added(architecture.of(model), speculation, model)
     except architecture.UnknownArchitectureError:
         return Fit(serving.unplanned(hardware, wish, cache_dtype), {})
     setup = serving.setup(shape, hardware, wish, cache_dtype, model.weights, max(lengths), model.name)

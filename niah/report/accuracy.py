@@ -6,30 +6,35 @@ from niah.records import Row, RunRecord
 from niah.report.length_note import length_note
 from niah.report.panel import panels
 from niah.report.text_table import aligned
-from niah.stats import effective_length
+from niah.stats import acceptance, effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_length, false_alarms, overall
 from niah.stats.effective_length import EffectiveLength
 from niah.stats.routes import shares
 from niah.units import format_length
 
+ACCEPTANCE = "acceptance length"
+"""The column of a run that drafts: tokens a step with a draft, and the share of the drafted tokens that was taken."""
+
 
 def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float | None = None) -> str:
     """One line a length: accuracy, its interval, answers, failures, and what misses were; then effective lengths.
 
-    Where nothing is to be found, the rate of false alarms too. Several variants have a table each. ``threshold`` (0 to
-    1) is the user's own for the effective length.
+    Where nothing is to be found, the rate of false alarms too, and of drafts the mean acceptance length. Several
+    variants have a table each. ``threshold`` (0 to 1) is the user's own for the effective length.
     """
     parts = panels(record, rows)
     if len(parts) > 1:
         return "\n".join(f"{one.label}\n{accuracy_by_length(record, one.rows, threshold)}" for one in parts)
-    cells = by_length(rows)
-    lines = aligned(
-        [
-            ["length", "accuracy", f"{CONFIDENCE:.0%} interval", "answers", "outcomes"],
-            *(_cells(cell) for cell in [*cells, *([overall(rows)] if len(cells) > 1 else [])]),
-        ],
-        [8, 8, 14, 7, 0],
-    )
+    cells, drafts = by_length(rows), acceptance.by_length(acceptance.of_rows(rows))
+    every = acceptance.together(drafts.values())
+    head, widths = ["length", "accuracy", f"{CONFIDENCE:.0%} interval", "answers", "outcomes"], [8, 8, 14, 7, 0]
+    table = [head, *(_cells(cell) for cell in [*cells, *([overall(rows)] if len(cells) > 1 else [])])]
+    if every:
+        head.insert(4, ACCEPTANCE)
+        widths.insert(4, max(len(ACCEPTANCE), *(len(str(one)) for one in (*drafts.values(), every))))
+        for line, found in zip(table[1:], [*(drafts.get(cell.length) for cell in cells), every], strict=False):
+            line.insert(4, str(found or "-"))
+    lines = aligned(table, widths)
     if record.scorer == "claims_absence" and (alarms := false_alarms(rows)).n:
         lines.append(
             f"false alarms (a value named that is not there): {alarms.mean:.2f} of {alarms.n}, "

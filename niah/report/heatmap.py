@@ -95,7 +95,8 @@ def _details(panel: Panel, kind: str) -> list[str]:
     record = panel.record
     axes = f"{'depth and ' if record.scope.has_depth else ''}length"
     right = ", right is to say that nothing is there" if record.scorer == "claims_absence" else ""
-    cache = f"KV cache {record.kv_dtype}{_assumed(record)}"
+    spec = panel.rows[0].spec if panel.rows else ""
+    cache = f"KV cache {record.kv_dtype}{_assumed(record)}" + (f", drafts {spec}" if spec else "")
     note = length_note(panel.rows)
     return [
         f"{_LABELS[kind]} by {axes}{right}, {panel.num_answers} of {record.scope.num_trials} trials",

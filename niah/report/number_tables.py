@@ -12,6 +12,8 @@ from niah.units import format_length
 TABLES = ("lengths", "cells", "differences", "effective_lengths", "plan", "ruler")
 _RUN = ("label", "model", "task", "haystack", "reader", "kv_cache_dtype", "engine")
 _CELL = ("accuracy", "low", "high", "n", "errors")
+_DRAFTS = ("drafts", "draft_tokens", "accepted_tokens", "mean_acceptance_length")
+"""Of lengths, where a run drafted tokens."""
 _DIFFERENCE = ("pairs", "repeats", "base", "other", "difference", "low", "high", "lost", "gained", "p", "holm_p")
 _EFFECTIVE = ("name", "threshold", "length", "low", "high", "is_open", "high_is_open", "undefined")
 _SCORE = ("mean", "low", "high", "samples")
@@ -50,7 +52,10 @@ def of(content: Mapping[str, Any], name: str) -> Rows:
             for one in content["comparisons"]
             for length, part in [*((part["lengths"][0], part) for part in one["lengths"]), ("all", one["overall"])]
         )]
+    own: tuple[str, ...]
     own, names = (_CELL, ("length",)) if name == "lengths" else ((*_CELL, "logprob", "seconds"), ("length", "depth"))
+    if name == "lengths" and any("drafts" in run["overall"] for run in runs):
+        own = (*own, *_DRAFTS)
     rows: Rows = [[*_RUN, *names, *own]]
     for run in runs:
         parts = run[name] + ([{**run["overall"], "length": "all"}] if name == "lengths" else [])

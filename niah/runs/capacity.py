@@ -8,7 +8,7 @@ from niah import grid
 from niah.choices import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
-from niah.planner import architecture, defaults, machine, serving
+from niah.planner import architecture, defaults, drafter, machine, serving
 from niah.planner.architecture import Architecture
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
@@ -40,12 +40,15 @@ def check(run: Run, here: Hardware | None = None) -> dict[str, Fit]:
             "kv: a server has one KV cache; got several; start one with each type and run once for each, "
             "as kv=fp8 engine.base_url=..."
         )
+    for speculation in run.spec.each():
+        run.engine.check_speculation(speculation, run.model)
     known = known_hardware() if run.engine.holds_a_model else []
     hardware = share(here or _here(run, known), run) if run.engine.holds_a_model else run.hardware
     read = {length: num_read(run, length) for length in run.ctx.lengths if length not in above}
 
     def fit(variant: Variant) -> Fit:
-        found = variant.engine.fit(run.model, list(read.values()), variant.kv.dtype, hardware, known)
+        drafting = {"speculation": variant.spec} if variant.spec.is_on else {}
+        found = variant.engine.fit(run.model, list(read.values()), variant.kv.dtype, hardware, known, **drafting)
         unfit = {length: found.unfit[num] for length, num in read.items() if num in found.unfit}
         return replace(found, unfit=above | unfit)
 
@@ -220,9 +223,11 @@ def share(hardware: Hardware, run: Run) -> Hardware:
 
 
 def notes(run: Run) -> list[str]:
-    """What one should know of the GPUs here before a model is loaded onto them."""
-    note = machine.note() if run.engine.holds_a_model else ""
-    return [note] if note else []
+    """What one should know of the GPUs here, and of what drafts, before a model is loaded onto them."""
+    if not run.engine.holds_a_model:
+        return []
+    uncounted = (drafter.note(one, run.model) for one in run.spec.each() if one.is_on)
+    return [*filter(None, (machine.note(), *uncounted))]
 
 
 def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:

@@ -9,14 +9,15 @@ import numpy as np
 
 from niah.records import Row
 
+_COUNTS = ("num_drafts", "num_draft_tokens", "num_accepted_tokens")
 _NAMES = (
     "trial", "length", "depth", "repeat", "score", "logprob", "outcome", "answer", "prompt_sha256", "model", "task",
-    "variant",
+    "variant", *_COUNTS,
 )
 _KEPT = attrgetter(*_NAMES, "is_answered")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("trial", "length", "repeat"), np.int64),
-    **dict.fromkeys(("depth", "score", "logprob"), np.float64),
+    **dict.fromkeys(("depth", "score", "logprob", *_COUNTS), np.float64),
 }
 """Of the arrays that are no texts."""
 
@@ -26,7 +27,7 @@ class Columns:
     """One array a field of ``Row``, shape (rows,), in the order of the file.
 
     ``score`` is float64 in [0, 1], NaN where the trial has no answer; ``logprob`` is in nats, NaN where it was not
-    measured. Texts are object arrays.
+    measured, as the three counts of drafts are. Texts are object arrays.
     """
 
     trial: np.ndarray
@@ -41,6 +42,9 @@ class Columns:
     model: np.ndarray
     task: np.ndarray
     variant: np.ndarray
+    num_drafts: np.ndarray
+    num_draft_tokens: np.ndarray
+    num_accepted_tokens: np.ndarray
 
     def __len__(self) -> int:
         return len(self.trial)
@@ -71,7 +75,8 @@ def of_rows(rows: Iterable[Row]) -> Columns:
     columns["score"] = [
         (score or 0.0) if is_answered else np.nan for score, is_answered in zip(columns["score"], answered, strict=True)
     ]
-    columns["logprob"] = [np.nan if value is None else value for value in columns["logprob"]]
+    for name in ("logprob", *_COUNTS):
+        columns[name] = [np.nan if value is None else value for value in columns[name]]
     return Columns(**{name: _array(columns[name], _KINDS.get(name, object)) for name in columns})
 
 

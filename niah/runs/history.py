@@ -1,18 +1,19 @@
 """What a run folder was asked, command by command: grids and variants that joined it, and the number of each trial.
 
-A folder's identity is what decides an answer, not how many were asked (``identity``): more repeats, lengths, depths and
-KV dtypes of the same settings are more trials of the same run. A trial keeps the number it got first, in rows that are
-never written again; those that join are numbered after them.
+A folder's identity is what decides an answer, not how many were asked (``identity``): more repeats, lengths, depths, KV
+dtypes and speculation of the same settings are more trials of the same run. A trial keeps the number it got first, in
+rows that are never written again; those that join are numbered after them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from niah import config, grid
 from niah.config import Run
 from niah.engines import KVCache
 from niah.errors import NiahError
+from niah.models.speculation import Speculation
 from niah.records import Row, RunRecord, RunSession, Trial
 from niah.runs.variants import variants
 
@@ -102,12 +103,23 @@ def whole(settings: Run, stored: RunRecord) -> Run:
     caches = {one.name: one for one in (*before.each(), *settings.kv.each())}
     first, *others = caches.values()
     kv = KVCache(first.name, first.dtype, [{"name": one.name, "dtype": one.dtype} for one in others])
+    drafted: Speculation = config.typed("spec", Speculation, dict(stored.config.get("spec", {})))[0]
+    one_drafts, *others_draft = {one.name: one for one in (*drafted.each(), *settings.spec.each())}.values()
+    spec = replace(one_drafts, also=[one.plain() for one in others_draft])
     plain = {
         "ctx": {**settings.resolved["ctx"], "lengths": ladder.lengths, "depths": ladder.depths,
                 "repeats": ladder.repeats},
         "kv": {"name": kv.name, "dtype": kv.dtype, "also": kv.also},
+        "spec": asdict(spec),
     }
-    return replace(settings, ctx=ladder, kv=kv, resolved={**settings.resolved, **plain})
+    return replace(settings, ctx=ladder, kv=kv, spec=spec, resolved={**settings.resolved, **plain})
+
+
+def names(settings: Run, grids: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The variants of ``whole`` that one of the grids asks for: two that joined a run, one by a KV dtype and one by
+    speculation, do not ask for both together."""
+    wanted = {name for one in grids for name in one["variants"]}
+    return [one.name for one in variants(settings) if one.name in wanted]
 
 
 def _joined(held: Sequence[Any], own: Sequence[Any]) -> list[Any]:

@@ -13,7 +13,7 @@ from niah.engines import Job, Session
 from niah.engines.failures import ENDED_BY_IT
 from niah.engines.restart import RestartedSession
 from niah.errors import EngineStoppedError, NiahError, NoRoomError
-from niah.planner import serving
+from niah.planner import drafter, serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, RunRecord, Trial
@@ -243,6 +243,8 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
         arguments=model.arguments_at(longest, is_wrapped=recipe.files.is_wrapped),
         environment={**capacity.engine_environment(longest), **model.environment_at(longest)},
         log=log,
+        speculation=settings.spec,
+        draft_files=drafter.files(settings.spec, model),
     )
 
 

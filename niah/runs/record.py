@@ -20,7 +20,7 @@ SCHEMA = 2
 READABLE = (1, 2)
 """Runs of schema 1 have one variant, which they do not name, and seconds without it."""
 _SECONDS = ("trials_seconds", "graded_seconds", "control_seconds")
-_GROUPS = ("model", "ctx", "task", "haystack", "reader", "engine", "report", "scorer", "kv", "hardware")
+_GROUPS = ("model", "ctx", "task", "haystack", "reader", "engine", "report", "scorer", "kv", "spec", "hardware")
 _MAX_BYTES = 2**26
 
 
@@ -56,12 +56,11 @@ def of_run(settings: Run, recipe: Recipe) -> RunRecord:
     )
 
 
-def of_all(fresh: RunRecord, whole: Run, num_trials: int) -> RunRecord:
-    """``fresh``, a command's, as the record of all that its folder was asked: ``whole``, so many trials."""
-    names = [variant.name for variant in variants(whole)]
-    return dataclasses.replace(
-        fresh, config=whole.recorded, scope=dataclasses.replace(fresh.scope, num_trials=num_trials, variants=names),
-    )
+def of_all(fresh: RunRecord, whole: Run, num_trials: int, names: Sequence[str]) -> RunRecord:
+    """``fresh``, a command's, as the record of all that its folder was asked: ``whole``, so many trials under each of
+    the variants of these ``names``."""
+    scope = dataclasses.replace(fresh.scope, num_trials=num_trials, variants=list(names))
+    return dataclasses.replace(fresh, config=whole.recorded, scope=scope)
 
 
 def of_rows(rows: Sequence[Row], name: str) -> RunRecord:
@@ -115,10 +114,11 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 def name_of(settings: Run, fingerprint: str, written: Callable[[str], str] = str) -> str:
     """The run's folder: its name, or one made of its settings, each as ``written``, where it was given none. Of several
-    KV dtypes the first is in it, which others join."""
+    KV dtypes the first is in it, which others join, and the first speculation if it is one."""
     if settings.name:
         return settings.name
-    return _joined(settings, settings.kv.name, fingerprint, written)
+    first = settings.spec.each()[0]
+    return _joined(settings, "-".join([settings.kv.name, *([first.name] if first.is_on else [])]), fingerprint, written)
 
 
 def earlier_name(settings: Run, fingerprint: str, written: Callable[[str], str] = str) -> str:

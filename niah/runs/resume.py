@@ -19,7 +19,7 @@ from niah.runs.variants import variants
 
 _OF_A_SERVER = ("server", "server_model", "prompts", "kv_cache_dtype")
 _OF_A_SERVER_LATER = ("reply_model",)  # which earlier versions did not keep, and some servers do not tell
-_OF_AN_ENGINE = ("tensor_parallel_size", "max_num_seqs", "enforce_eager", "batch_invariant")
+_OF_AN_ENGINE = ("tensor_parallel_size", "max_num_seqs", "enforce_eager", "batch_invariant", "speculation")
 _OF_WORKERS = ("attention_backend", "flash_attn_version", "queries_quantized", "kv_scales")
 """Facts that must be the same all through a run, as far as both sides give them: those where workers told them."""
 NO_ROOM_SHOWN = "not sent: two trials as long, or shorter, ran out of memory, and none as long was answered"
@@ -192,13 +192,13 @@ def continued(stored: RunRecord, now: RunRecord, control_due: Collection[str]) -
 
 
 def check_same_settings(stored: RunRecord, now: RunRecord, settings: Run, folder: RunFolder) -> None:
-    """Raises NiahError with the keys that differ, of those that are of a run's identity; and for a KV dtype that the
-    run has under the same name as another one.
+    """Raises NiahError with the keys that differ, of those that are of a run's identity; and for a KV dtype or a
+    speculation that the run has under the same name as another one.
 
     Fingerprints of older runs hold more keys, and what ``settings`` took from the environment as it is: where only
     those differ it is the same run.
     """
-    held, own = (identity.caches(one.config.get("kv", {})) for one in (stored, now))
+    held, own = (identity.labelled(one.config) for one in (stored, now))
     if stored.fingerprint == now.fingerprint and all(held.get(key, dtype) == dtype for key, dtype in own.items()):
         return
     old, new = _compared(stored, now, settings)
@@ -228,7 +228,7 @@ def _compared(stored: RunRecord, now: RunRecord, settings: Run) -> list[dict[str
     for one in (stored, now):
         sources = identity.of_sources(plain(one.sources), is_endless=settings.haystack.endless)
         parts.append(flat({**identity.of(deciding(one.config)), "sources": sources}))
-    caches = [identity.caches(one.config.get("kv", {})) for one in (stored, now)]
+    caches = [identity.labelled(one.config) for one in (stored, now)]
     both = caches[0].keys() & caches[1].keys()
     return [part | {key: own[key] for key in both} for part, own in zip(parts, caches, strict=True)]
 

@@ -15,7 +15,7 @@ from niah.report.panel import panels
 from niah.runs import scoring, store, sweeps
 from niah.tasks.ruler import SETTINGS
 
-_OWN = ("task", "haystack", "scorer", "ctx", "kv", "ruler")
+_OWN = ("task", "haystack", "scorer", "ctx", "kv", "spec", "ruler")
 """Groups in which the settings of one table differ, or which the variant's name tells."""
 _UNNAMED: dict[str, Any] = {"name": ""}
 _OWN_TEXT = ("qa", "chain", "aggregate")

@@ -11,6 +11,7 @@ from niah import grid
 from niah.config import Run
 from niah.engines import processes
 from niah.errors import NiahError
+from niah.planner import drafter
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Outcome, Row, RunRecord, Trial
@@ -78,7 +79,8 @@ def run(
                 console.note(line)
         own = history.asked(left.settings, is_chosen=choosing is not None)
         grids = [*(history.grids(stored, str(folder.run_path)) if stored else ()), own]
-        fresh = record.of_all(fresh, left.whole, history.num_planned(grids, folder.rows()))
+        num_planned = history.num_planned(grids, folder.rows())
+        fresh = record.of_all(fresh, left.whole, num_planned, history.names(left.whole, grids))
         if not choosing:  # how many there will be is not known
             fresh = replace(fresh, expected=expectation.expected(left.whole, left.fits))
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, left.due) if stored else fresh))
@@ -273,6 +275,7 @@ def _check_files(settings: Run, recipe: Recipe, asked: list[Variant], fits: Mapp
     for variant in asked if settings.engine.holds_a_model else ():
         if fitting := [trial for trial in recipe.trials if trial.length not in fits[variant.name].unfit]:
             variant.engine.check(recipe.files, settings.model, recipe.max_read(fitting))
+        drafter.check_weights(variant.spec, settings.model)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from niah.config import deciding, flat
 from niah.errors import NiahError
 from niah.runs import store
 
-_GROUPS = ("model", "task", "haystack", "reader", "kv", "engine", "scorer")
-_OF_RULER = ("model", "ruler", "reader", "kv", "engine")
+_GROUPS = ("model", "task", "haystack", "reader", "kv", "spec", "engine", "scorer")
+_NOTHING = {"name": "none"}
+"""Of a group that runs of earlier versions do not have."""
+_OF_RULER = ("model", "ruler", "reader", "kv", "spec", "engine")
 
 
 def runs_below(paths: Sequence[str]) -> list[str]:
@@ -48,7 +50,7 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     rulers = [str((config.get("ruler") or {}).get("setting") or "") for config in configs]
     has_rulers = len({*rulers}) > 1 and all(rulers)  # their names say which task, haystack and scorer
     for group in _OF_RULER if has_rulers else _GROUPS:
-        names = rulers if group == "ruler" else [_name(config[group]) for config in configs]
+        names = rulers if group == "ruler" else [_name(config.get(group, _NOTHING)) for config in configs]
         if len(set(names)) > 1:
             for part, name in zip(parts, names, strict=True):
                 part.append(name)

@@ -78,6 +78,7 @@ def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
         model=settings.model.name, task=settings.task.name, haystack=settings.haystack.name,
         reader=settings.reader.name, engine=settings.engine.name, kv_cache_dtype=settings.kv.dtype, error=reason,
         variant=variant, share="" if settings.ctx.share == APART else settings.ctx.share,
+        spec=settings.spec.name if settings.spec.is_on else "",
     )
 
 
@@ -95,6 +96,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         in_thinking=result.ended_in_thinking,
     )
     first, grade, problem = result.first_token_seconds, result.grade, answered.built.problem
+    drafts = result.drafts
     judged = replace(
         sent, outcome=outcome.value, score=score.value, response=result.text, answer=score.answer,
         num_cached_tokens=result.num_cached_tokens, num_completion_tokens=result.num_tokens,
@@ -104,6 +106,11 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         not_graded=result.not_graded,
         question=problem.question if hangs_on_question(result.text, problem, settings.scorer) else "",
     )
+    if drafts is not None:
+        judged = replace(
+            judged, num_drafts=drafts.num_steps, num_draft_tokens=drafts.num_tokens,
+            num_accepted_tokens=drafts.num_accepted,
+        )
     if grade is None:
         return _written(judged)
     return replace(
@@ -217,4 +224,5 @@ def _together(first: Completion, second: Completion | Failure) -> Completion | F
         num_thinking_tokens=first.num_thinking_tokens + second.num_thinking_tokens,
         num_cached_tokens=(first.num_cached_tokens or 0) + (second.num_cached_tokens or 0) if is_known else None,
         first_token_seconds=None if begun is None else first.seconds + begun,
+        drafts=first.drafts.plus(second.drafts) if first.drafts and second.drafts else None,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import config
-from niah.commands.compare import pages
+from niah.commands.compare import drafts, pages
 from niah.commands.compare.changed import changed
 from niah.commands.compare.content import of_comparison
 from niah.commands.compare.discordant import discordant, listed
@@ -114,6 +114,7 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
         *([f"what differs: {'; '.join(different)}"] if different else []),
         *verdict.table(one, base, other, settings.confidence),
         *graded.table(one, settings.confidence),
+        *drafts.lines(pair),
         *(f"note: {note}" for note in verdict.caveats(one, settings.confidence)),
     ]
 

@@ -26,7 +26,7 @@ def second_runs(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
     runs = {}
     for kv in config.stored(settings).kv.each():
         own = nodes.get("kv", {"name": kv.name, "dtype": kv.dtype})
-        second = config.stored({**settings, **nodes, "kv": own}, granted)
+        second = config.stored({**settings, **nodes, "kv": own, "spec": {}}, granted)
         several = variants(second)
         if len(several) > 1:
             names = ", ".join(one.name for one in several)

@@ -11,7 +11,9 @@ from niah.engines import Job
 from niah.engines.openai.connection import Connection
 from niah.engines.openai.session import OpenAISession
 from niah.engines.openai.settings import OpenAISettings
+from niah.errors import NiahError
 from niah.models.settings import Model
+from niah.models.speculation import NONE, Speculation
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
@@ -30,8 +32,16 @@ class OpenAI(OpenAISettings):
             connection.close()
             raise
 
+    def check_speculation(self, speculation: Speculation, model: Model) -> None:
+        if speculation.is_on:
+            raise NiahError(
+                f"spec={speculation.name}: whether a server drafts is its own setting, as vllm serve "
+                "--speculative-config; expected spec=none, and for each server a run with a name= of its own"
+            )
+
     def fit(
-        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware],
+        speculation: Speculation = NONE,
     ) -> Fit:
         """By the server's own limit. Raises NiahError where it does not answer, or keeps another KV cache."""
         with Connection(self) as connection:

@@ -9,6 +9,7 @@ from niah.limits import limited, one_of
 from niah.models import weights
 from niah.models.files import ModelFiles
 from niah.models.settings import Model
+from niah.models.speculation import NONE, Speculation
 from niah.planner import architecture, cpu, transformers
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
@@ -48,7 +49,8 @@ class TransformersSettings(Engine):
             raise NiahError(f"engine.attention: empty; expected one of {', '.join(transformers.ATTENTION)}")
 
     def fit(
-        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware] = ()
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware,
+        known: Sequence[Hardware] = (), speculation: Speculation = NONE,
     ) -> Fit:
         """Raises NiahError for a cache or an attention that transformers does not have here."""
         return transformers.check(model, lengths, self.holding(model, cache_dtype, hardware), hardware)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from niah.engines import Job, Session, processes
-from niah.engines.vllm import agreement, causes, exact, grading, occupancy, positions, served
+from niah.engines.vllm import agreement, causes, drafts, exact, grading, occupancy, positions, served
 from niah.engines.vllm.process import is_cpu_build, old_driver
 from niah.engines.vllm.session import VLLMSession
 from niah.engines.vllm.settings import VLLMSettings
@@ -71,7 +71,9 @@ class VLLM(VLLMSettings):
         os.environ.update(job.environment)
         if is_cpu_build():
             exact.without_torchvision(job.files.config.get("architectures", ()))
-        given = {**arguments, **serving, **job.arguments, **self.args}
+        given = {**arguments, **serving, **job.arguments, **drafts.arguments(job), **self.args}
+        if given.get("speculative_config") and drafts.PER_REQUEST in known:
+            given.setdefault(drafts.PER_REQUEST, "summary")
         if not is_cpu_build():
             os.environ.update(cards.numbered())
             num_gpus = given.get("tensor_parallel_size", 1) * given.get("pipeline_parallel_size", 1)
@@ -85,7 +87,7 @@ class VLLM(VLLMSettings):
         seconds = time.perf_counter() - started
         config = llm.llm_engine.vllm_config
         num_at_once = config.scheduler_config.max_num_seqs  # engine.args may have set it too
-        facts = served.served(llm)
+        facts = {**served.served(llm), **drafts.facts(job)}
         if num_at_once > 1 or not is_cpu_build():  # what runs on CPUs have by default is in run.json alone
             facts |= {"max_num_seqs": num_at_once, "enforce_eager": config.model_config.enforce_eager}
         session = VLLMSession(llm, job, num_at_once, seconds, graded=self._grades(config), served=facts)
@@ -122,7 +124,7 @@ class VLLM(VLLMSettings):
             arguments["kv_cache_memory_bytes"] = int(self.kv_cache_memory_gib * 2**30)
         elif on_cpu:
             arguments["kv_cache_memory_bytes"] = cpu.cache_bytes(
-                job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share
+                job.files.config, job.max_length, job.kv_cache_dtype, job.memory_share, drafts.config(job)
             )
         return arguments
 

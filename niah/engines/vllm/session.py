@@ -3,17 +3,17 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from niah.engines import Job, Session, processes
 from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
-from niah.engines.vllm import causes
+from niah.engines.vllm import causes, drafts
 from niah.engines.vllm.grading import Grading, may_lack_first, num_listed
 from niah.errors import EngineStoppedError, NiahError, reason
-from niah.records import Completion, Failure, Prompt
+from niah.records import Completion, Drafts, Failure, Prompt
 
 
 @dataclass
@@ -53,6 +53,8 @@ class VLLMSession(Session):
         self._num_not_graded = 0
         self._not_graded_because: str | None = None
         self._gave_up = ""
+        self._is_drafting = self._engine.vllm_config.speculative_config is not None
+        self._counted_drafts = Drafts(0, 0, 0)
         self._sent_tokens = 0
         self._num_requests = 0
         self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
@@ -249,7 +251,19 @@ class VLLMSession(Session):
             finish_reason=str(generated.finish_reason),
             seconds=seconds,
             first_token_seconds=self._first_token_seconds(output.metrics),
+            drafts=self._drafts(generated) if self._is_drafting else None,
         )
+
+    def _drafts(self, generated: Any) -> Drafts | None:
+        """Those of an answer, as vLLM tells of each; before 0.32 the difference of its counters, where one prompt is in
+        work at a time. None where nobody can say whose they were."""
+        if found := drafts.of_request(generated):
+            return found
+        now, before = drafts.counted(self._llm), self._counted_drafts
+        if now is None or self._max_num_seqs > 1:
+            return None
+        self._counted_drafts = now
+        return now.minus(before)
 
     def _first_token_seconds(self, metrics: Any) -> float | None:
         """From sending the prompt; where several are in work from when the engine begins it, without the wait for the
@@ -280,7 +294,13 @@ class VLLMSession(Session):
             "not_graded_because": self._not_graded_because,
             "prompt_tokens_sent": self._sent_tokens,
             "prompt_tokens_counted": self._counted_tokens(),
+            **({"drafts_counted": self._told_drafts()} if self._is_drafting else {}),
         }
+
+    def _told_drafts(self) -> dict[str, int] | None:
+        """vLLM's counters over all requests, those of the control sample too."""
+        found = drafts.counted(self._llm)
+        return None if found is None else asdict(found)
 
     def _check_counts(self) -> None:
         """Raises NiahError when vLLM's own counter differs from what was sent."""

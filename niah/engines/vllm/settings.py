@@ -10,7 +10,8 @@ from niah.engines.vllm.process import is_cpu_build, is_gpu_build
 from niah.errors import NiahError
 from niah.limits import NEW, limited, one_of
 from niah.models.settings import Model
-from niah.planner import backends, fit
+from niah.models.speculation import NONE, Speculation
+from niah.planner import backends, drafter, fit
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
@@ -61,12 +62,24 @@ class VLLMSettings(Engine):
         super().__post_init__()
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
 
+    def check_speculation(self, speculation: Speculation, model: Model) -> None:
+        """Raises NiahError where the model has no layers of its own to draft with, the files of what drafts are not
+        there, or the engine's own arguments say something else."""
+        if not speculation.is_on:
+            return
+        if "speculative_config" in self.args:
+            raise NiahError(
+                f"engine.args.speculative_config: given beside spec={speculation.name}; expected one of the two"
+            )
+        drafter.check(speculation, model)
+
     def fit(
-        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware]
+        self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware, known: Sequence[Hardware],
+        speculation: Speculation = NONE,
     ) -> Fit:
         """By vLLM's own accounting of weights and blocks."""
         _check_build(hardware)
-        return fit.check(model, lengths, cache_dtype, hardware, known, self.wish())
+        return fit.check(model, lengths, cache_dtype, hardware, known, self.wish(), speculation)
 
     def notes(self) -> list[str]:
         line = versions.untested(versions.installed())

@@ -15,7 +15,7 @@ from niah.report.panel import Panel
 from niah.report.ruler_formats import foot
 from niah.report.ruler_table import Line, Table
 from niah.scorers import VERSION
-from niah.stats import effective_length
+from niah.stats import acceptance, effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_logprob, overall
 from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.computed_tokens import of_sessions
@@ -116,7 +116,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
     record, rows = one.panel.record, one.rows
     summary = effective_length.summary(rows, threshold, CONFIDENCE)
     engine = record.engines.get(one.variant, record.engine)
-    together = overall(rows)
+    together, drafts = overall(rows), acceptance.by_length(acceptance.of_rows(rows))
     return {
         "label": one.panel.label or record.name or one.folder, "folder": one.folder, "variant": one.variant,
         "name": record.name, "model": record.model_title, "task": record.task_title, "haystack": record.haystack,
@@ -124,6 +124,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "ruler_setting": (record.config.get("ruler") or {}).get("setting"),
         "sweep": one.sweep,
         "kv_cache_dtype": rows[0].kv_cache_dtype if rows else record.kv_dtype,
+        "spec": rows[0].spec if rows else "",
         "engine": record.engine_name, "engine_facts": dict(engine.facts), "hardware": record.environment.hardware,
         "environment": _environment(one), "has_depth": record.scope.has_depth,
         "answer_tokens": record.scope.answer_tokens,
@@ -134,8 +135,8 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "calibrated": "verified" if record.calibration and not one.calibration else one.calibrated,
         "calibration": [*record.calibration, *one.calibration], "crosscheck": one.crosscheck,
         "repeated_share": _number(max((row.repeated_share for row in rows), default=0.0)),
-        "overall": _cell(together),
-        "lengths": [_cell(cell) for cell in by_length(rows)],
+        "overall": {**_cell(together), **_accepted(acceptance.together(drafts.values()))},
+        "lengths": [{**_cell(cell), **_accepted(drafts.get(cell.length))} for cell in by_length(rows)],
         "cells": _cells(rows),
         "effective_lengths": [_effective(found) for found in summary.effective] if summary else [],
         "area": _area(summary),
@@ -243,6 +244,16 @@ def _cell(cell: CellStats) -> dict[str, Any]:
         **({"depth": cell.depth} if cell.depth is not None else {}),
         "accuracy": _number(cell.mean), "low": _number(cell.low), "high": _number(cell.high), "n": cell.n,
         "errors": cell.errors, "outcomes": cell.outcomes,
+    }
+
+
+def _accepted(found: acceptance.Acceptance | None) -> dict[str, Any]:
+    """What a model took of the tokens that were drafted for it; nothing where nothing was, or nobody told."""
+    if found is None:
+        return {}
+    return {
+        "drafts": found.num_drafts, "draft_tokens": found.num_draft_tokens,
+        "accepted_tokens": found.num_accepted_tokens, "mean_acceptance_length": _number(found.mean_length),
     }
 
 

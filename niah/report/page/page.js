@@ -101,7 +101,7 @@
     const shown = comparison(S.base, S.run), sentences = shown ? [shown.sentence] : S.run === 0 && CONTENT.sentences.length ? CONTENT.sentences : [run.sentence];
     H.head.replaceChildren(
       el("h1", {}, CONTENT.title),
-      el("p", { class: "muted" }, `task ${run.task}, haystack ${run.haystack}, reader ${run.reader}, KV cache ${run.kv_cache_dtype}, ${engine} on ${run.hardware}; ${run.num_answers.toLocaleString("en")} answers to ${run.num_planned.toLocaleString("en")} trials, ${run.num_repeats} repeat${run.num_repeats === 1 ? "" : "s"}`),
+      el("p", { class: "muted" }, `task ${run.task}, haystack ${run.haystack}, reader ${run.reader}, KV cache ${run.kv_cache_dtype}, ${run.spec ? `drafts ${run.spec}, ` : ""}${engine} on ${run.hardware}; ${run.num_answers.toLocaleString("en")} answers to ${run.num_planned.toLocaleString("en")} trials, ${run.num_repeats} repeat${run.num_repeats === 1 ? "" : "s"}`),
       ...CONTENT.warnings.map(text => el("p", { class: "warning", role: "status" }, text)),
       ...sentences.map(text => el("p", { class: "verdict" }, text)),
       el("ul", { class: "effective" }, run.effective_lengths.map(e => el("li", {}, `effective length (${e.name}): `, el("b", {}, e.text)))),
@@ -246,10 +246,11 @@
   const lengthTable = () => {
     const run = RUNS[S.run], cells = [...run.lengths, ...(run.lengths.length > 1 ? [{ ...run.overall, length: 0 }] : [])];
     const names = cell => Object.entries(cell.outcomes).sort((a, b) => b[1] - a[1]).map(([name, n]) => `${n} ${name}`).join(", ");
-    const printed = [["length", "accuracy", "interval", "answers", "outcomes"], ...cells.map(c => [c.length ? lengthName(c.length) : "all", fixed(c.accuracy), c.n ? `${fixed(c.low)} to ${fixed(c.high)}` : "–", c.n, names(c)])];
-    const raw = [["length", "accuracy", "low", "high", "n", "errors"], ...cells.map(c => [c.length || "all", c.accuracy, c.low, c.high, c.n, c.errors])];
+    const drafts = cells.some(c => c.drafts !== undefined), accepted = c => c.drafts ? `${fixed(c.mean_acceptance_length)} (${Math.round(100 * c.accepted_tokens / c.draft_tokens)}% of ${count(c.draft_tokens)})` : "–";
+    const printed = [["length", "accuracy", "interval", "answers", ...(drafts ? ["acceptance length"] : []), "outcomes"], ...cells.map(c => [c.length ? lengthName(c.length) : "all", fixed(c.accuracy), c.n ? `${fixed(c.low)} to ${fixed(c.high)}` : "–", c.n, ...(drafts ? [accepted(c)] : []), names(c)])];
+    const raw = [["length", "accuracy", "low", "high", "n", "errors", ...(drafts ? ["drafts", "draft_tokens", "accepted_tokens", "mean_acceptance_length"] : [])], ...cells.map(c => [c.length || "all", c.accuracy, c.low, c.high, c.n, c.errors, ...(drafts ? [c.drafts, c.draft_tokens, c.accepted_tokens, c.mean_acceptance_length] : [])])];
     const grid = [["length", "depth", "accuracy", "low", "high", "n", "errors", "logprob", "seconds"], ...run.cells.map(c => [c.length, c.depth, c.accuracy, c.low, c.high, c.n, c.errors, c.logprob, c.seconds])];
-    return el("div", {}, el("div", { class: "scroll" }, table(printed[0], printed.slice(1), [4])), exports("accuracy-by-length", raw, printed),
+    return el("div", {}, el("div", { class: "scroll" }, table(printed[0], printed.slice(1), [printed[0].length - 1])), exports("accuracy-by-length", raw, printed),
       el("details", {}, el("summary", {}, "every cell as a table"), el("div", { class: "scroll rows" }, table(grid[0], run.cells.map(c => [lengthName(c.length), c.depth, fixed(c.accuracy), fixed(c.low), fixed(c.high), c.n, c.errors, fixed(c.logprob), fixed(c.seconds)]))), exports("accuracy-by-cell", grid)));
   };
 
@@ -358,7 +359,7 @@
     row.thinking && el("details", {}, el("summary", {}, `thinking, ${count(row.num_thinking_tokens)} tokens, not judged`), el("pre", { dir: "auto" }, row.thinking)),
     el("p", { class: "muted" }, [
       row.logprob === null || row.logprob === undefined ? row.not_graded ? `not graded: ${row.not_graded}` : "" : `log-probability of the right answer ${fixed(row.logprob)} nats, worst rank ${row.worst_rank}${row.margin === null || row.margin === undefined ? "" : `, margin ${fixed(row.margin)}`}`,
-      `${count(row.num_prompt_tokens)} prompt tokens, ${count(row.num_cached_tokens)} cached`, row.num_completion_tokens ? `${count(row.num_completion_tokens)} written` : "", `${fixed(row.seconds ?? 0)} s`, row.route ? `route ${row.route}` : "", `KV cache ${run.kv_cache_dtype}`,
+      `${count(row.num_prompt_tokens)} prompt tokens, ${count(row.num_cached_tokens)} cached`, row.num_completion_tokens ? `${count(row.num_completion_tokens)} written` : "", row.num_drafts === null || row.num_drafts === undefined ? "" : `${count(row.num_accepted_tokens || 0)} of ${count(row.num_draft_tokens)} drafted tokens taken in ${count(row.num_drafts)} steps`, `${fixed(row.seconds ?? 0)} s`, row.route ? `route ${row.route}` : "", `KV cache ${run.kv_cache_dtype}`,
     ].filter(Boolean).join("; ")),
   ];
   const prompted = (row, excerpt) => {
