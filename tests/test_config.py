@@ -17,9 +17,12 @@ _FOLDER = CONF / "experiment"
 EXPERIMENTS = sorted(str(file.relative_to(_FOLDER).with_suffix("")) for file in _FOLDER.rglob("*.yaml"))
 
 
+WITH_A_MODEL = {f"spec={name}": "spec.model=x/y" for name in ("eagle", "eagle3", "draft_model")}
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_builds_and_survives_being_stored(choice):
-    run = built(choice)
+    run = built(choice, *([WITH_A_MODEL[choice]] if choice in WITH_A_MODEL else []))
     assert config.from_resolved(run.resolved) == run
     group, name = choice.split("=")
     assert getattr(run, group).name == name if group not in ("report", "ctx") and name != "auto" else True

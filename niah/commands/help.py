@@ -43,6 +43,7 @@ examples:
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
   python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
   python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long
+  python -m niah spec=[none,ngram]            with and without speculative decoding, the same prompts
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
   python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
   python -m niah power ctx=128k power.difference=0.05

@@ -18,8 +18,7 @@ def of_comparison(
         "base": pair.base.label, "other": pair.other.label, "folders": [pair.base.folder, pair.other.folder],
         "verdict": verdict, "notes": list(pair.notes), **without_nan(dataclasses.asdict(one)),
         "could_find": of_resolution(could), "graded_verdict": graded, "could_find_nats": nats,
-        "drafts": [drafts.of_side(side) for side in (pair.base, pair.other)],
-        "num_other_answers": drafts.num_other_answers(pair),
+        **drafts.content(pair),
     }
 
 

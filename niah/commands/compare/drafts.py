@@ -30,8 +30,16 @@ def lines(pair: Pair) -> list[str]:
     return [*aligned(rows, widths), *_answers(pair)]
 
 
-def of_side(side: Side) -> dict[str, Any] | None:
-    """For compare.json; None where nothing was drafted."""
+def content(pair: Pair) -> dict[str, Any]:
+    """For compare.json: what each side drafted (null where it did not) and how many of the pairs have another answer
+    (null where there are none); nothing where neither drafted."""
+    found = [_of_side(side) for side in (pair.base, pair.other)]
+    if not any(found):
+        return {}
+    return {"drafts": found, "num_other_answers": _num_other_answers(pair)}
+
+
+def _of_side(side: Side) -> dict[str, Any] | None:
     found = _by_length(side)
     every = acceptance.together(found.values())
     if every is None:
@@ -41,16 +49,14 @@ def of_side(side: Side) -> dict[str, Any] | None:
     }
 
 
-def num_other_answers(pair: Pair) -> int | None:
-    """Pairs whose judged answers are other texts; None where nothing was drafted, or rows are not paired."""
-    if not pair.is_paired or not any(map(_by_length, (pair.base, pair.other))):
-        return None
-    return int(np.count_nonzero(pair.a.answer != pair.b.answer))
+def _num_other_answers(pair: Pair) -> int | None:
+    """Pairs whose judged answers are other texts; None where rows are not paired."""
+    return int(np.count_nonzero(pair.a.answer != pair.b.answer)) if pair.is_paired else None
 
 
 def _answers(pair: Pair) -> list[str]:
     """Greedy drafts that are checked change no answer, but by rounding in steps of other sizes."""
-    num = num_other_answers(pair)
+    num = _num_other_answers(pair)
     if num is None:
         return []
     if not num:
