@@ -66,7 +66,7 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     lengths = sorted(set(run.ctx.lengths))
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     repeats = max(_REPEATS, run.ctx.repeats)
-    base = verify.calibration_run(run, "margin", lengths, depths=run.ctx.depths, repeats=repeats, task=task)
+    base = verify.calibration_run(run, "margin", lengths, depths=run.ctx.depths, repeats=repeats, task=task, spec={})
     recipe = Recipe(base)
     identity = fingerprint({
         "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT,

@@ -85,7 +85,8 @@ def calibration_run(
     **changes: Any,
 ) -> Run:
     """A run of the calibration model ``name`` under the engine and KV cache of ``run``: a single number to find, in
-    text that never repeats. ``changes`` are further settings, as plain data."""
+    text that never repeats. Of speculation n-grams alone draft for such a model. ``changes`` are further settings, as
+    plain data."""
     replaced = ("reader", "scorer", "task", "haystack", "model")
     resolved = {key: value for key, value in run.resolved.items() if key not in replaced}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
@@ -101,10 +102,17 @@ def calibration_run(
         "task": {"_target_": "niah.tasks.single.Single"},
         "haystack": {"_target_": "niah.haystacks.generated.Generated"},
         "reader": {"_target_": "niah.readers.full.Full"}, "scorer": {"_target_": "niah.scorers.auto.Auto"},
-        "name": "calibration", "calibrate": False,
+        "name": "calibration", "calibrate": False, "spec": _speculation(run),
     }
     kept = {key: value for key, value in run.named.items() if key not in {*replaced, *plain, *changes}}
     return dataclasses.replace(from_resolved({**resolved, **plain, **changes}), named=kept)
+
+
+def _speculation(run: Run) -> dict[str, Any]:
+    """That of the run which a constructed model can have: it has no layers to draft with, and no head was trained for
+    it."""
+    able = [one.plain() for one in run.spec.each() if one.method in ("none", "ngram")]
+    return {**able[0], "also": able[1:]} if able else {}
 
 
 def check(run: Run, console: Console) -> list[Verdict]:
