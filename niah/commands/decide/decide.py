@@ -101,7 +101,9 @@ class Deciding:
         ]
         every = [side for own in self._sides for side in own.values()]
         if len(every) < 2:
-            raise NiahError("decide: one run, one variant; expected two to compare, as kv=[bf16,fp8] or spec=[none,ngram]")
+            raise NiahError(
+                "decide: one run with one KV dtype; expected two to compare, as kv=[bf16,fp8] or spec=[none,ngram]"
+            )
         alpha = (1 - settings.confidence) / (len(every) - 1)
         self._pairs = [_Pair(every[0], other, alpha) for other in every[1:]]
         depths = sorted({*first.ctx.depths}) if first.task.has_depth else [0.0]
