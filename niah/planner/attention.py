@@ -75,7 +75,10 @@ class _Model:
 
 def spelled(dtype: str, architecture: Architecture | None, capability: float) -> str:
     """The dtype as vLLM is told it. FLASHMLA_SPARSE takes "fp8" alone for what all others call fp8_e4m3 as well
-    (flashmla_sparse.py:149); so does the architecture that is not known here (None), which may need it."""
+    (flashmla_sparse.py:149); so does the architecture that is not known here (None), which may need it. float32 has no
+    name of its own: it is what a model in float32 has by itself."""
+    if dtype == "float32":
+        return "auto"
     is_told_so = capability and (architecture is None or kind_of(architecture) == "sparse")
     return "fp8" if is_told_so and dtype == "fp8_e4m3" else dtype
 
@@ -145,6 +148,8 @@ def refusal(
             "engine=openai measures a server that has it"
         )
     offered = [name for name in backends.DTYPES if name != "float16"]
+    if dtype == "float32" and not capability:
+        return ""  # of a model in float32 (cpu.py)
     if dtype in backends.ELSEWHERE_KEPT:
         return f"kv.dtype: {dtype} is a cache of engine=transformers; vLLM keeps one of {', '.join(offered)}"
     if dtype in backends.ELSEWHERE:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from niah import environment
 from niah.planner import architecture, memory
 from niah.planner.architecture import Architecture
 from niah.planner.memory import Setup
@@ -13,6 +14,8 @@ CHUNK = 128
 """Tokens of a step and of a block: alike, so that cached and cold prompts compute the same."""
 _LATENT_BLOCK, _LATENT_BATCH = 16, 2048
 _MIB = 2**20
+_OWN = {"bfloat16": "bf16", "float16": "f16", "float32": "fp32"}
+"""What a cache may be that is no other type than the model's, and its file in conf/kv/."""
 
 
 def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
@@ -25,6 +28,29 @@ def served(shape: Architecture, base: Setup, max_length: int) -> Setup:
     if any(layer.latent for layer in shape.layers):
         return replace(setup, batch=max(max_length, _LATENT_BATCH), block_size=_LATENT_BLOCK, prefix_caching=False)
     return setup
+
+
+def refusal(model_dtype: str, cache_dtype: str) -> str:
+    """One line where vLLM keeps no such cache on this processor; else empty.
+
+    FP8 needs AVX-512 or AMX (v1/attention/backends/cpu_attn.py, _get_attn_isa). Anything else is written in the model's
+    own type whatever the cache's (csrc/cpu/cpu_attn.cpp takes the type of the keys), so that float32 goes past the end
+    of a bfloat16 cache, over other memory, and float16 in one would stand in the rows under another name.
+    """
+    if cache_dtype.startswith("fp8"):
+        if environment.has_avx512():
+            return ""
+        return (
+            f"kv.dtype: vLLM keeps {cache_dtype} on processors with AVX-512 or AMX alone; this one "
+            f"({environment.cpu()}) has neither; expected kv=bf16, a GPU, or engine=transformers"
+        )
+    if cache_dtype in _OWN and cache_dtype != model_dtype:
+        return (
+            f"kv.dtype: vLLM's kernels for processors write the cache in the model's own type; got {cache_dtype} with "
+            f"model.dtype={model_dtype}; expected kv={_OWN.get(model_dtype, 'bf16')}, or "
+            f"model.dtype={cache_dtype}"
+        )
+    return ""
 
 
 def cache_bytes(

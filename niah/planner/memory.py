@@ -9,7 +9,7 @@ from niah.planner.architecture import Architecture, Layer
 GIB = 2**30
 WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int4": 4.125 / 8, "nvfp4": 4.5 / 8}
 """Bytes of a quantized weight, scales of groups of 128 (int4) or 16 (nvfp4) included."""
-_CACHE_BITS = {"bfloat16": 16, "float16": 16, "fp8_e4m3": 8, "fp8_e5m2": 8, "fp8": 8}
+_CACHE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "fp8_e4m3": 8, "fp8_e5m2": 8, "fp8": 8}
 _SCALED_BITS = {"int8_per_token_head": 8, "fp8_per_token_head": 8, "int4_per_token_head": 4}
 """With a float32 scale beside each head's key and each head's value (triton_attn.py, customize_spec)."""
 _BLOCK_SCALED = ("nvfp4", "nvfp4_4over6")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from niah import grid
+from niah import environment, grid
 from niah.choices import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
@@ -223,11 +223,22 @@ def share(hardware: Hardware, run: Run) -> Hardware:
 
 
 def notes(run: Run) -> list[str]:
-    """What one should know of the GPUs here, and of what drafts, before a model is loaded onto them."""
+    """What one should know of this machine, and of what drafts, before a model is loaded."""
     if not run.engine.holds_a_model:
         return []
     uncounted = (drafter.note(one, run.model) for one in run.spec.each() if one.is_on)
-    return [*filter(None, (machine.note(), *uncounted))]
+    return [*filter(None, (machine.note(), _slow(run), *uncounted))]
+
+
+def _slow(run: Run) -> str:
+    """Where vLLM computes on a processor that has no bfloat16 of its own."""
+    in_float32 = run.model.dtype == "float32"
+    if in_float32 or run.engine.wish() is None or environment.gpus() or environment.has_avx512():
+        return ""
+    return (
+        f"this processor ({environment.cpu()}) has no AVX-512: vLLM takes several times as long in {run.model.dtype} as "
+        "in float32 here; model.dtype=float32 kv=fp32 is another run, and a faster one"
+    )
 
 
 def serving_arguments(run: Run, fit: Fit, longest: int) -> dict[str, Any]:

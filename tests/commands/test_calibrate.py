@@ -9,6 +9,7 @@ from niah.commands.calibrate import diagnose
 from niah.engines.vllm.process import is_cpu_build
 from niah.stats.noise_margin import Share, thresholds
 from tests.helpers.command import REPOSITORY, command, environment_with, rows
+from tests.helpers.engines import KV, VARIANTS, needs_fp8
 
 pytestmark = pytest.mark.engine
 in_this_process = pytest.mark.skipif(
@@ -43,14 +44,15 @@ def checked(place, name: str, *arguments: str) -> tuple[list[dict], str]:
 def test_full_finds_every_needle(place, task):
     found, report = checked(
         place, f"full-{len(task)}-{task[0].removeprefix('task=')}", "model=calibration/full", *task,
-        "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "kv=[bf16,fp8]",
+        "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", KV,
     )
-    assert [row["score"] for row in found] == [1.0] * 12
+    assert [row["score"] for row in found] == [1.0] * 6 * len(VARIANTS)
     assert all(row["finish_reason"] == "stop" for row in found)  # it stops by itself
-    assert report.count("6 of 6 trials as predicted") == 2
+    assert report.count("6 of 6 trials as predicted") == len(VARIANTS)
 
 
 @pytest.mark.slow
+@needs_fp8
 def test_window_ends_where_predicted(place):
     found, report = checked(place, "window", "model=calibration/window_4k", "ctx.lengths=[4k,8k]", "kv=fp8")
     assert "22 of 22 trials as predicted" in report
@@ -62,19 +64,19 @@ def test_window_ends_where_predicted(place):
 def test_scout_finds_across_its_chunks(place):
     found, report = checked(
         place, "scout", "model=calibration/scout", "ctx.lengths=[8k,16k]", "ctx.depths=[0,25,50,75,100]",
-        "kv=[bf16,fp8]",
+        KV,
     )
-    assert report.count("10 of 10 trials as predicted") == 2
-    assert [row["score"] for row in found] == [1.0] * 20
+    assert report.count("10 of 10 trials as predicted") == len(VARIANTS)
+    assert [row["score"] for row in found] == [1.0] * 10 * len(VARIANTS)
 
 
 def test_run_verifies_its_engine_first(place):
     done = run(
         place, "model=calibration/full", "calibrate=true", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]",
-        "name=verified", "kv=[bf16,fp8]",
+        "name=verified", KV,
     )
     assert done.returncode == 0, done.stderr
-    assert "engine verified at 1K, bf16, CPU_ATTN: 65/65\nengine verified at 1K, fp8, CPU_ATTN: 65/65\n" in done.stdout
+    assert "".join(f"engine verified at 1K, {kv}, CPU_ATTN: 65/65\n" for kv in VARIANTS) in done.stdout
     assert [folder.name for folder in (place / "outputs").iterdir() if "calibration" in folder.name] == []
     content = json.loads((place / "outputs" / "verified" / "run.json").read_text())
     assert content["config"]["model"]["name"] == "calibration_full"
@@ -89,7 +91,9 @@ def test_run_verifies_its_engine_first(place):
         "prefill_positions", "bf16", diagnose.POSITIONS,
         "all that is lost lies across the border of two steps of 128 tokens",
     ),
-    ("scale", "fp8", diagnose.SCALE, "under fp8_e4m3 from their first token on, none of"),
+    pytest.param(
+        "scale", "fp8", diagnose.SCALE, "under fp8_e4m3 from their first token on, none of", marks=needs_fp8
+    ),
 ])
 def test_a_planted_fault_is_caught_and_named(place, fault, kv, name, evidence):
     done = run(
@@ -116,6 +120,7 @@ def test_a_block_is_lost_where_it_was_overwritten(place):
 
 
 @pytest.mark.slow
+@needs_fp8
 def test_noise_margin_orders_the_dtypes(place):
     done = run(
         place, "calibrate", "kv=[bf16,fp8_e4m3,fp8_e5m2]", "ctx.lengths=[1k,2k]", "ctx.depths=[0,25,50,75,100]",

@@ -18,7 +18,7 @@ from niah.runs import resume
 from niah.runs.store import RunFolder
 from tests.helpers import foretold, scaled
 from tests.helpers.command import command, environment_with, rows
-from tests.helpers.engines import exact_on_cpus
+from tests.helpers.engines import classes_of_gpus, exact_on_cpus, needs_fp8
 
 FULL = {
     "kind": "full_attention", "backend": "FLASH_ATTN", "block_size": 16, "kernel_block_size": 16, "num_layers": 2,
@@ -202,6 +202,7 @@ HOPPER = {
 
 
 @pytest.mark.engine
+@classes_of_gpus
 def test_what_workers_on_a_hopper_gpu_say():
     """vLLM's own layers of its CUDA classes, made without weights (tests/helpers/vllm_choices.py)."""
     each = foretold.told("h100", list(HOPPER))
@@ -262,6 +263,7 @@ def checkpoints(tmp_path_factory):
 
 @pytest.mark.engine
 @exact_on_cpus  # named backends: on GPUs vLLM chooses them
+@needs_fp8
 def test_rows_of_an_engine_in_another_process_say_what_its_worker_holds(tmp_path, checkpoints):
     """bf16 and fp8 of a checkpoint with scales, the worker's own layers asked by another way."""
     found = run_of(tmp_path, checkpoints[True], "scaled", "[bf16,fp8]", VLLM_ENABLE_V1_MULTIPROCESSING="1")
@@ -289,6 +291,7 @@ def test_rows_of_an_engine_in_another_process_say_what_its_worker_holds(tmp_path
 @pytest.mark.engine
 @pytest.mark.slow
 @exact_on_cpus
+@needs_fp8
 @pytest.mark.parametrize("has_scales", [True, False])
 def test_rows_say_the_same_in_this_process_and_in_another(tmp_path, checkpoints, has_scales):
     folder = checkpoints[has_scales]
@@ -301,6 +304,7 @@ def test_rows_say_the_same_in_this_process_and_in_another(tmp_path, checkpoints,
 
 @pytest.mark.engine
 @pytest.mark.slow
+@needs_fp8
 def test_an_engine_that_cannot_be_asked_runs_all_the_same(tmp_path, checkpoints):
     """An extension of the user's own: nothing is guessed."""
     (tmp_path / "mine.py").write_text("class Extension:\n    def mine(self):\n        return 1\n")

@@ -5,12 +5,14 @@ import json
 
 import pytest
 
+from tests.helpers.engines import KV, VARIANTS
+
 pytestmark = pytest.mark.engine
 
 
 def test_all_is_found_and_a_shared_text_is_computed_once(niah, tmp_path):
     words = (
-        "model=calibration/full", "ctx.lengths=[1k,2k]", "ctx.depths=[0,30,50,70,100]", "kv=[bf16,fp8]", "outputs=o",
+        "model=calibration/full", "ctx.lengths=[1k,2k]", "ctx.depths=[0,30,50,70,100]", KV, "outputs=o",
         "report.formats=[]", "report.page=false",
     )
     computed = {}
@@ -18,10 +20,10 @@ def test_all_is_found_and_a_shared_text_is_computed_once(niah, tmp_path):
         done = niah(*words, f"ctx.share={share}", f"name={share}", timeout=900)
         assert done.returncode == 0, done.stderr
         rows = [json.loads(line) for line in (tmp_path / "o" / share / "rows.jsonl").read_text().splitlines()]
-        assert len(rows) == 20 and {row["outcome"] for row in rows} == {"correct"}
+        assert len(rows) == 10 * len(VARIANTS) and {row["outcome"] for row in rows} == {"correct"}
         assert {row.get("share", "none") for row in rows} == {share}
         session = json.loads((tmp_path / "o" / share / "run.json").read_text())["sessions"][-1]
-        for variant in ("bf16", "fp8"):
+        for variant in VARIANTS:
             tokens = session["tokens"][variant]
             assert tokens["needed"] <= tokens["computed"] <= 1.05 * tokens["needed"] < tokens["sent"]
         computed[share] = session["tokens"]["bf16"]["computed"]

@@ -8,6 +8,7 @@ of it that has each rule once is not.
 import pytest
 
 from tests.helpers import foretold
+from tests.helpers.engines import classes_of_gpus
 from tests.helpers.foretold import Case, compared
 
 RULES = {
@@ -39,6 +40,7 @@ def differing(cases: list[Case]) -> list[Case]:
 
 
 @pytest.mark.engine
+@classes_of_gpus
 @pytest.mark.parametrize("gpu", RULES)
 def test_each_rule_is_vllms(gpu):
     cases = compared(gpu, RULES[gpu])
@@ -47,6 +49,7 @@ def test_each_rule_is_vllms(gpu):
 
 
 @pytest.mark.engine
+@classes_of_gpus
 @pytest.mark.slow
 @pytest.mark.parametrize("gpu", foretold.GPUS)
 def test_the_whole_table(gpu):
@@ -55,6 +58,7 @@ def test_the_whole_table(gpu):
 
 
 @pytest.mark.engine
+@classes_of_gpus
 @pytest.mark.slow
 @pytest.mark.parametrize("gpu", ["h200", "b200"])
 def test_long_prompts_have_larger_blocks_and_the_same_backends(gpu):
@@ -64,6 +68,7 @@ def test_long_prompts_have_larger_blocks_and_the_same_backends(gpu):
 
 
 @pytest.mark.engine
+@classes_of_gpus
 @pytest.mark.slow
 @pytest.mark.parametrize(("gpu", "pair", "words"), ASKED)
 def test_what_is_asked_for_serves_or_is_refused(gpu, pair, words):

@@ -6,10 +6,11 @@ import pytest
 
 from niah.engines.vllm.process import is_cpu_build
 from tests.helpers import miniatures
+from tests.helpers.engines import VARIANTS, needs_fp8
 from tests.helpers.miniatures import ANSWERS, HAS_AMX, KV, LENGTHS, MINIATURES, NOT_ON_CPUS, STANDS_FOR, shrunk
 
 QUICK = {
-    ("llama4_scout", "fp8"), ("qwen3_5_9b", "fp8"),
+    ("llama4_scout", VARIANTS[-1]), ("qwen3_5_9b", VARIANTS[-1]),
 }
 """Of the ways to keep keys and values chunks and states; windows beside another head width, and latents, are slow."""
 
@@ -21,6 +22,8 @@ def cases() -> list:
             marks = [pytest.mark.engine]
             if (name, kv) in NOT_ON_CPUS and is_cpu_build():
                 marks.append(pytest.mark.gpu)
+            if kv == "fp8":
+                marks.append(needs_fp8)
             if (name, kv) not in QUICK:
                 marks.append(pytest.mark.slow)
             made.append(pytest.param(name, kv, marks=marks, id=f"{name}-{kv}"))
@@ -53,6 +56,7 @@ def test_one_miniature_stands_for_those_that_shrink_to_the_same(name, other):
 
 @pytest.mark.engine
 @pytest.mark.slow
+@needs_fp8
 @pytest.mark.skipif(not is_cpu_build() or HAS_AMX, reason="vLLM's plain CPU kernel is what fails")
 def test_failed_steps_are_recorded_and_end_the_run(place):
     """Each step of this one fails: the next prompt gets its turn, and the third failure ends the run."""

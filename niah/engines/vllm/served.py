@@ -37,7 +37,8 @@ def served(llm: Any) -> dict[str, Any]:
     told = _untold() if isinstance(found, str) else of_workers(found)
     cache, parallel = config.cache_config, config.parallel_config
     return {
-        "kv_cache_dtype": str(cache.cache_dtype),
+        "kv_cache_dtype": str(cache.cache_dtype if cache.cache_dtype != "auto" else config.model_config.dtype)
+        .removeprefix("torch."),
         "prefix_caching": bool(cache.enable_prefix_caching),
         **told,
         "told_by": f"nobody: {found}" if isinstance(found, str) else "workers",

@@ -11,7 +11,7 @@ from niah.errors import NiahError
 from niah.limits import NEW, limited, one_of
 from niah.models.settings import Model
 from niah.models.speculation import NONE, Speculation
-from niah.planner import backends, drafter, fit
+from niah.planner import backends, cpu, drafter, fit
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
@@ -79,6 +79,10 @@ class VLLMSettings(Engine):
     ) -> Fit:
         """By vLLM's own accounting of weights and blocks."""
         _check_build(hardware)
+        if hardware.name == "auto" and not hardware.capability:
+            dtypes = self.args.get("dtype", model.dtype), self.args.get("kv_cache_dtype", cache_dtype)
+            if refusal := cpu.refusal(*dtypes):
+                raise NiahError(refusal)
         return fit.check(model, lengths, cache_dtype, hardware, known, self.wish(), speculation)
 
     def notes(self) -> list[str]:

@@ -45,7 +45,7 @@ def _testimony(worker: Any) -> dict[str, Any]:
         "stage": get_pp_group().rank_in_group,  # of pipeline parallelism: other layers
         "layers": _counted(_layer(name, layer, runner) for name, layer in _layers(config)),
         "block_size": config.cache_config.block_size,
-        "kv_cache_dtype": str(config.cache_config.cache_dtype),
+        "kv_cache_dtype": _plainly(config.cache_config.cache_dtype, config.model_config.dtype),
         "prefix_caching": bool(config.cache_config.enable_prefix_caching),
         "compilation": config.compilation_config.mode.name,
         "cuda_graphs": config.compilation_config.cudagraph_mode.name if on_gpu else "NONE",
@@ -79,7 +79,7 @@ def _layer(name: str, layer: Any, runner: Any) -> dict[str, Any]:
     }
     if kind == "mamba" or not (hasattr(layer, "kv_cache_dtype") or hasattr(layer, "impl")):
         return _given(found)  # a state, or the keys by which sparse attention chooses what it reads
-    dtype = str(getattr(layer, "kv_cache_dtype", UNKNOWN))
+    dtype = _plainly(getattr(layer, "kv_cache_dtype", UNKNOWN), getattr(layer, "kv_cache_torch_dtype", "auto"))
     prefill = getattr(layer, "prefill_backend", None)
     return _given({
         **found,
@@ -92,6 +92,11 @@ def _layer(name: str, layer: Any, runner: Any) -> dict[str, Any]:
         "scales": _scales(layer) if dtype not in PLAIN else None,
         "scales_are_computed": bool(getattr(layer, "calculate_kv_scales", False)) or None,  # vLLM before 0.32
     })
+
+
+def _plainly(dtype: Any, own: Any) -> str:
+    """The cache's type; its ``own``, that of the model, for "auto"."""
+    return str(own).removeprefix("torch.") if dtype == "auto" else str(dtype)
 
 
 def _given(found: dict[str, Any]) -> dict[str, Any]:
