@@ -236,8 +236,8 @@ def _slow(run: Run) -> str:
     if in_float32 or run.engine.wish() is None or environment.gpus() or environment.has_avx512():
         return ""
     return (
-        f"this processor ({environment.cpu()}) has no AVX-512: vLLM takes several times as long in {run.model.dtype} as "
-        "in float32 here; model.dtype=float32 kv=fp32 is another run, and a faster one"
+        f"this processor ({environment.cpu()}) has no AVX-512: vLLM takes several times as long in {run.model.dtype} "
+        "as in float32 here; model.dtype=float32 kv=fp32 is another run, and a faster one"
     )
 
 

@@ -33,6 +33,7 @@ for words in (["engine.attention=flash_attn"], ["engine.flash_attn_version=3"], 
 
 
 @pytest.mark.engine
+@pytest.mark.slow  # three engines in processes of their own
 @exact_on_cpus  # there no attention is chosen: on a GPU the plan refuses what vLLM would change
 def test_another_kernel_than_was_asked_for_ends_the_run(tmp_path):
     from niah.engines.vllm.process import environment
