@@ -23,6 +23,7 @@ VERBS = {
     "rescore": "rescore",
     "compare": "compare.compare",
     "crosscheck": "crosscheck.crosscheck",
+    "shrink": "shrink.shrink",
     "rag": "rag.rag",
     "ruler": "ruler.ruler",
     "serve-check": "serve_check",

@@ -220,7 +220,8 @@ class Prompt:
 
     Prompts of a ``repeat`` begin alike; ``salt`` keeps one from the prefix cache. ``message`` is it as a chat, None
     where it is none. ``num_needed`` says how many of ``spans``, the first, the answer is taken from. ``targets`` and
-    ``num_missing``, those needles that were left out, are for ``engine=fake`` alone.
+    ``num_missing``, those needles that were left out, are for ``engine=fake`` alone. ``context`` are the (start, stop)
+    of all that stands between the template's own words.
     """
 
     ids: np.ndarray
@@ -234,6 +235,7 @@ class Prompt:
     salt: str = ""
     message: Message | None = None
     repeat: int = 0
+    context: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

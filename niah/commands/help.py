@@ -24,6 +24,7 @@ usage:
   python -m niah rescore DIR [DIR ...]        score stored responses again by today's rules, old scores kept; no engine
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2: worse
   python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine
+  python -m niah shrink DIR --trial N [--against VARIANT|transformers|cold]   a failing trial, small, and a script
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: when and why RAG is better
   python -m niah ruler DIR [DIR ...] [ruler.format=text|json|csv|latex] [out=DIR]   RULER's score of a sweep, one table
   python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, its real limit

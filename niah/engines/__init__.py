@@ -80,6 +80,23 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Case:
+    """What a script that needs no niah asks an engine, in this order: ``asked`` are (file of ids, most tokens of the
+    answer, cache salt, empty for none). ``title``, ``expected`` and ``found`` are for who reads it; ``scored`` (with
+    ids of the right answer, the first of them that count) wants the log-probability of that after the last prompt.
+    ``served`` is what the session said of itself, ``visible`` the places where needles begin in the last prompt, for
+    ``engine=fake`` alone."""
+
+    title: str
+    asked: tuple[tuple[str, int, str], ...]
+    expected: str
+    found: str
+    served: Mapping[str, Any]
+    scored: tuple[tuple[int, ...], int] | None = None
+    visible: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Traced(Completion):
     """A completion with what the engine weighed: for each token written (the one that stopped it too) the chosen one,
     then its nearest rivals, with log-probabilities (nats)."""
@@ -201,6 +218,12 @@ class Engine(ABC):
     def notes(self) -> list[str]:
         """What its user should know before the first prompt, a line each: a version that was never tried, say."""
         return []
+
+    def script(self, job: Job, case: Case) -> str:
+        """A Python script that asks this engine without niah and prints one line of JSON at its end: ``ids`` or
+        ``texts``, an answer for each of ``case.asked``, and ``logprob`` where that is wanted. It lies beside the files.
+        Empty where the engine cannot be asked so."""
+        return ""
 
     def memory_lines(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware

@@ -10,11 +10,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from niah import __version__
-from niah.engines import Engine, Job, Session
+from niah.engines import Case, Engine, Job, Session
 from niah.limits import limited
 from niah.models.settings import Model
 from niah.models.speculation import Speculation
 from niah.records import Completion, Drafts, Failure, Outcome, Prompt
+
+_SCRIPT = '''\
+"""A failing prompt for engine=fake, which holds no model. Needs numpy."""
+import json
+from pathlib import Path
+
+import numpy as np
+
+TITLE = {title}
+WINDOW = {window}
+NEEDLES = {places}
+EXPECTED = {expected}
+FOUND = {found}
+ASKED = {asked}
+
+texts = []
+for file, max_tokens, salt in ASKED:
+    ids = np.load(Path(__file__).parent / file)
+    sees_all = all(start >= len(ids) - WINDOW for start in NEEDLES)
+    texts.append(EXPECTED if sees_all else "I do not know.")
+print(TITLE, f"expected: {{EXPECTED}}", f"then: {{FOUND}}", f"now: {{texts[-1]}}", sep="\\n")
+print(json.dumps({{"texts": texts, "num_tokens": len(ids)}}))
+'''
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,13 @@ class Fake(Engine):
 
     def check_speculation(self, speculation: Speculation, model: Model) -> None:
         """It drafts whatever it is told to."""
+
+    def script(self, job: Job, case: Case) -> str:
+        """What FakeSession does, with the needles' places written down."""
+        return _SCRIPT.format(
+            title=ascii(case.title), window=self.window, places=list(case.visible), found=ascii(case.found),
+            expected=ascii(case.expected), asked=[list(one) for one in case.asked],
+        )
 
 
 class FakeSession(Session):

@@ -184,6 +184,10 @@ def render(
     return Prompt(
         whole.ids, spans, max_tokens, digest(whole.ids), problem.targets, len(spans), view.kept.count(False),
         message=frame.message and replace(frame.message, pieces=view.pieces),
+        context=(
+            whole.spans[frame.num_before - 1][1] if frame.num_before else 0,
+            whole.spans[frame.num_before + len(view.pieces)][0],
+        ),
     )
 
 

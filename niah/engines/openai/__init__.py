@@ -7,7 +7,8 @@ run.json, and it is refused where it contradicts the command.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from niah.engines import Job
+from niah.engines import Case, Job
+from niah.engines.openai import script
 from niah.engines.openai.connection import Connection
 from niah.engines.openai.session import OpenAISession
 from niah.engines.openai.settings import OpenAISettings
@@ -55,3 +56,12 @@ class OpenAI(OpenAISettings):
                 "start it with a larger limit"
             )
         return Fit(Setup(), unfit, refusal=refusal)
+
+    def script(self, job: Job, case: Case) -> str:
+        """Empty for a server that takes no ids."""
+        if case.served.get("prompts") != "ids":
+            return ""
+        body = {"model": case.served.get("server_model"), **self.body}
+        is_salted = str(case.served.get("server", "")).startswith("vLLM")
+        given = {name: value for name, value in body.items() if value is not None}
+        return script.text(self.base_url, self.api_key_env, given, case, salted=is_salted)

@@ -3,8 +3,9 @@
 import time
 from dataclasses import dataclass
 
-from niah.engines import Job, Session
+from niah.engines import Case, Job, Session
 from niah.engines.failures import OWN_CODE
+from niah.engines.transformers import script
 from niah.engines.transformers.settings import TransformersSettings
 from niah.errors import NiahError, reason
 
@@ -35,3 +36,13 @@ class Transformers(TransformersSettings):
                 raise NiahError(f"engine=transformers: {OWN_CODE}") from error
             raise NiahError(f"engine=transformers: the model did not load; {reason(error)}") from error
         return session.TransformersSession(network, job, self, self.chunk(on_gpu), time.perf_counter() - started)
+
+    def script(self, job: Job, case: Case) -> str:
+        """With transformers' own cache in the model's number format: niah's quantized ones are not in it."""
+        import torch
+
+        device = "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
+        return script.text(
+            job.files.engine_path, job.files.revision, job.arguments.get("hf_overrides", {}), self.dtype or job.dtype,
+            self.attention[0], device, job.tokenizer.stop_ids, case,
+        )

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from niah.engines import Job, Session, processes
-from niah.engines.vllm import agreement, causes, drafts, exact, grading, occupancy, positions, served
+from niah.engines import Case, Job, Session, processes
+from niah.engines.vllm import agreement, causes, drafts, exact, grading, occupancy, positions, script, served
 from niah.engines.vllm.process import is_cpu_build, old_driver
 from niah.engines.vllm.session import VLLMSession
 from niah.engines.vllm.settings import VLLMSettings
@@ -66,14 +66,10 @@ class VLLM(VLLMSettings):
                 raise NiahError(f"engine.args.{name}: not an argument of this vLLM; expected one of its own, as {near}")
         if self.graded and (hindrance := grading.hindrance(self.args)):
             raise NiahError(f"engine.graded: {hindrance}; leave it out")
-        arguments = self._arguments(job, is_cpu_build())
-        serving = {name: value for name, value in job.serving.items() if name in known}  # older versions lack some
+        given = self._given(job, known)
         os.environ.update(job.environment)
         if is_cpu_build():
             exact.without_torchvision(job.files.config.get("architectures", ()))
-        given = {**arguments, **serving, **job.arguments, **drafts.arguments(job), **self.args}
-        if given.get("speculative_config") and drafts.PER_REQUEST in known:
-            given.setdefault(drafts.PER_REQUEST, "summary")
         if not is_cpu_build():
             os.environ.update(cards.numbered())
             num_gpus = given.get("tensor_parallel_size", 1) * given.get("pipeline_parallel_size", 1)
@@ -102,6 +98,24 @@ class VLLM(VLLMSettings):
         positions.check(arguments, files, model, longest)
         if (load_format := arguments.get("load_format", self.load_format)) != "dummy":
             weights.check(files, allow_pickle=model.allow_pickle or load_format in _PICKLED)
+
+    def script(self, job: Job, case: Case) -> str:
+        from vllm.engine.arg_utils import EngineArgs
+
+        given = self._given(job, {f.name for f in dataclasses.fields(EngineArgs)})
+        names = {**job.environment, **(_INVARIANT if self.batch_invariant else {})}
+        if is_cpu_build():
+            names["VLLM_ENABLE_V1_MULTIPROCESSING"] = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        return script.text(given, names, job.tokenizer.stop_ids, case)
+
+    def _given(self, job: Job, known: set[str]) -> dict[str, Any]:
+        """All arguments of vLLM's, whose own are ``known``: the plan may name some that older versions lack."""
+        serving = {name: value for name, value in job.serving.items() if name in known}
+        own = self._arguments(job, is_cpu_build())
+        given = {**own, **serving, **job.arguments, **drafts.arguments(job), **self.args}
+        if given.get("speculative_config") and drafts.PER_REQUEST in known:
+            given.setdefault(drafts.PER_REQUEST, "summary")
+        return given
 
     def _grades(self, config: Any) -> bool:
         """Whether right answers are forced; unless set, where the prefix cache of vLLM's ``config`` makes it cheap."""
