@@ -26,6 +26,10 @@ class Ladder:
     ``share`` is the protocol. none: a needle in a context of its own for each trial. depths: one context for each
     length and repeat, with a needle for every depth, of which a trial asks for one. lengths: one context for each
     repeat, with a needle for every depth of every length; a shorter length is the beginning of a longer one.
+
+    With ``stem`` (tokens; 0: no) places are exact, as the verb ``edges`` wants them: a depth is percent of ``measure``
+    tokens whatever the length, the needle begins at that very token of the prompt, between words, and a context is made
+    of as many whole stems of its repeat's text as it holds and of text that is the trial's own behind them.
     """
 
     name: str = "custom"
@@ -33,6 +37,8 @@ class Ladder:
     depths: list[float] = limited(DEPTHS, at_least=0, at_most=100)
     repeats: int = limited(1, at_least=1)
     share: str = one_of(APART, BY_LENGTH, BY_REPEAT, known_as=NEW)
+    stem: int = limited(0, at_least=0, unit="tokens", known_as=NEW)
+    measure: int = limited(0, at_least=0, unit="tokens", known_as=NEW)
 
     def __post_init__(self) -> None:
         limits.check(self, "ctx")
@@ -40,6 +46,8 @@ class Ladder:
             raise NiahError("ctx.lengths: empty; expected at least one length, as [8k,16k]")
         if not self.depths:
             raise NiahError("ctx.depths: empty; expected at least one depth, as [0,50,100]")
+        if bool(self.stem) != bool(self.measure) or (self.stem and self.share != APART):
+            raise NiahError("ctx.stem: exact places need ctx.measure too, and a context for each trial (ctx.share=none)")
         if (num := len({*self.lengths}) * len({*self.depths}) * self.repeats) > MAX_TRIALS:
             raise NiahError(
                 f"ctx.repeats: {num:,} trials of {len({*self.lengths})} lengths, {len({*self.depths})} depths and "
@@ -73,6 +81,11 @@ def trials(ladder: Ladder, *, has_depth: bool = True) -> list[Trial]:
         for depth in depths
     ]
     return [Trial(index, length, depth, repeat) for index, (repeat, length, depth) in enumerate(cells)]
+
+
+def exact_place(depth: float, measure: int) -> int:
+    """The token of the prompt at which a needle of this depth begins, where places are exact (``Ladder.measure``)."""
+    return round(depth / 100 * measure)
 
 
 def needle_depths(depth: float, num_needles: int, placement: str, rng: np.random.Generator) -> list[float]:

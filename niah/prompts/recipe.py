@@ -13,7 +13,7 @@ from niah.haystacks import corpus
 from niah.models.files import ModelFiles
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
-from niah.prompts import context, forced_answer, shared, template
+from niah.prompts import context, exact, forced_answer, shared, template
 from niah.readers import Material, Reader
 from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
@@ -171,6 +171,13 @@ class Recipe:
         rng = grid.generator(self.run.seed, repeat, "stretch")
         return self.corpus.stretch(max(self.run.ctx.lengths), rng, self.tokenizer)
 
+    def _own_text(self, trial: Trial, place: int) -> Stretch:
+        """The text that no other length and place of the repeat has, where places are exact."""
+        if self.corpus is None:
+            raise NiahError(f"ctx.stem: task={self.run.task.name} writes its own context; expected a needle in a haystack")
+        rng = grid.generator(self.run.seed, trial.repeat, f"own text {trial.length} {place}")
+        return self.corpus.stretch(trial.length, rng, self.tokenizer)
+
     def shared_text(self, trial: Trial) -> shared.SharedText:
         """The text that the trial shares with others (``ctx.share``)."""
         return self._shared_text(trial.repeat, () if self.run.ctx.share == grid.BY_REPEAT else (trial.length,))
@@ -228,6 +235,12 @@ class Recipe:
         where = f"ctx.lengths={trial.length:,}"
         if run.ctx.share != grid.APART:
             built, whole = self.shared_text(trial).built(trial.length, trial.depth, num_prompt_tokens, where)
+        elif run.ctx.stem:
+            place = grid.exact_place(trial.depth, run.ctx.measure)
+            built, whole = exact.build(
+                self.tokenizer, frame, stretch, self._own_text(trial, place), problem, place, num_prompt_tokens,
+                run.ctx.stem, where,
+            )
         else:
             rng = grid.generator(run.seed, trial.repeat, "depths")
             depths = grid.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)

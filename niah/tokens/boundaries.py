@@ -12,7 +12,7 @@ import regex
 from niah.tokens.splice import AGREE, num_same
 from niah.tokens.tokenizer import Encoding, Tokenizer
 
-_REACHES = {"sentence": (96, 384), "line": (96, 384), "paragraph": (384, 3072)}
+_REACHES = {"sentence": (96, 384), "line": (96, 384), "paragraph": (384, 3072), "word": (24, 384)}
 """Tokens looked at on either side, at first and when nothing was found (384: about 1,500 characters)."""
 _PARAGRAPH_REACH = 512
 _PARAGRAPH_WINDOWS = 64
@@ -32,7 +32,7 @@ _LINE_START = regex.compile(r"(?<=\n)(?=[^\n])")
 _SPACE = regex.compile(r"(?<=\S)(?=\s)")
 _ANYWHERE = regex.compile(r"(?=.)", regex.DOTALL)
 _PARAGRAPH = regex.compile(r"(?<=\n\s*\n)(?=\S)")
-UNITS = {"sentence": SENTENCE_END, "line": _LINE_START, "paragraph": _PARAGRAPH}
+UNITS = {"sentence": SENTENCE_END, "line": _LINE_START, "paragraph": _PARAGRAPH, "word": _SPACE}
 """What a needle may stand between."""
 
 

@@ -1,0 +1,1 @@
+"""The verb ``edges``: borders of a model and its engine, and whether answers suffer at them."""
