@@ -2,8 +2,8 @@
 
     python benchmarks/edges.py [models=1000] [seed=0]
 
-Each model is asked the design's own trials. Its right answer's log-probability falls smoothly with length and depth, each
-text has its own difficulty, and a prompt that is asked again gives the same but for rounding. Promised: 5%.
+Each model is asked the design's own trials. Its right answer's log-probability falls smoothly with length and depth,
+each text has its own difficulty, and a prompt that is asked again gives the same but for rounding. Promised: 5%.
 """
 
 import sys
@@ -27,8 +27,8 @@ MANY = [*PLACES, Border("sliding window", WINDOW, 1024, "config.json"), Border("
 
 @dataclass(frozen=True)
 class Model:
-    """A healthy one. ``level`` is the mean of the log-odds of a right answer, ``by_length`` and ``by_depth`` how much of
-    it is lost over the whole length and at the middle; ``by_text`` and ``noise`` are standard deviations."""
+    """A healthy one. ``level`` is the mean of the log-odds of a right answer, ``by_length`` and ``by_depth`` how much
+    of it is lost over the whole length and at the middle; ``by_text`` and ``noise`` are standard deviations."""
 
     name: str
     level: float
@@ -74,7 +74,8 @@ def answers(made: Design, model: Model, rng: np.random.Generator, longest: int) 
         start = one.place + int(rng.random() < 0.05)
         stop = start + ROOM.needle
         seen = Seen(
-            one.zone, one.repeat, one.num_tokens, start, stop, start + ROOM.answer, 0, rng.random() > 1 / (1 + np.exp(-odds)),
+            one.zone, one.repeat, one.num_tokens, start, stop, start + ROOM.answer, 0,
+            rng.random() > 1 / (1 + np.exp(-odds)),
             float(-np.log1p(np.exp(-odds))) if model.is_graded else float("nan"), number,
         )
         first[number] = seen
@@ -88,7 +89,9 @@ FAULTS: dict[str, tuple[list[Border], Fault]] = {
     "first blocks at residues 0 to 8 mod 16": (
         PLACES, lambda one: one.num_tokens % 16 <= 8 and one.answer < 2 * BLOCK
     ),
-    "after a hit that leaves 4 to 10": (PLACES, lambda one: one.zone == AGAIN and 4 <= one.num_tokens - one.cached <= 10),
+    "after a hit that leaves 4 to 10": (
+        PLACES, lambda one: one.zone == AGAIN and 4 <= one.num_tokens - one.cached <= 10
+    ),
     "last partial block lost": (PLACES, lambda one: one.answer >= one.num_tokens // BLOCK * BLOCK),
     "last 3 of a window": (MANY, lambda one: 1021 <= one.num_tokens - 1 - one.answer < 1024),
     "needle across a chunk's border": (MANY, lambda one: one.start // 2048 != (one.stop - 1) // 2048),

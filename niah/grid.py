@@ -28,8 +28,9 @@ class Ladder:
     repeat, with a needle for every depth of every length; a shorter length is the beginning of a longer one.
 
     With ``stem`` (tokens; 0: no) places are exact, as the verb ``edges`` wants them: a depth is percent of ``measure``
-    tokens whatever the length, the needle begins at that very token of the prompt, between words, and a context is made
-    of as many whole stems of its repeat's text as it holds and of text that is the trial's own behind them.
+    tokens whatever the length, and the needle begins at that very token of the prompt, between words. A prompt longer
+    than ``stem`` begins with text of its repeat and ends with text of its own (prompts/exact.py), a shorter one has
+    text of its own throughout.
     """
 
     name: str = "custom"
@@ -47,7 +48,7 @@ class Ladder:
         if not self.depths:
             raise NiahError("ctx.depths: empty; expected at least one depth, as [0,50,100]")
         if bool(self.stem) != bool(self.measure) or (self.stem and self.share != APART):
-            raise NiahError("ctx.stem: exact places need ctx.measure too, and a context for each trial (ctx.share=none)")
+            raise NiahError("ctx.stem: exact places need ctx.measure too, and a context for each trial; expected both")
         if (num := len({*self.lengths}) * len({*self.depths}) * self.repeats) > MAX_TRIALS:
             raise NiahError(
                 f"ctx.repeats: {num:,} trials of {len({*self.lengths})} lengths, {len({*self.depths})} depths and "

@@ -16,7 +16,7 @@ usage:
   python -m niah power [key=value ...] [power.key=...]   what difference this grid can detect, and the repeats needed
   python -m niah frontier [key=value ...] [frontier.threshold=0.85] [frontier.budget=30m]   the effective length, proven
   python -m niah decide kv=[bf16,fp8] [key=value ...] [decide.margin=0.02]   repeats until a loss is proven or ruled out
-  python -m niah edges [key=value ...] [edges.texts=8]   lengths, places and cache hits at every border: the engine's faults
+  python -m niah edges [key=value ...] [edges.texts=8]   lengths, places and cache hits at every border: engine faults
   python -m niah calibrate [models=[full,scout]] [out=DIR] [tokenizer=NAME]   write models whose right answer is known
   python -m niah calibrate DIR [DIR ...]      runs of model=calibration/..., trial by trial beside what must come out
   python -m niah calibrate kv=[bf16,fp8] ctx=8k [out=DIR]   the engine's noise margin by length and KV dtype

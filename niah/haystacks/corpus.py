@@ -92,14 +92,20 @@ class Corpus:
         """The share of a stretch of this length that has to be given twice."""
         return max(0, num_tokens - self.unique_tokens) / num_tokens
 
-    def stretch(self, num_tokens: int, rng: np.random.Generator, tokenizer: Tokenizer) -> Stretch:
-        """At least ``num_tokens`` ids from a random paragraph on, going round at the end.
+    def stretch(
+        self, num_tokens: int, rng: np.random.Generator, tokenizer: Tokenizer, *, by_sentence: bool = False
+    ) -> Stretch:
+        """At least ``num_tokens`` ids from a random paragraph on, or a sentence (``by_sentence``), going round at the
+        end.
 
         The start does not depend on ``num_tokens``: a shorter stretch is a prefix of a longer one.
         """
         drawn = int(rng.integers(REGION if self.haystack.endless else self.num_tokens))
         unit = "line" if self.haystack.by_line else "sentence"
-        start = boundaries.next_paragraph(tokenizer, self.ids, drawn, unit)
+        if by_sentence:
+            start = boundaries.nearest(tokenizer, self.ids, drawn, len(self.ids) - 1, unit)
+        else:
+            start = boundaries.next_paragraph(tokenizer, self.ids, drawn, unit)
         made = _Round.of(self.ids, start, num_tokens)
         if len(made.ids) < num_tokens:
             whole = _Round.of(self.ids, 0, self.num_tokens)

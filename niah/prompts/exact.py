@@ -1,7 +1,7 @@
 """A context whose needle begins at one very token of the prompt, for tests of an engine's borders (``ctx.stem``).
 
-The beginning is text of the trial's repeat, as many whole stems as there is room for, which an engine with a prefix
-cache computes once. What follows is the trial's own, drawn anew for each: what one text does to an answer is then no
+The beginning of a long one is text of the trial's repeat, which an engine with a prefix cache computes once. What
+follows, and all of a short one, is the trial's own, drawn anew for each: what one text does to an answer is then no
 pattern of lengths and places.
 """
 
@@ -20,7 +20,9 @@ from niah.tokens.splice import Memo, Spliced, splice
 from niah.tokens.tokenizer import Tokenizer
 
 OWN = 160
-"""Tokens of a prompt at least that are no stem: text of its own, the question, and a needle among them."""
+"""Tokens of a prompt at least that it shares with no other: text of its own, the question, and a needle among them."""
+_GRAIN = 128
+"""What prompts of a repeat share is a multiple of this."""
 _FILLERS = ("", " .", " . .", " . . .")
 """Put before a needle where no word begins at the wanted token."""
 _TRIED = 6
@@ -34,9 +36,11 @@ def around(tokenizer: Tokenizer, frame: Frame) -> tuple[int, int]:
     return before, bare.num_tokens - before
 
 
-def stems(num_prompt_tokens: int, stem: int) -> int:
-    """Tokens of a prompt that it shares with others of its repeat: whole stems."""
-    return max(0, num_prompt_tokens - OWN) // stem * stem
+def num_shared(num_prompt_tokens: int, stem: int) -> int:
+    """Tokens of a prompt that others of its repeat begin with too: none of one that is hardly longer than ``stem``."""
+    if num_prompt_tokens < stem + OWN:
+        return 0
+    return (num_prompt_tokens - OWN) // _GRAIN * _GRAIN
 
 
 def build(
@@ -60,10 +64,10 @@ def build(
             f"{where}: needle and question do not fit; got {num_prompt_tokens:,} prompt tokens for "
             f"{bare.num_tokens:,} of template and question and {cost} of the needle; expected a longer length"
         )
-    num_shared = min(stems(num_prompt_tokens, stem), last)
+    shared_tokens = min(num_shared(num_prompt_tokens, stem), last)
     memo: Memo = {}
     wanted = min(max(0, place - origin), last)
-    head = _head(tokenizer, frame, shared, own, problem, wanted, num_shared, memo)
+    head = _head(tokenizer, frame, shared, own, problem, wanted, shared_tokens, memo)
     layout = Layout(head[0], own.ids, head[1], head[1] + max(0, room - _num_haystack(head[0])), 0)
     found, _ = context.cut_to_length(tokenizer, frame, layout, own.source, num_prompt_tokens, memo, where)
     if found is None:
@@ -80,12 +84,12 @@ def _num_haystack(pieces: Pieces) -> int:
 
 
 def _head(
-    tokenizer: Tokenizer, frame: Frame, shared: Stretch, own: Stretch, problem: Problem, wanted: int, num_shared: int,
-    memo: Memo,
+    tokenizer: Tokenizer, frame: Frame, shared: Stretch, own: Stretch, problem: Problem, wanted: int,
+    shared_tokens: int, memo: Memo,
 ) -> tuple[Pieces, int]:
     """All up to the text of its own that is cut to length, and where that begins: the needle as near to token
     ``wanted`` of the context as words allow."""
-    cut = boundaries.nearest(tokenizer, shared.ids, num_shared, num_shared) if num_shared else 0
+    cut = boundaries.nearest(tokenizer, shared.ids, shared_tokens, shared_tokens) if shared_tokens else 0
     joint = "\n\n" if cut else ""
     origin = splice(tokenizer, frame.around(("",))).spans[frame.num_before][0]
     best: tuple[int, Pieces, int] | None = None
@@ -113,10 +117,12 @@ def _tried(
     text = shared if is_shared else own
     at = wanted if is_shared else wanted - cut - len(tokenizer.encode(joint).ids if joint else ())
     stop = cut if is_shared else len(own.ids) - 1
-    words = dict.fromkeys(
-        boundaries.nearest(tokenizer, text.ids, max(0, at - back), max(0, stop), "word") for back in range(_TRIED)
-    )
-    for word in words:
+    tried: set[int] = set()
+    for back in range(_TRIED):
+        word = boundaries.nearest(tokenizer, text.ids, max(0, at - back), max(0, stop), "word")
+        if word in tried:
+            continue
+        tried.add(word)
         for filler in _FILLERS:
             ids = replace(text, ids=text.ids[:stop] if is_shared else text.ids)
             planted, place = context.with_needles(tokenizer, ids, problem, [word], "sentence")

@@ -174,9 +174,9 @@ class Recipe:
     def _own_text(self, trial: Trial, place: int) -> Stretch:
         """The text that no other length and place of the repeat has, where places are exact."""
         if self.corpus is None:
-            raise NiahError(f"ctx.stem: task={self.run.task.name} writes its own context; expected a needle in a haystack")
+            raise NiahError(f"ctx.stem: task={self.run.task.name} writes its own context; expected task=single")
         rng = grid.generator(self.run.seed, trial.repeat, f"own text {trial.length} {place}")
-        return self.corpus.stretch(trial.length, rng, self.tokenizer)
+        return self.corpus.stretch(trial.length, rng, self.tokenizer, by_sentence=True)
 
     def shared_text(self, trial: Trial) -> shared.SharedText:
         """The text that the trial shares with others (``ctx.share``)."""
@@ -311,7 +311,10 @@ class Recipe:
 
         Raises NiahError for texts that do not fit, and for a prompt that is longer than the model reads.
         """
-        for trial in {trial.length: trial for trial in self.trials if trial.length not in without}.values():
+        lengths = {trial.length: trial for trial in self.trials if trial.length not in without}
+        if self.run.ctx.stem:  # hundreds that differ by a token
+            lengths = {length: lengths[length] for length in {min(lengths), max(lengths)}} if lengths else {}
+        for trial in lengths.values():
             if (num := self.num_read(trial)) > self.run.model.limit:
                 reader, model = self.run.reader, self.run.model
                 where = f"reader.{reader.size_key}" if reader.size_key else f"reader={reader.name}"

@@ -264,7 +264,9 @@ def _best(tests: list[_Test], alpha: float) -> _Test | None:
     return min(significant, key=lambda test: (round(np.log(max(test.p, 1e-300)), 6), test.own.simplicity), default=None)
 
 
-def detectable_share(num_class: int, num_others: int, wrong_share: float, threshold: float, power: float = 0.8) -> float:
+def detectable_share(
+    num_class: int, num_others: int, wrong_share: float, threshold: float, power: float = 0.8
+) -> float:
     """The smallest share of a class's trials that, were they wrong, would have been found with this power where of the
     others ``wrong_share`` are: NaN where none would. One stratum of Fisher's exact test at ``threshold``."""
     from scipy.stats import binom, hypergeom

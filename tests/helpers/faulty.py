@@ -1,7 +1,7 @@
-"""An engine with a fault planted in real vLLM, in this process: what calibration has to catch and name."""
+"""An engine with a fault planted in real vLLM, in this process: what calibration and edges have to catch and name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from niah.engines import Job
@@ -9,19 +9,26 @@ from niah.engines.vllm import VLLM
 from niah.engines.vllm.session import VLLMSession
 
 FAULTS = ("block", "positions", "prefill_positions", "scale")
+AT_BORDERS = ("length", "first_blocks", "hit", "partial", "one_scale", "window")
+"""Faults that strike at some lengths, places or hits alone, or at one layer."""
 
 
 @dataclass(frozen=True)
 class Faulty(VLLM):
-    """``fault`` is one of FAULTS, or empty; ``block`` the prompt's block that is overwritten; ``scale`` the factor by
-    which the cache is written with another scale than it is read with."""
+    """``fault`` is one of FAULTS or AT_BORDERS, or empty; ``block`` the prompt's block that is overwritten; ``scale``
+    the factor by which the cache is written with another scale than it is read with; ``off`` the tokens by which a
+    window is too wide."""
 
     name: str = "vllm"
     fault: str = ""
     block: int = 8
     scale: float = 0.25
+    off: int = 0
 
     def open(self, job: Job) -> VLLMSession:
+        if self.fault == "window":
+            window = job.files.config["sliding_window"] + self.off
+            job = replace(job, arguments={**job.arguments, "hf_overrides": {"sliding_window": window}})
         session = super().open(job)
         assert isinstance(session, VLLMSession)
         layers = session._engine.vllm_config.compilation_config.static_forward_context
@@ -35,7 +42,106 @@ class Faulty(VLLM):
                 _overwrite(layer.impl, self.block)
             elif self.fault == "scale":
                 _rescale(layer.impl, self.scale)
+        if self.fault in AT_BORDERS:
+            _plant(self.fault, session, network, [layer.impl for layer in layers.values()], self.scale)
         return session
+
+
+@dataclass
+class _Step:
+    """What is in work: a prompt of ``num`` tokens, of which a step computes those from ``start`` to ``stop``."""
+
+    num: int = 0
+    start: int = 0
+    stop: int = 0
+    num_done: int = 0
+
+    @property
+    def reads_all(self) -> bool:
+        """The prompt's last step, or one of its answer."""
+        return self.stop >= self.num
+
+
+def _plant(fault: str, session: VLLMSession, network: Any, impls: list[Any], scale: float) -> None:
+    """A fault of AT_BORDERS."""
+    step = _Step()
+    if fault == "length":  # the first token is another one
+        _turn_logits(network, lambda: step.num % 4 == 3 and step.stop == step.num)
+    elif fault == "first_blocks":  # the first two are read as zeros
+        for impl in impls:
+            _hide(impl, lambda table, size: table[:2] if step.reads_all and step.num % 16 <= 8 else table[:0])
+    elif fault == "hit":  # what follows a hit comes out negated where it is 4 to 10 tokens
+        for impl in impls:
+            _negate(impl, lambda: step.num_done == 1 and step.start > 0 and 4 <= step.num - step.start <= 10)
+    elif fault == "partial":  # the last layer does not see the block that the prompt ends in
+        _hide(impls[-1], lambda table, size: (
+            table[step.num // size : step.num // size + 1] if step.reads_all and step.num % size else table[:0]
+        ))
+    elif fault == "one_scale":
+        _rescale(impls[-1], scale)
+    _watch(session, impls[0], step)
+
+
+def _watch(session: VLLMSession, first: Any, step: _Step) -> None:
+    """Keeps ``step`` of a session with one prompt in work at a time; ``first`` is the attention of the first layer."""
+    ask, own = session._engine.add_request, first.forward
+
+    def add_request(name: str, tokens: Any, *rest: Any, **named: Any) -> Any:
+        step.num, step.num_done = len(tokens["prompt_token_ids"]), 0
+        return ask(name, tokens, *rest, **named)
+
+    def forward(
+        layer: Any, query: Any, key: Any, value: Any, kv_cache: Any, attn_metadata: Any, *rest: Any, **named: Any
+    ) -> Any:
+        if attn_metadata is not None:
+            step.stop = int(attn_metadata.seq_lens[0])
+            step.start = step.stop - int(attn_metadata.num_actual_tokens)
+            step.num_done += 1
+        return own(layer, query, key, value, kv_cache, attn_metadata, *rest, **named)
+
+    session._engine.add_request, first.forward = add_request, forward
+
+
+def _turn_logits(network: Any, strikes: Callable[[], bool]) -> None:
+    own = network.compute_logits
+
+    def compute_logits(hidden_states: Any, *rest: Any, **named: Any) -> Any:
+        logits = own(hidden_states, *rest, **named)
+        return logits.roll(1, -1) if len(hidden_states) == 1 and strikes() else logits
+
+    network.compute_logits = compute_logits
+
+
+def _hide(impl: Any, blocks: Callable[[Any, int], Any]) -> None:
+    """The blocks that are chosen of a prompt's table are zeros for a step, and as they were after it."""
+    own = impl.forward
+
+    def forward(
+        layer: Any, query: Any, key: Any, value: Any, kv_cache: Any, attn_metadata: Any, *rest: Any, **named: Any
+    ) -> Any:
+        hidden = () if attn_metadata is None else blocks(attn_metadata.block_table[0], kv_cache.shape[2]).long()
+        if not len(hidden):
+            return own(layer, query, key, value, kv_cache, attn_metadata, *rest, **named)
+        kept = kv_cache[hidden].clone()
+        kv_cache[hidden] = 0
+        try:
+            return own(layer, query, key, value, kv_cache, attn_metadata, *rest, **named)
+        finally:
+            kv_cache[hidden] = kept
+
+    impl.forward = forward
+
+
+def _negate(impl: Any, strikes: Callable[[], bool]) -> None:
+    own = impl.forward
+
+    def forward(
+        layer: Any, query: Any, key: Any, value: Any, kv_cache: Any, attn_metadata: Any, *rest: Any, **named: Any
+    ) -> Any:
+        found = own(layer, query, key, value, kv_cache, attn_metadata, *rest, **named)
+        return found.neg_() if attn_metadata is not None and strikes() else found
+
+    impl.forward = forward
 
 
 def _shift(network: Any, moved: Callable[[Any], Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from niah import grid
 from niah.errors import NiahError
 from niah.planner.borders import PERIOD, POSITION, Border
-from niah.prompts.exact import OWN
+from niah.prompts.exact import OWN, num_shared
 
 COLD, AGAIN, LONG = "cold", "again", "long"
 """Zones; a border's own are named ``length``, ``place`` and ``window`` with its tokens."""
@@ -25,6 +25,7 @@ _SPARE = 36
 _WIDEST = 256
 """Periods up to this are covered by every length of a zone, larger ones by a zone at one of their borders."""
 _SHORT = 320
+_STEM = 1024
 _EACH_COLD, _LATE, _EARLY = 12, 20, 12
 """Trials of a text: short; long with the needle near the end; long with it near the beginning or in the middle."""
 _COLD_PLACES, _LATE_PLACES = 24, 16
@@ -62,12 +63,18 @@ class Asked:
 
 @dataclass(frozen=True)
 class Design:
-    """``asked`` in running order. ``left_out`` are borders that lie beyond the longest prompt."""
+    """``asked`` in running order. ``width`` is how many neighbouring lengths a zone has, so that periods up to it are
+    covered; ``left_out`` are borders that lie beyond the longest prompt."""
 
     asked: list[Asked]
     stem: int
     measure: int
+    width: int
     left_out: list[Border]
+
+    def covers(self, border: Border) -> bool:
+        """Whether every place about such a border is asked without knowing of it."""
+        return border.kind == PERIOD and border.tokens <= self.width
 
     def ladder(self, answer_tokens: int) -> grid.Ladder:
         """The grid that holds them all."""
@@ -82,16 +89,15 @@ class Design:
 
     def num_computed(self) -> int:
         """Prompt tokens that an engine with a prefix cache computes, about."""
-        total, reached = 0, {}
+        total, reached = 0, dict[tuple[int, int], int]()
         for one in self.asked:
             if one.is_again:
                 continue
-            own = one.num_tokens - max(0, one.num_tokens - OWN) // self.stem * self.stem
-            key = one.repeat, one.place if one.place < one.num_tokens - own else -1
-            start = min(reached.get(key, 0), one.num_tokens - own)
-            whole = reached.get((one.repeat, -1), 0)
-            total += one.num_tokens - max(start, min(one.place, whole, one.num_tokens - own))
-            reached[key] = max(start, one.num_tokens - own)
+            shared = num_shared(one.num_tokens, self.stem)
+            key = one.repeat, one.place if one.place < shared else -1
+            before, plain = reached.get(key, 0), reached.get((one.repeat, -1), 0)
+            total += one.num_tokens - max(min(before, shared), min(plain, shared, one.place))
+            reached[key] = max(before, shared)
         return total
 
 
@@ -105,10 +111,10 @@ def design(borders: Sequence[Border], room: Room, longest: int, texts: int, seed
             f"edges: prompts of {longest:,} tokens are too short to tell lengths apart; expected at least "
             f"{base + width:,}, as with a longer ctx"
         )
-    stem = 512
-    while OWN + stem < base + width:
+    stem = _STEM
+    while OWN + stem < base + _WIDEST:
         stem *= 2
-    made = _Maker(room, stem, longest, width, max(periods, default=16), texts, seed)
+    made = _Maker(room, stem, longest, width, max(periods, default=width), texts, seed)
     asked = made.cold(base)
     long, left_out = made.long(), []
     for border in borders:
@@ -119,7 +125,7 @@ def design(borders: Sequence[Border], room: Room, longest: int, texts: int, seed
         if not own:
             left_out.append(border)
     unique = dict.fromkeys(sorted(long, key=lambda one: (one.repeat, -one.place, -one.num_tokens)))
-    return Design([*asked, *unique], stem, longest, left_out)
+    return Design([*asked, *unique], stem, longest, width, left_out)
 
 
 class _Maker:
@@ -145,7 +151,7 @@ class _Maker:
 
     def long(self) -> list[Asked]:
         """Prompts as long as there is room for, with needles near the end and near the beginning or in the middle."""
-        whole = (self._longest - OWN - self._width) // self._stem * self._stem
+        whole = (self._longest - OWN - self._width) // self._width * self._width
         if whole < self._stem:
             return []
         rng = grid.generator(self._seed, 0, "edges long")
@@ -191,7 +197,7 @@ class _Maker:
         found = []
         for turn in range(2):
             # the prompt ends where the answer lies at the border, with as little text of its own as can be
-            num = -(-(self._room.before + 64 + window - OWN) // self._stem) * self._stem + OWN + 40 + 24 * turn
+            num = max(self._room.before + self._room.answer + 64 + window, self._stem + OWN + 32) + 24 * turn
             place = num - window - self._room.answer
             if num + 40 > self._longest or place + self._room.after > num - 24:
                 return []

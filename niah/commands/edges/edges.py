@@ -1,8 +1,8 @@
-"""The verb ``edges``: asks at every border of a model and its engine, and names the pattern of what goes wrong there."""
+"""The verb ``edges``: asks at every border of a model and its engine, and names the pattern of what goes wrong."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -57,11 +57,12 @@ def _measure(run: Run, settings: EdgesSettings) -> int:
         summary = runner.run(asking, console, choosing=partial(_listed, made, run.answer_tokens))
         engines = [summary.record.engine, *summary.record.engines.values()]
         found = known.joined(borders, *map(known.of_engine, engines))
-        is_new = {(one.kind, one.tokens) for one in found} - {(one.kind, one.tokens) for one in borders}
+        before = {(one.kind, one.tokens) for one in borders}
+        new = [one for one in found if (one.kind, one.tokens) not in before]
         borders = found
-        if not is_new or design(borders, room, longest, settings.texts, run.seed).asked == made.asked:
+        if all(made.covers(one) for one in new):
             break
-        console.note(f"borders that the engine tells of: {'; '.join(map(str, found))}")
+        console.note(f"borders that only the engine tells of: {'; '.join(map(str, new))}")
     return _say(asking, settings, made, borders, summary, console)
 
 
@@ -79,8 +80,12 @@ def _check(run: Run) -> None:
 
 
 def _room(recipe: Recipe) -> Room:
-    before, behind = exact.around(recipe.tokenizer, recipe.of_repeat(0)[2])
-    problem = recipe.of_repeat(0)[0]
+    problem, _, frame = recipe.of_repeat(0)
+    if len(problem.needles) != 1:
+        raise NiahError(
+            f"edges: task={recipe.run.task.name} plants {len(problem.needles)} needles; expected one, as task=single"
+        )
+    before, behind = exact.around(recipe.tokenizer, frame)
     needle = len(recipe.tokenizer.encode(f" {problem.needles[0]}").ids)
     head = problem.needles[0].partition(problem.targets[0])[0]
     return Room(before, behind, needle, len(recipe.tokenizer.encode(f" {head.rstrip()}").ids))
@@ -152,9 +157,17 @@ def roles(made: Design, answer_tokens: int) -> dict[Cell, Asked]:
     return {(one.num_tokens + answer_tokens, made.depth(one), one.repeat): one for one in made.asked}
 
 
-def seen(rows: Mapping[Cell, Row], asked: Roles, answers: Mapping[int, int]) -> list[Seen]:
-    """The answered rows of one variant in the design; ``answers`` are the tokens from the answer's first one to the
-    needle's end, by repeat."""
+@dataclass(frozen=True)
+class Answer:
+    """The right answer of a repeat: tokens from its first one to the needle's end, and how many are forced behind a
+    prompt to see its log-probability."""
+
+    before_end: int = 1
+    num_forced: int = 0
+
+
+def seen(rows: Mapping[Cell, Row], asked: Roles, answers: Mapping[int, Answer]) -> list[Seen]:
+    """The answered rows of one variant in the design; ``answers`` are by repeat."""
     keys = {(one.num_tokens, one.place, one.repeat): number for number, one in enumerate(asked.values())
             if not one.is_again}
     found = []
@@ -163,31 +176,30 @@ def seen(rows: Mapping[Cell, Row], asked: Roles, answers: Mapping[int, int]) -> 
         if row is None or row.score is None or not row.needle_spans:
             continue
         start, stop = (int(end) for end in row.needle_spans[0])
+        right = answers.get(role.repeat, Answer())
         found.append(Seen(
             zone=role.zone, repeat=role.repeat, num_tokens=int(row.num_prompt_tokens), start=start, stop=stop,
-            answer=stop - answers.get(role.repeat, 1), cached=int(row.num_cached_tokens or 0), is_wrong=row.score < 1,
+            answer=stop - right.before_end, cached=int(row.num_cached_tokens or 0), is_wrong=row.score < 1,
             strength=float("nan") if row.logprob is None else float(row.logprob), key=number,
             twin=keys.get((role.num_tokens, role.place, role.repeat), -1) if role.is_again else -1,
+            num_forced=right.num_forced,
         ))
     return found
 
 
-def answer_places(recipe: Recipe, made: Design, answer_tokens: int) -> dict[int, int]:
-    """Tokens from the answer's first one to the needle's end, by repeat; of a repeat whose answer is not found as it is
-    to be written none."""
-    found: dict[int, int] = {}
+def right_answers(recipe: Recipe, made: Design, answer_tokens: int) -> dict[int, Answer]:
+    """Of every repeat; the place is the needle's last token where the answer does not stand in it as it is to be
+    written."""
+    found: dict[int, Answer] = {}
     for place, role in roles(made, answer_tokens).items():
-        if role.repeat in found or role.is_again:
+        if role.repeat in found:
             continue
-        built = recipe.build(Trial(0, *place))
-        start, stop = built.prompt.spans[0]
-        needle = built.prompt.ids[start:stop].tolist()
-        forced = built.prompt.forced
-        right = forced.ids[forced.start :].tolist() if forced else []
-        for at in range(len(needle) - len(right), -1, -1):
-            if right and needle[at : at + len(right)] == right:
-                found[role.repeat] = len(needle) - at
-                break
+        prompt = recipe.build(Trial(0, *place)).prompt
+        needle = prompt.ids[slice(*prompt.spans[0])].tolist()
+        right = prompt.forced.ids.tolist() if prompt.forced else []
+        target = right[prompt.forced.start :] if prompt.forced else []
+        places = [at for at in range(len(needle)) if target and needle[at : at + len(target)] == target]
+        found[role.repeat] = Answer(len(needle) - places[-1] if places else 1, len(right))
     return found
 
 
@@ -198,7 +210,7 @@ def _say(
     """Table and sentence of each variant, edges.json; the exit code."""
     names = [one.name for one in variants(run)]
     alpha = (1 - settings.confidence) / len(names)
-    asked, answers = roles(made, run.answer_tokens), answer_places(Recipe(run), made, run.answer_tokens)
+    asked, answers = roles(made, run.answer_tokens), right_answers(Recipe(run), made, run.answer_tokens)
     content: dict[str, Any] = {}
     by_name: dict[str, list[Seen]] = {}
     num_named = 0
@@ -208,7 +220,11 @@ def _say(
         if not trials:
             console.say(f"{name}: no answers")
             continue
-        searched = classes.search(patterns.scopes(trials, borders), alpha)
+        compared = patterns.scopes(trials, borders)
+        if name != names[0] and names[0] in by_name:
+            what = f"the KV cache is {name}, not {names[0]}, whatever the length and wherever the needle lies"
+            compared += patterns.between(by_name[names[0]], trials, what)
+        searched = classes.search(compared, alpha)
         num_named += len(searched.found)
         computed = sum(row.num_prompt_tokens - (row.num_cached_tokens or 0) for row in rows.values())
         for line in sentence.lines(name if len(names) > 1 else "", trials, searched, settings.confidence, computed):

@@ -1,8 +1,9 @@
 """The classes of trials that ``edges`` may name: residues of the length and of the needle's place, borders, windows,
 hits."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from niah.planner.borders import PERIOD, POSITION, WINDOW, Border
 from niah.stats.classes import Class, Scope
 
 PERIODS = range(2, 17)
+FOUND = "(found, though)"
+"""Before the name of a class that is better than it can be."""
 _RESOLUTION = 0.02
 """Nats that count as alike: kernels round one way at one length and another way at the next."""
 _BIN = 32
@@ -23,7 +26,8 @@ _TOGETHER = 16
 @dataclass(frozen=True)
 class Seen:
     """An answered trial, places in tokens of its prompt. ``answer`` is where the answer's first token lies in the text;
-    ``cached`` tokens were a hit; ``strength`` is the right answer's log-probability, NaN where it was not measured."""
+    ``cached`` tokens were a hit; ``strength`` is the right answer's log-probability, NaN where it was not measured: it
+    is that of a prompt with ``num_forced`` tokens of the right answer behind it."""
 
     zone: str
     repeat: int
@@ -37,6 +41,7 @@ class Seen:
     key: int
     twin: int = -1
     """The key of the trial whose prompt this one repeats."""
+    num_forced: int = 0
 
 
 def scopes(seen: Sequence[Seen], borders: Sequence[Border]) -> list[Scope]:
@@ -49,22 +54,35 @@ def scopes(seen: Sequence[Seen], borders: Sequence[Border]) -> list[Scope]:
         return bool(shortest) and one.num_tokens - 1 - one.answer >= shortest
 
     first = [one for one in seen if one.zone != AGAIN and not is_beyond(one)]
-    found = [_scope(first, _of_prompts(first, borders))]
+    found = [_answers(first, _of_prompts(first, borders))]
+    if all(np.isfinite(one.strength) for one in first):
+        longer = [replace(one, num_tokens=one.num_tokens + one.num_forced) for one in first]
+        found.append(_strengths(longer, chain(_of_prompts(longer, borders), _of_graded_hits(longer, borders))))
     beyond = [one for one in seen if one.zone == f"window {shortest}" and is_beyond(one)]
     if beyond:
-        found.append(_scope(beyond, _of_beyond(beyond, shortest), is_turned=True))
-    found += _again(seen, borders)
-    return found
+        found.append(_answers(beyond, _of_beyond(beyond, shortest), is_turned=True))
+    return found + _again(seen)
 
 
-def _scope(seen: Sequence[Seen], classes: Iterator[Class], *, is_turned: bool = False) -> Scope:
-    strata = {name: number for number, name in enumerate(dict.fromkeys(map(_stratum, seen)))}
-    strength = np.array([_rounded(one.strength) for one in seen])
+def _answers(seen: Sequence[Seen], classes: Iterator[Class], *, is_turned: bool = False) -> Scope:
     wrong = np.array([one.is_wrong for one in seen], dtype=bool)
-    return Scope(
-        np.array([strata[_stratum(one)] for one in seen]), ~wrong if is_turned else wrong,
-        -strength if is_turned else strength, _useful(classes), np.array([one.key for one in seen]),
-    )
+    nothing = np.full(len(seen), np.nan)
+    return Scope(_strata(seen), ~wrong if is_turned else wrong, nothing, _useful(classes), _keys(seen))
+
+
+def _strengths(seen: Sequence[Seen], classes: Iterator[Class]) -> Scope:
+    strength = np.array([_rounded(one.strength) for one in seen])
+    return Scope(_strata(seen), np.zeros(len(seen), dtype=bool), strength, _useful(classes), _keys(seen))
+
+
+def _strata(seen: Sequence[Seen]) -> np.ndarray:
+    names = [_stratum(one) for one in seen]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], dtype=np.int64)
+
+
+def _keys(seen: Sequence[Seen]) -> np.ndarray:
+    return np.array([one.key for one in seen], dtype=np.int64)
 
 
 def _rounded(nats: float) -> float:
@@ -102,9 +120,8 @@ def _of_prompts(seen: Sequence[Seen], borders: Sequence[Border]) -> Iterator[Cla
         if border.kind == PERIOD:
             yield from _past(f"the prompt ends {{}} past a border of {size:,} ({border.name})", num, size, 2)
             yield from _past(f"the needle begins {{}} past a border of {size:,} ({border.name})", start, size, 3)
-            yield Class(
-                f"the needle lies across a border of {size:,} ({border.name})", start // size != (stop - 1) // size, (4,)
-            )
+            is_across = start // size != (stop - 1) // size
+            yield Class(f"the needle lies across a border of {size:,} ({border.name})", is_across, (4,))
             yield Class(
                 f"the answer lies in the last, partial {size:,} tokens ({border.name})",
                 (answer >= num // size * size) & (num % size > 0), (4,),
@@ -123,7 +140,7 @@ def _of_prompts(seen: Sequence[Seen], borders: Sequence[Border]) -> Iterator[Cla
             for first, last in _ranges(-_RANGE // 2, _RANGE // 2 - 1):
                 inside = zone & (distance - size >= first) & (distance - size <= last)
                 yield Class(f"the answer lies {_in_window(first, last)} {window}", inside, (5, last - first))
-            for off in range(-BEFORE, BEFORE + 1):
+            for off in () if border.is_everywhere else range(-BEFORE, BEFORE + 1):
                 by = f" but {off:+d} tokens" if off else ""
                 yield Class(f"the answer lies beyond {window}{by}", zone & (distance - size >= off), (4, abs(off)))
 
@@ -133,10 +150,30 @@ def _of_beyond(seen: Sequence[Seen], window: int) -> Iterator[Class]:
     distance = np.array([one.num_tokens - 1 - one.answer for one in seen]) - window
     for last in range(_RANGE // 2):
         name = "token" if not last else f"{last + 1} tokens"
-        yield Class(f"found although it lies in the first {name} beyond the window of {window:,}", distance <= last, (5, last))
+        what = f"{FOUND} it lies in the first {name} beyond the window of {window:,}"
+        yield Class(what, distance <= last, (5, last))
 
 
-def _again(seen: Sequence[Seen], borders: Sequence[Border]) -> list[Scope]:
+def _of_graded_hits(seen: Sequence[Seen], borders: Sequence[Border]) -> Iterator[Class]:
+    """The right answer is forced after a prompt that has just been read: from the last whole block on. Of ``seen`` the
+    lengths are with the right answer."""
+    num = np.array([one.num_tokens for one in seen])
+    prompt = num - np.array([one.num_forced for one in seen])
+    for border in borders:
+        if border.kind == PERIOD and "KV block" in border.name:
+            left = num - prompt // border.tokens * border.tokens
+            yield from _left(left)
+
+
+def _left(left: np.ndarray) -> Iterator[Class]:
+    for first, last in _ranges(1, 2 * _RANGE):
+        yield Class(
+            f"a prefix-cache hit leaves {_span(first, last)} to compute", (left >= first) & (left <= last),
+            (2, last - first),
+        )
+
+
+def _again(seen: Sequence[Seen]) -> list[Scope]:
     """Prompts that were asked again, from the prefix cache, beside themselves."""
     before = {one.key: one for one in seen}
     pairs = [(before[one.twin], one) for one in seen if one.zone == AGAIN and one.twin in before and one.cached]
@@ -147,27 +184,28 @@ def _again(seen: Sequence[Seen], borders: Sequence[Border]) -> list[Scope]:
     bins = np.array([after.num_tokens // _BIN for _, after in pairs])
     left = np.array([after.num_tokens - after.cached for _, after in pairs])
     num = np.array([after.num_tokens for _, after in pairs])
-    after = "after a prefix-cache hit"
-
-    def classes() -> Iterator[Class]:
-        for first, last in _ranges(1, 2 * _RANGE):
-            yield Class(
-                f"{after} that leaves {_span(first, last)} to compute", (left >= first) & (left <= last),
-                (2, last - first),
-            )
-        yield from _residues(f"{after} the prompt's length is", num, 1)
+    hit = "a prefix-cache hit was used"
 
     together = [one for pair in pairs for one in pair]
     pair = np.repeat(np.arange(len(pairs)), 2)
     is_after = np.tile([False, True], len(pairs))
+    own = _useful(chain(_left(left), _residues(f"{hit} and the prompt's length is", num, 1)))
+    strength = np.array([_rounded(one.strength) for one in together])
+    whatever = [Class(f"{hit}, whatever it leaves to compute", is_after, (1,))]
     return [
-        Scope(bins, lost, loss, _useful(classes()), np.array([after.key for _, after in pairs])),
-        Scope(
-            pair, np.array([one.is_wrong for one in together]), np.array([_rounded(one.strength) for one in together]),
-            [Class(f"{after}, whatever it leaves to compute", is_after, (1,))],
-            np.array([one.key for one in together]),
-        ),
+        Scope(bins, lost, loss, own, _keys([after for _, after in pairs])),
+        Scope(pair, np.array([one.is_wrong for one in together]), strength, whatever, _keys(together)),
     ]
+
+
+def between(base: Sequence[Seen], own: Sequence[Seen], name: str) -> list[Scope]:
+    """The answers of another variant beside those of the first to the same prompts."""
+    known = {one.key: one for one in base}
+    pairs = [one for after in own if after.key in known for one in (known[after.key], after)]
+    is_own = np.tile([False, True], len(pairs) // 2)
+    wrong = np.array([one.is_wrong for one in pairs], dtype=bool)
+    number, nothing = np.repeat(np.arange(len(pairs) // 2), 2), np.full(len(pairs), np.nan)
+    return [Scope(number, wrong, nothing, [Class(name, is_own, (0,))], _keys(pairs))]
 
 
 def _residues(what: str, values: np.ndarray, rank: int) -> Iterator[Class]:
@@ -217,7 +255,7 @@ def _span(first: int, last: int) -> str:
 def _in_window(first: int, last: int) -> str:
     """Places by their distance to a window's border: its last token is -1."""
     if last < 0:
-        return f"in the last token of" if (first, last) == (-1, -1) else f"{-last} to {-first} tokens from the end of"
+        return "in the last token of" if (first, last) == (-1, -1) else f"{-last} to {-first} tokens from the end of"
     return f"{_span(first, last)} beyond the last of"
 
 

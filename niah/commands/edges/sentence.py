@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from niah.commands.edges.patterns import Seen
+from niah.commands.edges.patterns import FOUND, Seen
 from niah.report.text_table import aligned
 from niah.stats.classes import Found, Search, detectable_share, detectable_shift
 
@@ -34,13 +34,13 @@ def lines(name: str, seen: Sequence[Seen], searched: Search, confidence: float, 
         share = np.mean([one.is_wrong for one in seen])
         if share > _ALIKE:
             said.append(
-                f"{share:.0%} of the answers are wrong, whatever the length and wherever the needle lies: of no border; "
-                "the model, or a fault that is everywhere alike (calibrate=true tells them apart)"
+                f"{share:.0%} of the answers are wrong, whatever the length and wherever the needle lies: of no "
+                "border; the model, or a fault that is everywhere alike (calibrate=true tells them apart)"
             )
         said.append(f"would have been found with 80%: {ruled_out(seen, searched)}")
     said.append(
-        f"{len(seen)} prompts, {computed:,} prompt tokens computed; {searched.num_tests:,} tests, the smallest p has to be "
-        f"below about {searched.threshold:.0e}"
+        f"{len(seen)} prompts, {computed:,} prompt tokens computed; {searched.num_tests:,} tests, of which a p below "
+        f"{searched.threshold:.0e} is named"
     )
     return said
 
@@ -52,10 +52,13 @@ def sentence(found: Found) -> str:
     if found.signal == "wrong":
         wrong, others = round(found.in_class * found.num_class), round(found.outside * num_others)
         verb = "wrong only where" if not others else "wrong more often where"
-        return f"{verb} {found.name}: {evidence}; {wrong} of {found.num_class} there, {others} of {num_others} elsewhere"
+        counts = f"{wrong} of {found.num_class} there, {others} of {num_others} elsewhere"
+        if found.name.startswith(FOUND):
+            return f"found where nothing can be: {found.name.removeprefix(FOUND).strip()}: {evidence}; {counts}"
+        return f"{verb} {found.name}: {evidence}; {counts}"
     return (
-        f"weaker where {found.name}: {evidence}; the right answer's log-probability is {_nats(found.in_class)} in "
-        f"{found.num_class} prompts, {_nats(found.outside)} elsewhere"
+        f"weaker where {found.name}: {evidence}; the right answer's log-probability, of prompts that end in it, is "
+        f"{_nats(found.in_class)} in {found.num_class} of them, {_nats(found.outside)} elsewhere"
     )
 
 
@@ -98,8 +101,8 @@ def between(by_name: Mapping[str, Sequence[Seen]]) -> str:
         lost = sum(after.is_wrong and not before.is_wrong for before, after in pairs)
         gained = sum(before.is_wrong and not after.is_wrong for before, after in pairs)
         parts.append(
-            f"{name} against {first} on the same {len(pairs)} prompts: {lost} lost, {gained} gained, the right answer's "
-            f"log-probability {_nats(shift)} on average"
+            f"{name} against {first} on the same {len(pairs)} prompts: {lost} lost, {gained} gained, the right "
+            f"answer's log-probability {_nats(shift)} on average"
         )
     return "; ".join(parts)
 
