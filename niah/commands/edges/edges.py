@@ -110,7 +110,7 @@ def _asking(run: Run, made: Design) -> Run:
     resolved = {**run.resolved, "ctx": {**run.resolved["ctx"], **asdict(ladder)}}
     engine = run.engine
     if any(field.name == "cold_check" for field in fields(engine)):
-        engine = replace(engine, cold_check=0.0)  # type: ignore[call-arg]
+        engine = replace(engine, cold_check=0.0)
         resolved["engine"] = {**resolved["engine"], "cold_check": 0.0}
     return replace(run, ctx=ladder, engine=engine, resolved=resolved)
 
@@ -222,7 +222,7 @@ def _say(
             continue
         compared = patterns.scopes(trials, borders)
         if name != names[0] and names[0] in by_name:
-            what = f"the KV cache is {name}, not {names[0]}, whatever the length and wherever the needle lies"
+            what = f"the variant is {name}, not {names[0]}, whatever the length and wherever the needle lies"
             compared += patterns.between(by_name[names[0]], trials, what)
         searched = classes.search(compared, alpha)
         num_named += len(searched.found)

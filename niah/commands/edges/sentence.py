@@ -25,7 +25,7 @@ def lines(name: str, seen: Sequence[Seen], searched: Search, confidence: float, 
         lengths = [one.num_tokens for one in own]
         rows.append([
             zone, str(len(own)), f"{min(lengths):,} to {max(lengths):,}", str(sum(one.cached > 0 for one in own)),
-            str(sum(one.is_wrong for one in own)), _nats(np.mean([one.strength for one in own])),
+            str(sum(one.is_wrong for one in own)), _nats(float(np.mean([one.strength for one in own]))),
         ])
     said = [*([name] if name else []), *aligned(rows, [10, 6, 14, 4, 5, 15])]
     said += [sentence(one) for one in searched.found]
@@ -97,7 +97,7 @@ def between(by_name: Mapping[str, Sequence[Seen]]) -> str:
         pairs = [(known[one.key], one) for one in own if one.key in known]
         if not pairs:
             continue
-        shift = np.mean([after.strength - before.strength for before, after in pairs])
+        shift = float(np.mean([after.strength - before.strength for before, after in pairs]))
         lost = sum(after.is_wrong and not before.is_wrong for before, after in pairs)
         gained = sum(before.is_wrong and not after.is_wrong for before, after in pairs)
         parts.append(
