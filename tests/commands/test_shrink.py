@@ -71,6 +71,15 @@ def test_against_a_variant_both_have_a_script(place, capfd):
     assert "is right under bf16 and absent-claimed under fp8; expected the other way round" in swapped
 
 
+def test_another_log_probability_is_a_failure_beyond_what_short_prompts_differ_by(place, capfd):
+    words = (*SICK, "engine.fault=logprob", "engine.window=700", "kv=[bf16,fp8]", "ctx.lengths=[2k]", "ctx.depths=[0]")
+    said(capfd, *words)
+    shrink = ("shrink", "outputs/a", "--trial", "0", "--against", "bf16")
+    text = said(capfd, *shrink)
+    assert "log-probability is -2.000 nats (tolerance 0.05), 3 of 3 times" in text and "smallest: 701 tokens" in text
+    assert "does not fail again against bf16: 0 of 3 times" in said(capfd, *shrink, "shrink.tolerance=2.5", code=1)
+
+
 @pytest.mark.parametrize("against", [(), ("--against", "cold")])
 def test_the_request_before_is_found_and_made_short(place, capfd, against):
     said(capfd, *SICK, "engine.fault=after", "ctx.lengths=[1k]", "ctx.depths=[60,70,80,90]")

@@ -7,16 +7,16 @@ import numpy as np
 
 from niah.engines import Case, Job, Session
 from niah.engines.fake import Fake, FakeSession
-from niah.records import Completion, Failure, Prompt
+from niah.records import Completion, Failure, Grade, Prompt
 
 PERIOD, RESIDUE, SHARED = 4, 3, 300
 
 
 @dataclass(frozen=True)
 class Sick(Fake):
-    """``fault``: residue (wrong at lengths of 3 mod 4), fp8 (wrong past the window, in an FP8 cache alone), after
-    (wrong behind a request that begins with the same 300 tokens), flaky (every other request is wrong). ``stop_at``
-    numbers the request at which somebody presses Ctrl-C."""
+    """``fault``: residue (wrong at lengths of 3 mod 4), fp8 (wrong past the window, in an FP8 cache alone), logprob
+    (there two nats less of the right answer), after (wrong behind a request that begins with the same 300 tokens),
+    flaky (every other request is wrong). ``stop_at`` numbers the request at which somebody presses Ctrl-C."""
 
     fault: str = ""
     stop_at: int = -1
@@ -34,6 +34,9 @@ class Sick(Fake):
                 "    texts.append", f"    sees_all = ids[:{SHARED}].tobytes() != last.get(salt)\n"
                 f"    last[salt] = ids[:{SHARED}].tobytes()\n    texts.append",
             )
+        if self.fault == "logprob":
+            less = 0 if job.kv_cache_dtype == "bfloat16" else f"2 * (len(ids) > {self.window})"
+            return text.replace('"num_tokens"', f'"logprob": -1 - {less}, "num_tokens"')
         return text.replace("WINDOW = ", "WINDOW = 10**9 + ") if job.kv_cache_dtype == "bfloat16" else text
 
 
@@ -50,7 +53,11 @@ class SickSession(FakeSession):
             if self._sick.fault == "fp8" and self._dtype != "bfloat16":
                 spans = prompt.spans
             self._num += 1
-            yield from super().generate([(key, replace(prompt, spans=spans, num_needed=1))])
+            for _, result in super().generate([(key, replace(prompt, spans=spans, num_needed=1))]):
+                if self._sick.fault == "logprob" and isinstance(result, Completion):
+                    less = 2 * (self._dtype != "bfloat16" and len(prompt.ids) > self._sick.window)
+                    result = replace(result, grade=Grade(-1.0 - less, 1, 1, None, 0.0))
+                yield key, result
 
     def _is_wrong(self, prompt: Prompt) -> bool:
         before, self._last[prompt.salt] = self._last.get(prompt.salt, np.empty(0)), prompt.ids[:SHARED]

