@@ -1,8 +1,10 @@
 """`shrink` on engines without a model, whose smallest failing prompt is known beforehand."""
 
 import json
+import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from niah.disk import Lines
 from tests.helpers import sick
 from tests.helpers.command import rows, said
+from tests.helpers.http_server import Loopback
+from tests.helpers.tokenizers import load_tokenizer
 
 COMMON = ("haystack=noise", "report.page=false", "report.formats=[]")
 SICK = ("engine=fake", f"engine._target_={sick.Sick.__module__}.Sick", *COMMON, "name=a")
@@ -69,6 +73,55 @@ def test_against_a_variant_both_have_a_script(place, capfd):
     assert now["reproduce.py"] == ["I do not know."] and now["reference.py"] == rows(place / "a")[0]["targets"]
     swapped = said(capfd, "shrink", "outputs/a", "--trial", "0", "--against", "fp8", "--variant", "bf16", code=1)
     assert "is right under bf16 and absent-claimed under fp8; expected the other way round" in swapped
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """Answers with the number in a prompt of up to 700 tokens, to who has the key."""
+
+    own: Loopback
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        known = self.path == "/v1/models"
+        self._send(200 if known else 404, {"data": [{"id": "smol", "owned_by": "sglang", "max_model_len": 8192}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if isinstance(body["prompt"], str):
+            self._send(400, {"error": {"message": "ids alone"}})
+            return
+        found = re.findall(r"\d{7}", load_tokenizer("smollm2").decode(body["prompt"]))
+        is_known = self.headers.get("authorization") == "Bearer of-the-server-12"
+        text = found[-1] if found and len(body["prompt"]) <= 700 else "none"
+        usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": 2}
+        choice = {"index": 0, "finish_reason": "stop", "text": text}
+        self._send(200 if is_known else 401, {"model": "smol", "choices": [choice], "usage": usage})
+
+    def _send(self, status: int, content: dict) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Forgetting(Loopback):
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return Forgetful
+
+
+def test_a_server_is_asked_by_pythons_own_library_and_its_key_is_written_nowhere(place, capfd, monkeypatch):
+    monkeypatch.setenv("SMOL_KEY", "of-the-server-12")
+    with Forgetting() as server:
+        words = (*server.words, "engine.stream=false", "engine.api_key_env=SMOL_KEY", "engine.cold_check=0")
+        said(capfd, *words, *COMMON, "ctx.lengths=[2k]", "ctx.depths=[0]", "name=a")
+        text = said(capfd, "shrink", "outputs/a", "--trial", "0")
+    assert "smallest: 701 tokens" in text and "in a new process fails too" in text
+    written = [file.read_bytes() for file in (place / "a").rglob("*") if file.is_file()]
+    assert not any(b"of-the-server-12" in content for content in written)
+    assert b"import urllib.request" in (place / "a" / "shrink" / "0" / "reproduce.py").read_bytes()
 
 
 def test_another_log_probability_is_a_failure_beyond_what_short_prompts_differ_by(place, capfd):
