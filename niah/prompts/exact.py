@@ -89,7 +89,7 @@ def _head(
 ) -> tuple[Pieces, int]:
     """All up to the text of its own that is cut to length, and where that begins: the needle as near to token
     ``wanted`` of the context as words allow."""
-    cut = boundaries.nearest(tokenizer, shared.ids, shared_tokens, shared_tokens) if shared_tokens else 0
+    cut = boundaries.nearest(tokenizer, shared.ids, shared_tokens, shared_tokens, "word") if shared_tokens else 0
     joint = "\n\n" if cut else ""
     origin = splice(tokenizer, frame.around(("",))).spans[frame.num_before][0]
     best: tuple[int, Pieces, int] | None = None

@@ -22,7 +22,7 @@ def trial(length: int, place: float, repeat: int = 0) -> Trial:
     return Trial(0, length, 100 * place / 4096, repeat)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["smollm2", "qwen3_5", "deepseek_r1"])
 def test_lengths_and_places_are_exact(model):
     made = recipe(model)
     off = []
