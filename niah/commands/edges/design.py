@@ -101,8 +101,14 @@ class Design:
         return total
 
 
-def design(borders: Sequence[Border], room: Room, longest: int, texts: int, seed: int) -> Design:
-    """The trials for prompts of at most ``longest`` tokens. Raises NiahError where even the short ones are longer."""
+def design(
+    borders: Sequence[Border], room: Room, longest: int, texts: int, seed: int, *, is_one_by_one: bool = True
+) -> Design:
+    """The trials for prompts of at most ``longest`` tokens. Raises NiahError where even the short ones are longer.
+
+    ``is_one_by_one``: a prompt is asked again at once, while the smallest cache holds it; else after all short ones, as
+    it may be under way for a while.
+    """
     periods = [one.tokens for one in borders if one.kind == PERIOD and one.tokens <= _WIDEST]
     width = max(64, *periods) if periods else 64
     base = width * -(-max(_SHORT, room.before + room.after + 96) // width)
@@ -116,6 +122,8 @@ def design(borders: Sequence[Border], room: Room, longest: int, texts: int, seed
         stem *= 2
     made = _Maker(room, stem, longest, width, max(periods, default=width), texts, seed)
     asked = made.cold(base)
+    if not is_one_by_one:
+        asked = sorted(asked, key=lambda one: one.is_again)
     long, left_out = made.long(), []
     for border in borders:
         if border.kind == PERIOD and border.tokens <= _WIDEST:

@@ -49,9 +49,12 @@ def _measure(run: Run, settings: EdgesSettings) -> int:
     recipe = Recipe(run)
     room = _room(recipe)
     longest = min(max(run.ctx.lengths), run.model.limit) - run.answer_tokens
-    borders = known.joined(_of_model(run), _of_plan(run))
+    setups = [] if run.engine.wish() is None else [fit.setup for fit in capacity.check(run).values()]
+    under_way = (run.engine.max_num_seqs, run.engine.replicas, int(run.resolved["engine"].get("concurrency", 1)))
+    at_once = max([*under_way, *(setup.max_num_seqs for setup in setups)])
+    borders = known.joined(_of_model(run), *map(known.of_setup, setups))
     while True:
-        made = design(borders, room, longest, settings.texts, run.seed)
+        made = design(borders, room, longest, settings.texts, run.seed, is_one_by_one=at_once <= 1)
         asking = _asking(run, made)
         console.note(_before(made, borders))
         summary = runner.run(asking, console, choosing=partial(_listed, made, run.answer_tokens))
@@ -96,12 +99,6 @@ def _of_model(run: Run) -> list[Border]:
         return known.of_config(config_of(run.model))
     except NiahError:  # a server's model has no files here
         return []
-
-
-def _of_plan(run: Run) -> list[Border]:
-    if run.engine.wish() is None:
-        return []
-    return known.joined(*(known.of_setup(fit.setup) for fit in capacity.check(run).values()))
 
 
 def _asking(run: Run, made: Design) -> Run:
