@@ -200,6 +200,7 @@ class Bed:
         (folder / "own/leaky.py").write_text(LEAKY.format(names=[*SECRETS]))
         (folder / "own/engine/leaky.yaml").write_text("_target_: leaky.Leaky\nname: leaky\n")
         (folder / "own/experiment/mine.yaml").write_text(EXPERIMENT)
+        (folder / "own/policy.yaml").write_text("bounds: [{max_loss: 0.1, min_accuracy: 0.5}]\n")
         for name in ("home", "tmp", "cache"):
             (folder / name).mkdir()
         if (models := disk.root() / "models").is_dir():  # a conversion takes a minute, and knows nothing of the values
@@ -263,6 +264,7 @@ def test_no_path_of_a_command_leaves_a_secret_anywhere(bed):
             ("list", "outputs"), ("list", "outputs", "format=json"), ("list", "outputs", "format=csv"),
             ("report", "outputs/a", "format=json"), ("report", "outputs/a", "format=csv"), ("rm", "outputs/a"),
             ("rescore", "outputs/a"), ("compare", "outputs/a", "outputs/b"), ("rag", "outputs/a", "outputs/b"),
+            ("gate", "own/policy.yaml", "outputs/a", "outputs/b"),
             ("crosscheck", "outputs/b"), ("calibrate", "outputs/b"), ("power", *mine[2:]), ("prepare", *mine[2:]),
             ("plan", "model=qwen3_5_4b", "hardware=h100", "out=planned", "experiment=mine"),
         ):

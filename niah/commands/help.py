@@ -24,6 +24,7 @@ usage:
   python -m niah report DIR [DIR ...] format=csv|latex|json [table=lengths|cells|differences]   the numbers alone
   python -m niah rescore DIR [DIR ...]        score stored responses again by today's rules, old scores kept; no engine
   python -m niah compare A B [C ...] [compare.key=...]   paired tests against A, difference heatmap; exit code 2: worse
+  python -m niah gate POLICY RUN [BASELINE] [out=DIR] [format=junit]   bounds: GO 0, NO-GO 3, INCONCLUSIVE 4; docs/ci.md
   python -m niah crosscheck DIR [engine=transformers] [crosscheck.trials=N]   the same ids on a second engine
   python -m niah shrink DIR --trial N [--against VARIANT|transformers|cold]   a failing trial, small, and a script
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: when and why RAG is better

@@ -52,9 +52,9 @@ def by_length(rows: Iterable[Row]) -> list[CellStats]:
     return [_stats(length, None, members) for length, members in sorted(lengths.items())]
 
 
-def overall(rows: Sequence[Row]) -> CellStats:
+def overall(rows: Sequence[Row], confidence: float = CONFIDENCE) -> CellStats:
     """All cells pooled; ``length`` is 0."""
-    return _stats(0, None, rows)
+    return _stats(0, None, rows, confidence=confidence)
 
 
 def mean_logprob(rows: Iterable[Row]) -> dict[tuple[int, float], float]:
@@ -72,7 +72,8 @@ def false_alarms(rows: Sequence[Row]) -> CellStats:
 
 
 def _stats(
-    length: int, depth: float | None, rows: Sequence[Row], value: Callable[[Row], float] = lambda row: row.score or 0.0
+    length: int, depth: float | None, rows: Sequence[Row], value: Callable[[Row], float] = lambda row: row.score or 0.0,
+    confidence: float = CONFIDENCE,
 ) -> CellStats:
     answered = [row for row in rows if row.is_answered]
     n = len(answered)
@@ -81,7 +82,7 @@ def _stats(
     if n:
         repeats, labels = np.unique([row.repeat for row in answered], return_inverse=True)
         sums, sizes = clusters.clustered(labels, values, len(repeats))
-        low, high = map(float, clusters.wilson(sums, sizes, (values**2).sum(), CONFIDENCE))
+        low, high = map(float, clusters.wilson(sums, sizes, (values**2).sum(), confidence))
     return CellStats(
         length=length,
         depth=depth,

@@ -23,6 +23,8 @@ GOALS = (0.1, 0.05)
 """Losses whose repeats ``resolution`` tells."""
 _LARGEST_EFFECT = 50.0
 """Standard deviations of the repeats' means; what ``graded_detectable`` tries first."""
+_NEAR = 0.001
+"""A distance, as a share, below which no number of repeats is told."""
 _ASSUMED = 0.3
 """Correlation within a repeat where the data show none that could be estimated."""
 
@@ -67,6 +69,34 @@ def resolution(a: Answers, b: Answers, is_paired: bool, found: Difference, confi
             if goal + assumed.discordant / 2 < 1 else None for goal in GOALS
         ),
     )
+
+
+def repeats_for_margin(shift: np.ndarray, repeat: np.ndarray, distance: float, alpha: float) -> int | None:
+    """The fewest repeats that tell, with 80%, paired score differences (pairs,) of these repeats from a margin that
+    lies ``distance`` (-1 to 1) away, at their own discordance and correlation; None for more than ``FEW_REPEATS``."""
+    names, labels = np.unique(repeat, return_inverse=True)
+    assumed = assumptions(shift, labels, len(names))
+    loss, trials = min(abs(distance), 0.99 - assumed.discordant / 2), max(1, round(len(shift) / len(names)))
+    if loss < _NEAR:
+        return None
+    found = repeats_for(loss, trials, assumed, alpha, WANTED, _FEW_RUNS, FEW_REPEATS)
+    return max(found, len(names) + 1) if found else None
+
+
+def repeats_to_part(scores: np.ndarray, repeat: np.ndarray, bound: float, confidence: float) -> int | None:
+    """The fewest repeats from which on an accuracy's interval leaves ``bound`` out, if further repeats answer as those
+    of these scores (trials,) in [0, 1] did; None for more than ``FEW_REPEATS``."""
+    names, labels = np.unique(repeat, return_inverse=True)
+    sums, sizes = clusters.clustered(labels, scores, len(names))
+    squares, _ = clusters.clustered(labels, scores**2, len(names))
+
+    def is_parted(repeats: int) -> bool:
+        again = np.arange(repeats) % len(names)
+        low, high = clusters.wilson(sums[again], sizes[again], squares[again].sum(), confidence)
+        return bool(low >= bound or high < bound)
+
+    found = fewest(is_parted, FEW_REPEATS)
+    return max(found, len(names) + 1) if found else None
 
 
 def assumptions(shift: np.ndarray, labels: np.ndarray, repeats: int) -> Assumptions:

@@ -71,7 +71,7 @@ def suites(paths: Sequence[str], settings: CompareSettings) -> tuple[list[Suite]
             sweeps[name] = found
             notes += own
     names = list(sweeps)
-    return [_suite(names[0], name, sweeps[names[0]], sweeps[name], settings) for name in names[1:]], notes
+    return [paired(names[0], name, sweeps[names[0]], sweeps[name], settings) for name in names[1:]], notes
 
 
 def _variants(found: Sequence[Side]) -> dict[str, list[Side]]:
@@ -83,7 +83,11 @@ def _variants(found: Sequence[Side]) -> dict[str, list[Side]]:
     return parts
 
 
-def _suite(name: str, other: str, first: Sequence[Side], second: Sequence[Side], settings: CompareSettings) -> Suite:
+def paired(name: str, other: str, first: Sequence[Side], second: Sequence[Side], settings: CompareSettings) -> Suite:
+    """The sides of one sweep, called ``name``, with those of another of the same settings.
+
+    Raises NiahError where none is of the same settings, or none asked the same prompts.
+    """
     is_ruler = all(setting_of(side.record.config) for side in (*first, *second))
     varied = [
         key for key in _varied([first, second]) if not (is_ruler and key.startswith(_OF_SETTINGS))
