@@ -39,8 +39,8 @@ VERBS = {
 def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code.
 
-    0: done. 1: refused, or trials failed. 2: a regression (compare.fail_on), or a pattern (edges). 3 and 4: gate's NO-GO
-    and INCONCLUSIVE. 130: stopped by Ctrl-C, SIGTERM or SIGHUP.
+    0: done. 1: refused, or trials failed. 2: a regression (compare.fail_on), or a pattern (edges). 3 and 4: gate's
+    NO-GO and INCONCLUSIVE. 130: stopped by Ctrl-C, SIGTERM or SIGHUP.
     """
     if threading.current_thread() is threading.main_thread():  # others cannot set it
         fault.take_stops()
