@@ -29,6 +29,7 @@ VERBS = {
     "rag": "rag.rag",
     "ruler": "ruler.ruler",
     "serve-check": "serve_check",
+    "export": "export.export",
     "show": "show",
     "list": "list",
     "rm": "rm",

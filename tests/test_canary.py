@@ -80,6 +80,7 @@ task:
 report:
   formats: [svg, png, pdf]
 """
+EXPORTS = ("every_eval_ever", "inspect", "lm_eval", "hf_eval_results", "parquet")
 GRID = (*FAKE[:2], "ctx.lengths=[512,1k]", "ctx.depths=[0,50]", "report.formats=[svg,png]")
 
 
@@ -265,6 +266,7 @@ def test_no_path_of_a_command_leaves_a_secret_anywhere(bed):
             ("report", "outputs/a", "format=json"), ("report", "outputs/a", "format=csv"), ("rm", "outputs/a"),
             ("rescore", "outputs/a"), ("compare", "outputs/a", "outputs/b"), ("rag", "outputs/a", "outputs/b"),
             ("gate", "own/policy.yaml", "outputs/a", "outputs/b"),
+            *(("export", "outputs/a", f"to={to}", "dataset=a/b") for to in EXPORTS),
             ("crosscheck", "outputs/b"), ("calibrate", "outputs/b"), ("power", *mine[2:]), ("prepare", *mine[2:]),
             ("plan", "model=qwen3_5_4b", "hardware=h100", "out=planned", "experiment=mine"),
         ):

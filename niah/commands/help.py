@@ -30,6 +30,7 @@ usage:
   python -m niah rag DIR [DIR ...] [rag.key=...]   readers on the same instances: when and why RAG is better
   python -m niah ruler DIR [DIR ...] [ruler.format=text|json|csv|latex] [out=DIR]   RULER's score of a sweep, one table
   python -m niah serve-check engine.base_url=URL [model=NAME] [probe=32k]   what a running server can do, its real limit
+  python -m niah export DIR to=every_eval_ever|inspect|lm_eval|hf_eval_results|parquet [out=DIR]   docs/export.md
   python -m niah show DIR [--trial N | --cell 8k,50] [--whole]   what the model saw in one trial, rebuilt and verified
   python -m niah list [DIR] [format=json]     the runs in a folder: what, how far, how well, how large
   python -m niah rm DIR [DIR ...] [yes=true]  removes runs, after a question
