@@ -255,13 +255,19 @@ def _counted(tests: list[_Test], alpha: float) -> list[_Test]:
 
 
 def _best(tests: list[_Test], alpha: float) -> _Test | None:
-    """The significant test with the smallest p; Holm's adjusted p is written to each."""
+    """The significant test with the smallest p, of several the one whose class holds the fewest right answers: trials of
+    strata without a wrong one are no evidence. Holm's adjusted p is written to each."""
     if not tests:
         return None
     for test, adjusted in zip(tests, holm(np.array([test.p for test in tests])), strict=True):
         test.adjusted = float(adjusted)
     significant = [test for test in tests if test.adjusted <= alpha]
-    return min(significant, key=lambda test: (round(np.log(max(test.p, 1e-300)), 6), test.own.simplicity), default=None)
+
+    def order(test: _Test) -> tuple[float, int, tuple[int, ...]]:
+        num_right = int((test.own.member & ~test.scope.wrong).sum()) if test.signal == "wrong" else 0
+        return round(float(np.log(max(test.p, 1e-300))), 6), num_right, test.own.simplicity
+
+    return min(significant, key=order, default=None)
 
 
 def detectable_share(
