@@ -255,8 +255,8 @@ def _counted(tests: list[_Test], alpha: float) -> list[_Test]:
 
 
 def _best(tests: list[_Test], alpha: float) -> _Test | None:
-    """The significant test with the smallest p, of several the one whose class holds the fewest right answers: trials of
-    strata without a wrong one are no evidence. Holm's adjusted p is written to each."""
+    """The significant test with the smallest p, of several the one whose class holds the fewest right answers: strata
+    without a wrong one are no evidence. Holm's adjusted p is written to each."""
     if not tests:
         return None
     for test, adjusted in zip(tests, holm(np.array([test.p for test in tests])), strict=True):
