@@ -67,13 +67,18 @@ def test_quantized_kv_caches_read_the_same_prompts(place):
 
 @exact_on_cpus
 def test_a_prefix_hit_gives_the_value_of_a_full_computation(place):
-    done = run_in(place, *GRID, "name=cold", "engine.prefix_caching=false", "engine.graded=true")
+    words = ("task=multikey", "ctx.lengths=[512]", "ctx.depths=[0,50,100]", "name=cold")
+    done = run_in(place, *words, "engine.prefix_caching=false", "engine.graded=true")
     assert done.returncode == 0, done.stderr
-    warm = {row["trial"]: row for row in rows(place / "outputs" / "warm") if row["variant"] == "bf16"}
-    for row in rows(place / "outputs" / "cold"):
+    warm = {
+        row["prompt_sha256"]: row for row in rows(place / "outputs" / "warm") if row["variant"] in ("", "bf16")
+    }
+    cold = rows(place / "outputs" / "cold")
+    assert len(cold) == 3 and any(warm[row["prompt_sha256"]]["num_cached_tokens"] for row in cold)
+    for row in cold:
         assert row["num_cached_tokens"] == 0
         for name in ("logprob", "worst_rank", "margin", "response"):
-            assert row[name] == warm[row["trial"]][name], name
+            assert row[name] == warm[row["prompt_sha256"]][name], name
 
 
 # Cases of one engine: tests/helpers/grades.py
