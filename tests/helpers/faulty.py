@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from niah.engines import Job
+from niah.engines import Case, Job
 from niah.engines.vllm import VLLM
 from niah.engines.vllm.session import VLLMSession
 
 FAULTS = ("block", "positions", "prefill_positions", "scale")
-AT_BORDERS = ("length", "first_blocks", "hit", "partial", "one_scale", "window")
+AT_BORDERS = ("length", "first_blocks", "hit", "stale", "partial", "one_scale", "window")
 """Faults that strike at some lengths, places or hits alone, or at one layer."""
 
 
@@ -26,35 +26,54 @@ class Faulty(VLLM):
     off: int = 0
 
     def open(self, job: Job) -> VLLMSession:
-        if self.fault == "window":
-            window = job.files.config["sliding_window"] + self.off
-            job = replace(job, arguments={**job.arguments, "hf_overrides": {"sliding_window": window}})
-        session = super().open(job)
+        session = super().open(self._own(job))
         assert isinstance(session, VLLMSession)
-        layers = session._engine.vllm_config.compilation_config.static_forward_context
-        network = session._engine.engine_core.engine_core.model_executor.driver_worker.worker.model_runner.model
-        if self.fault == "positions":  # a decoded token stands one further than it does
-            _shift(network, lambda positions: positions + int(positions.numel() == 1))
-        elif self.fault == "prefill_positions":  # each chunk begins one later than it does
-            _shift(network, lambda positions: positions + positions // 128)
-        for layer in layers.values():
-            if self.fault == "block":
-                _overwrite(layer.impl, self.block)
-            elif self.fault == "scale":
-                _rescale(layer.impl, self.scale)
-        if self.fault in AT_BORDERS:
-            _plant(self.fault, session, network, [layer.impl for layer in layers.values()], self.scale)
+        plant(session._engine, self.fault, self.block, self.scale)
         return session
+
+    def script(self, job: Job, case: Case) -> str:
+        """Plain vLLM with the fault planted in it: that line alone is ours."""
+        opened = "    llm = LLM(**ENGINE)\n"
+        planted = f"    plant(llm.llm_engine, {self.fault!r}, {self.block}, {self.scale})\n"
+        return super().script(self._own(job), case).replace(
+            opened, f"{opened}    from tests.helpers.faulty import plant\n{planted}"
+        )
+
+    def _own(self, job: Job) -> Job:
+        """The job with the window that is too wide."""
+        if self.fault != "window":
+            return job
+        window = job.files.config["sliding_window"] + self.off
+        return replace(job, arguments={**job.arguments, "hf_overrides": {"sliding_window": window}})
+
+
+def plant(engine: Any, fault: str, block: int, scale: float) -> None:
+    """Puts a fault into an engine of vLLM's that runs in this process."""
+    layers = engine.vllm_config.compilation_config.static_forward_context
+    network = engine.engine_core.engine_core.model_executor.driver_worker.worker.model_runner.model
+    if fault == "positions":  # a decoded token stands one further than it does
+        _shift(network, lambda positions: positions + int(positions.numel() == 1))
+    elif fault == "prefill_positions":  # each chunk begins one later than it does
+        _shift(network, lambda positions: positions + positions // 128)
+    for layer in layers.values():
+        if fault == "block":
+            _overwrite(layer.impl, block)
+        elif fault == "scale":
+            _rescale(layer.impl, scale)
+    if fault in AT_BORDERS:
+        _plant(fault, engine, network, [layer.impl for layer in layers.values()], scale)
 
 
 @dataclass
 class _Step:
-    """What is in work: a prompt of ``num`` tokens, of which a step computes those from ``start`` to ``stop``."""
+    """What is in work: a prompt of ``num`` tokens, of which a step computes those from ``start`` to ``stop``;
+    ``num_hit`` were in the prefix cache."""
 
     num: int = 0
     start: int = 0
     stop: int = 0
     num_done: int = 0
+    num_hit: int = 0
 
     @property
     def reads_all(self) -> bool:
@@ -62,7 +81,7 @@ class _Step:
         return self.stop >= self.num
 
 
-def _plant(fault: str, session: VLLMSession, network: Any, impls: list[Any], scale: float) -> None:
+def _plant(fault: str, engine: Any, network: Any, impls: list[Any], scale: float) -> None:
     """A fault of AT_BORDERS."""
     step = _Step()
     if fault == "length":  # the first token is another one
@@ -73,21 +92,24 @@ def _plant(fault: str, session: VLLMSession, network: Any, impls: list[Any], sca
     elif fault == "hit":  # what follows a hit comes out negated where it is 4 to 10 tokens
         for impl in impls:
             _negate(impl, lambda: step.num_done == 1 and step.start > 0 and 4 <= step.num - step.start <= 10)
+    elif fault == "stale":  # the last block of a hit is read as zeros
+        for impl in impls:
+            _hide(impl, lambda table, size: table[step.num_hit // size - 1 : step.num_hit // size])
     elif fault == "partial":  # the last layer does not see the block that the prompt ends in
         _hide(impls[-1], lambda table, size: (
             table[step.num // size : step.num // size + 1] if step.reads_all and step.num % size else table[:0]
         ))
     elif fault == "one_scale":
         _rescale(impls[-1], scale)
-    _watch(session, impls[0], step)
+    _watch(engine, impls[0], step)
 
 
-def _watch(session: VLLMSession, first: Any, step: _Step) -> None:
-    """Keeps ``step`` of a session with one prompt in work at a time; ``first`` is the attention of the first layer."""
-    ask, own = session._engine.add_request, first.forward
+def _watch(engine: Any, first: Any, step: _Step) -> None:
+    """Keeps ``step`` of an engine with one prompt in work at a time; ``first`` is the attention of the first layer."""
+    ask, own = engine.add_request, first.forward
 
     def add_request(name: str, tokens: Any, *rest: Any, **named: Any) -> Any:
-        step.num, step.num_done = len(tokens["prompt_token_ids"]), 0
+        step.num, step.num_done, step.num_hit = len(tokens["prompt_token_ids"]), 0, 0
         return ask(name, tokens, *rest, **named)
 
     def forward(
@@ -97,9 +119,10 @@ def _watch(session: VLLMSession, first: Any, step: _Step) -> None:
             step.stop = int(attn_metadata.seq_lens[0])
             step.start = step.stop - int(attn_metadata.num_actual_tokens)
             step.num_done += 1
+            step.num_hit = step.start if step.num_done == 1 else step.num_hit
         return own(layer, query, key, value, kv_cache, attn_metadata, *rest, **named)
 
-    session._engine.add_request, first.forward = add_request, forward
+    engine.add_request, first.forward = add_request, forward
 
 
 def _turn_logits(network: Any, strikes: Callable[[], bool]) -> None:
