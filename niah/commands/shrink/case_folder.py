@@ -95,14 +95,17 @@ def fill(folder: Path, files: Mapping[str, np.ndarray], texts: Mapping[str, str]
         write(folder / name, text)
 
 
-def checked(folder: Path, prober: Prober, shape: Shape, names: Sequence[str]) -> Checked:
-    """Runs the scripts, each in a new process, and judges what they print by the same rules."""
+def checked(
+    folder: Path, prober: Prober, shape: Shape, names: Sequence[str], environment: Mapping[str, str]
+) -> Checked:
+    """Runs the scripts, each in a new process with this environment, and judges what they print by the same rules."""
     found: list[list[Answer]] = []
     said = []
     for name in names:
         try:
             done = subprocess.run(
-                [sys.executable, name], cwd=folder, capture_output=True, timeout=_SECONDS, stdin=subprocess.DEVNULL
+                [sys.executable, name], cwd=folder, capture_output=True, timeout=_SECONDS, stdin=subprocess.DEVNULL,
+                env=environment,
             )
         except subprocess.TimeoutExpired:
             return Checked(False, "", f"{name} had not ended after {_SECONDS / 60:.0f} minutes")

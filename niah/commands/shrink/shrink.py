@@ -1,5 +1,6 @@
 """The verb ``shrink``: makes a failing trial of a stored run small, while it still fails, and writes a script of it."""
 
+import os
 from pathlib import Path
 
 from niah import config, values
@@ -63,6 +64,7 @@ def _words(words: list[str]) -> Words:
 
 def shrink(asked: Words, console: Console) -> list[str]:
     """What to print. Raises NiahError where there is nothing to shrink, and where a new process does not confirm it."""
+    clean = dict(os.environ)  # an open engine sets variables of its own
     trial = chosen(asked)
     spend = allowance(asked.settings.budget, trial.run.hardware)
     base = make(Path(asked.path) / "shrink")
@@ -91,7 +93,7 @@ def shrink(asked: Words, console: Console) -> list[str]:
         console.note(f"{trial.folder}: the smallest so far, not run in a new process")
         raise stopped
     console.note(f"{trial.folder}: {', '.join(scripts)} in a new process")
-    checked = case_folder.checked(trial.folder, prober, reduction.best, list(scripts))
+    checked = case_folder.checked(trial.folder, prober, reduction.best, list(scripts), clean)
     verdict = "A new process shows the same failure:" if checked.is_confirmed else "A new process does NOT show it:"
     case_folder.fill(trial.folder, files, {
         **scripts, case_folder.README: page(f"{verdict}\n\n{readme.fenced(checked.said or checked.trouble)}"),
