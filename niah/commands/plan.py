@@ -14,7 +14,7 @@ from niah.commands.words import RULER_QUICK, own_words
 from niah.config import Run, build
 from niah.errors import NiahError
 from niah.models.resolve import config_of
-from niah.planner import architecture, estimate, machine, memory, nodes, serving, table
+from niah.planner import architecture, drafter, estimate, machine, memory, nodes, serving, table
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
@@ -81,6 +81,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     known = capacity.known_hardware()
     whole = machine.resolve(run.hardware, known)
     hardware = capacity.share(whole, run)
+    for speculation in run.spec.each():
+        run.engine.check_speculation(speculation, run.model)
     if lines := run.engine.memory_lines(run.model, run.ctx.lengths, run.kv.dtype, hardware):
         if form == "json" or out:
             given_word = "out=" if out else "format=json"
@@ -117,6 +119,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
                 fits = capacity.check(run, whole)
                 yield from capacity.choice_lines(run, fits, whole)
                 setup = next((one.setup for one in fits.values() if not one.refusal), setup)
+            yield from _drafts(run, setup, longest)
             own = serving.arguments(setup, longest, wish)
             arguments = {**own, **run.model.arguments_at(longest), **run.engine.args}
             yield f"engine arguments: {serving.words(arguments)}"
@@ -133,6 +136,26 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         picture = memory_chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
         if form != "json":
             yield f"picture: {picture}"
+
+
+def _drafts(run: Run, setup: Setup, longest: int) -> Iterator[str]:
+    """What each speculation takes of a GPU beside the model, which the table is without."""
+    shape = architecture.of(run.model)
+    for speculation in run.spec.each():
+        if not speculation.is_on:
+            continue
+        if note := drafter.note(speculation, run.model):
+            yield note
+            continue
+        if not memory.counts(shape, setup.cache_dtype) or setup.weights not in memory.WEIGHT_BYTES:
+            continue
+        own = memory.need(shape, setup, longest)
+        more = memory.need(drafter.added(shape, speculation, run.model), setup, longest)
+        parts = (
+            f"{(more.weights - own.weights) / GIB:.2f} GiB of weights and {(more.cache - own.cache) / GIB:.2f} GiB of "
+            f"KV cache at {format_length(longest)} more" if more != own else "no more memory"
+        )
+        yield f"spec={speculation.name}: {parts}; seconds are those without drafts"
 
 
 def _split(run: Run, hardware: Hardware, wish: Wish, config: Mapping[str, Any]) -> int:
