@@ -90,7 +90,8 @@ def _measure(part: Part) -> None:
         part = replace(part, todo=todo)
         job = job_of(settings, part.recipe, part.fit, part.recipe.max_read(fitting), part.log)
         if job.serving:
-            arguments = {**job.serving, **job.arguments, **settings.engine.args}
+            drafts = {"speculative_config": settings.spec.arguments(settings.spec.model)} if settings.spec.is_on else {}
+            arguments = {**job.serving, **job.arguments, **drafts, **settings.engine.args}
             part.console.note(f"engine arguments: {serving.words(arguments)}")
         try:
             with part.console.going_on(f"{variant}: the engine starts"):

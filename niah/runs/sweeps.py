@@ -7,11 +7,10 @@ from typing import Any
 
 from niah.config import deciding, flat
 from niah.errors import NiahError
+from niah.models.speculation import NONE
 from niah.runs import store
 
 _GROUPS = ("model", "task", "haystack", "reader", "kv", "spec", "engine", "scorer")
-_NOTHING = {"name": "none"}
-"""Of a group that runs of earlier versions do not have."""
 _OF_RULER = ("model", "ruler", "reader", "kv", "spec", "engine")
 
 
@@ -50,7 +49,7 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     rulers = [str((config.get("ruler") or {}).get("setting") or "") for config in configs]
     has_rulers = len({*rulers}) > 1 and all(rulers)  # their names say which task, haystack and scorer
     for group in _OF_RULER if has_rulers else _GROUPS:
-        names = rulers if group == "ruler" else [_name(config.get(group, _NOTHING)) for config in configs]
+        names = rulers if group == "ruler" else [_name(_group(config, group)) for config in configs]
         if len(set(names)) > 1:
             for part, name in zip(parts, names, strict=True):
                 part.append(name)
@@ -66,6 +65,11 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             for part, one in zip(parts, flats, strict=True):
                 part.append(f"{key.split('.', 1)[-1]} {one.get(key)}")
     return [tuple(part) for part in parts]
+
+
+def _group(config: Mapping[str, Any], group: str) -> Any:
+    """A group of a run's settings; runs of earlier versions have no speculation."""
+    return config.get(group) or NONE.plain() if group == "spec" else config[group]
 
 
 def _name(group: Any) -> str:
