@@ -25,7 +25,8 @@ def test_drafts_are_counted_and_change_no_answer(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path / "outputs" / "a")
-    none, ngram, model = ([row for row in found if row.get("spec", "") == spec] for spec in ("", "ngram", "draft_model"))
+    each = ("bf16", "bf16 ngram", "bf16 draft_model")
+    none, ngram, model = ([row for row in found if row["variant"] == name] for name in each)
     for key in ("prompt_sha256", "response", "outcome", "num_completion_tokens", "logprob", "margin"):
         assert [row[key] for row in ngram] == [row[key] for row in none], key
     assert [row["response"] for row in model] == [row["response"] for row in none]
@@ -36,12 +37,12 @@ def test_drafts_are_counted_and_change_no_answer(tmp_path):
     assert sum(row["num_accepted_tokens"] for row in ngram) > 0  # an answer stands in the prompt
     engines = json.loads((tmp_path / "outputs" / "a" / "run.json").read_text())["engines"]
     assert "speculation" not in engines["bf16"] and "drafts_counted" not in engines["bf16"]
-    for name, own in (("bf16 ngram", ngram), ("bf16 draft_model", model)):
+    for name, own in ((each[1], ngram), (each[2], model)):
         counted = engines[name]["drafts_counted"]  # before the control sample
         keys = {"num_steps": "num_drafts", "num_tokens": "num_draft_tokens", "num_accepted": "num_accepted_tokens"}
         assert counted == {key: sum(row[column] for row in own) for key, column in keys.items()}
     controls = [json.loads(line) for line in (tmp_path / "outputs/a/controls.jsonl").read_text().splitlines()]
-    assert {one["variant"] for one in controls} == {"bf16", *engines} and all(one["is_same"] for one in controls)
+    assert {one["variant"] for one in controls} == {*each} and all(one["is_same"] for one in controls)
 
 
 @in_this_process
