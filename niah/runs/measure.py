@@ -229,8 +229,10 @@ def _work(settings: Run, recipe: Recipe, todo: list[Trial]) -> dict[int, int]:
 
 
 def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> Job:
-    """What an engine is opened for, ``longest`` tokens at most."""
+    """What an engine is opened for, ``longest`` tokens at most. Raises NiahError for the files of a model that drafts
+    as those of the model itself are refused."""
     model = settings.model
+    drafter.check_weights(settings.spec, model)
     return Job(
         files=recipe.files,
         tokenizer=recipe.tokenizer,
