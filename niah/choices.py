@@ -73,6 +73,17 @@ def names(group: str) -> list[str]:
     return sorted({file.stem for folder in folders() for file in (folder / group).glob("*.yaml")})
 
 
+def names_within(group: str) -> list[str]:
+    """The same with those in its folders, as ruler/vt."""
+    files = [(folder / group, file) for folder in folders() for file in (folder / group).rglob("*.yaml")]
+    return sorted({file.relative_to(place).with_suffix("").as_posix() for place, file in files})
+
+
+def folders_of(group: str) -> list[str]:
+    """The folders of choices in a group: as an experiment each stands for all that lies in it."""
+    return sorted({name.rpartition("/")[0] for name in names_within(group) if "/" in name})
+
+
 def file_of(group: str, name: str) -> Path | None:
     """The file of a choice; ``name`` may lie in a folder, as ruler/vt."""
     with suppress(OSError):  # too long for a file's name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from niah import __version__, choices, terminal
-from niah.commands import fault, help
+from niah.commands import fault, help, meant
 from niah.errors import NiahError
 from niah.terminal import say
 
@@ -33,6 +33,8 @@ VERBS = {
     "show": "show",
     "list": "list",
     "rm": "rm",
+    "choices": "catalog",
+    "completion": "completion",
 }
 """Each verb's module in niah/commands/: imported when its verb is asked for, it has ``main(words) -> exit code``."""
 
@@ -40,21 +42,25 @@ VERBS = {
 def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code.
 
-    0: done. 1: refused, or trials failed. 2: a regression (compare.fail_on), or a pattern (edges). 3 and 4: gate's
-    NO-GO and INCONCLUSIVE. 130: stopped by Ctrl-C, SIGTERM or SIGHUP.
+    0: done. 1: refused, or a check that found a fault. 2: a regression (compare.fail_on), or a pattern (edges). 3 and
+    4: gate's NO-GO and INCONCLUSIVE. 5: trials without an answer (errors.UnansweredError). 130: stopped by Ctrl-C,
+    SIGTERM or SIGHUP.
     """
     if threading.current_thread() is threading.main_thread():  # others cannot set it
         fault.take_stops()
     try:
         _check_text(arguments)
         words = _without_own_folder(arguments)
-        if any(word in ("-h", "--help", "help") for word in words):
-            say(help.text())
-            return 0
-        if words[:1] == ["--version"]:
+        if words[:1] in (["--version"], ["version"]):
             say(__version__)
             return 0
+        words = meant.verb(words, VERBS)
+        if (topic := _helped(words)) is not None:
+            say(help.of(topic) if topic else help.text())
+            return 0
         verb = words.pop(0) if words and words[0] in VERBS else "run"
+        if verb == "run":
+            meant.check(words, VERBS)
         code: int = import_module(f"niah.commands.{VERBS[verb]}").main(words)
         return code
     except KeyboardInterrupt:
@@ -62,7 +68,17 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     except Exception as error:  # a bug too is one line, that of a plug-in of the user's above all
         fault.show(error)
-        return 1
+        return error.exit_code if isinstance(error, NiahError) else 1
+
+
+def _helped(words: Sequence[str]) -> str | None:
+    """The verb, group or choice that help is asked about, empty for all; None where no help is asked for."""
+    if words[:1] == ["help"]:
+        topics = meant.verb(words[1:2], VERBS)
+        return topics[-1] if topics else ""
+    if any(word in ("-h", "--help") for word in words) or words[1:] == ["help"]:
+        return words[0] if words[0] in VERBS else ""
+    return None
 
 
 def _without_own_folder(arguments: Sequence[str]) -> list[str]:

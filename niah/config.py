@@ -51,6 +51,13 @@ are."""
 RETIRED = {"hardware.bandwidth_gb_s"}
 """Settings that once were: runs and files that still name them are read without them, since no number came of them."""
 
+_ALSO_CALLED = {
+    "price": "dollars_per_gpu_hour", "cost": "dollars_per_gpu_hour", "gpus": "num_gpus", "nodes": "num_nodes",
+    "memory": "memory_gib", "samples": "repeats", "n": "repeats", "max_model_len": "max_length", "url": "base_url",
+    "tensor_parallel": "tensor_parallel_size", "tp": "tensor_parallel_size", "needles": "num_keys",
+}
+"""Settings by the words that others have for them."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -448,6 +455,16 @@ def _lengths(value: Any, where: str) -> Any:
 
 
 def _unknown(key: str, known: set[str]) -> NiahError:
-    near = difflib.get_close_matches(key, known, n=1)
+    place, dot, last = key.rpartition(".")
+    near = _meant(last, [name.rpartition(".")[2] for name in known])
     names = ", ".join(sorted(name.rsplit(".", 1)[-1] for name in known))
-    return NiahError(f"{key}: unknown key; expected one of {names}" + (f"; did you mean {near[0]}?" if near else ""))
+    hint = f"; did you mean {place}{dot}{near}?" if near else ""
+    return NiahError(f"{key}: unknown key; expected one of {names}{hint}")
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """The setting that another word is meant for; empty where none is."""
+    if (other := _ALSO_CALLED.get(name)) in known:
+        return str(other)
+    near = difflib.get_close_matches(name, known, n=1)
+    return near[0] if near else ""

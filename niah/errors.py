@@ -17,10 +17,18 @@ _LACKING = {
 
 
 class NiahError(Exception):
-    """Something the user can mend; printed as one line, exit code 1, no traceback.
+    """Something the user can mend; printed as one line, no traceback; a command that it ends has ``exit_code``.
 
     Write it as ``where: what is wrong; got ...; expected ...; what to do``.
     """
+
+    exit_code = 1
+
+
+class UnansweredError(NiahError):
+    """All is done that could be, but some trials ended without an answer: the same command tries them again."""
+
+    exit_code = 5
 
 
 class EngineStoppedError(NiahError):

@@ -129,6 +129,18 @@ def is_free_text(field: dataclasses.Field[Any]) -> bool:
     return held is not None and held.is_text
 
 
+def expected(field: dataclasses.Field[Any]) -> str:
+    """What a message says that the field may hold; empty for one without limits."""
+    held = field.metadata.get(_HELD)
+    return str(held) if held is not None and (held.expected or held.choices or held._range()) else ""
+
+
+def allowed(field: dataclasses.Field[Any]) -> tuple[Any, ...]:
+    """The values of a field made by ``one_of``; none for others."""
+    held = field.metadata.get(_HELD)
+    return held.choices if held is not None else ()
+
+
 def check(settings: Any, group: str) -> None:
     """Raises NiahError with the full key of the first field whose value lies outside its limits or is no finite number;
     None is no value."""

@@ -117,7 +117,7 @@ def test_the_root_holds_a_fixed_list_of_names():
 
 
 def test_each_verb_is_one_file_or_one_folder_of_commands():
-    shared = {"__init__", "words", "hydra", "help", "fault", "results", "page", "budget"}
+    shared = {"__init__", "words", "hydra", "help", "fields", "meant", "fault", "results", "page", "budget"}
     there = {path.stem for path in (PACKAGE / "commands").iterdir()} - {"__pycache__"} - shared
     assert {module.partition(".")[0] for module in VERBS.values()} == there
     for module in VERBS.values():
@@ -211,7 +211,10 @@ def loaded_by(code: str) -> set[str]:
 
 def test_help_loads_nothing_heavy():
     modules = loaded_by("from niah.cli import main; main(['--help'])")
-    assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib"}
+    assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib", "omegaconf", "dataclasses"}
+    more = "main(['help', 'compare']); main(['plan', '--help']); main(['completion', 'words', 'niah ctx.'])"
+    modules = loaded_by(f"from niah.cli import main; {more}")
+    assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib", "omegaconf", "yaml"}
 
 
 def test_a_report_without_a_test_loads_no_statistics_library():

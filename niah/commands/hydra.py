@@ -14,9 +14,9 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, Quote
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from niah import choices, config, values
-from niah.commands import fault
-from niah.errors import NiahError, is_full
+from niah import choices, config, terminal, values
+from niah.commands import fault, meant
+from niah.errors import NiahError, UnansweredError, is_full
 from niah.limits import is_free_text
 from niah.models.speculation import METHODS
 from niah.planner.hardware import counted
@@ -24,19 +24,22 @@ from niah.units import parse_length
 
 _WORD = re.compile(r"(\+\+|\+|~|)([^=]*)(=?)(.*)", re.DOTALL)
 _SWEEP = {"-m", "--multirun"}
+_MOST_DEPTHS = 99
 
 
 def adapted(words: Sequence[str]) -> list[str]:
     """Overrides as Hydra wants them, from the commands people write.
 
-    ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a file, means the
-    ladder up to it. ``reader.budget=[1k,4k]`` is one run each. An experiment that is a folder means one run of each
-    file in it. ``hardware=2x8xh100`` is two nodes of eight.
+    ``model=ORG/NAME`` and ``model=./folder`` mean ``model.path=``; a choice may be in another letter case, or called
+    by its title. ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
+    file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each. An experiment that is a folder means
+    one run of each file in it. ``hardware=2x8xh100`` is two nodes of eight.
 
     A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
     """
     is_sweep, is_implied = bool(_SWEEP & {*words}), any(map(_implies_a_sweep, words))
+    words = meant.instead(words)
     given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
     words, drafts = _each_speculation(words)
     result = [*drafts, *(["model=custom"] if "model.path" in given and "model" not in given else [])]
@@ -46,7 +49,7 @@ def adapted(words: Sequence[str]) -> list[str]:
             continue
         sign, key, separator, value = _parts(word)
         if not separator and not sign:
-            raise NiahError(f"{word}: not understood; expected key=value, or a verb first; see python -m niah --help")
+            raise meant.bare(word, ())
         if sign == "~" or not separator or re.match(r"hydra\b", key):
             result.append(word)
         elif word == "experiment=null":
@@ -61,9 +64,10 @@ def adapted(words: Sequence[str]) -> list[str]:
             result += _each_cache(value)
         elif key == "hardware" and (parts := counted(value)):
             name, num_gpus, num_nodes = parts
-            result += [f"hardware={_quoted(name)}"]
+            result += [f"hardware={_quoted(meant.choice('hardware', name))}"]
             result += [f"++hardware.num_gpus={num_gpus}", f"++hardware.num_nodes={num_nodes}"]
         elif "." in key:
+            _note_a_lone_depth(key, value)
             # a field that a group's file leaves at its default is there all the same; config checks names
             make = _setting if key.count(".") == 1 else _deeper
             result.append(f"++{key}={make(key, value, is_sweep)}")
@@ -91,13 +95,31 @@ def _parts(word: str) -> tuple[str, str, str, str]:
 def _top(key: str, value: str, is_sweep: bool) -> str:
     """The value of a group's choice, of name, outputs, seed or calibrate, in Hydra's grammar."""
     is_choice = key.partition("@")[0] in choices.groups()
-    if is_sweep and _swept(key, value):
-        return value
+    if is_sweep and (sweep := _swept(key, value)):
+        return _each_choice(key, sweep.value()) or value
     if is_choice and "," in value:
         raise NiahError(f"{key}={value}: several choices; expected one, or -m before it for a run of each")
     if key == "outputs":
         value = os.path.expanduser(value)  # Hydra itself makes this folder for a sweep
-    return _quoted(values.as_typed(value) or value) if is_choice else _said(value)
+    if key not in choices.groups():
+        return _quoted(values.as_typed(value) or value) if is_choice else _said(value)
+    return _quoted(meant.choice(key, values.as_typed(value) or value))
+
+
+def _each_choice(key: str, sweep: Any) -> str:
+    """The choices of a group that a sweep a,b names; empty for another sweep."""
+    if key not in choices.groups() or not isinstance(sweep, ChoiceSweep) or not sweep.simple_form:
+        return ""
+    names = [one.text if isinstance(one, QuotedString) else str(one) for one in sweep.list]
+    return ",".join(_quoted(meant.choice(key, name)) for name in names)
+
+
+def _note_a_lone_depth(key: str, value: str) -> None:
+    """A whole number of depths is easily meant for how many, and is the one depth of that percent."""
+    if key == "ctx.depths" and value.isdecimal() and 1 < int(value) <= _MOST_DEPTHS and value not in ("50", "100"):
+        num = int(value)
+        even = ",".join(f"{100 * place / (num - 1):.4g}" for place in range(num))
+        terminal.note(f"niah: ctx.depths={value} is one depth, at {value}%; {value} depths are ctx.depths=[{even}]")
 
 
 def _setting(key: str, value: str, is_sweep: bool) -> str:
@@ -182,11 +204,8 @@ def _in_grammar(value: Any) -> str:
 
 def _each_cache(value: str) -> list[str]:
     """``kv=[bf16,fp8]``: the first is the choice, the others are run beside it."""
-    names = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
+    names = [meant.choice("kv", name.strip()) for name in value.strip("[]").split(",") if name.strip()]
     known = {node["name"]: node["dtype"] for node in choices.choices("kv")}
-    for name in names:
-        if name not in known:
-            raise NiahError(f"kv={name}: no such choice; expected one of {', '.join(known)}")
     if not names:
         raise NiahError(f"kv: got {value}; expected at least one, as kv=[bf16,fp8]")
     others = [{"name": name, "dtype": known[name]} for name in names[1:]]
@@ -248,7 +267,8 @@ def _ladder_up_to(value: str) -> list[int]:
 def run(overrides: list[str], job: Callable[[Any], int]) -> int:
     """Composes the config (or, with -m, each config of the sweep) and runs ``job`` on it.
 
-    Returns the largest exit code. Where a job fails, the others of a sweep still run; then the last error is raised.
+    Returns the largest exit code. Where a job fails, the others of a sweep still run; then the last error is raised,
+    of trials without an answer only where nothing was refused.
     """
     if "hydra/launcher=ray" in overrides and not any(".init.address=" in word for word in overrides):
         from niah.engines.replicas.start import stay_on_this_machine
@@ -272,7 +292,8 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
         except Exception as error:
             if os.getpid() != own_process:  # Hydra carries the first error home, this tells them all
                 fault.show(error)
-                raise NiahError(fault.line(error)) from None
+                kind = UnansweredError if isinstance(error, UnansweredError) else NiahError
+                raise kind(fault.line(error)) from None
             failed.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed by Hydra
@@ -291,6 +312,7 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
         raise NiahError(f"{place}: cannot be read ({error.strerror}); expected a file of settings") from error
     finally:
         sys.argv = before
+    failed.sort(key=lambda error: not isinstance(error, UnansweredError))
     for earlier in failed[:-1]:
         fault.show(earlier)
     if failed:
@@ -311,9 +333,17 @@ def _one_line(error: Exception) -> str:
             "or + before it to add it"
         )
     if match := re.search(r"Could not override '([^']*)'", text):
-        groups = ", ".join(choices.groups())
-        return f"{match[1]}: unknown key; expected name, outputs, seed or one of the groups {groups}"
+        return _unknown_key(match[1])
     if override := getattr(error, "override", None):
         reason = text.split(" See http")[0]
         return f"{override.lstrip('+')}: not understood ({reason}); expected key=value, lists as key=[a,b]"
     return f"{text.split(' See http')[0]}; see python -m niah --help"
+
+
+def _unknown_key(key: str) -> str:
+    """One line about a key that is neither a group nor a setting without one; often it is a group's setting."""
+    groups = choices.groups()
+    inside = [f"{group}.{key}=..." for group in groups if config.fields_named(f"{group}.{key}")]
+    if right := inside[:3] or [f"{name}=..." for name in meant.near(key, [*groups, *config.PLACE_ONLY, "seed"])[:1]]:
+        return f"{key}: unknown key; did you mean {' or '.join(right)}"
+    return f"{key}: unknown key; expected name, outputs, seed or one of the groups {', '.join(groups)}"

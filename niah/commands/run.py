@@ -12,7 +12,7 @@ from niah.commands import budget, fault, hydra
 from niah.commands.calibrate import verify
 from niah.commands.words import RULER_QUICK, own_words, restart_with_environment
 from niah.config import Run
-from niah.errors import NiahError
+from niah.errors import NiahError, UnansweredError
 from niah.records import RETRIED, Outcome, RunRecord, Trial
 from niah.runs import resume, runner
 from niah.runs.console import Console
@@ -27,7 +27,7 @@ _MOST_REPEATS = 100
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``run WORDS``, also without the verb. Raises NiahError where a trial ended without an answer."""
+    """Exit code of ``run WORDS``, also without the verb. Raises UnansweredError where a trial has no answer."""
     restart_with_environment(words)
     own, words = own_words({"budget": ""}, words)
     if RULER_QUICK in words:
@@ -99,7 +99,7 @@ def _measure(config: Any, started: float, wanted: str, *, is_launched: bool) -> 
         again = "the same command tries them again"
         if num_passed_over:
             again += f", but for {num_passed_over} that {resume.PASSED_OVER}"
-        raise NiahError(
+        raise UnansweredError(
             f"{summary.folder}: {len(failed)} of {len(summary.asked)} trials ended without an answer "
             f"(trial {failed[0].trial}: {failed[0].error}); {again}"
         )

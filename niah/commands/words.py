@@ -56,7 +56,7 @@ def restart_with_environment(overrides: Sequence[str]) -> None:
     """
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     engine = next((word.split("=", 1)[1] for word in reversed(overrides) if word.startswith("engine=")), "vllm")
-    if "vllm" not in engine.split(",") or os.environ.get("NIAH_RESTARTED"):
+    if "vllm" not in engine.casefold().split(",") or os.environ.get("NIAH_RESTARTED"):
         return
     missing = environment()
     if "LD_PRELOAD" not in missing:

@@ -19,7 +19,7 @@ def test_every_misbehaviour_is_its_own_row_and_nothing_else_is_lost(niah, tmp_pa
     words = (*_GRID, "engine.concurrency=8")
     with Misbehaving() as server:
         done = niah(*words, *server.words)
-        assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 5 and "Traceback" not in done.stderr, done.stderr
         first = {row["targets"][0]: row for row in rows(folder(tmp_path))}
         assert len(WAYS) > 100 and len(first) == 2 * len(WAYS) == server.num_prompts
         found = {server.ways[answer]: row for answer, row in first.items() if answer in server.ways}
@@ -51,7 +51,7 @@ def test_a_chat_that_was_not_read_whole_is_no_answer(niah, tmp_path, fault, word
         done = niah(*GRID, *server.words, "model.answer_prefix=false")
         found = rows(folder(tmp_path))
         failed = [row for row in found if row["outcome"] == "engine-error"]
-        assert done.returncode == 1 and any(words in row["error"] for row in failed), [row["error"] for row in failed]
+        assert done.returncode == 5 and any(words in row["error"] for row in failed), [row["error"] for row in failed]
         assert {row["length"] for row in failed} == ({1024} if "keeps" in fault else {512, 1024})
         assert {row["outcome"] for row in found} == {"correct", "engine-error"}
         if "caches" in fault:

@@ -59,7 +59,7 @@ def last_line(done: subprocess.CompletedProcess) -> str:
 
 def test_out_of_memory_is_a_row_and_the_shorter_length_runs(run, folder):
     done = run("oom:over=700", "engine.graded=false")
-    assert done.returncode == 1 and outcomes(folder) == {(512, "correct"): 1, (1024, "out-of-memory"): 1}
+    assert done.returncode == 5 and outcomes(folder) == {(512, "correct"): 1, (1024, "out-of-memory"): 1}
     failed = next(row for row in rows(folder) if row["length"] == 1024)
     assert failed["error"].startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
     assert failed["finish_reason"] == "engine died" and failed["score"] is None
@@ -80,7 +80,7 @@ def test_out_of_memory_in_this_process_costs_no_engine_and_what_is_left_of_other
         sleeping.kill()
         sleeping.wait()
         record.unlink()
-    assert done.returncode == 1 and outcomes(folder) == {(512, "correct"): 1, (1024, "out-of-memory"): 1}
+    assert done.returncode == 5 and outcomes(folder) == {(512, "correct"): 1, (1024, "out-of-memory"): 1}
     assert "can't allocate memory" in last_line(done) and "num_restarts" not in facts(folder)
     assert f"still alive and may hold memory: pid {sleeping.pid} (VLLM::EngineCore)" in done.stderr
     assert f"run folder /x/outputs/b; end them with kill -9 {sleeping.pid}" in done.stderr
@@ -89,12 +89,12 @@ def test_out_of_memory_in_this_process_costs_no_engine_and_what_is_left_of_other
 @pytest.mark.slow
 def test_a_prompt_that_kills_the_engine_twice_is_a_row_and_passed_over(run, folder):
     done = run("kill:over=700", "engine.graded=false")
-    assert done.returncode == 1 and outcomes(folder) == {(512, "correct"): 1, (1024, "engine-error"): 1}
+    assert done.returncode == 5 and outcomes(folder) == {(512, "correct"): 1, (1024, "engine-error"): 1}
     failed = next(row for row in rows(folder) if row["length"] == 1024)
     assert failed["error"].startswith("ended 2 engines; ") and "died unexpectedly (exit code: -9)" in failed["error"]
     before = (folder / "engine.log").stat().st_size
     again = run("kill:over=700", "engine.graded=false")
-    assert again.returncode == 1 and last_line(again).endswith("retry=true asks these too")
+    assert again.returncode == 5 and last_line(again).endswith("retry=true asks these too")
     assert (folder / "engine.log").stat().st_size == before
 
 
@@ -134,7 +134,7 @@ def test_an_engine_that_dies_as_it_is_closed_changes_nothing(run, folder):
 @pytest.mark.slow
 def test_several_under_way_the_others_are_answered(run, folder):
     done = run("error:over=700", "engine.max_num_seqs=4", "ctx.depths=[0,100]", "engine.graded=false")
-    assert done.returncode == 1 and outcomes(folder)[(512, "correct")] == 2, done.stderr
+    assert done.returncode == 5 and outcomes(folder)[(512, "correct")] == 2, done.stderr
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ class Disturbed:
         ended, what, sent = self.disturb(self.words[self.verb])
         case = f"{self.verb}, {what}"
         self.ledger.event(f"{self.verb} {what.split()[0]}")
-        self.ledger.judge(ended, case, self.bed, codes=(0,) if sent else (0, 1), sent=sent)
+        self.ledger.judge(ended, case, self.bed, codes=(0,) if sent else (0, 1, 5), sent=sent)
         self.restore()
         if self.verb == "rescore":
             self._check_rescored(case, ended)

@@ -47,7 +47,7 @@ class Ledger:
         self.failures.append(told)
 
     def judge(
-        self, ended: Ended, case: str, bed: Testbed, *, codes: tuple[int, ...] = (0, 1), sent: int | None = None
+        self, ended: Ended, case: str, bed: Testbed, *, codes: tuple[int, ...] = (0, 1, 5), sent: int | None = None
     ) -> bool:
         """Counts what is wrong with how a command ended; True where nothing is. ``sent``: the signal it was sent, which
         may have ended it."""
@@ -65,8 +65,8 @@ class Ledger:
         allowed = (*codes, *(() if sent is None else (-sent, 130)))
         if ended.code not in allowed and not ended.is_hung:
             self.fault("wrong", case, bed, ended, f"exit code {ended.code}")
-        elif ended.code == 1 and not ended.last.startswith("niah: "):
-            self.fault("wrong", case, bed, ended, "exit code 1 without a line that says why")
+        elif ended.code in (1, 5) and not ended.last.startswith("niah: "):
+            self.fault("wrong", case, bed, ended, f"exit code {ended.code} without a line that says why")
         return sum(self.found.values()) == before
 
     def plain(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def left(tmp_path):
 
 def test_out_of_memory_costs_two_engines_and_no_other_length_or_variant(run, left):
     done = run("engine.memory=1500", "kv=[bf16,fp8]")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 5 and "Traceback" not in done.stderr
     found, openings = left()
     assert found == {
         (variant, *key): num for variant in ("bf16", "fp8") for key, num in {
@@ -52,25 +52,25 @@ def test_out_of_memory_costs_two_engines_and_no_other_length_or_variant(run, lef
 def test_what_ran_out_of_memory_twice_is_passed_over_until_asked_for(run, left):
     run("engine.memory=1500")
     again = run("engine.memory=1500")  # once more: it may have been another process's memory
-    assert again.returncode == 1 and "retry=true" in again.stderr
+    assert again.returncode == 5 and "retry=true" in again.stderr
     found, openings = left()
     assert found[("bf16", 2048, "out-of-memory")] == 2 and openings == 4
     third = run("engine.memory=1500")
-    assert third.returncode == 1 and left()[1] == 4, third.stderr  # nothing was opened
+    assert third.returncode == 5 and left()[1] == 4, third.stderr  # nothing was opened
     assert "retry=true asks these too" in third.stderr.splitlines()[-1]
-    assert run("engine.memory=1500", "retry=true").returncode == 1 and left()[1] > 4
+    assert run("engine.memory=1500", "retry=true").returncode == 5 and left()[1] > 4
     assert sum(left()[0].values()) == 9
 
 
 def test_a_prompt_that_ends_the_engine_twice_is_a_row_and_the_others_run(run, left):
     done = run("engine.strength=1500", "ctx.depths=[50]")
-    assert done.returncode == 1 and "ended 2 engines; RuntimeError: an illegal memory access" in done.stderr
+    assert done.returncode == 5 and "ended 2 engines; RuntimeError: an illegal memory access" in done.stderr
     found, openings = left()
     assert found == {
         ("bf16", 512, "correct"): 1, ("bf16", 1024, "correct"): 1, ("bf16", 2048, "engine-error"): 1,
     }
     assert openings == 3
-    assert run("engine.strength=1500", "ctx.depths=[50]").returncode == 1 and left()[1] == 3  # not a third engine
+    assert run("engine.strength=1500", "ctx.depths=[50]").returncode == 5 and left()[1] == 3  # not a third engine
 
 
 def test_an_engine_that_ends_again_and_again_is_given_up_and_the_next_variant_runs(run, left):
@@ -88,7 +88,7 @@ def test_one_that_ended_once_costs_nothing(run, left):
 
 def test_of_several_under_way_the_guilty_one_is_found(run, left):
     done = run("engine.strength=1500", "engine.max_num_seqs=8", "ctx.lengths=[512,2k]", "ctx.depths=[0,100]")
-    assert done.returncode == 1
+    assert done.returncode == 5
     assert left()[0] == {("bf16", 512, "correct"): 2, ("bf16", 2048, "engine-error"): 2}
 
 

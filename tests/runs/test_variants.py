@@ -69,7 +69,7 @@ def test_one_run_holds_the_same_prompts_under_each(niah, tmp_path):
 
 def test_a_stopped_run_goes_on_where_each_variant_was(niah, tmp_path):
     done = niah(*FAKE, "kv=[bf16,fp8]", "name=b", "engine.fail_at=[2]")
-    assert done.returncode == 1
+    assert done.returncode == 5
     again = niah(*FAKE, "kv=[bf16,fp8]", "name=b", "engine.fail_at=[2]")
     assert "2 of 12 trials to run" in again.stderr
     found = rows(tmp_path / "outputs" / "b")
