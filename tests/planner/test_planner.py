@@ -215,7 +215,7 @@ def test_a_reader_that_leaves_text_out_is_planned_with_what_the_model_reads(niah
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("hardware=8xh900",), "hardware=h900: no such choice; expected one of a100_40"),
+        (("hardware=8xh900",), "hardware=h900: no such choice; did you mean hardware=h"),
         (("hardware=0xh100",), "hardware.num_gpus: got 0"),
         (("format=xml",), "plan format: got 'xml'; expected text or json"),
         (("model.weights=int3",), "model.weights: got 'int3'"),
