@@ -22,7 +22,8 @@ TASKS = {
     "records": ("task=single", "haystack=records"),
     "chinese": ("task=single", "haystack=generated", "haystack.language=zh-Hans"),
     "arabic": ("task=conflicting", "haystack=generated", "haystack.language=ar"),
-    "noise": ("task=multikey", "haystack=noise"), "code": ("task=single", "haystack=code"),
+    "noise": ("task=multikey", "haystack=noise"),
+    "code": ("task=single", "haystack=code", "haystack.max_characters=1000000"),  # not every package here
 }
 
 
