@@ -107,11 +107,12 @@ def _top(key: str, value: str, is_sweep: bool) -> str:
 
 
 def _each_choice(key: str, sweep: Any) -> str:
-    """The choices of a group that a sweep a,b names; empty for another sweep."""
+    """The choices of a group that a sweep a,b means; empty for another sweep, and where they are as they should be."""
     if key not in choices.groups() or not isinstance(sweep, ChoiceSweep) or not sweep.simple_form:
         return ""
     names = [one.text if isinstance(one, QuotedString) else str(one) for one in sweep.list]
-    return ",".join(_quoted(meant.choice(key, name)) for name in names)
+    right = [meant.choice(key, name) for name in names]
+    return ",".join(map(_quoted, right)) if right != names else ""
 
 
 def _note_a_lone_depth(key: str, value: str) -> None:

@@ -34,6 +34,7 @@ def shrunk(place: Path, *words: str) -> tuple[str, dict[str, Path]]:
     return text, {"folder": place / match[1]}
 
 
+@pytest.mark.slow
 def test_a_length_of_3_mod_4(tmp_path):
     said(tmp_path, *FAULTY, "engine.fault=length", "ctx.lengths=[2083]", "ctx.depths=[50]", "engine.graded=false")
     text, found = shrunk(tmp_path)

@@ -59,7 +59,7 @@ def test_a_server_that_dies_in_the_middle(niah, tmp_path):
     settings = (*GRID, *FAST, "engine.max_retries=1", "engine.wait_seconds=0")
     with Server(die_after=4) as server:
         done = niah(*settings, *server.words)
-        assert done.returncode == 1
+        assert done.returncode == 5
         assert "gave no answer to 3 prompts in a row" in done.stderr and "Traceback" not in done.stderr
     kept = [row for row in rows(folder(tmp_path)) if row["outcome"] == "correct"]
     assert len(kept) == 4
@@ -136,7 +136,7 @@ def test_a_run_goes_on_with_more_patience(niah, tmp_path, name):
     settings = [word for word in GRID if name or not word.startswith("name=")]
     with Server({2: "500", 14: "500"}, key="sk-1") as server:
         words = (*settings, *server.words)
-        assert niah(*words, "engine.max_retries=0", "engine.api_key_env=ONE", ONE="sk-1").returncode == 1
+        assert niah(*words, "engine.max_retries=0", "engine.api_key_env=ONE", ONE="sk-1").returncode == 5
         (place,) = (tmp_path / "outputs").iterdir()
         kept = {row["trial"]: row for row in rows(place) if row["outcome"] == "correct"}
         assert len(kept) == 9
@@ -207,7 +207,7 @@ def test_a_finished_run_needs_no_server(niah, tmp_path, name):
 
 def test_a_run_with_a_failed_trial_is_not_finished(niah, tmp_path):
     with Server({2: "500"}) as server:
-        assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 1
+        assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 5
     done = niah(*GRID, *server.words, "engine.wait_seconds=0")
     assert done.returncode == 1 and "does not answer" in done.stderr.splitlines()[-1]
     assert "done before" not in done.stderr

@@ -76,7 +76,7 @@ def test_chat_text_is_measured(niah, tmp_path, extra, is_exact):
 def test_a_server_that_cuts_prompts_is_an_error_and_no_wrong_answer(niah, tmp_path):
     with Server(takes_ids=False, extra_tokens=-300, card={"id": "any"}, pages={}) as server:
         done = niah(*GRID, *server.words, "model.answer_prefix=false")
-    assert done.returncode == 1 and "it cut the prompt to its own limit" in done.stderr
+    assert done.returncode == 5 and "it cut the prompt to its own limit" in done.stderr
     outcomes = Counter((row["length"], row["outcome"]) for row in rows(folder(tmp_path)))
     assert outcomes == {(512, "engine-error"): 5, (1024, "engine-error"): 5}
 
@@ -120,7 +120,7 @@ def test_what_is_sent_is_greedy_and_the_ids_of_the_engine_in_this_process(niah, 
 
 def test_another_server_at_the_same_address_is_refused(niah, tmp_path):
     with Server({9: "500"}) as server:
-        assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 1
+        assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 5
         server.pages = {"/version": '{"version": "10.0"}'}
         done = niah(*GRID, *server.words, "engine.max_retries=0")
     assert done.returncode == 1 and "server (there vLLM 9.9, now vLLM 10.0)" in done.stderr

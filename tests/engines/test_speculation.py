@@ -16,6 +16,7 @@ MODEL = ("model=calibration/full", "haystack=noise")
 """It copies the needle, so that what n-grams draft is what it writes."""
 
 
+@pytest.mark.slow
 def test_drafts_are_counted_and_change_no_answer(tmp_path):
     """N-grams of the prompt, and a smaller model that knows nothing; with prefix cache and a control sample without."""
     draft = checkpoints.written(tmp_path / "draft")
@@ -46,6 +47,7 @@ def test_drafts_are_counted_and_change_no_answer(tmp_path):
 
 
 @in_this_process
+@pytest.mark.slow
 def test_drafts_that_nobody_checks_are_named_by_the_paired_verdict(tmp_path):
     done = run_in(
         tmp_path, *MODEL, "engine._target_=tests.helpers.faulty_drafts.FaultyDrafts", "engine.unchecked_from=900",
