@@ -29,6 +29,7 @@ PINS = dict(
     line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line
 )
 
+
 def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess:
     """A command that a package of the ``test`` extra has put beside this Python."""
     beside = Path(sys.executable).parent / name

@@ -194,4 +194,3 @@ def _lineage(path: str) -> list[tuple[_Source, ast.ClassDef]]:
     module, _, name = path.rpartition(".")
     source = _source(module)
     return list(source.lineage(name)) if source else []
-

@@ -16,6 +16,9 @@ from niah.units import format_bytes
 def main(words: list[str]) -> int:
     """Exit code of ``rm DIR [DIR ...] [yes=true]``: 1 where the answer is not yes."""
     paths = [Path(word) for word in words if word not in ("yes=true", "--yes", "-y")]
+    for word in words:
+        if word.startswith("yes=") and word != "yes=true":
+            raise NiahError(f"rm: got {word}; expected yes=true, or nothing to be asked; nothing was removed")
     if not paths:
         raise NiahError("rm: which run? expected its folder, as rm outputs/NAME")
     for path in paths:

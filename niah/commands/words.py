@@ -5,11 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from niah import values
 from niah.engines.vllm.process import environment
 from niah.errors import NiahError
+
+Settings = TypeVar("Settings")
 
 RULER_QUICK = "experiment=ruler_quick"
 """The word that ``ruler.quick`` makes a sweep of."""
@@ -47,6 +49,15 @@ def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str
             expected = " or ".join(f"{group}.key=value" for group in groups)
             raise NiahError(f"{where}: got {word}; expected {expected}")
     return values.from_words(words)
+
+
+def own_settings(group: str, cls: type[Settings], words: Sequence[str]) -> tuple[Settings, list[str]]:
+    """The ``cls`` that a verb's ``group.key=value`` words make, and the other words. Raises NiahError for odd ones."""
+    from niah import config  # a verb without settings of its own need not wait for it
+
+    own = [word for word in words if word.startswith(f"{group}.")]
+    changed = changes(group, own, (group,)).get(group, {})
+    return config.typed(group, cls, changed)[0], [word for word in words if word not in own]
 
 
 def restart_with_environment(overrides: Sequence[str]) -> None:

@@ -129,20 +129,20 @@ def _version(package: str) -> str | None:
 def has_avx512() -> bool:
     """Whether this processor computes with AVX-512, or AMX, as vLLM and PyTorch ask (torch.cpu, cpuinfo): with neither,
     bfloat16 is several times slower than float32, and vLLM has no FP8 cache. Linux alone says."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                flags = line.split()
-                return _AVX512.issubset(flags) or "amx_tile" in flags
-    return False
+    flags = _of_cpuinfo("flags").split()
+    return _AVX512.issubset(flags) or "amx_tile" in flags
 
 
 def cpu() -> str:
     """The processor's name."""
-    try:
+    return _of_cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _of_cpuinfo(name: str) -> str:
+    """What Linux says of the first processor under this name; nothing where it doesn't."""
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return ""

@@ -45,9 +45,8 @@ def of_config(config: Mapping[str, Any]) -> list[Border]:
     if top := _tokens(text.get("index_topk")):
         found.append(Border("index_topk", POSITION, top, "config.json"))
     ratios = text.get("compress_ratios") or text.get("compress_ratio") or ()
-    for ratio in sorted({*(ratios if isinstance(ratios, list) else [ratios])} - {0, 1, None}):
-        if tokens := _tokens(ratio):
-            found.append(Border("compress ratio", PERIOD, tokens, "config.json"))
+    for ratio in sorted(set(map(_tokens, ratios if isinstance(ratios, list) else [ratios])) - {0}):
+        found.append(Border("compress ratio", PERIOD, ratio, "config.json"))
     for original in sorted(set(_originals(text))):
         found.append(Border("length before rotary scaling", POSITION, original, "config.json"))
     return found

@@ -235,4 +235,3 @@ def _check_sharding(architecture: Architecture, split: int, shards: int, model: 
             f"{where}; with tensor parallel {split} and {heads} key-value head{'s' if heads > 1 else ''} "
             f"expected one of {', '.join(map(str, allowed))}: it shards what tensor parallelism would only copy"
         )
-

@@ -169,4 +169,3 @@ def _interval(tables: _Tables, differences: suite.Strata, confidence: float) -> 
         np.asarray(rise * size / unit), np.asarray(fall * size / unit), np.asarray(size), confidence
     )
     return np.maximum(low * unit, -1), np.minimum(high * unit, 1)
-

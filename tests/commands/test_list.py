@@ -106,6 +106,7 @@ def test_rm_asks_and_takes_nothing_but_runs(outputs, tmp_path, monkeypatch, caps
     for words, expected in (
         (["rm"], "which run?"), (["rm", "notes", "yes=true"], "no run here"),
         (["rm", "a", "notes", "yes=true"], "no run here"), (["rm", "."], "no run here"), (["rm", "a"], "nobody to ask"),
+        (["rm", "a", "yes=perhaps"], "got yes=perhaps; expected yes=true"),
     ):
         monkeypatch.setattr("sys.stdin", None)
         assert cli.main(words) == 1 and expected in capsys.readouterr().err

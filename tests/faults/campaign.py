@@ -93,4 +93,3 @@ def _worker(part: str, seed: str, seconds: float, place: Path, kept: Path) -> in
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-

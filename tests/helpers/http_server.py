@@ -108,7 +108,6 @@ class Server(Loopback):
             self.running += change
             self.most_running = max(self.most_running, self.running)
 
-
     def wait_for_others(self) -> None:
         """Returns as soon as ``at_once`` requests have been there together, or after 20 seconds."""
         stop = time.monotonic() + 20

@@ -16,6 +16,8 @@ from tests.helpers.machines import raw
     ({"text_config": {"attention_chunk_size": 8192}}, [(PERIOD, 8192, False)]),
     ({"index_topk": 2048, "compress_ratios": [0, 4, 128, 4]},
      [(POSITION, 2048, False), (PERIOD, 4, False), (PERIOD, 128, False)]),
+    ({"compress_ratios": [None, [4], "8", {}, 64]}, [(PERIOD, 64, False)]),
+    ({"compress_ratios": {"4": 1}}, []),
     ({"rope_scaling": {"rope_type": "yarn", "original_max_position_embeddings": 32768}}, [(POSITION, 32768, False)]),
     ({"rope_parameters": {"full_attention": {"original_max_position_embeddings": 4096}}}, [(POSITION, 4096, False)]),
     ({"sliding_window": "512", "rope_scaling": [], "index_topk": -1}, []),

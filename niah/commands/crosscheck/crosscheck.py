@@ -14,7 +14,7 @@ from niah.commands.crosscheck.second_engine import holding_a_model, second_runs
 from niah.commands.crosscheck.settings import CrosscheckSettings
 from niah.commands.crosscheck.summary import summary
 from niah.commands.results import write
-from niah.commands.words import changes, folder_arguments, restart_with_environment
+from niah.commands.words import folder_arguments, own_settings, restart_with_environment
 from niah.config import Run
 from niah.disk import Lines
 from niah.engines import Session, Traced, processes
@@ -64,7 +64,7 @@ def main(words: list[str]) -> int:
 def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
     """What to print. Finished answers stay in crosscheck.jsonl; the same command goes on where it was stopped."""
     folder, record = store.opened(path)
-    settings, overrides = _settings(words)
+    settings, overrides = own_settings("crosscheck", CrosscheckSettings, words)
     seconds = second_runs(record, overrides)
     with folder:
         rows = folder.rows()
@@ -100,13 +100,6 @@ def crosscheck(path: str, words: Sequence[str], console: Console) -> list[str]:
                 f"{failed[0]['second']['error']}); the same command asks again"
             )
     return [*found.lines, f"all of them: {lines.path}, {folder.path / 'crosscheck.json'}"]
-
-
-def _settings(words: Sequence[str]) -> tuple[CrosscheckSettings, list[str]]:
-    own = [word for word in words if word.startswith("crosscheck.")]
-    changed = changes("crosscheck", own, ("crosscheck",)).get("crosscheck", {})
-    settings: CrosscheckSettings = config.typed("crosscheck", CrosscheckSettings, changed)[0]
-    return settings, [word for word in words if word not in own]
 
 
 def _refuse(path: str, record: RunRecord, rows: Sequence[Row]) -> None:

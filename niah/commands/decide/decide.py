@@ -15,7 +15,7 @@ from niah.commands.budget import Budget
 from niah.commands.decide.pairing import Listed, Plan, Side, differences, hardest
 from niah.commands.decide.settings import DecideSettings
 from niah.commands.results import without_nan, write
-from niah.commands.words import changes, restart_with_environment
+from niah.commands.words import own_settings, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import Trial
@@ -36,10 +36,8 @@ _GROWTH = 1.25
 
 def main(words: list[str]) -> int:
     """Exit code of ``decide WORDS [decide.key=...]``: 0, or 2 where one is worse."""
-    own = [word for word in words if word.startswith("decide.")]
-    plain = changes("decide", own, ("decide",)).get("decide", {})
-    settings = configuration.typed("decide", DecideSettings, plain)[0]
-    sides = _each([word for word in words if word not in own])
+    settings, rest = own_settings("decide", DecideSettings, words)
+    sides = _each(rest)
     for one in sides:
         restart_with_environment(one)
     runs: list[Run] = []

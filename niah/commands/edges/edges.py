@@ -14,7 +14,7 @@ from niah.commands.edges.design import Asked, Design, Room, design
 from niah.commands.edges.patterns import Seen
 from niah.commands.edges.settings import EdgesSettings
 from niah.commands.results import without_nan, write
-from niah.commands.words import changes, restart_with_environment
+from niah.commands.words import own_settings, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.models.resolve import config_of
@@ -35,9 +35,7 @@ Roles = Mapping[Cell, Asked]
 
 def main(words: list[str]) -> int:
     """Exit code of ``edges WORDS [edges.key=...]``: 0, or 2 where a pattern is named."""
-    own = [word for word in words if word.startswith("edges.")]
-    settings = configuration.typed("edges", EdgesSettings, changes("edges", own, ("edges",)).get("edges", {}))[0]
-    rest = [word for word in words if word not in own]
+    settings, rest = own_settings("edges", EdgesSettings, words)
     restart_with_environment(rest)
     return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
 

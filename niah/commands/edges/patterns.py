@@ -261,5 +261,3 @@ def _in_window(first: int, last: int) -> str:
 
 def _zone(seen: Sequence[Seen], name: str) -> np.ndarray:
     return np.array([one.zone == name for one in seen], dtype=bool)
-
-

@@ -13,7 +13,7 @@ from niah.commands.frontier import sentence
 from niah.commands.frontier.search import Search
 from niah.commands.frontier.settings import FrontierSettings
 from niah.commands.results import without_nan, write
-from niah.commands.words import changes, restart_with_environment
+from niah.commands.words import own_settings, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import Trial
@@ -24,11 +24,7 @@ from niah.runs.repeats import with_repeats
 
 def main(words: list[str]) -> int:
     """Exit code of ``frontier WORDS [frontier.key=...]``."""
-    own = [word for word in words if word.startswith("frontier.")]
-    settings = configuration.typed("frontier", FrontierSettings, changes("frontier", own, ("frontier",)).get(
-        "frontier", {}
-    ))[0]
-    rest = [word for word in words if word not in own]
+    settings, rest = own_settings("frontier", FrontierSettings, words)
     restart_with_environment(rest)
     return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
 

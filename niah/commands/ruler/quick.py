@@ -7,7 +7,7 @@ from typing import Any
 
 from niah import config, planner
 from niah.commands import hydra
-from niah.commands.words import RULER_QUICK, changes
+from niah.commands.words import RULER_QUICK, own_settings
 from niah.errors import NiahError
 from niah.limits import check, limited, one_of
 from niah.planner import machine
@@ -51,10 +51,7 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     if RULER_QUICK not in words:
         return list(words), []
-    own = [word for word in words if word.startswith("quick.")]
-    changed = changes("quick", own, ("quick",)).get("quick", {})
-    settings: QuickSettings = config.typed("quick", QuickSettings, changed)[0]
-    rest = [word for word in words if word not in own and word != RULER_QUICK]
+    settings, rest = own_settings("quick", QuickSettings, [word for word in words if word != RULER_QUICK])
     given = {word.lstrip("+").partition("=")[0] for word in rest}
     if "ctx.depths" not in given:
         rest.append(f"ctx.depths={_DEPTHS}")

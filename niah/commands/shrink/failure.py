@@ -13,6 +13,7 @@ WRONG, SCORE, LOGPROB, TEXT = "wrong", "score", "logprob", "text"
 """What a failure is: a wrong answer; one where the other side is right; another log-probability of the right answer;
 another answer."""
 
+
 @dataclass(frozen=True)
 class Answer:
     """``score`` is None where there is none: ``error`` says why. ``logprob`` (nats) is the right answer's, where it was
@@ -53,6 +54,7 @@ class Judge:
         )
         logprob = None if result.grade is None else round(result.grade.logprob, 6)
         return Answer(result.text, outcome.value, score.value, logprob, result.num_cached_tokens, result.seconds)
+
 
 @dataclass(frozen=True)
 class Criterion:

@@ -327,4 +327,3 @@ class VLLMSession(Session):
         self._llm = self._engine = None
         gc.collect()
         cleanup_dist_env_and_memory()
-
