@@ -76,7 +76,9 @@ def whole_rows(tmp_path_factory):
     return comparable(rows(place / "outputs" / "whole"))
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [
+    signal.SIGKILL, *(pytest.param(sent, marks=pytest.mark.slow) for sent in (signal.SIGINT, signal.SIGTERM)),
+])
 def test_stopped_runs_continue_with_the_same_rows(niah, tmp_path, whole_rows, sent):
     settings = (*FAKE, "engine.seconds=0.2")
     process = subprocess.Popen(
@@ -115,6 +117,7 @@ def stopped(place, words: tuple[str, ...], is_busy: Callable[[], bool]) -> tuple
     return process.returncode, errors.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_building_takes_a_schedulers_stop_as_a_ctrl_c(tmp_path):
     words = ("build", "out=a", "model=smollm2_135m", "haystack=generated", "ctx.lengths=[8k]", "ctx.repeats=400")
     code, last = stopped(tmp_path, words, lambda: (tmp_path / "a" / "00003.npy").exists())
@@ -157,6 +160,7 @@ def test_two_processes_on_one_folder(niah, tmp_path):
         process.wait()
 
 
+@pytest.mark.slow
 def test_larger_grid_contains_the_smaller_one(niah, tmp_path):
     assert niah(*FAKE, "name=small").returncode == 0
     assert niah(*FAKE[:2], "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,10,25,50,75,100]", "name=large").returncode == 0
@@ -265,6 +269,7 @@ def test_a_package_that_is_missing_is_named(niah):
     assert done.returncode == 1 and "haystack.path: no such file" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("build", "out=a", "model=scout"), ("engine=fake", "name=a")], ids=["source", "model"]
 )
@@ -279,6 +284,7 @@ def test_full_disk_while_a_cache_is_filled(tmp_path, words):
     assert not [file for file in (tmp_path / "cache").rglob("*") if file.suffix in (".npy", ".safetensors")]
 
 
+@pytest.mark.slow
 def test_an_experiment_folder_runs_each_of_its_files(niah, tmp_path):
     done = niah("experiment=ruler", "engine=fake", "ctx.lengths=[8k]", "ctx.depths=[50]")
     assert done.returncode == 0, done.stderr
@@ -318,6 +324,7 @@ def test_disk_full_keeps_what_was_measured(niah, tmp_path):
     assert os.path.getsize(tmp_path / "outputs" / "a" / "heatmap.png") > 8192
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_same", [True, False], ids=["same software", "other software"])
 def test_a_length_without_room_is_tried_again_where_it_has_some(niah, tmp_path, is_same):
     settings = ("engine=fake", "haystack=noise", "ctx.lengths=[512]", "ctx.depths=[0,100]", "name=room")

@@ -36,6 +36,7 @@ def broken(folder: Path, into: Path, share: float, seed: int = 0) -> None:
             file.write(json.dumps(row) + "\n")
 
 
+@pytest.mark.slow
 def test_equal_runs_do_not_differ_and_broken_ones_are_caught(niah, tmp_path):
     for name in ("a", "b"):
         assert niah(*FAKE, f"name={name}").returncode == 0

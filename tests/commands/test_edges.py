@@ -36,6 +36,7 @@ def test_a_fault_is_named_by_its_pattern_and_the_run_goes_on(place, capfd):
     assert [json.dumps(row) for row in again[:50]] == kept and len(again) == 96
 
 
+@pytest.mark.slow
 def test_a_hits_fault_is_named_and_a_healthy_engine_has_none(place, capfd):
     text = said(capfd, *WORDS, "engine.fault=hit", code=2)
     assert "wrong only where a prefix-cache hit leaves 4 to 10 tokens to compute: p = " in text

@@ -13,6 +13,7 @@ FAKE = ("engine=fake", "haystack=noise", "ctx.depths=[0,50,100]", "report.format
 LADDER = "ctx.lengths=[256,512,1k,2k]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "unit", "sentence"),
     [
@@ -37,6 +38,7 @@ def test_the_rung_of_a_staircase_is_found(place, capfd, window, unit, sentence):
     assert sentence in again and rows(place / "a") == found
 
 
+@pytest.mark.slow
 def test_the_base_of_nolima_is_part_of_the_claim(place, capfd):
     """engine=fake sees the last 1,300 tokens: all at 1,100, two of three depths at 2,200."""
     words = (*FAKE, "ctx.lengths=[256,1100,2200]", "engine.window=1300", "name=a", "frontier.threshold=nolima")
@@ -51,6 +53,7 @@ def test_all_pass_a_base_that_they_keep(place, capfd):
     assert "85.0% of the accuracy at 1K: at least 2K, with 95% confidence" in said(capfd, "frontier", *words)
 
 
+@pytest.mark.slow
 def test_contexts_that_are_shared_are_asked_at_all_depths(place, capfd):
     words = (*FAKE, "ctx.lengths=[512,1k]", "ctx.share=depths", "engine.window=8k", "name=a")
     assert "effective length at 85.0%: at least 1K" in said(capfd, "frontier", *words)
@@ -59,6 +62,7 @@ def test_contexts_that_are_shared_are_asked_at_all_depths(place, capfd):
     assert len(found) == 3 * len(contexts)
 
 
+@pytest.mark.slow
 def test_it_stops_at_its_budget_and_goes_on(place, capfd):
     words = (*FAKE, LADDER, "engine.window=600", "name=a")
     first = said(capfd, "frontier", *words, "frontier.budget=9000 tokens")

@@ -175,6 +175,7 @@ def test_odd_words_from_the_shell_to_run_json(tmp_path):
     assert shown.returncode == 0 and text in shown.stdout and "verified" in shown.stdout, shown.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_into_an_odd_folder(niah, tmp_path):
     done = niah("-m", *ONE, "seed=1,2", "outputs=~/a (1) é=2", "task.question=Who, when?", HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr

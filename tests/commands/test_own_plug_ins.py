@@ -44,6 +44,7 @@ def test_all_five_kinds_run_and_are_found_again(niah, tmp_path, folder):
     assert "--config-dir FOLDER" in lost.stderr
 
 
+@pytest.mark.slow
 def test_other_verbs_take_them(niah, tmp_path, folder):
     done = niah("build", *RUN[:-1], "out=contexts")
     assert done.returncode == 0, done.stderr
@@ -55,6 +56,7 @@ def test_other_verbs_take_them(niah, tmp_path, folder):
         assert name in helped.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_of_experiments_and_a_launchers_processes(niah, tmp_path, folder):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -72,6 +74,7 @@ def test_free_text_of_ones_own_is_no_sweep(niah, tmp_path, folder):
     assert sorted(one["num_words"] for one in configs) == [1, 2] and {one["greeting"] for one in configs} == {GREETING}
 
 
+@pytest.mark.slow
 def test_a_module_may_lie_beside_its_yaml(niah, tmp_path):
     own.write(tmp_path / "own", "task/near.py")
     for file in (tmp_path / "own").glob("*/*.yaml"):

@@ -35,6 +35,7 @@ def test_every_fault_is_tried_again_and_no_row_is_there_twice(niah, tmp_path):
     assert engine["prompt_tokens_counted"] == engine["prompt_tokens_sent"] == sent
 
 
+@pytest.mark.slow
 def test_what_fails_for_good_is_recorded_and_the_same_command_continues(niah, tmp_path):
     settings = (*GRID, *FAST, "engine.max_retries=0")
     with Server({2: "500", 5: "count", 8: "half"}) as server:
@@ -80,6 +81,7 @@ def test_a_server_that_dies_in_the_middle(niah, tmp_path):
     assert other(found) == other(rows(tmp_path / "outputs" / "b"))
 
 
+@pytest.mark.slow
 def test_trials_that_fail_each_time_keep_no_other_from_its_turn(niah, tmp_path):
     settings = (*GRID, "engine.max_retries=0")
     with Server(dict.fromkeys((0, 1, 2, 10, 11, 12), "500")) as server:
@@ -107,6 +109,7 @@ def test_a_wait_that_is_too_long_is_an_error_at_once(niah, tmp_path):
     assert "asks to wait 3600 s" in failed["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["429-long", "500", "hang"])
 def test_a_server_that_answers_nothing_at_first_is_not_taken_for_one_without_ids(niah, tmp_path, fault):
     with Server({-1: fault}) as server:
@@ -118,6 +121,7 @@ def test_a_server_that_answers_nothing_at_first_is_not_taken_for_one_without_ids
     assert checked.stdout.count("refused: no answer, ") == 2  # text it refuses by its own word
 
 
+@pytest.mark.slow
 def test_what_was_tried_again_is_kept_for_every_session(niah, tmp_path):
     settings = (*GRID, *FAST, "engine.max_retries=1", "engine.wait_seconds=0")
     with Server({1: "500"}, die_after=4) as server:
@@ -131,6 +135,7 @@ def test_what_was_tried_again_is_kept_for_every_session(niah, tmp_path):
     assert [session["retried"]["bf16"] for session in last["sessions"]] == [first["engine"]["retried"], {"HTTP 429": 1}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [True, False])
 def test_a_run_goes_on_with_more_patience(niah, tmp_path, name):
     settings = [word for word in GRID if name or not word.startswith("name=")]
@@ -176,6 +181,7 @@ def test_a_stop_signal_ends_a_run_at_once_and_keeps_its_rows(niah, tmp_path):
     assert Counter(row["trial"] for row in rows(folder(tmp_path))) == Counter(range(10))
 
 
+@pytest.mark.slow
 def test_a_control_sample_that_was_cut_short_goes_on(niah, tmp_path):
     with Server({10: "hang"}, cached_tokens=5) as server:
         stopped(tmp_path, server, 11)
@@ -188,6 +194,7 @@ def test_a_control_sample_that_was_cut_short_goes_on(niah, tmp_path):
     assert "all 10 trials were done before" in done.stderr and len(server.bodies) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [True, False])
 def test_a_finished_run_needs_no_server(niah, tmp_path, name):
     grid = [word for word in GRID if name or not word.startswith("name=")]
@@ -205,6 +212,7 @@ def test_a_finished_run_needs_no_server(niah, tmp_path, name):
     assert list((tmp_path / "outputs").iterdir()) == [place]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_failed_trial_is_not_finished(niah, tmp_path):
     with Server({2: "500"}) as server:
         assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 5

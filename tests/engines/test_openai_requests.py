@@ -11,6 +11,7 @@ from tests.helpers.command import is_one_line, rows
 from tests.helpers.http_server import GRID, Server, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", ["auto", "ids"])
 def test_a_server_with_another_tokenizer_is_refused(niah, tmp_path, prompts):
     with Server(tokenizer="gemma3", text_tokens=0) as server:
@@ -23,6 +24,7 @@ def test_a_server_with_another_tokenizer_is_refused(niah, tmp_path, prompts):
         assert "does not run: it tokenises otherwise" in checked.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_same_tokenizer_with_or_without_a_bos_is_taken(niah, tmp_path, more):
     with Server(text_tokens=more) as server:
@@ -33,6 +35,7 @@ def test_the_same_tokenizer_with_or_without_a_bos_is_taken(niah, tmp_path, more)
     assert ("the same and a BOS token" in checked) is bool(more)
 
 
+@pytest.mark.slow
 def test_null_in_the_body_drops_the_templates_arguments(niah):
     with Server(takes_ids=False, card={"id": "any"}, pages={}) as server:
         chat = ("model.answer_prefix=false", "model.chat_template_arguments={enable_thinking:false}")
@@ -52,6 +55,7 @@ def test_only_servers_that_can_leave_their_cache_are_asked_to(niah, tmp_path, ow
     assert ("control without prefix cache" in done.stderr) is bool(num_controls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "is_exact"), [(0, True), (9, False)])
 def test_chat_text_is_measured(niah, tmp_path, extra, is_exact):
     with Server(takes_ids=False, extra_tokens=extra, card={"id": "any", "owned_by": "somebody"}, pages={}) as server:
@@ -99,6 +103,7 @@ def test_the_servers_limit_is_asked_before_anything_is_sent(niah, tmp_path):
         assert len(server.bodies) == 5
 
 
+@pytest.mark.slow
 def test_as_many_at_once_as_asked_and_each_once(niah, tmp_path):
     with Server(at_once=4) as server:
         done = niah(*GRID, *server.words, "engine.concurrency=4")
@@ -126,6 +131,7 @@ def test_another_server_at_the_same_address_is_refused(niah, tmp_path):
     assert done.returncode == 1 and "server (there vLLM 9.9, now vLLM 10.0)" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_servers_kv_cache_is_not_called_another(niah, tmp_path):
     page = (
         'vllm:cache_config_info{block_size="16",cache_dtype="fp8",enable_prefix_caching="True"} 1.0\n'

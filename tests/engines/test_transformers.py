@@ -242,6 +242,7 @@ def test_memory_counts_every_layer_whole():
     assert transformers.need(shape, eager, 8192)["else"] > least
 
 
+@pytest.mark.slow
 def test_a_model_that_transformers_does_not_know_is_one_line(niah, tmp_path):
     import shutil
 

@@ -154,6 +154,7 @@ def test_a_mark_of_another_tool_or_a_torn_one_is_something_else(tmp_path, text):
     assert (tmp_path / "here" / checkpoint.MARK).read_text() == text
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**23, 2**23))

@@ -32,6 +32,7 @@ def test_the_plan_is_for_the_gpus_that_are_seen(niah, smi, visible, num_gpus):
     assert hardware["bf16_tflops"] > 900  # those of conf/hardware/h100.yaml
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gpu", "memory"), [(SPLIT, 39.0), ({**H100, "devices": []}, 79.1)])
 def test_a_mig_device_is_planned_for_with_its_own_memory(niah, smi, gpu, memory):
     done = niah(*PLAN, PATH=smi(gpu))
@@ -60,6 +61,7 @@ def test_gpus_that_cannot_be_planned_for_are_one_line(niah, smi, gpus, words):
     assert all(word in done.stderr for word in words)
 
 
+@pytest.mark.slow
 def test_replicas_share_the_gpus_that_are_seen(niah, smi):
     path = smi(*[H100] * 8)
     done = niah(*PLAN, "engine.replicas=2", PATH=path, CUDA_VISIBLE_DEVICES="0,2,4,6")
@@ -84,8 +86,13 @@ def test_the_plan_says_why_fewer_are_seen(niah, smi):
     ("program", "variables", "words"),
     [
         ({"says": GONE, "code": 9}, {}, (GONE,)),
-        ({"says": NONE, "code": 6}, {"NVIDIA_VISIBLE_DEVICES": "none"}, (NONE, "NVIDIA_VISIBLE_DEVICES=none")),
-        ({}, {"CUDA_VISIBLE_DEVICES": ""}, ("CUDA_VISIBLE_DEVICES=: hides 1 GPU",)),
+        pytest.param(
+            {"says": NONE, "code": 6}, {"NVIDIA_VISIBLE_DEVICES": "none"}, (NONE, "NVIDIA_VISIBLE_DEVICES=none"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {}, {"CUDA_VISIBLE_DEVICES": ""}, ("CUDA_VISIBLE_DEVICES=: hides 1 GPU",), marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_with_the_vllm_for_gpus_a_run_without_one_is_refused(tmp_path, smi, program, variables, words):

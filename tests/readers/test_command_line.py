@@ -45,6 +45,7 @@ def test_readers_side_by_side_on_the_same_instances(niah, tmp_path):
     assert found["bm25"][-1]["needles_retrieved"] == ["whole"]
 
 
+@pytest.mark.slow
 def test_one_budget_for_a_sweep_over_all_readers(niah, tmp_path):
     words = (
         "task=multikey", "ctx.lengths=[4k]", "reader=full,none,bm25", "reader.chunk_tokens=128",
@@ -92,6 +93,7 @@ def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
     assert shown.returncode == 0 and "then the whole context was read" in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("task=aggregate",), ("task=absent", "task.num_decoys=3"), ("task=multikey", "haystack=records")]
 )
@@ -102,6 +104,7 @@ def test_every_kind_of_task_and_source(niah, tmp_path, words):
     assert all(row["retrieved"] and row["num_prompt_tokens"] < 1400 for row in run)
 
 
+@pytest.mark.slow
 def test_build_writes_what_a_reader_shows(niah, tmp_path):
     words = ("model=smollm2_135m", "reader=bm25", "haystack=generated", "ctx.lengths=[32k]", "ctx.depths=[50]")
     done = niah("build", "out=a", *words)

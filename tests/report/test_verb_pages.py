@@ -70,6 +70,7 @@ def test_calibrate_writes_its_page(calibrated, monkeypatch, capsys):
     assert numbers(calibrated / "good")["runs"][0]["calibrated"] == "verified"
 
 
+@pytest.mark.slow
 def test_a_failed_calibration_is_said_at_the_top(calibrated, browser, monkeypatch, capsys):
     monkeypatch.chdir(calibrated)
     assert cli.main(["calibrate", "bad"]) == 1

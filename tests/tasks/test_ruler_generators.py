@@ -161,7 +161,7 @@ def of_documents(text: str, outputs: list[str]) -> dict:
 READ = {"vt": of_variables, "cwe": of_common_words, "fwe": of_coded_words, "qa_1": of_documents, "qa_2": of_documents}
 
 
-@pytest.mark.parametrize("length", SAMPLES)
+@pytest.mark.parametrize("length", [2048, pytest.param(4096, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_same_as_ruler_makes(theirs, version, name, length):

@@ -74,6 +74,7 @@ def test_common_words_at_every_hundredth_length(model):
     check(recipe(model, "cwe", list(range(1000, 6100, 100))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("documents", ["own", "haystack"])
 def test_a_cut_is_found_for_questions_of_many_documents(documents):
     """Ten documents among which one may stand at the end: little is then left to cut to length."""
@@ -84,7 +85,9 @@ def test_a_cut_is_found_for_questions_of_many_documents(documents):
     check(recipe("smollm2", "qa_2", lengths, "ctx.repeats=3", *words))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [
+    "smollm2", *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != "smollm2"),
+])
 @pytest.mark.parametrize("space", [" ", "\n", "\u00a0"])
 def test_a_question_that_ends_in_white_space_is_asked_through_every_template(model, space, tmp_path):
     """4% of SQuAD's and 7% of HotpotQA's end so, and many templates trim a message."""
