@@ -91,7 +91,9 @@ def _drawn(searches: dict[str, Search], run: Run, settings: FrontierSettings, fo
     for variant, one in searches.items():
         name = "frontier" if len(searches) == 1 else f"frontier-{variant}".replace(" ", "-")
         claim = sentence.sentence(one, settings.confidence)
-        title = f"{run.model.label or run.model.name}, {run.task.name}, KV cache {variant}\n{claim}"
+        cache, *others = variant.split()
+        parts = [run.model.label or run.model.name, run.task.name, f"KV cache {cache}", *others]
+        title = f"{', '.join(parts)}\n{claim}"
         files = frontier_chart.draw(
             title, one.lengths, one.depths, one.frontier.means()[0], one.frontier.counts[0],
             [(step.tokens, step.low, step.high) for step in one.steps], run.engine.name, name, folder, run.report,
