@@ -1,4 +1,4 @@
-"""The table of the README: each model at its limit, KV cache bf16 and fp8, and the least hardware that holds both.
+"""The table of docs/plan.md: each model at its limit, KV cache bf16 and fp8, and the least hardware that holds both.
 
 One command, no GPU, no network: ``python benchmarks/models.py``; ``lengths=8k,128k,limit`` takes other lengths.
 KV GiB are those of one request on one GPU; the cheapest machine by conf/hardware is the least.

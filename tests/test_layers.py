@@ -19,7 +19,7 @@ ROOT = {
 }
 """All that may lie at the root of niah/: a verb is a file in commands/, a method one in its plug-in's folder."""
 FLOORS = (
-    ("errors", "secrets", "__init__"),
+    ("errors", "secrets"),
     ("content", "limits", "origin", "terminal", "units", "values", "records"),
     ("choices", "environment", "disk", "grid", "languages", "stats", "tokens"),
     ("scorers", "models", "haystacks"),
@@ -29,8 +29,8 @@ FLOORS = (
     ("prompts",),
     ("runs",),
     ("commands",),
-    ("cli",),
-    ("__main__",),
+    ("cli", "api"),
+    ("__main__", "__init__"),
 )
 """From the bottom up. A file imports files of its own room and of floors below, never of another room on its floor."""
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -39,7 +39,8 @@ ONLY_IN = {
     "vllm": ("engines/vllm/",),
     "hydra": ("commands/hydra.py", "values.py"),
     "omegaconf": ("commands/hydra.py", "values.py", "config.py", "choices.py"),
-    "matplotlib": ("report/",),
+    "matplotlib": ("report/", "api/"),
+    "pandas": ("api/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": (),
     "transformers": (
@@ -117,7 +118,7 @@ def test_the_root_holds_a_fixed_list_of_names():
 
 
 def test_each_verb_is_one_file_or_one_folder_of_commands():
-    shared = {"__init__", "words", "hydra", "help", "fields", "meant", "fault", "results", "page", "budget"}
+    shared = {"__init__", "words", "hydra", "help", "fields", "meant", "fault", "results", "page", "budget", "caller"}
     there = {path.stem for path in (PACKAGE / "commands").iterdir()} - {"__pycache__"} - shared
     assert {module.partition(".")[0] for module in VERBS.values()} == there
     for module in VERBS.values():
@@ -215,6 +216,13 @@ def test_help_loads_nothing_heavy():
     more = "main(['help', 'compare']); main(['plan', '--help']); main(['completion', 'words', 'niah ctx.'])"
     modules = loaded_by(f"from niah.cli import main; {more}")
     assert not modules & {"torch", "vllm", "transformers", "hydra", "numpy", "matplotlib", "omegaconf", "yaml"}
+
+
+def test_niah_in_python_loads_what_is_asked_for():
+    modules = loaded_by("import niah; assert 'run' in dir(niah) and niah.__version__")
+    assert not modules & {"torch", "hydra", "numpy", "matplotlib", "omegaconf", "dataclasses", "niah.api"}
+    modules = loaded_by("import niah; niah.load")
+    assert not modules & {"torch", "vllm", "transformers", "matplotlib", "pandas", "scipy"}
 
 
 def test_a_report_without_a_test_loads_no_statistics_library():

@@ -8,7 +8,7 @@ from typing import Any
 
 from niah import config as configuration
 from niah import terminal
-from niah.commands import budget, fault, hydra
+from niah.commands import budget, caller, fault, hydra
 from niah.commands.calibrate import verify
 from niah.commands.words import RULER_QUICK, own_words, restart_with_environment
 from niah.config import Run
@@ -29,6 +29,7 @@ _MOST_REPEATS = 100
 def main(words: list[str]) -> int:
     """Exit code of ``run WORDS``, also without the verb. Raises UnansweredError where a trial has no answer."""
     restart_with_environment(words)
+    caller.end_with()
     own, words = own_words({"budget": ""}, words)
     if RULER_QUICK in words:
         from niah.commands.ruler.quick import expanded  # scipy: seconds that others need not wait
@@ -71,6 +72,7 @@ def _measure(config: Any, started: float, wanted: str, *, is_launched: bool) -> 
     try:
         choosing = spending.choosing if spending else None
         summary = runner.run(settings, console, live.row, calibration, choosing, waits=is_launched)
+        caller.tell(summary.folder)
     except BaseException:
         live.write()
         raise

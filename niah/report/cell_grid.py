@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from niah.report.column_width import INCHES
-from niah.report.style import FAINT, GREY, INK, ink
+from niah.report.style import FAINT, GREY, INK, Picture, ink, subplots
 from niah.units import format_length
 
 MAX_LABELLED = 20
@@ -66,7 +65,7 @@ class _Cell:
 class Grids:
     """A figure of grids, drawn but for its titles: ``bottom`` is the grid that names the axes for all."""
 
-    figure: Figure
+    figure: Picture
     first: Axes
     bottom: Axes
     bar: Colorbar
@@ -91,8 +90,8 @@ def draw(
     if page:
         columns = max(1, min(columns, int(INCHES[page] / (_LEAST_CELL_INCHES * len(lengths) + _LABEL_INCHES))))
     lines = math.ceil(len(panels) / columns)
-    figure, grids = plt.subplots(
-        lines, columns, layout="constrained", squeeze=False,
+    figure, grids = subplots(
+        lines, columns, squeeze=False,
         figsize=(margins.width + columns * (width + 0.9), margins.height + lines * (height + margins.line)),
     )
     for axes in grids.flat[len(panels) :]:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from niah.report import line_chart, style
@@ -25,7 +24,14 @@ _LEAST_INCHES = 1.6
 
 
 def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
-    """Writes curve.<format>; nothing where fewer than two lengths have answers. Panels without answers have no line.
+    """Writes curve.<format> for each format of the settings; nothing where ``figure`` has nothing to draw."""
+    with style.figure_style(settings.font):
+        drawn = figure(shown, settings)
+        return style.save(drawn, folder, "curve", settings) if drawn else []
+
+
+def figure(shown: Sequence[Panel], settings: ReportSettings) -> style.Picture | None:
+    """None where fewer than two lengths have answers. Panels without answers have no line.
 
     The mark is the effective length by the user's threshold, or by RULER's where none is set. More lines than there are
     colours to tell them apart are small multiples.
@@ -33,14 +39,14 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
     curves = [[cell for cell in by_length(panel.rows) if cell.n] for panel in shown]
     lengths = sorted({cell.length for curve in curves for cell in curve})
     if len(lengths) < 2:
-        return []
+        return None
     threshold = settings.threshold or effective_length.RULER
     place = {length: number for number, length in enumerate(lengths)}
     drawn = [(number, panel, curve) for number, (panel, curve) in enumerate(zip(shown, curves, strict=True)) if curve]
     if len(drawn) > len(style.LINES):
-        return _multiples([(panel, curve) for _, panel, curve in drawn], place, threshold, folder, settings)
+        return _multiples([(panel, curve) for _, panel, curve in drawn], place, threshold, settings)
     with style.figure_style(settings.font):
-        figure, axes = plt.subplots(figsize=(2.6 + 0.62 * max(len(lengths), 6), 3.6), layout="constrained")
+        picture, axes = style.subplots(figsize=(2.6 + 0.62 * max(len(lengths), 6), 3.6))
         axes.axhline(threshold, color=style.FAINT, linewidth=0.8, linestyle="--", zorder=0)
         axes.text(
             len(lengths) - 0.55, threshold, f"{threshold:.3g}", color=style.INK, fontsize=7, va="center", ha="left"
@@ -56,22 +62,22 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
         subtitle = f"task {', '.join(tasks)}, haystack {records[0].haystack}"
         axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=7, color=style.INK)
         axes.legend(frameon=False, fontsize=7.5, loc="lower left")
-        style.made_up(figure, [one.engine_name for one in records])
-        return style.save(figure, folder, "curve", settings)
+        style.made_up(picture, [one.engine_name for one in records])
+        return picture
 
 
 def _multiples(
-    drawn: Sequence[tuple[Panel, Sequence[CellStats]]], place: Mapping[int, int], threshold: float, folder: Path,
+    drawn: Sequence[tuple[Panel, Sequence[CellStats]]], place: Mapping[int, int], threshold: float,
     settings: ReportSettings,
-) -> list[Path]:
+) -> style.Picture:
     """Each line with its interval on axes of its own, all others faint behind it."""
     columns = min(5, math.ceil(math.sqrt(len(drawn))))
     if settings.width:
         columns = min(columns, int(INCHES[settings.width] / _LEAST_INCHES))
     lines, colour = math.ceil(len(drawn) / columns), style.LINES[0]
     with style.figure_style(settings.font):
-        figure, grid = plt.subplots(
-            lines, columns, squeeze=False, sharex=True, sharey=True, layout="constrained",
+        picture, grid = style.subplots(
+            lines, columns, squeeze=False, sharex=True, sharey=True,
             figsize=(0.6 + columns * max(2.3, 0.36 * len(place)), 0.9 + 1.75 * lines),
         )
         for axes in grid.flat[len(drawn) :]:
@@ -98,9 +104,9 @@ def _multiples(
             axes.set_ylabel("accuracy", fontsize=7)
         models = dict.fromkeys(panel.record.model_title for panel, _ in drawn)
         note = f"{CONFIDENCE:.0%} intervals; dashed: {threshold:.3g}; ring: effective length"
-        style.title(figure, f"{', '.join(models)}: accuracy by length\n{note}", size=9)
-        style.made_up(figure, [panel.record.engine_name for panel, _ in drawn])
-        return style.save(figure, folder, "curve", settings)
+        style.title(picture, f"{', '.join(models)}: accuracy by length\n{note}", size=9)
+        style.made_up(picture, [panel.record.engine_name for panel, _ in drawn])
+        return picture
 
 
 def _effective(panel: Panel, threshold: float) -> effective_length.EffectiveLength:

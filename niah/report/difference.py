@@ -15,7 +15,15 @@ def draw(
     found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, folder: Path,
     settings: ReportSettings,
 ) -> list[Path]:
-    """Writes difference.<format>: a grid for each (name, comparison) with the baseline ``base``."""
+    """Writes difference.<format> for each format of the settings."""
+    with style.figure_style(settings.font, has_axes=False):
+        return style.save(figure(found, base, title, confidence, settings), folder, "difference", settings)
+
+
+def figure(
+    found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, settings: ReportSettings
+) -> style.Picture:
+    """A grid for each (name, comparison) with the baseline ``base``."""
     panels = [_squares(one, confidence) for _, one in found]
     places = {place for panel in panels for place in panel}
     lengths, depths = sorted({length for length, _ in places}), sorted({depth for _, depth in places})
@@ -32,7 +40,7 @@ def draw(
         if grids.has_hatching:
             cell_grid.legend(grids.figure, "no pair of answers")
         style.title(grids.figure, title)
-        return style.save(grids.figure, folder, "difference", settings)
+        return grids.figure
 
 
 def _overall(one: Difference) -> str:

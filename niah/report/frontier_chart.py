@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
@@ -23,8 +22,8 @@ def draw(
     if not settings.formats:
         return []
     with style.figure_style():
-        figure, (surface, spent, proven) = plt.subplots(
-            1, 3, figsize=(12.5, 3.6), layout="constrained", width_ratios=(1.2, 1.0, 1.4)
+        figure, (surface, spent, proven) = style.subplots(
+            1, 3, figsize=(12.5, 3.6), width_ratios=(1.2, 1.0, 1.4)
         )
         shown = surface.imshow(
             means.T, vmin=0, vmax=1, aspect="auto", cmap=style.COLOURS, origin="upper",

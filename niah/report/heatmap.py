@@ -25,8 +25,13 @@ _TITLE_WIDTH = 60
 
 
 def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list[Path]:
-    """Writes heatmap.<format> for each format of the settings: one panel or many, all with the same lengths, depths and
-    colours."""
+    """Writes heatmap.<format> for each format of the settings."""
+    with style.figure_style(settings.font, has_axes=False):
+        return style.save(figure(shown, settings), folder, "heatmap", settings)
+
+
+def figure(shown: Sequence[Panel], settings: ReportSettings) -> style.Picture:
+    """One panel or many, all with the same lengths, depths and colours."""
     records = [panel.record for panel in shown]
     lengths = sorted({length for record in records for length in record.lengths})
     depths = sorted({depth for record in records for depth in record.depths})
@@ -51,7 +56,7 @@ def draw(shown: Sequence[Panel], folder: Path, settings: ReportSettings) -> list
         if grids.has_hatching:
             cell_grid.legend(grids.figure, "no answer: not run, or the engine failed")
         style.made_up(grids.figure, [record.engine_name for record in records])
-        return style.save(grids.figure, folder, "heatmap", settings)
+        return grids.figure
 
 
 def _squares(rows: Sequence[Row], kind: str) -> dict[tuple[int, float], Square]:

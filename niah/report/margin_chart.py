@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from niah.report import line_chart, style
@@ -20,7 +19,7 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
     exact = {one.length: one for one in found if one.dtype == EXACT}
     with style.figure_style(settings.font):
         size = (3.2 + 1.0 * max(len(lengths), 5), 3.8)
-        figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained")
+        figure, (left, right) = style.subplots(1, 2, figsize=size)
         for number, name in enumerate(names):
             shift = 0.07 * (number - (len(names) - 1) / 2)
             place = {length: step + shift for step, length in enumerate(lengths)}

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 from niah.planner.estimate import Cell
@@ -23,7 +22,7 @@ _LIMIT = "#b40426"
 def draw(title: str, cells: Sequence[Cell], file: Path, dpi: int) -> Path:
     """Writes one picture: bars from the bottom, the line is what the engine may take."""
     with style.figure_style():
-        figure, axes = plt.subplots(figsize=(2.6 + 0.55 * max(6, len(cells)), 3.9), layout="constrained")
+        figure, axes = style.subplots(figsize=(2.6 + 0.55 * max(6, len(cells)), 3.9))
         for place, cell in enumerate(cells):
             bottom = 0.0
             for name, _, colour in _PARTS:

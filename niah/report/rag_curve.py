@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from niah.report import line_chart, style
@@ -55,7 +54,7 @@ def draw(
     num_retrieving = sum(line.reader not in REFERENCES for line in lines)
     apart = [line for line in lines if line.reader not in ("oracle", "none")]  # their intervals would hide each other
     with style.figure_style(settings.font):
-        figure, axes = plt.subplots(figsize=(4.2 + 0.75 * max(len(lengths), 4), 3.9), layout="constrained")
+        figure, axes = style.subplots(figsize=(4.2 + 0.75 * max(len(lengths), 4), 3.9))
         if unfit:
             _ground(axes, [place[length] for length in unfit])
         for line, look in zip(lines, looks([(one.label, one.reader) for one in lines]), strict=True):

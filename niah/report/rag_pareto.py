@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -65,8 +64,8 @@ def draw(
     names = list(dict.fromkeys((point.label, point.reader) for _, points in shown for point in points))
     look = dict(zip(names, rag_curve.looks(names), strict=True))
     with style.figure_style(settings.font):
-        figure, grids = plt.subplots(
-            1, len(shown), figsize=(1.9 + 4.0 * len(shown), 3.8), layout="constrained", squeeze=False, sharey=True
+        figure, grids = style.subplots(
+            1, len(shown), figsize=(1.9 + 4.0 * len(shown), 3.8), squeeze=False, sharey=True
         )
         marks: dict[str, Line2D] = {}
         for axes, (heading, points) in zip(grids[0], shown, strict=True):

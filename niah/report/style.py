@@ -1,5 +1,6 @@
 """What all figures share: fonts, inks, hatching, colour scales, titles, and how a figure gets on the disk."""
 
+import io
 import logging
 import math
 import os
@@ -12,10 +13,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
 from matplotlib import font_manager
-from matplotlib import pyplot as plt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, FuncNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -65,8 +63,26 @@ def figure_style(font: str = "", *, has_axes: bool = True) -> Iterator[None]:
     settings: dict[Any, Any] = {
         **_STYLE, "font.family": families, "axes.spines.left": has_axes, "axes.spines.bottom": has_axes,
     }
-    with plt.rc_context(settings):
+    with matplotlib.rc_context(settings):
         yield
+
+
+class Picture(Figure):
+    """A figure outside pyplot, which would take a window system or change a notebook's; a notebook shows it as it
+    is."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=self.dpi)
+        return content.getvalue()
+
+
+def subplots(
+    num_lines: int = 1, num_columns: int = 1, *, figsize: tuple[float, float], **shared: Any
+) -> tuple[Picture, Any]:
+    """A figure, laid out by its contents, and its axes, as pyplot's function of this name gives them."""
+    figure = Picture(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(num_lines, num_columns, **shared)
 
 
 def families_of(font: str) -> tuple[str, ...]:
@@ -155,29 +171,16 @@ def _square(values: Any) -> Any:
 
 
 def save(figure: Figure, folder: Path, name: str, settings: ReportSettings) -> list[Path]:
-    """Writes name.<format> for each format of the settings, closes the figure and returns the files."""
+    """Writes name.<format> for each format of the settings and returns the files."""
     return save_as(figure, [folder / f"{name}.{kind}" for kind in settings.formats], settings.dpi, settings.width)
 
 
 def save_as(figure: Figure, files: Sequence[Path], dpi: int, width: str | None = None) -> list[Path]:
-    """Writes the figure to each file, in the format of its ending, and closes it. ``width``: that of a paper's
-    column."""
+    """Writes the figure to each file, in the format of its ending. ``width``: that of a paper's column."""
     written: list[Path] = []
-    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    for text in texts:
-        text.set_text("\n".join(map(_fitting, text.get_text().split("\n"))))
-    figure.set_dpi(dpi)
-    inside = [text for text in texts if text.get_visible() and not text.get_in_layout()]
+    finish(figure, dpi, width)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # ``undrawn`` says so, in one line
-            warnings.filterwarnings("ignore", "constrained_layout not applied")  # a title wider than any picture
-            if width:
-                column_width.fit(figure, width)
-            column_width.clear_banner(figure)
-            _lay_out(figure, inside)
-            if width:
-                column_width.settle(figure, inside)
+        with _without_warnings():
             for file in files:
                 written.append(file)
                 _save(figure, file, dpi)
@@ -185,9 +188,31 @@ def save_as(figure: Figure, files: Sequence[Path], dpi: int, width: str | None =
         raise NiahError(
             f"{written[-1]}: cannot be written ({error.strerror}); expected a writable folder with free space"
         ) from error
-    finally:
-        plt.close(figure)
     return written
+
+
+def finish(figure: Figure, dpi: int, width: str | None = None) -> None:
+    """Makes all text such as any picture can hold it, and finds the places of everything."""
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    for text in texts:
+        text.set_text("\n".join(map(_fitting, text.get_text().split("\n"))))
+    figure.set_dpi(dpi)
+    inside = [text for text in texts if text.get_visible() and not text.get_in_layout()]
+    with _without_warnings():
+        if width:
+            column_width.fit(figure, width)
+        column_width.clear_banner(figure)
+        _lay_out(figure, inside)
+        if width:
+            column_width.settle(figure, inside)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # ``undrawn`` says so, in one line
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # a title wider than any picture
+        yield
 
 
 def _save(figure: Figure, file: Path, dpi: int) -> None:

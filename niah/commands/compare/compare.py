@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,82 @@ def main(words: list[str]) -> int:
     return code
 
 
+@dataclass(frozen=True)
+class Results:
+    """Each pair with the baseline, its statistics and what is said of it: ``verdicts`` of accuracy, ``told`` of the
+    graded signal, ``resolutions`` what could have been found, which ``left_out`` says of those without; ``notes`` are
+    about all of them."""
+
+    base: Side
+    pairs: Sequence[Pair]
+    found: Sequence[Comparison]
+    verdicts: Sequence[str]
+    told: Sequence[str | None]
+    resolutions: Sequence[Resolution | None]
+    notes: Sequence[str]
+    left_out: Sequence[str]
+    settings: CompareSettings
+
+    @property
+    def title(self) -> str:
+        model = self.base.record.model_label or self.base.columns.model[0]
+        tasks = ", ".join(dict.fromkeys(self.base.columns.task.tolist()))
+        return f"{model}, {tasks}{labels.made_up(self.base.record.engine_name)}: difference to {self.base.label}"
+
+    @property
+    def named(self) -> list[tuple[str, Comparison]]:
+        """Each comparison with the label of what was compared with the baseline."""
+        return [(pair.other.label, one) for pair, one in zip(self.pairs, self.found, strict=True)]
+
+    @property
+    def said(self) -> list[str]:
+        """The sentences of each comparison."""
+        return [" ".join(filter(None, both)) for both in zip(self.verdicts, self.told, strict=True)]
+
+    def lines(self) -> list[str]:
+        """What a person reads: notes, then for each comparison its table and its sentences."""
+        lines = [f"note: {note}" for note in self.notes]
+        for pair, one, text, told in zip(self.pairs, self.found, self.verdicts, self.told, strict=True):
+            lines += [*_table(pair, one, self.settings), *_in_order(text, told, one, self.settings)]
+        lines += [f"note: {_WHY[self.settings.primary]}"] if any(self.told) else []
+        return [*lines, *self.left_out]
+
+    def content(self, code: int) -> dict[str, Any]:
+        """Everything printed, as data: accuracies and differences as shares, signals in nats.
+
+        Schema 2: p is null where there is no test, intervals leave 0 out where the test does. ``verdict`` is about
+        accuracy, ``graded_verdict`` about the graded signal, null where it was not measured.
+        """
+        return {
+            "schema": 2, "settings": dataclasses.asdict(self.settings), "exit_code": code,
+            "comparisons": [
+                of_comparison(pair, one, text, could, signal, _fall(one, self.settings))
+                for pair, one, text, signal, could in zip(
+                    self.pairs, self.found, self.verdicts, self.told, self.resolutions, strict=True
+                )
+            ],
+        }
+
+
+def results(paths: Sequence[str], settings: CompareSettings) -> Results:
+    """The comparisons of these folders, of runs or of a sweep, with the first run. Nothing is written.
+
+    Raises NiahError where there are no two sides.
+    """
+    found, notes = sides(sweeps.runs_below(paths), settings, paths)
+    matched = pairs(found, settings)
+    measured = measure(matched, settings)
+    resolutions, left_out = _resolutions(matched, measured, settings)
+    verdicts = [
+        sentence(pair, one, settings, could) for pair, one, could in zip(matched, measured, resolutions, strict=True)
+    ]
+    told = [
+        graded.sentence(one, pair.other.label, settings.confidence, settings.primary, _fall(one, settings))
+        for pair, one in zip(matched, measured, strict=True)
+    ]
+    return Results(found[0], matched, measured, verdicts, told, resolutions, notes, left_out, settings)
+
+
 def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]:
     """What to print and the exit code: 2 for the regression that ``compare.fail_on`` asks about, else 0."""
     given = changes("compare", words, ("compare", "report"))
@@ -56,35 +133,22 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     look: ReportSettings = config.typed("report", ReportSettings, formats)[0]
     if are_suites(paths):
         return compare_suites(paths, settings, look)
-    runs = sweeps.runs_below(paths)
-    found, notes = sides(runs, settings, paths)
-    matched = pairs(found, settings)
-    results = measure(matched, settings)
-    lines, verdicts, told = [f"note: {note}" for note in notes], [], []
-    resolutions, left_out = _resolutions(matched, results, settings)
-    for pair, one, could in zip(matched, results, resolutions, strict=True):
-        verdicts.append(sentence(pair, one, settings, could))
-        told.append(graded.sentence(one, pair.other.label, settings.confidence, settings.primary, _fall(one, settings)))
-        lines += [*_table(pair, one, settings), *_in_order(verdicts[-1], told[-1], one, settings)]
-    lines += [f"note: {_WHY[settings.primary]}"] if any(told) else []
-    lines += left_out
-    code = 2 if is_regression(results, settings) else 0
+    made = results(paths, settings)
+    lines = made.lines()
+    code = 2 if is_regression(made.found, settings) else 0
     if code:
         lines.append(f"regression (compare.fail_on={settings.fail_on}): exit code 2")
-    folder = make(_folder(paths, runs, settings))
-    trials = [trial for pair in matched if pair.is_paired for trial in discordant(pair)]
+    folder = make(_folder(paths, sweeps.runs_below(paths), settings))
+    trials = [trial for pair in made.pairs if pair.is_paired for trial in discordant(pair)]
     lines += listed(trials, folder)
     write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in trials))
-    content = _content(settings, matched, results, verdicts, told, resolutions, code)
-    write(folder / "compare.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    named = [(pair.other.label, one) for pair, one in zip(matched, results, strict=True)]
-    base = found[0]
-    title = f"{_title(base)}: difference to {base.label}"
-    files = difference.draw(named[:MAX_GRIDS], base.label, title, settings.confidence, folder, look)
-    lines += [*too_many(len(named), "comparisons"), *(f"difference: {file}" for file in files)]
-    lines += style.undrawn([title, *(name for name, _ in named)], look.font) if files else []
-    said = [" ".join(filter(None, both)) for both in zip(verdicts, told, strict=True)]
-    return [*lines, *pages.of_pairs(matched, results, said, folder, look)], code
+    write(folder / "compare.json", json.dumps(made.content(code), indent=2, ensure_ascii=False) + "\n")
+    files = difference.draw(
+        made.named[:MAX_GRIDS], made.base.label, made.title, settings.confidence, folder, look
+    )
+    lines += [*too_many(len(made.named), "comparisons"), *(f"difference: {file}" for file in files)]
+    lines += style.undrawn([made.title, *(name for name, _ in made.named)], look.font) if files else []
+    return [*lines, *pages.of_pairs(made.pairs, made.found, made.said, folder, look)], code
 
 
 def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings) -> Path:
@@ -93,12 +157,6 @@ def _folder(paths: Sequence[str], runs: Sequence[str], settings: CompareSettings
         return Path(settings.out)
     is_sweep = len(paths) == 1 and list(paths) != list(runs)
     return Path(paths[0]) if is_sweep else sweeps.together("compare", paths)
-
-
-def _title(base: Side) -> str:
-    model = base.record.model_label or base.columns.model[0]
-    tasks = ", ".join(dict.fromkeys(base.columns.task.tolist()))
-    return f"{model}, {tasks}{labels.made_up(base.record.engine_name)}"
 
 
 def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
@@ -151,21 +209,3 @@ def _in_order(accuracy: str, signal: str | None, one: Comparison, settings: Comp
         return [accuracy]
     told = [graded.second(accuracy, one, settings.confidence, settings.primary), signal]
     return told if settings.primary == graded.ACCURACY else told[::-1]
-
-
-def _content(
-    settings: CompareSettings, matched: Sequence[Pair], results: Sequence[Comparison], verdicts: Sequence[str],
-    told: Sequence[str | None], resolutions: Sequence[Resolution | None], code: int,
-) -> dict[str, Any]:
-    """Everything printed, as data: accuracies and differences as shares, signals in nats.
-
-    Schema 2: p is null where there is no test, intervals leave 0 out where the test does. ``verdict`` is about
-    accuracy, ``graded_verdict`` about the graded signal, null where it was not measured.
-    """
-    return {
-        "schema": 2, "settings": dataclasses.asdict(settings), "exit_code": code,
-        "comparisons": [
-            of_comparison(pair, one, text, could, signal, _fall(one, settings))
-            for pair, one, text, signal, could in zip(matched, results, verdicts, told, resolutions, strict=True)
-        ],
-    }
