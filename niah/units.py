@@ -47,6 +47,15 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def format_range(low: float, high: float, unit: str = "") -> str:
+    """Two ends to two digits, as ``39 to 88``; of seconds (unit s) in the unit that suits: ``1.2 to 2.7 h``."""
+    size = 1
+    if unit == "s":
+        unit, size = next((one for one in (("s", 1), ("min", 60), ("h", 3600)) if high < 120 * one[1]), ("h", 3600))
+    ends = (f"{end / size:.0f}" if end / size >= 10 else f"{end / size:.2g}" for end in (low, high))
+    return " to ".join(ends) + (f" {unit}" if unit else "")
+
+
 def format_bytes(num_bytes: float) -> str:
     """``27.7 TB``, ``3.2 GB``, ``1.5 kB``, ``999 B``: in the unit that leaves one to three digits before the point."""
     for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):

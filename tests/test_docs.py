@@ -1,4 +1,4 @@
-"""What is written for people: every relative link and anchor leads somewhere, README stays short and leads to each page."""
+"""What is written for people: relative links and anchors lead somewhere, README stays short and leads to each page."""
 
 import re
 from functools import cache
@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.command import REPOSITORY
 
 README = REPOSITORY / "README.md"
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "haystacks").glob("*.md")])
+PAGES = sorted(page for folder in (".", "docs", "haystacks") for page in (REPOSITORY / folder).glob("*.md"))
 FENCED = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^()\s]+)(?: \"[^\"]*\")?\)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
@@ -55,7 +55,8 @@ def test_relative_links_and_anchors_lead_somewhere(page):
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path):
     page = tmp_path / "a.md"
-    page.write_text("# One: `two`, 3\n\n[a](#one-two-3) [b](#one) [c](b.md) ![d](a.md#one-two-3)\n\n```\n[e](f.md)\n```\n")
+    links = "[a](#one-two-3) [b](#one) [c](b.md) ![d](a.md#one-two-3)"
+    page.write_text(f"# One: `two`, 3\n\n{links}\n\n```\n[e](f.md)\n```\n")
     assert wrong(page) == ["#one: no such heading", "b.md: no such file"]
 
 

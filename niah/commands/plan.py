@@ -1,6 +1,7 @@
 """The verb ``plan``: which lengths fit a machine, how long they take and what they cost, before anything is loaded."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -8,23 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from niah import planner
-from niah.commands import hydra
+from niah.commands import hydra, meant
 from niah.commands.results import make, write
 from niah.commands.words import RULER_QUICK, own_words
 from niah.config import Run, build
 from niah.errors import NiahError
 from niah.models.resolve import config_of
 from niah.planner import architecture, drafter, estimate, machine, memory, nodes, serving, table
-from niah.planner.hardware import Hardware
+from niah.planner.hardware import Hardware, counted
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.runs import capacity
 from niah.terminal import say
 from niah.units import format_length
 
+_SEVERAL = re.compile(r"hardware=\[(.*)\]")
+
 
 def main(words: list[str]) -> int:
-    """Exit code of ``plan WORDS [format=json] [out=DIR] [exact=true]``."""
+    """Exit code of ``plan WORDS [format=json] [out=DIR] [exact=true]``; ``hardware=[8xh100,8xh200]`` are several
+    machines in one table."""
     own, rest = own_words({"out": "", "format": "text", "exact": "false"}, words)
     if own["format"] not in ("text", "json"):
         raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
@@ -34,14 +38,62 @@ def main(words: list[str]) -> int:
         say(*expanded(rest)[1])
         return 0
 
+    machines, rest = _several(rest)
+    is_exact = own["exact"].casefold() == "true"
+    if machines and (is_exact or own["out"]):
+        raise NiahError(
+            f"plan hardware: got {len(machines)} machines with {'exact=true' if is_exact else 'out='}; expected one"
+        )
+
     def show(config: Any) -> int:
         run = build(config)
-        is_exact = own["exact"].casefold() == "true"
-        for line in exactly(run) if is_exact else describe(run, rest, own["format"], own["out"]):
+        if machines:
+            found = side_by_side(run, rest, machines, own["format"])
+        else:
+            found = exactly(run) if is_exact else describe(run, rest, own["format"], own["out"])
+        for line in found:
             say(line)
         return 0
 
     return hydra.run(hydra.adapted(rest), show)
+
+
+def _several(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The machines of ``hardware=[...]``, none where there is no such word, and the other words."""
+    found = [match[1] for word in words if (match := _SEVERAL.fullmatch(word))]
+    names = [name.strip() for name in found[-1].split(",") if name.strip()] if found else []
+    return names, [word for word in words if not _SEVERAL.fullmatch(word)]
+
+
+def _machine(name: str, known: Sequence[Hardware]) -> Hardware:
+    """What a name means, as 8xh100. Raises NiahError where there is no such machine."""
+    kind, num_gpus, num_nodes = counted(name) or (name, 1, 1)
+    meant_kind = meant.choice("hardware", kind)
+    if meant_kind == "auto":
+        return machine.resolve(Hardware(), list(known))
+    for one in known:
+        if one.name == meant_kind:
+            return replace(one, num_gpus=num_gpus, num_nodes=num_nodes)
+    names = ", ".join(one.name for one in known)
+    raise NiahError(f"plan hardware: got {name}; expected one of {names}, with a count as 8xh100")
+
+
+def side_by_side(run: Run, words: Sequence[str], machines: Sequence[str], form: str) -> Iterator[str]:
+    """Lines of the plans of a run with settings ``words`` on several machines, in one table."""
+    known = capacity.known_hardware()
+    if run.engine.wish() is None:
+        raise NiahError(f"plan engine={run.engine.name}: plans one machine; expected hardware=NAME without brackets")
+    dtypes, read = _dtypes(run, words), _read(run)
+    plans = [
+        planner.make(run.model, run.ctx, capacity.share(_machine(name, known), run), known, dtypes, _wish(run), read)
+        for name in machines
+    ]
+    if form == "json":
+        yield json.dumps({"plans": [table.as_json(run.model.name, plan.hardware, plan) for plan in plans]})
+        return
+    yield f"{run.model.label or run.model.path} ({run.model.weights} weights)"
+    yield from table.side_by_side(plans)
+    yield from _of_reader(run, read)
 
 
 def exactly(run: Run) -> Iterator[str]:
@@ -77,7 +129,6 @@ def exactly(run: Run) -> Iterator[str]:
 
 def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[str]:
     """Lines of the plan of a run with settings ``words``; with ``out`` a picture and the object are written there."""
-    given = {word.split("=")[0] for word in words}
     known = capacity.known_hardware()
     whole = machine.resolve(run.hardware, known)
     hardware = capacity.share(whole, run)
@@ -91,12 +142,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
             )
         yield from lines
         return
-    dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
-    if run.kv.dtype in dtypes and not memory.counts(architecture.of(run.model), run.kv.dtype):
-        raise NiahError(
-            f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself"
-        )
-    read = None if run.reader.reads_all else {length: capacity.num_read(run, length) for length in run.ctx.lengths}
+    dtypes, read = _dtypes(run, words), _read(run)
     made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
@@ -107,12 +153,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
             yield note
         yield f"{title}: {made.cells[0].available / GIB:.1f} GiB of each for the engine"
         yield from table.lines(made)
-        longest = max(read.values()) if read else max(run.ctx.lengths)
-        if read:
-            yield (
-                f"reader={run.reader.name}: the model reads at most {longest:,} tokens of a context; "
-                "index and retrieval are not counted"
-            )
+        longest = max([cell.num_read for cell in made.cells if not cell.is_above_limit], default=run.model.limit)
+        yield from _of_reader(run, read)
         if (wish := run.engine.wish()) is not None:
             setup = next((cell.setup for cell in made.cells if cell.cache_dtype == run.kv.dtype), made.cells[0].setup)
             with suppress(NiahError):  # no length has room: the table says so
@@ -136,6 +178,33 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         picture = memory_chart.draw(title, made.cells, folder / "plan.png", run.report.dpi)
         if form != "json":
             yield f"picture: {picture}"
+
+
+def _dtypes(run: Run, words: Sequence[str]) -> tuple[str, ...]:
+    """The KV dtypes to plan: the run's own first, where it was asked for. Raises NiahError for one that is not
+    counted."""
+    given = {word.split("=")[0] for word in words}
+    dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
+    if run.kv.dtype in dtypes and not memory.counts(architecture.of(run.model), run.kv.dtype):
+        raise NiahError(
+            f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself"
+        )
+    return dtypes
+
+
+def _read(run: Run) -> dict[int, int] | None:
+    """How many tokens the model reads of each length, None where all."""
+    if run.reader.reads_all:
+        return None
+    return {length: capacity.num_read(run, length) for length in run.ctx.lengths}
+
+
+def _of_reader(run: Run, read: Mapping[int, int] | None) -> Iterator[str]:
+    if read:
+        yield (
+            f"reader={run.reader.name}: the model reads at most {max(read.values()):,} tokens of a context; "
+            "index and retrieval are not counted"
+        )
 
 
 def _drafts(run: Run, setup: Setup, longest: int) -> Iterator[str]:

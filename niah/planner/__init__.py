@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.models.settings import Model
-from niah.planner import architecture, attention, estimate, serving
+from niah.planner import architecture, attention, defaults, estimate, serving
 from niah.planner.estimate import Cell, Sweep
 from niah.planner.hardware import Hardware
 from niah.planner.serving import Wish
@@ -44,11 +44,14 @@ def make(
             refused[dtype] = reason
             continue
         sizes = read or {length: length for length in ladder.lengths}
-        setup = serving.setup(shape, hardware, wish, dtype, model.weights, max(sizes.values()), model.name)
+        readable = [num for num in sizes.values() if num <= model.limit] or [model.limit]
+        setup = serving.setup(shape, hardware, wish, dtype, model.weights, max(readable), model.name)
         for length in sorted(set(ladder.lengths)):
             cell = estimate.cell(shape, hardware, setup, sizes[length], model.limit)
-            least = estimate.least(shape, machines, setup, sizes[length])
-            cells.append(replace(cell, length=length, least=str(least) if least else ""))
+            least = None if cell.is_above_limit else estimate.least(shape, machines, setup, sizes[length])
+            seconds = defaults.token_seconds(shape, hardware, setup, cell.need.cache)
+            named = str(least) if least else ""
+            cells.append(replace(cell, length=length, token_seconds=seconds, least=named))
         if not read:
             sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest)
     if not cells:

@@ -201,6 +201,19 @@ def step_seconds(architecture: Architecture, setup: Setup) -> float:
     return max(launches, weights + sums)
 
 
+def token_seconds(architecture: Architecture, hardware: Hardware, setup: Setup, cache_bytes: int) -> float:
+    """Seconds of one more token of an answer for a request alone, whose keys and values take ``cache_bytes`` of each
+    GPU: ``step_seconds`` at this GPU's memory rate, or the time of reading weights and cache once. 0 without a GPU."""
+    if not hardware.capability or setup.weights not in memory.WEIGHT_BYTES:
+        return 0.0
+    weights = architecture.active_parameters * memory.WEIGHT_BYTES[setup.weights] / setup.tensor_parallel
+    sums = 2 * len(architecture.layers) * SUM_SECONDS if setup.tensor_parallel > 1 else 0.0
+    rate = hardware.memory_tb_s * 1e12 or MEMORY_BYTES_PER_SECOND
+    launches = len(architecture.layers) * (EAGER_LAYER_SECONDS if setup.enforce_eager else GRAPH_LAYER_SECONDS)
+    # stages write one after the other, each from its own part
+    return max(launches, (weights + cache_bytes * setup.pipeline_parallel) / rate + sums)
+
+
 def gain_of_replicas(replicas: int, of: Load, seconds: Expected) -> float:
     """About how many times faster the trials are with so many engines: repeats dealt whole, or where there are too few
     of them cut, each part with a beginning of its own to read."""

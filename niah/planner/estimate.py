@@ -17,6 +17,9 @@ ATTENTION_EFFICIENCY = 0.5
 """Shares of peak TFLOPS reached in long prefills: assumed, of the order that FlashAttention 3 reports."""
 LINK_EFFICIENCY = 0.7
 """Share of a link's data-sheet rate that sums over GPUs reach: assumed, of the order that NCCL's own tests show."""
+SPREAD = 1.5
+"""Seconds and dollars are told as a range from that part of the estimate to that multiple of it: from two thirds of the
+efficiencies above to one and a half of them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class Cell:
     used of the machine.
 
     ``longest`` is the longest length that fits this machine with this KV dtype, ``least`` the cheapest
-    machine of the list that holds this one.
+    machine of the list that holds this one. The model reads ``num_read`` tokens of the length, and at most ``limit``.
+    ``at_once`` requests of it have room together; each further token of an answer of one alone takes ``token_seconds``,
+    0 where that is not known.
     """
 
     length: int
@@ -37,11 +42,19 @@ class Cell:
     prefill: Prefill
     seconds: float
     dollars: float
+    num_read: int
+    limit: int
+    at_once: int
+    token_seconds: float = 0.0
     least: str = ""
 
     @property
     def fits(self) -> bool:
-        return self.need.total <= self.available
+        return self.need.total <= self.available and not self.is_above_limit
+
+    @property
+    def is_above_limit(self) -> bool:
+        return self.num_read > self.limit
 
 
 @dataclass(frozen=True)
@@ -73,15 +86,20 @@ def cell(architecture: Architecture, hardware: Hardware, setup: Setup, length: i
     """The cell of one length; ``limit`` is the longest that the model reads, in tokens."""
     need = memory.need(architecture, setup, length)
     available = available_bytes(hardware, setup)
-    longest = memory.pool(architecture, setup).longest(
+    pool = memory.pool(architecture, setup)
+    longest = pool.longest(
         available - memory.need(architecture, setup, limit).fixed, limit, setup.in_flight,
         dcp=setup.decode_context_parallel, prefix_caching=setup.prefix_caching,
+    )
+    at_once = pool.concurrency(
+        max(0, available - need.fixed), length, setup.in_flight, dcp=setup.decode_context_parallel,
+        prefix_caching=setup.prefix_caching,
     )
     work = operations(architecture, length, 0)
     seconds = seconds_of(work, hardware, setup)
     return Cell(
         length, setup.cache_dtype, setup, need, available, longest, work, seconds,
-        seconds * setup.num_gpus * hardware.dollars_per_gpu_hour / 3600,
+        seconds * setup.num_gpus * hardware.dollars_per_gpu_hour / 3600, length, limit, int(at_once),
     )
 
 

@@ -15,6 +15,7 @@ class Hardware:
 
     TFLOPS are dense, of tensor cores; ``fp8_tflops`` 0 means no FP8 arithmetic. ``link_gb_s`` is what one GPU sends
     to others of its node (gigabytes a second, one direction); 0 is not known, and no time is counted for it.
+    ``memory_tb_s`` is what it reads of its own memory (terabytes a second, data sheet); 0 is not known.
     """
 
     name: str = "auto"
@@ -24,6 +25,7 @@ class Hardware:
     bf16_tflops: float = 0.0
     fp8_tflops: float = 0.0
     link_gb_s: float = 0.0
+    memory_tb_s: float = 0.0
     dollars_per_gpu_hour: float = 0.0
     num_gpus: int = limited(1, at_least=1)
     num_nodes: int = limited(1, at_least=1)

@@ -11,6 +11,7 @@ from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.records import Trial
 from niah.runs import capacity
+from niah.units import format_range
 
 Expectation = dict[str, float]
 
@@ -32,6 +33,19 @@ def expected(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) ->
         name: {**_memory(run, shape, hardware, fit), **_time(run, shape, hardware, fit.setup, load)}
         for name, fit in fits.items() if not fit.refusal
     }
+
+
+def line(found: Mapping[str, Expectation]) -> str:
+    """The plan of the first variant for a person; empty where there is none. How long, ``capacity.choice_lines`` says.
+    """
+    first = next(iter(found.values()), {})
+    if "memory_gib" not in first:
+        return ""
+    each = " of each GPU" if "kv_cache_tokens" in first else ""
+    text = f"plan: {first['memory_gib']:.1f} of {first['available_gib']:.1f} GiB{each} at the longest length"
+    if dollars := first.get("dollars"):
+        text += f", ${format_range(dollars / estimate.SPREAD, dollars * estimate.SPREAD)} (an estimate)"
+    return text
 
 
 def to_compute(run: Run, todo: Mapping[str, Sequence[Trial]]) -> str:
