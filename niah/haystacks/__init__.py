@@ -42,6 +42,10 @@ class Haystack:
     can_be_part: ClassVar[bool] = True
     """Whether haystack=mixed may have it as a part, with its default settings."""
 
+    is_of_the_user: ClassVar[bool] = False
+    """Whether its text is the user's own, in a language that only the text tells: a note says where it looks like
+    another one than ``language``."""
+
     def __post_init__(self) -> None:
         """Checks the settings; a subclass that checks more of its own calls this first."""
         check(self, "haystack")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,8 @@ REGION = 2**20
 much of it was made."""
 _MOST_ROUNDS = 64
 """A short source goes round no more often for a context: several of its rounds are joined to one before."""
+_BEGINNING = 2**16
+"""Bytes that tell a text's language."""
 _BLOCK = 8 << 20  # bytes of text searched at a time
 _LAYOUT = "4"  # of the cached files: another number makes them anew
 
@@ -84,6 +87,12 @@ class Corpus:
                 "runs; the same command continues"
             ) from error
         return found
+
+    def beginning(self) -> str:
+        """Some of the text, empty where the cache is gone."""
+        with suppress(OSError), self.text_path.open("rb") as file:
+            return file.read(_BEGINNING).decode("utf-8", "ignore")
+        return ""
 
     def num_tokens_of(self, text: str) -> int:
         return len(self.tokenizer.encode(text).ids)

@@ -67,6 +67,7 @@ class Files(Haystack):
     max_file_mb: int = limited(2048, at_least=0)
 
     can_be_part = False  # it has no default files
+    is_of_the_user = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -36,6 +36,7 @@ class Hub(Haystack):
     max_characters: int = limited(100_000_000, at_least=0)
 
     can_be_part = False  # it has no default data set
+    is_of_the_user = True
 
     def identity(self) -> str:
         return f"{self!r} {stamp(self._local_files())}"

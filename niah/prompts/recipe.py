@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from niah import disk, grid
+from niah import disk, grid, languages
 from niah.config import Run
 from niah.errors import NiahError
 from niah.haystacks import corpus
@@ -137,12 +137,20 @@ class Recipe:
         )
 
     def notes(self) -> list[str]:
-        """What a user should know before anything runs: documents left out, text that repeats."""
+        """What a user should know before anything runs: documents left out, another language, text that repeats."""
         if not (source := self.corpus):
             return []
         lines = []
         if source.skipped:
             lines.append(f"haystack {source.haystack.name}: left out {len(source.skipped)}; first: {source.skipped[0]}")
+        if source.haystack.is_of_the_user and self.run.task.language == "auto":
+            text, own = languages.likely(source.beginning()), source.haystack.language
+            if text and text != own:
+                lines.append(
+                    f"haystack {source.haystack.name}: the text looks like {text}, needles and questions are {own}; "
+                    f"haystack.language={text} puts them into the text's language, task.language={own} says that it is "
+                    "meant so"
+                )
         longest = max(self.run.ctx.lengths)
         if (share := source.repeated_share(longest)) and not source.haystack.repetitive:
             lines.append(

@@ -309,6 +309,8 @@ def _stored(
         console.note(
             f"{folder.rows_path}: is gone, though this run began {found.sessions[0].started}; all trials are asked anew"
         )
+    if found is not None and not folder.rows() and not folder.failures() and not _had_rows(found):
+        return None  # it was refused, or stopped, before its first answer: its name binds nothing
     if found is not None and not folder.has_record():
         folder.write_record(found)
     return found
@@ -316,8 +318,7 @@ def _stored(
 
 def _had_rows(found: RunRecord) -> bool:
     """Whether a trial was ever answered, as far as run.json tells."""
-    last = found.sessions[-1]
-    return any(session.trials_before for session in found.sessions) or any(last.trials_seconds.values())
+    return any(one.trials_before or any(one.trials_seconds.values()) for one in found.sessions)
 
 
 def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:

@@ -1,6 +1,7 @@
 """More repeats, lengths, depths and KV dtypes join a run that is there: its rows stay, and none is asked twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,16 @@ def test_a_session_that_asks_for_no_grid_is_refused(asked):
     )
     with pytest.raises(NiahError, match=r"run.json: sessions\[0\].asked is no grid"):
         history.grids(stored, "run.json")
+
+
+def test_a_run_without_an_answer_does_not_hold_its_name(place, capfd):
+    run(capfd, *GRID, "name=a")
+    record_there = RunFolder(place / "a").record()
+    (place / "a" / "rows.jsonl").unlink()
+    with RunFolder(place / "a") as folder:  # as where the engine was refused before the first trial
+        begun = [RunSession(started="2026-11-29T12:00:00")]
+        folder.write_record(replace(record_there, sessions=begun))
+    text = run(capfd, *GRID, "seed=9", "name=a")
+    assert "12 of 12 trials to run" in text
+    assert json.loads((place / "a" / "run.json").read_text())["config"]["seed"] == 9 and len(rows(place / "a")) == 12
+    assert "holds a run with other settings" in run(capfd, *GRID, "seed=8", "name=a", code=1)
