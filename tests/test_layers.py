@@ -39,7 +39,7 @@ ONLY_IN = {
     "vllm": ("engines/vllm/",),
     "hydra": ("commands/hydra.py", "values.py"),
     "omegaconf": ("commands/hydra.py", "values.py", "config.py", "choices.py"),
-    "matplotlib": ("report/", "api/"),
+    "matplotlib": ("report/",),
     "pandas": ("api/",),
     "scipy": ("stats/", "tasks/aggregate.py"),
     "statsmodels": (),

@@ -11,9 +11,9 @@ from niah.errors import NiahError
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
     from niah.commands.compare.compare import Results
+    from niah.report.style import Picture
     from niah.stats.comparison import Difference
 
 
@@ -50,7 +50,7 @@ class ComparedRuns:
         ]
         return pandas_for("table").DataFrame(lines)
 
-    def heatmap(self, **look: Any) -> "Figure":
+    def heatmap(self, **look: Any) -> "Picture":
         """Points of accuracy gained or lost in each cell, significant ones framed; ``look`` as of a run's heatmap."""
         from niah.report import difference, style
         from niah.report.cell_grid import MAX_GRIDS
@@ -73,7 +73,7 @@ class ComparedRuns:
         return "\n".join(self._results.said)
 
     def _repr_html_(self) -> str:
-        picture = base64.b64encode(self.heatmap(dpi=100)._repr_png_()).decode()  # type: ignore[attr-defined]
+        picture = base64.b64encode(self.heatmap(dpi=100)._repr_png_()).decode()
         said = "".join(f"<p>{html.escape(text)}</p>" for text in self._results.said)
         return f'{said}<img alt="differences by depth and length" src="data:image/png;base64,{picture}">'
 

@@ -16,10 +16,10 @@ from niah.runs import store
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
 
     from niah.report.panel import Panel
     from niah.report.settings import ReportSettings
+    from niah.report.style import Picture
     from niah.stats.cells import CellStats
 
 _ROW_FIELDS = tuple(Row.__dataclass_fields__)
@@ -85,9 +85,9 @@ class MeasuredRun:
         lines = [_line(panel.rows[0].variant, cell, by) for panel in self._panels() for cell in _cells(panel, by)]
         return pandas_for("accuracy()").DataFrame(lines, columns=list(_line("", None, by)))
 
-    def heatmap(self, **look: Any) -> "Figure":
-        """Accuracy by depth and length, a grid a variant. ``look`` are settings of the report, as ``cell="interval"``
-        or ``font="Noto Sans"``; without them those of the run."""
+    def heatmap(self, **look: Any) -> "Picture":
+        """Accuracy by depth and length, a grid a variant: a matplotlib Figure. ``look`` are settings of the report, as
+        ``cell="interval"`` or ``font="Noto Sans"``; without them those of the run."""
         from niah.report import heatmap, style
         from niah.report.cell_grid import MAX_GRIDS
 
@@ -97,7 +97,7 @@ class MeasuredRun:
             style.finish(figure, settings.dpi, settings.width)
         return figure
 
-    def curve(self, **look: Any) -> "Figure":
+    def curve(self, **look: Any) -> "Picture":
         """Accuracy by length with intervals and the effective length, a line a variant. Raises NiahError where fewer
         than two lengths have answers."""
         from niah.report import curve, style
@@ -141,7 +141,7 @@ class MeasuredRun:
         """The table and the heatmap."""
         record = self.record
         title = f"{record.model_title}, task {record.task_title}, haystack {record.haystack}"
-        picture = base64.b64encode(self.heatmap(dpi=100)._repr_png_()).decode()  # type: ignore[attr-defined]
+        picture = base64.b64encode(self.heatmap(dpi=100)._repr_png_()).decode()
         return (
             f"<p><b>{html.escape(title)}</b><br>{html.escape(str(self.folder))}</p><pre>{html.escape(str(self))}</pre>"
             f'<img alt="accuracy by depth and length" src="data:image/png;base64,{picture}">'
