@@ -20,7 +20,7 @@ def run(*words: str) -> MeasuredRun:
     Raises NiahError with the command's one line where it refuses, UnansweredError where trials are left without an
     answer, KeyboardInterrupt after Ctrl-C has stopped it; finished trials are kept each time (``load``).
     """
-    for word in words:
+    for word in process.checked(words):
         if word in ("-m", "--multirun") or (word.startswith("experiment=") and process.is_sweep(word)):
             raise NiahError(f"niah.run: got {word}, which makes several runs; call niah.sweep with the same words")
     return sweep(*words)[-1]

@@ -30,9 +30,7 @@ def run(words: Sequence[str]) -> list[Path]:
     What it says goes to this process's stdout and stderr; its last line, where it fails, into the exception. Ctrl-C
     stops it as it would at a terminal, and is raised again once it has ended.
     """
-    for word in words:
-        if not isinstance(word, str):
-            raise NiahError(f"niah.run: got {word!r}, no text; expected words of the command, as \"ctx=8k\"")
+    checked(words)
     with tempfile.TemporaryDirectory(prefix="niah-") as place:
         told = Path(place) / "folders"
         environment = {**os.environ, CALLER: f"{os.getpid()}:{told}", "PYTHONIOENCODING": "utf-8", **_import_path()}
@@ -49,6 +47,14 @@ def run(words: Sequence[str]) -> list[Path]:
         if process.returncode == 0 and told.is_file():
             return [Path(line) for line in told.read_text(encoding="utf-8").splitlines()]
     raise _error(process.returncode, last, words)
+
+
+def checked(words: Sequence[str]) -> Sequence[str]:
+    """The same words. Raises NiahError for one that is no text."""
+    for word in words:
+        if not isinstance(word, str):
+            raise NiahError(f"niah.run: got {word!r}, no text; expected words of the command, as \"ctx=8k\"")
+    return words
 
 
 def config_dir(words: Sequence[str]) -> str | None:
