@@ -62,12 +62,13 @@ class Problem:
 
     The first needle goes to the cell's depth. ``answer_prefix`` is the beginning of the answer, used
     where the model is given one. ``distractors`` are wrong answers that the text offers too.
-    ``in_order``: needles stand in the text in the order given here. ``as_paragraphs``: they stand
-    between paragraphs, not sentences. An answer takes the first ``num_needed`` needles (None: all), others are there to
+    ``in_order``: needles stand in the text in the order of their depths, those of one place too; they are given here in
+    that order, where the task does not arrange them itself (``Task.arranged``). ``as_paragraphs``: they stand between
+    paragraphs, not sentences. An answer takes the first ``num_needed`` needles (None: all), others are there to
     mislead. ``carries_space``: needles hold the white space around them; none is put there. ``text`` replaces the
     haystack, and so do ``documents``, more than a context has room for: they stand in this order with the needles among
-    them, each below ``heading`` with its {number}. ``instruction`` fills the template's {instruction}, ``preamble``
-    stands before all of it (a solved example).
+    them, ``between`` any two, each below ``heading`` with its {number}. ``instruction`` fills the template's
+    {instruction}, ``preamble`` stands before all of it (a solved example).
     """
 
     needles: tuple[str, ...]
@@ -82,6 +83,7 @@ class Problem:
     text: str | None = None
     documents: tuple[str, ...] = ()
     heading: str = ""
+    between: str = "\n\n"
     instruction: str = ""
     preamble: str = ""
 
@@ -278,10 +280,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Score:
-    """``value`` in [0, 1]; ``answer`` is the part of the response that was judged."""
+    """``value`` in [0, 1]; ``answer`` is the part of the response that was judged.
+
+    ``beside`` are further measures of it by name (``identified``, ``edit_distance``), which decide no outcome.
+    """
 
     value: float
     answer: str
+    beside: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +313,8 @@ class Row:
 
     ``spec`` names the speculation, empty without one; ``num_drafts``, ``num_draft_tokens`` and ``num_accepted_tokens``
     are the Drafts of the answer, None where the engine does not tell those of a request.
+
+    ``beside`` are further measures of the answer by name, where its scorer has any (``Score.beside``).
     """
 
     trial: _Index
@@ -361,6 +369,7 @@ class Row:
     num_drafts: _Integer | None = field(default=None, metadata=OPTIONAL)
     num_draft_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
     num_accepted_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
+    beside: dict[str, _Number] = field(default_factory=dict, metadata=OPTIONAL)
 
     @property
     def is_answered(self) -> bool:

@@ -91,7 +91,7 @@ def _no_room(where: str, num_prompt_tokens: int, overhead: int, costs: Sequence[
 
 def _alone(problem: Problem, needle: str) -> str:
     """A needle with what is put before it, to count its tokens."""
-    return f"\n\n{problem.heading.format(number=100)}{needle}" if problem.documents else f" {needle}"
+    return f"{problem.between}{problem.heading.format(number=100)}{needle}" if problem.documents else f" {needle}"
 
 
 def cut_to_length(
@@ -134,7 +134,7 @@ def _in_stretch(
     """Needles in a stretch of ``room`` tokens, none behind ``limit``."""
     unit = unit_of(stretch, problem)
     cuts = [boundaries.nearest(tokenizer, stretch.ids, depth / 100 * room, limit, unit) for depth in depths]
-    head, last_cut = with_needles(tokenizer, stretch, problem, cuts, unit)
+    head, last_cut = with_needles(tokenizer, stretch, problem, cuts, unit, depths if problem.in_order else ())
     return Layout(head, stretch.ids, last_cut, room, max(cuts, default=0))
 
 
@@ -151,6 +151,7 @@ def _among_documents(
     before = np.cumsum([0, *sizes])
     before = before[: max(1, int(np.searchsorted(before, limit, side="right")))]
     places = [int(np.argmin(np.abs(before - depth / 100 * room))) for depth in depths]
+    order = sorted(range(len(places)), key=lambda needle: depths[needle]) if problem.in_order else range(len(places))
     head: Pieces = []
     run: list[str] = []
     numbers = count(1)
@@ -162,10 +163,10 @@ def _among_documents(
 
     def heading() -> str:
         number = next(numbers)
-        return ("\n\n" if number > 1 else "") + problem.heading.format(number=number)
+        return (problem.between if number > 1 else "") + problem.heading.format(number=number)
 
     for place, document in enumerate(problem.documents):
-        for needle in (number for number, wanted in enumerate(places) if wanted == place):
+        for needle in (number for number in order if places[number] == place):
             run.append(heading())
             head += [(None, flush()), (needle, problem.needles[needle])]
         run.append(heading() + document)
@@ -178,14 +179,16 @@ def _among_documents(
 
 
 def with_needles(
-    tokenizer: Tokenizer, stretch: Stretch, problem: Problem, cuts: Sequence[int], unit: str
+    tokenizer: Tokenizer, stretch: Stretch, problem: Problem, cuts: Sequence[int], unit: str,
+    depths: Sequence[float] = (),
 ) -> tuple[Pieces, int]:
-    """The haystack up to its last cut with all needles in it, and that cut."""
+    """The haystack up to its last cut with all needles in it, and that cut. Needles of one cut stand in the order of
+    their ``depths``, where they have any, else of their numbers."""
     pieces: Pieces = []
     start = 0
-    ordered = sorted((cut, number) for number, cut in enumerate(cuts))
+    ordered = sorted((cut, depths[number] if depths else 0.0, number) for number, cut in enumerate(cuts))
     for cut, group in groupby(ordered, key=lambda placed: placed[0]):
-        numbers = [number for _, number in group]
+        numbers = [number for *_, number in group]
         texts = [problem.needles[number] for number in numbers]
         pieces.append((None, stretch.ids[start:cut]))
         before = tokenizer.decode(stretch.ids[max(0, cut - 8) : cut])

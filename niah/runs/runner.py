@@ -22,7 +22,7 @@ from niah.runs.journal import Journal
 from niah.runs.measure import OnRow, Part, measure_each
 from niah.runs.store import RunFolder
 from niah.runs.variants import Variant, variants
-from niah.stats import computed_tokens
+from niah.stats import beside, computed_tokens
 from niah.units import format_length
 
 _PROMPTS_OF_A_GROWN_RUN = 4
@@ -218,7 +218,7 @@ def _summary(left: _Left, folder: RunFolder, found: RunRecord, console: Console,
     rows = folder.rows()
     ends = (
         *computed_tokens.lines(found.sessions), control.sentence(folder.controls()), trials.cut_in_thinking(rows),
-        trials.ungraded(rows),
+        trials.ungraded(rows), beside.sentence(rows),
     )
     for line in filter(None, ends):
         console.note(line)

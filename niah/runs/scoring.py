@@ -76,10 +76,10 @@ def judged(row: Row, scorer: Scorer, question: str = "", *, version: int = 1) ->
     }
     if (score.value, outcome.value) == (before["score"], before["outcome"]):
         return replace(row, score=before["score"], outcome=before["outcome"], answer=before["answer"],
-                       ended_in=_ended_in(row, outcome), scored_before=None)
+                       ended_in=_ended_in(row, outcome), scored_before=None, beside=dict(score.beside))
     return replace(
         row, score=score.value, outcome=outcome.value, answer=score.answer, ended_in=_ended_in(row, outcome),
-        scored_before=before,
+        scored_before=before, beside=dict(score.beside),
     )
 
 

@@ -105,6 +105,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         ended_in=("thinking" if result.ended_in_thinking else "answer") if outcome is Outcome.TRUNCATED else "",
         not_graded=result.not_graded,
         question=problem.question if hangs_on_question(result.text, problem, settings.scorer) else "",
+        beside=dict(score.beside),
     )
     if drafts is not None:
         judged = replace(

@@ -119,6 +119,11 @@ class Task:
             f"task={self.name}: {type(self).__name__} has no method fill; expected one, as it has writes_context"
         )
 
+    def arranged(self, problem: Problem, depths: Sequence[float]) -> tuple[Problem, Sequence[float]]:
+        """The problem as it is asked where its needles are to stand at ``depths`` (percent, the trial's first), and
+        where they go: for a task whose question, or whose needles' places, depend on which stands before which."""
+        return problem, sorted(depths) if problem.in_order else depths
+
     def at(self, length: int) -> "Task":
         """The task as it is in trials of a length, for one whose ``fill`` depends on more than how much room there is.
         """

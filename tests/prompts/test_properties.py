@@ -33,6 +33,7 @@ TASKS = (
     ("task=chain", "task.form=variables", "task.num_hops=4"), ("task=latent",), ("task=conflicting",),
     ("task=count",), ("task=ordered",), ("task=absent",), ("task=absent", "task.num_decoys=2"),
     ("task=aggregate",), ("task=aggregate", "task.form=coded"), ("task=single", "task.language=zh-Hant"),
+    ("task=update", "task.num_values=4"),
 )
 LENGTHS = (2048, 3001)
 

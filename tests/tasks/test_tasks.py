@@ -9,6 +9,7 @@ import pytest
 
 from niah import languages
 from niah.errors import NiahError
+from niah.grid import needle_depths
 from niah.tasks.absent import Absent
 from niah.tasks.aggregate import Aggregate
 from niah.tasks.chain import Chain
@@ -20,12 +21,13 @@ from niah.tasks.multiquery import MultiQuery
 from niah.tasks.multivalue import MultiValue
 from niah.tasks.ordered import Ordered
 from niah.tasks.single import Single
+from niah.tasks.update import Update
 
 PLANTED = [
     Single(), Single(answer="word"), Single(answer="uuid", key_kind="uuid"), MultiKey(num_keys=9, key_kind="pair"),
     MultiValue(), MultiQuery(), Chain(), Chain(form="variables", num_hops=4), Chain(num_chains=3),
     Latent(num_distractors=3), Conflicting(num_values=4), Conflicting(wins="oldest"), Count(), Ordered(num_needles=6),
-    Absent(num_decoys=3),
+    Absent(num_decoys=3), Update(num_values=5),
 ]
 
 
@@ -125,6 +127,21 @@ def test_years_decide_which_value_wins(wins, pick):
         problem = drawn(Conflicting(wins=wins, num_values=4), seed)
         years = [int(needle.split()[1]) for needle in problem.needles]
         assert years[0] == pick(years) and problem.targets[0] in problem.needles[0]
+
+
+@pytest.mark.parametrize("placement", ["even", "random", "clustered"])
+@pytest.mark.parametrize("depth", [0.0, 40.0, 100.0])
+def test_the_last_value_stands_behind_all_others(placement, depth):
+    for seed in range(10):
+        problem = drawn(Update(num_values=5), seed)
+        assert problem.targets[0] in problem.needles[0] and len(problem.distractors) == 4
+        assert len({needle.replace(value, "") for needle, value in
+                    zip(problem.needles, [*problem.targets, *problem.distractors], strict=True)}) == 1
+        wanted = needle_depths(depth, 5, placement, rng(seed))
+        same, (last, *others) = Update(num_values=5, placement=placement).arranged(problem, wanted)
+        assert same == problem and last == depth and all(other < last for other in others)
+        if placement == "random" and depth:
+            assert others == [pytest.approx(one * depth / 100) for one in wanted[1:]]
 
 
 def test_count_is_the_number_of_needles():

@@ -15,7 +15,7 @@ from niah.report.panel import Panel
 from niah.report.ruler_formats import foot
 from niah.report.ruler_table import Line, Table
 from niah.scorers import VERSION
-from niah.stats import acceptance, effective_length
+from niah.stats import acceptance, beside, effective_length
 from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_logprob, overall
 from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.computed_tokens import of_sessions
@@ -117,6 +117,7 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
     summary = effective_length.summary(rows, threshold, CONFIDENCE)
     engine = record.engines.get(one.variant, record.engine)
     together, drafts = overall(rows), acceptance.by_length(acceptance.of_rows(rows))
+    others = beside.by_length(rows)
     return {
         "label": one.panel.label or record.name or one.folder, "folder": one.folder, "variant": one.variant,
         "name": record.name, "model": record.model_title, "task": record.task_title, "haystack": record.haystack,
@@ -135,8 +136,13 @@ def of_run(one: Shown, threshold: float | None) -> dict[str, Any]:
         "calibrated": "verified" if record.calibration and not one.calibration else one.calibrated,
         "calibration": [*record.calibration, *one.calibration], "crosscheck": one.crosscheck,
         "repeated_share": _number(max((row.repeated_share for row in rows), default=0.0)),
-        "overall": {**_cell(together), **_accepted(acceptance.together(drafts.values()))},
-        "lengths": [{**_cell(cell), **_accepted(drafts.get(cell.length))} for cell in by_length(rows)],
+        "overall": {
+            **_cell(together), **_accepted(acceptance.together(drafts.values())), **_beside(beside.means(rows)),
+        },
+        "lengths": [
+            {**_cell(cell), **_accepted(drafts.get(cell.length)), **_beside(others.get(cell.length, {}))}
+            for cell in by_length(rows)
+        ],
         "cells": _cells(rows),
         "effective_lengths": [_effective(found) for found in summary.effective] if summary else [],
         "area": _area(summary),
@@ -255,6 +261,11 @@ def _accepted(found: acceptance.Acceptance | None) -> dict[str, Any]:
         "drafts": found.num_drafts, "draft_tokens": found.num_draft_tokens,
         "accepted_tokens": found.num_accepted_tokens, "mean_acceptance_length": _number(found.mean_length),
     }
+
+
+def _beside(means: Mapping[str, float]) -> dict[str, Any]:
+    """What a scorer measured beside the score; nothing where it measures nothing else."""
+    return {"beside": {name: _number(value) for name, value in means.items()}} if means else {}
 
 
 def _mean_seconds(rows: Sequence[Row]) -> dict[tuple[int, float], float]:

@@ -247,8 +247,9 @@
     const run = RUNS[S.run], cells = [...run.lengths, ...(run.lengths.length > 1 ? [{ ...run.overall, length: 0 }] : [])];
     const names = cell => Object.entries(cell.outcomes).sort((a, b) => b[1] - a[1]).map(([name, n]) => `${n} ${name}`).join(", ");
     const drafts = cells.some(c => c.drafts !== undefined), accepted = c => c.drafts ? `${fixed(c.mean_acceptance_length)} (${Math.round(100 * c.accepted_tokens / c.draft_tokens)}% of ${count(c.draft_tokens)})` : "–";
-    const printed = [["length", "accuracy", "interval", "answers", ...(drafts ? ["acceptance length"] : []), "outcomes"], ...cells.map(c => [c.length ? lengthName(c.length) : "all", fixed(c.accuracy), c.n ? `${fixed(c.low)} to ${fixed(c.high)}` : "–", c.n, ...(drafts ? [accepted(c)] : []), names(c)])];
-    const raw = [["length", "accuracy", "low", "high", "n", "errors", ...(drafts ? ["drafts", "draft_tokens", "accepted_tokens", "mean_acceptance_length"] : [])], ...cells.map(c => [c.length || "all", c.accuracy, c.low, c.high, c.n, c.errors, ...(drafts ? [c.drafts, c.draft_tokens, c.accepted_tokens, c.mean_acceptance_length] : [])])];
+    const beside = [...new Set(cells.flatMap(c => Object.keys(c.beside || {})))], besides = (c, show) => beside.map(name => show((c.beside || {})[name] ?? null));
+    const printed = [["length", "accuracy", "interval", "answers", ...beside.map(name => name.replaceAll("_", " ")), ...(drafts ? ["acceptance length"] : []), "outcomes"], ...cells.map(c => [c.length ? lengthName(c.length) : "all", fixed(c.accuracy), c.n ? `${fixed(c.low)} to ${fixed(c.high)}` : "–", c.n, ...besides(c, fixed), ...(drafts ? [accepted(c)] : []), names(c)])];
+    const raw = [["length", "accuracy", "low", "high", "n", "errors", ...beside, ...(drafts ? ["drafts", "draft_tokens", "accepted_tokens", "mean_acceptance_length"] : [])], ...cells.map(c => [c.length || "all", c.accuracy, c.low, c.high, c.n, c.errors, ...besides(c, value => value), ...(drafts ? [c.drafts, c.draft_tokens, c.accepted_tokens, c.mean_acceptance_length] : [])])];
     const grid = [["length", "depth", "accuracy", "low", "high", "n", "errors", "logprob", "seconds"], ...run.cells.map(c => [c.length, c.depth, c.accuracy, c.low, c.high, c.n, c.errors, c.logprob, c.seconds])];
     return el("div", {}, el("div", { class: "scroll" }, table(printed[0], printed.slice(1), [printed[0].length - 1])), exports("accuracy-by-length", raw, printed),
       el("details", {}, el("summary", {}, "every cell as a table"), el("div", { class: "scroll rows" }, table(grid[0], run.cells.map(c => [lengthName(c.length), c.depth, fixed(c.accuracy), fixed(c.low), fixed(c.high), c.n, c.errors, fixed(c.logprob), fixed(c.seconds)]))), exports("accuracy-by-cell", grid)));
@@ -359,6 +360,7 @@
     row.thinking && el("details", {}, el("summary", {}, `thinking, ${count(row.num_thinking_tokens)} tokens, not judged`), el("pre", { dir: "auto" }, row.thinking)),
     el("p", { class: "muted" }, [
       row.logprob === null || row.logprob === undefined ? row.not_graded ? `not graded: ${row.not_graded}` : "" : `log-probability of the right answer ${fixed(row.logprob)} nats, worst rank ${row.worst_rank}${row.margin === null || row.margin === undefined ? "" : `, margin ${fixed(row.margin)}`}`,
+      ...Object.entries(row.beside || {}).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toFixed(3))}`),
       `${count(row.num_prompt_tokens)} prompt tokens, ${count(row.num_cached_tokens)} cached`, row.num_completion_tokens ? `${count(row.num_completion_tokens)} written` : "", row.num_drafts === null || row.num_drafts === undefined ? "" : `${count(row.num_accepted_tokens || 0)} of ${count(row.num_draft_tokens)} drafted tokens taken in ${count(row.num_drafts)} steps`, `${fixed(row.seconds ?? 0)} s`, row.route ? `route ${row.route}` : "", `KV cache ${run.kv_cache_dtype}`,
     ].filter(Boolean).join("; ")),
   ];

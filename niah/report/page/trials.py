@@ -15,7 +15,8 @@ COLUMNS = (
     "trial", "length", "depth", "repeat", "outcome", "score", "response", "answer", "targets", "error", "logprob",
     "worst_rank", "margin", "num_prompt_tokens", "num_cached_tokens", "num_completion_tokens", "seconds",
     "needle_spans", "needles_kept", "needles_retrieved", "retrieved", "route", "thinking", "num_thinking_tokens",
-    "ended_in", "not_graded", "num_drafts", "num_draft_tokens", "num_accepted_tokens", "prompt_sha256",
+    "ended_in", "not_graded", "num_drafts", "num_draft_tokens", "num_accepted_tokens", "beside",
+    "prompt_sha256",
 )
 """Of a row, those that the page shows."""
 _VALUES = attrgetter(*COLUMNS)

@@ -1,0 +1,118 @@
+"""One of several answers to the same request, by its number, in a conversation full of such requests.
+
+The form of MRCR, multi-round co-reference resolution (Vodrahalli et al. 2024, arXiv:2409.12640, section 3; OpenAI's
+data set openai/mrcr, 2025, with 2, 4 and 8 needles): needles are of the same making as what surrounds them.
+"""
+
+import string
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from niah import languages
+from niah.errors import NiahError
+from niah.haystacks.generated import Generated
+from niah.limits import limited
+from niah.records import Problem
+from niah.scorers.recited import Recited
+from niah.tasks import Task, draws
+
+_TOPICS = 12
+"""Of a conversation, so that requests come again and share a topic or a form with the one asked for."""
+_STORIES = 16
+"""Whose paragraphs are shuffled together."""
+_TRIES = 2000
+_SPARE, _SPARE_SHARE = 512, 1 / 16
+"""Tokens of turns beyond those that fit, so that there is something to cut to length, and their share of a long
+context: alone a turn has a token or two more than behind another one."""
+_BEFORE = 1e-9
+"""Percent by which a needle is put before the one asked for, where both have the same depth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coreference(Task):
+    """The task writes the conversation: turns of a request and its answer, a paragraph of niah's own generated prose.
+    One request stands ``num_needles`` times in it. The answer at the cell's depth is asked for, the others stand by
+    ``placement`` (clustered: every other one before it): its number is counted from where they fell, so that it is the
+    first at 0% and the last at 100%. A right answer repeats it behind a prefix of ten random characters.
+
+    Deviates from OpenAI's MRCR: texts do not speak of their topic, so that only the request tells which is which; they
+    are shorter, as prefix and text have to fit ``max_tokens``; turns are text in one message, not messages of a chat;
+    the context is cut to its exact length at the end. Its wording is niah's own.
+    """
+
+    name: str = "coreference"
+    num_needles: int = limited(2, at_least=1, at_most=1000)
+
+    unshared = "which answer it asks for is counted from where all of them stand"
+    writes_context = True
+    default_tokens = 256
+    scorer = Recited()
+
+    def fill(
+        self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
+    ) -> Problem:
+        """The needles, which do not depend on ``num_tokens``, and turns of at least as many tokens."""
+        code = language if self.language == "auto" else self.language
+        phrases = languages.load(code)
+        own = phrases["coreference"]
+        prefix = "".join(rng.choice(list(string.ascii_letters + string.digits), Recited.prefix_length))
+        topics = rng.choice(phrases["words"], _TOPICS, replace=False).tolist()
+        forms = [draws.filled(form, topic=topic) for topic in topics for form in own["requests"]]
+        asked, *others = rng.permutation(forms).tolist()
+        texts = self._texts(code, rng, num_tokens_of, self.answer_tokens - num_tokens_of(f" {prefix}"))
+        answers = list(islice(texts, self.num_needles))
+        turns: list[str] = []
+        total, enough = 0, num_tokens * (1 + _SPARE_SHARE) + _SPARE
+        while total <= enough:
+            request = others[int(rng.integers(len(others)))]
+            turns.append(draws.filled(own["turn"], request=request, answer=next(texts)))
+            total += num_tokens_of(f"\n\n{turns[-1]}")
+        return Problem(
+            needles=tuple(draws.filled(own["turn"], request=asked, answer=answer) for answer in answers),
+            question=draws.filled(own["asked"], count=self.num_needles, request=asked, prefix=prefix),
+            targets=(prefix + answers[0],),
+            distractors=tuple(answers[1:]),
+            in_order=True,
+            documents=tuple(turns),
+        )
+
+    def arranged(self, problem: Problem, depths: Sequence[float]) -> tuple[Problem, Sequence[float]]:
+        """The question with the number that the answer at the trial's depth has; it and those before it are needed."""
+        first, *others = depths
+        placed = [
+            depth - _BEFORE * (depth == first and number % 2) for number, depth in enumerate(others)
+        ]
+        order = sorted(range(len(others)), key=lambda number: placed[number] >= first)
+        number = 1 + sum(depth < first for depth in placed)
+        asked = replace(
+            problem, question=draws.filled(problem.question, number=number), num_needed=number,
+            needles=(problem.needles[0], *(problem.needles[1 + place] for place in order)),
+        )
+        return asked, [first, *(placed[place] for place in order)]
+
+    def _texts(
+        self, code: str, rng: np.random.Generator, num_tokens_of: Callable[[str], int], most: int
+    ) -> Iterator[str]:
+        """Paragraphs of at most ``most`` tokens, without end, no sentence twice."""
+        num_long = 0
+        for text in _paragraphs(code, rng):
+            if num_tokens_of(text) <= most:
+                num_long = 0
+                yield text
+            elif (num_long := num_long + 1) == _TRIES:
+                raise NiahError(
+                    f"task.max_tokens: too few for an answer; got {self.answer_tokens}, and {_TRIES:,} texts were "
+                    f"longer than {most}; expected more, as {self.default_tokens}"
+                )
+
+
+def _paragraphs(code: str, rng: np.random.Generator) -> Iterator[str]:
+    """Those of generated stories without their titles, in random order within some stories at a time."""
+    stories = Generated(language=code, seed=int(rng.integers(2**32))).documents(lambda reason: None)
+    order = np.random.default_rng(int(rng.integers(2**32)))
+    while True:
+        block = [text for story in islice(stories, _STORIES) for text in story.split("\n\n")[1:]]
+        yield from (block[place] for place in order.permutation(len(block)))
