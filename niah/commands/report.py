@@ -13,7 +13,7 @@ from niah.commands.results import make
 from niah.commands.ruler.ruler import tables_of
 from niah.commands.words import changes, folder_arguments, own_words
 from niah.errors import NiahError
-from niah.report import curve, heatmap, number_tables, style
+from niah.report import curve, heatmap, number_tables, setting_curve, style
 from niah.report.accuracy import accuracy_by_length
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.page.numbers import Shown
@@ -22,6 +22,7 @@ from niah.report.ruler_table import Table
 from niah.report.settings import ReportSettings
 from niah.runs import scoring, store, sweeps
 from niah.runs.ruler import blocks_of
+from niah.stats import beside
 from niah.terminal import say
 
 _FORMATS = ("text", "json", "csv", "latex")
@@ -46,8 +47,10 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     given, paths = paths, sweeps.runs_below(paths)
     opened = [store.open_for_reading(path, needs_settings=False) for path in paths]
     named = sweeps.labels([record.config for _, record, _ in opened]) if list(given) != paths else []
+    number = sweeps.varied([record.config for _, record, _ in opened]) if len(paths) > 1 else None
+    value_of = dict(zip(paths, number[1], strict=True)) if number else {}
     if len({*named}) == len(paths):  # a sweep: in the order of what was swept
-        ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: one[0])
+        ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: (value_of.get(one[1], 0), one[0]))
         named, paths, opened = map(list, zip(*ordered, strict=True))
     else:
         named = [(Path(path).resolve().name,) for path in paths]
@@ -60,6 +63,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         if len(paths) > 1:
             lines.append(path)
         lines.append(accuracy_by_length(record, rows, settings.threshold))
+        if others := beside.sentence(rows):
+            lines.append(others)
         note, is_score = scoring.note(record, rows, path)
         if is_score and own["format"] == "text":
             lines.append(note)
@@ -75,6 +80,10 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
         return [_as(own["format"], own["table"] or number_tables.TABLES[0], content)]
     folder = make(Path(out) if out else Path(given[0]) if len(given) == 1 else sweeps.together("report", given))
     lines += draw([one.panel for one in shown], folder, settings)
+    if number and len(shown) == len(paths) and settings.formats:
+        values = [value_of[path] for path in paths]
+        files = setting_curve.draw([one.panel for one in shown], number[0], values, folder, settings)
+        lines += [f"curve by {number[0]}: {file}" for file in files]
     lines += page.write_page(shown[: page.MAX_SHOWN], folder, settings, ruler=ruler)
     return lines + (listing.write_index(folder) if list(given) != paths and settings.page and not out else [])
 

@@ -67,6 +67,20 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [tuple(part) for part in parts]
 
 
+def varied(configs: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]] | None:
+    """The one setting of a group in which runs differ, as ``task.num_keys``, and its value in each of them; None where
+    there is not just one, it is no number, or two have the same.
+    """
+    flats = [flat(deciding(dict(config))) for config in configs]
+    keys = {key for one in flats for key in one}
+    differing = [key for key in keys if len({json.dumps(one.get(key)) for one in flats}) > 1]
+    if len(differing) != 1 or "." not in differing[0]:
+        return None
+    values = [one.get(differing[0]) for one in flats]
+    are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return (differing[0], values) if are_numbers and len({*values}) == len(values) else None
+
+
 def _group(config: Mapping[str, Any], group: str) -> Any:
     """A group of a run's settings; runs of earlier versions have no speculation."""
     return config.get(group) or NONE.plain() if group == "spec" else config[group]

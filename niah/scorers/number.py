@@ -29,12 +29,17 @@ class Number(Scorer):
 
     def score(self, response: str, targets: Sequence[str], distractors: Sequence[str] = ()) -> Score:
         wanted = {value for target in targets for value in _values(target)}
-        answer = _last(normal(response))
-        found = set(_values(response)) if answer else set()
-        if not answer:
-            answer, value = _in_words(normal(response))
-            found = set() if value is None else {Decimal(value)}
+        answer, found = named(response)
         return Score(float(not wanted.isdisjoint(found)), answer)
+
+
+def named(response: str) -> tuple[str, set[Decimal]]:
+    """The last number of a response as it stands there, and every value that it may have; empty where there is none."""
+    answer = _last(normal(response))
+    if answer:
+        return answer, set(_values(response))
+    answer, value = _in_words(normal(response))
+    return answer, set() if value is None else {Decimal(value)}
 
 
 def _values(text: str) -> Iterator[Decimal]:
