@@ -40,8 +40,9 @@ class Copied(Scorer):
 
 def edit_distance(one: str, other: str) -> int:
     """Levenshtein's, in characters."""
-    if not one or not other:
-        return max(len(one), len(other))
+    one, other = sorted((one, other), key=len)
+    if not one:
+        return len(other)
     codes = np.array([*map(ord, other)])
     steps = np.arange(len(other) + 1)
     row = steps

@@ -14,7 +14,7 @@ from niah.scorers import Scorer
 _LIST = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _APART = re.compile(r"[\s,;、，،]+")
 _AROUND = "\"'`*.。()"
-_FINAL = re.compile(r"Final Answer: ?\[(.*)\]")
+_FINAL = re.compile(r"Final Answer: ?\[")
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ class NodeSet(Scorer):
 
 
 def _published(response: str) -> str:
-    found = _FINAL.search(response.split("\n")[-1])
-    return found[1].strip("[]") if found else ""
+    line = response.split("\n")[-1]
+    found, stop = _FINAL.search(line), line.rfind("]")
+    return line[found.end() : stop].strip("[]") if found and stop >= found.end() else ""
 
 
 def _listed(response: str) -> str:

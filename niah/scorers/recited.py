@@ -12,6 +12,9 @@ from niah.limits import limited
 from niah.records import Score
 from niah.scorers import Scorer
 
+_LONGEST = 20_000
+"""Characters of an answer that are matched; of a longer one the others count as wrong."""
+
 
 @dataclass(frozen=True)
 class Recited(Scorer):
@@ -37,4 +40,7 @@ class Recited(Scorer):
 
 def _ratio(said: str, text: str) -> float:
     """In [0, 1], the order of the arguments as in MRCR."""
-    return SequenceMatcher(None, said, text).ratio()
+    matcher = SequenceMatcher(None, said[:_LONGEST], text)
+    if len(said) <= _LONGEST:
+        return matcher.ratio()
+    return 2 * sum(block.size for block in matcher.get_matching_blocks()) / (len(said) + len(text))

@@ -5,7 +5,6 @@ Oolong's rule for numbers (Bertsch et al. 2025, arXiv:2511.02817): 0.75 to the p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from niah.limits import limited
 from niah.records import Score
@@ -33,6 +32,6 @@ class Tally(Scorer):
         answer, found = named(response)
         if not found:
             return Score(0.0, answer)
-        nearest = min(abs(float(value - Decimal(targets[0]))) for value in found)
+        nearest = min(abs(float(value) - float(targets[0])) for value in found)
         value = self.base**nearest if nearest < _FARTHEST else 0.0
         return Score(value, answer, {"off_by": min(nearest, _MOST)})

@@ -11,15 +11,21 @@ from niah.records import Problem
 from niah.scorers.any_of import AnyOf
 from niah.scorers.claims_absence import ClaimsAbsence
 from niah.scorers.contains import Contains
+from niah.scorers.copied import Copied
 from niah.scorers.exact import Exact
+from niah.scorers.node_set import NodeSet
 from niah.scorers.number import Number
 from niah.scorers.only import Only
 from niah.scorers.ordered import Ordered
 from niah.scorers.outcome import judge
 from niah.scorers.parts import Parts
+from niah.scorers.recited import Recited
+from niah.scorers.tally import Tally
 
 SCORERS = (
     Contains(), Contains(whole_words=False), AnyOf(), ClaimsAbsence(), Exact(), Number(), Only(), Ordered(), Parts(),
+    NodeSet(), NodeSet(published=True), Recited(), Recited(prefix_length=0), Copied(), Copied(measure="similarity"),
+    Tally(),
 )
 PROBLEM = Problem(
     (), "What is the special magic number for Lisbon?", ("4829173", "aaa and a"), distractors=("1234567",)
@@ -30,6 +36,7 @@ ATOMS = (
     "ningún ", "没有",
     "文中没有", "書かれて", "は", "わかり", "لم ", "لا يوجد ", "I cannot ", "4829173", "\n", ". ", "is ", "is 12345 ",
     "one ", "twenty-", "e\u0301", "\u200b", "٤", "if ", "aaaa-", "Lisbon ", "\ud800", "\x00", "(", "<think>", "```",
+    "[", "[a, ", "]", "Final Answer: [", "{\"a\": ",
     "not stated, ", "里斯本没有,",
 )
 
