@@ -13,7 +13,7 @@ from niah.scorers import Scorer
 
 _LIST = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _APART = re.compile(r"[\s,;、，،]+")
-_AROUND = "\"'`*.。()"
+_AROUND = "\"'`*.。()[]"
 _FINAL = re.compile(r"Final Answer: ?\[")
 
 

@@ -67,7 +67,7 @@ def test_every_language_asks(code, form):
 
 @pytest.mark.parametrize(("task", "length", "said"), [
     (Graph(), 300, "task=graph: the smallest graph, of 12 edges, does not fit; got room for"),
-    (Graph(num_steps=9), 4096, "has 2 to 6 answers, 9 steps away; expected another task.fewest or task.most"),
+    (Graph(num_steps=20), 2048, "has 2 to 6 answers, 20 steps away; expected another task.fewest or task.most"),
     (Graph(form="parents", fewest=30, most=40), 2048, "has 30 to 40 answers; expected another"),
 ])
 def test_what_cannot_be_is_said_in_a_line(task, length, said):

@@ -23,7 +23,7 @@ def check(made, form: str) -> None:
         found = made.build(trial)
         shown, problem = made.tokenizer.decode(found.prompt.ids), found.problem
         assert len(found.prompt.ids) + 256 == trial.length and is_canonical(made.tokenizer, found.prompt.ids)
-        lines = shown.split(problem.question)[0].splitlines()
+        lines = [line.removeprefix("<bos>") for line in shown.split(problem.question)[0].splitlines()]
         assert lines.count(problem.targets[0]) == 1 and problem.needles == problem.targets
         (key,) = {word for word in problem.targets[0].replace('"', " ").split() if word.strip(",") in problem.question
                   and len(word) > 7}
