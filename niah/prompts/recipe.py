@@ -253,12 +253,12 @@ class Recipe:
             rng = grid.generator(run.seed, trial.repeat, "depths")
             depths = grid.needle_depths(trial.depth, len(problem.needles), run.task.placement, rng)
             drawn = problem
-            problem, depths = run.task.arranged(drawn, depths)
+            problem, placed = run.task.arranged(drawn, depths)
             if problem is not drawn:
                 self._check_budget(problem)
                 frame = self._frame(problem)
             built, whole = context.build(
-                self.tokenizer, frame, stretch, problem, depths, num_prompt_tokens, where
+                self.tokenizer, frame, stretch, problem, placed, num_prompt_tokens, where
             )
         material = Material(
             self.tokenizer, run.haystack.language, built, stretch, whole, frame.num_before, self._blocks

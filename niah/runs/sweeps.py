@@ -76,9 +76,9 @@ def varied(configs: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]] | No
     differing = [key for key in keys if len({json.dumps(one.get(key)) for one in flats}) > 1]
     if len(differing) != 1 or "." not in differing[0]:
         return None
-    values = [one.get(differing[0]) for one in flats]
-    are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return (differing[0], values) if are_numbers and len({*values}) == len(values) else None
+    found = [one.get(differing[0]) for one in flats]
+    values = [value for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
+    return (differing[0], values) if len({*values}) == len(configs) else None
 
 
 def _group(config: Mapping[str, Any], group: str) -> Any:
