@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import pyplot as plt
-
 from niah.report import line_chart, style
 from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
@@ -28,7 +26,7 @@ def draw(
     if sum(map(bool, cells)) < 2:
         return []
     with style.figure_style(settings.font):
-        figure, axes = plt.subplots(figsize=(2.6 + 0.5 * max(len(values), 6), 3.6), layout="constrained")
+        figure, axes = style.subplots(figsize=(2.6 + 0.5 * max(len(values), 6), 3.6))
         for number, length in enumerate(lengths):
             places = [place for place, own in enumerate(cells) if length in own]
             line = [cells[place][length] for place in places]
