@@ -19,6 +19,7 @@ VERBS = {
     "frontier": "frontier.frontier",
     "decide": "decide.decide",
     "edges": "edges.edges",
+    "pressure": "pressure.pressure",
     "calibrate": "calibrate.calibrate",
     "report": "report",
     "rescore": "rescore",
@@ -42,9 +43,9 @@ VERBS = {
 def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code.
 
-    0: done. 1: refused, or a check that found a fault. 2: a regression (compare.fail_on), or a pattern (edges). 3 and
-    4: gate's NO-GO and INCONCLUSIVE. 5: trials without an answer (errors.UnansweredError). 130: stopped by Ctrl-C,
-    SIGTERM or SIGHUP.
+    0: done. 1: refused, or a check that found a fault. 2: a regression (compare.fail_on), or a pattern (edges,
+    pressure). 3 and 4: gate's NO-GO and INCONCLUSIVE. 5: trials without an answer (errors.UnansweredError). 130:
+    stopped by Ctrl-C, SIGTERM or SIGHUP.
     """
     if threading.current_thread() is threading.main_thread():  # others cannot set it
         fault.take_stops()

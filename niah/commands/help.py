@@ -19,6 +19,7 @@ USAGE = (
     ("frontier", "[key=value ...] [frontier.threshold=0.85] [frontier.budget=30m]", "the effective length, proven"),
     ("decide", "kv=[bf16,fp8] [key=value ...] [decide.margin=0.02]", "repeats until a loss is proven or ruled out"),
     ("edges", "[key=value ...] [edges.texts=8]", "lengths, places and cache hits at every border: engine faults"),
+    ("pressure", "[key=value ...] [pressure.pool=1.5]", "alone, under load, evicted, restored: engine faults"),
     ("gate", "POLICY RUN [BASELINE] [out=DIR] [format=junit]", "bounds: GO 0, NO-GO 3, INCONCLUSIVE 4; docs/ci.md"),
     ("shrink", "DIR --trial N [--against VARIANT|transformers|cold] [shrink.key=...]", "a failing trial, small"),
     ("export", "DIR to=every_eval_ever|inspect|lm_eval|hf_eval_results|parquet [out=DIR]", "docs/export.md"),
@@ -47,6 +48,7 @@ OWN = {
     "decide": "niah.commands.decide.settings.DecideSettings", "rag": "niah.commands.rag.settings.RagSettings",
     "crosscheck": "niah.commands.crosscheck.settings.CrosscheckSettings",
     "edges": "niah.commands.edges.settings.EdgesSettings",
+    "pressure": "niah.commands.pressure.settings.PressureSettings",
     "shrink": "niah.commands.shrink.settings.ShrinkSettings",
     "ruler": "niah.commands.ruler.ruler.RulerSettings", "quick": "niah.commands.ruler.quick.QuickSettings",
 }
@@ -77,6 +79,7 @@ _EXAMPLES = """\
   python -m niah power ctx=128k power.difference=0.05
   python -m niah frontier ctx=128k frontier.budget=30m
   python -m niah decide kv=[bf16,fp8] ctx=16k decide.budget=2h
+  python -m niah pressure model=gemma3_270m ctx=8k pressure.others=7   the same prompts under load, in a small KV pool
   python -m niah engine=openai engine.base_url=http://127.0.0.1:8000/v1   against a server that already runs
   python -m niah model=calibration/full ctx=128k  weights made to find everything; also window_4k, scout, margin
   python -m niah calibrate=true ctx=32k kv=fp8    a model whose answers are known first, with the same engine
@@ -115,8 +118,8 @@ a comma makes one run of each, in texts only between quotes: task.question="'Who
 
 EXIT_CODES = """\
 Exit codes: 0 done; 1 refused (one line says why), or a check that found a fault; 2 a regression (compare.fail_on,
-decide), or a pattern (edges); 3 and 4 gate's NO-GO and INCONCLUSIVE; 5 trials ended without an answer, which the same
-command asks again; 130 stopped (Ctrl-C, SIGTERM, SIGHUP), and the same command continues."""
+decide), or a pattern (edges, pressure); 3 and 4 gate's NO-GO and INCONCLUSIVE; 5 trials ended without an answer, which
+the same command asks again; 130 stopped (Ctrl-C, SIGTERM, SIGHUP), and the same command continues."""
 
 
 def text() -> str:

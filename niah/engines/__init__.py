@@ -104,6 +104,18 @@ class Traced(Completion):
     steps: tuple[dict[int, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class Load:
+    """What an engine is to be put under: ``at_once`` prompts in work, of which it shares its steps evenly where it can,
+    and a KV pool of ``num_blocks`` blocks (0: its own). ``is_small``: too few for all of them, so that prompts that
+    have been begun are put off and computed again. ``offload_gib`` of memory take what the pool has no room for."""
+
+    at_once: int = 1
+    num_blocks: int = 0
+    is_small: bool = False
+    offload_gib: float = 0.0
+
+
 class Session(ABC):
     """An open engine: prompts in, completions out, until it is closed."""
 
@@ -131,6 +143,11 @@ class Session(ABC):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What decided the numbers: versions, backend, cache size, counts; kept in run.json."""
+
+    def counters(self) -> dict[str, int]:
+        """What it counted since it was opened, by vLLM's names without "vllm:": ``num_preemptions``,
+        ``prefix_cache_hits``, ... Empty for one that does not tell."""
+        return {}
 
     def close(self) -> None:
         """Frees what it holds, so that another engine can start in this process; nothing, unless a subclass does."""
@@ -208,6 +225,15 @@ class Engine(ABC):
     def wish(self) -> Wish | None:
         """What its user left to the plan and what not; None for an engine that takes no arguments from the plan."""
         return None
+
+    def under(self, load: Load, batch: int) -> "Engine":
+        """This engine with so many prompts at once and such a pool; ``batch`` are the tokens that it reads in one step.
+
+        Raises NiahError where it cannot be put under that. One prompt and a pool of its own is every engine's.
+        """
+        if load == Load():
+            return self
+        raise NiahError(f"engine={self.name} has no setting for it")
 
     def settled(self, chosen: Mapping[str, Any]) -> "Engine":
         """This engine with what the plan chose (by the names of its settings, others are passed over) in place of what

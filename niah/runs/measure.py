@@ -31,6 +31,10 @@ OnRow = Callable[[RunRecord, RunFolder], None]
 """Is told after each row: the record as it stands, and the folder that the row is in."""
 
 
+Through = Callable[[Session], Session]
+"""Puts something between an open engine and the trials that it is sent."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One variant's part of a run: what its trials are asked with, and where rows and notes go."""
@@ -45,6 +49,7 @@ class Part:
     console: Console
     on_row: OnRow
     chooser: Chooser | None = None
+    through: Through | None = None
 
     @property
     def log(self) -> Path:
@@ -175,9 +180,10 @@ def _ask(part: Part, session: Session, todo: list[Trial]) -> None:
 
 
 def _counted(part: Part) -> Beginnings | None:
-    """What counts the tokens that need computing; None where no prefix cache is used, or a trial has two prompts."""
+    """What counts the tokens that need computing; None where no prefix cache is used, or a trial has two prompts, or
+    others are sent beside them."""
     settings, facts = part.settings, part.journal.record.engines[part.variant]
-    if not (settings.engine.prefix_caching and facts.block_size) or settings.reader.may_read_twice:
+    if part.through or not (settings.engine.prefix_caching and facts.block_size) or settings.reader.may_read_twice:
         return None
     return Beginnings(facts.block_size, 2 * settings.engine.replicas)
 
@@ -257,7 +263,8 @@ def _open(part: Part, job: Job) -> Session:
 
     def opened() -> Session:
         try:
-            return part.settings.engine.open(job)
+            session = part.settings.engine.open(job)
+            return part.through(session) if part.through else session
         except NoRoomError:
             raise
         except NiahError as error:

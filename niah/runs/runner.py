@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from niah import grid
@@ -19,7 +20,7 @@ from niah.runs import capacity, control, expectation, history, record, resume, s
 from niah.runs.agenda import Chooser
 from niah.runs.console import Console
 from niah.runs.journal import Journal
-from niah.runs.measure import OnRow, Part, measure_each
+from niah.runs.measure import OnRow, Part, Through, measure_each
 from niah.runs.store import RunFolder
 from niah.runs.variants import Variant, variants
 from niah.stats import beside, computed_tokens
@@ -50,13 +51,14 @@ Choosing = Callable[[str, Sequence[Trial]], Chooser]
 
 def run(
     settings: Run, console: Console, on_row: OnRow = lambda record, folder: None, calibration: Sequence[str] = (),
-    choosing: Choosing | None = None, *, waits: bool = False,
+    choosing: Choosing | None = None, *, waits: bool = False, through: Mapping[str, Through] = MappingProxyType({}),
 ) -> Summary:
     """Runs every trial that has no answer yet, or those that are chosen meanwhile. Finished rows survive whatever ends
     it.
 
     ``calibration`` is what a constructed model showed of the same engine just before, for the record. ``waits``: the
-    folder may be in use by another process of the same sweep, whose trials these join.
+    folder may be in use by another process of the same sweep, whose trials these join. ``through``: by variant, what
+    is put between its engine and the trials.
     """
     try:
         fits, recipe = _ready(settings, console)
@@ -86,7 +88,7 @@ def run(
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, left.due) if stored else fresh))
         journal.begin(len(left.finished), own)
         _say_first(left, folder, console, is_chosen=choosing is not None)
-        _measure(left, folder, journal, console, on_row, choosing)
+        _measure(left, folder, journal, console, on_row, choosing, through)
         if choosing:
             journal.planned(history.num_planned(grids, folder.rows()))
         return _summary(left, folder, journal.record, console, is_chosen=choosing is not None)
@@ -192,14 +194,15 @@ def _say_first(left: _Left, folder: RunFolder, console: Console, *, is_chosen: b
 
 
 def _measure(
-    left: _Left, folder: RunFolder, journal: Journal, console: Console, on_row: OnRow, choosing: Choosing | None
+    left: _Left, folder: RunFolder, journal: Journal, console: Console, on_row: OnRow, choosing: Choosing | None,
+    through: Mapping[str, Through],
 ) -> None:
     """Every variant with something to do, one after the other."""
     parts = [
         Part(
             variant.of(left.settings), variant.name, left.recipe, left.fits[variant.name], folder,
             left.todo[variant.name], journal, console, on_row,
-            choosing(variant.name, left.recipe.trials) if choosing else None,
+            choosing(variant.name, left.recipe.trials) if choosing else None, through.get(variant.name),
         )
         for variant in variants(left.settings) if left.todo[variant.name] or variant.name in left.due
     ]

@@ -4,6 +4,7 @@ import dataclasses
 
 from niah.commands.calibrate import diagnose, verify
 from niah.commands.calibrate.diagnose import TrialCheck
+from tests.helpers.command import REPOSITORY
 from tests.helpers.configs import built
 
 
@@ -47,3 +48,10 @@ def test_a_variants_cache_is_found_by_its_whole_name():
     run = built("model=calibration/full", "kv=[fp8,fp8_e5m2]")
     found = [verify.kv_of(run, name).dtype for name in ("fp8", "fp8_e5m2", "fp8_e5m2 FLASH_ATTN")]
     assert found == ["fp8_e4m3", "fp8_e5m2", "fp8_e5m2"]
+
+
+def test_each_fault_that_calibrate_names_is_in_the_catalogue():
+    page = (REPOSITORY / "docs" / "faults.md").read_text()
+    names = (diagnose.POSITIONS, diagnose.SCALE, diagnose.BLOCK, diagnose.REACH, diagnose.UNKNOWN)
+    assert all(f"*{name}*" in page for name in names)
+    assert str(diagnose.Fault(diagnose.UNKNOWN, "9 of 9")).endswith("edges and pressure look for more (docs/faults.md)")

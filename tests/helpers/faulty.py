@@ -11,13 +11,16 @@ from niah.engines.vllm.session import VLLMSession
 FAULTS = ("block", "positions", "prefill_positions", "scale")
 AT_BORDERS = ("length", "first_blocks", "hit", "stale", "partial", "one_scale", "window")
 """Faults that strike at some lengths, places or hits alone, or at one layer."""
+UNDER_PRESSURE = ("kept",)
+"""Faults that strike in a small pool alone: a block that was driven out is still found by who had it before, with what
+is another prompt's by now."""
 
 
 @dataclass(frozen=True)
 class Faulty(VLLM):
-    """``fault`` is one of FAULTS or AT_BORDERS, or empty; ``block`` the prompt's block that is overwritten; ``scale``
-    the factor by which the cache is written with another scale than it is read with; ``off`` the tokens by which a
-    window is too wide."""
+    """``fault`` is one of FAULTS, AT_BORDERS or UNDER_PRESSURE, or empty; ``block`` the prompt's block that is
+    overwritten; ``scale`` the factor by which the cache is written with another scale than it is read with; ``off``
+    the tokens by which a window is too wide."""
 
     name: str = "vllm"
     fault: str = ""
@@ -60,6 +63,8 @@ def plant(engine: Any, fault: str, block: int, scale: float) -> None:
             _overwrite(layer.impl, block)
         elif fault == "scale":
             _rescale(layer.impl, scale)
+    if fault in UNDER_PRESSURE:
+        _keep_driven_out(engine.engine_core.engine_core.scheduler.kv_cache_manager.block_pool)
     if fault in AT_BORDERS:
         _plant(fault, engine, network, [layer.impl for layer in layers.values()], scale)
 
@@ -102,6 +107,26 @@ def _plant(fault: str, engine: Any, network: Any, impls: list[Any], scale: float
     elif fault == "one_scale":
         _rescale(impls[-1], scale)
     _watch(engine, impls[0], step)
+
+
+def _keep_driven_out(pool: Any) -> None:
+    """The pool's blocks are found under the hashes that they had before they were given to others."""
+    from vllm.v1.core.kv_cache_utils import make_block_hash_with_group_id
+
+    kept: dict[Any, Any] = {}
+    remove, find = pool._remove_cached_block_hashes, pool.get_cached_block
+
+    def removed(block: Any) -> Any:
+        hashes = remove(block)
+        kept.update(dict.fromkeys(hashes, block))
+        return hashes
+
+    def found(block_hash: Any, groups: list[int]) -> Any:
+        own = find(block_hash, groups)
+        old = [kept.get(make_block_hash_with_group_id(block_hash, group)) for group in groups]
+        return own if own is not None or None in old else old
+
+    pool._remove_cached_block_hashes, pool.get_cached_block = removed, found
 
 
 def _watch(engine: Any, first: Any, step: _Step) -> None:

@@ -41,7 +41,8 @@ class Fault:
     evidence: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.evidence}"
+        more = "; edges and pressure look for more (docs/faults.md)" if self.name == UNKNOWN else ""
+        return f"{self.name}: {self.evidence}{more}"
 
 
 def diagnose(

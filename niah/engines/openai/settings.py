@@ -1,10 +1,10 @@
 """What a user may set of a server that speaks OpenAI's protocol."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from niah.engines import Engine
+from niah.engines import Engine, Load
 from niah.engines.openai.http import check_key_name
 from niah.engines.openai.server import KINDS
 from niah.errors import NiahError
@@ -67,6 +67,12 @@ class OpenAISettings(Engine):
                 f"engine.body.{secret.pop()}: settings are written to run.json; put the key into a variable and name "
                 "it in engine.api_key_env"
             )
+
+    def under(self, load: Load, batch: int) -> "OpenAISettings":
+        """So many requests at once; a server's pool is its own."""
+        if load.is_small or load.offload_gib:
+            raise NiahError("a server's KV pool is set where it is started")
+        return replace(self, concurrency=load.at_once)
 
     def timeout(self, num_tokens: int) -> float:
         """Seconds for one try of a request of so many tokens, prompt and answer."""

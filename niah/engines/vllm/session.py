@@ -15,6 +15,12 @@ from niah.engines.vllm.grading import Grading, may_lack_first, num_listed
 from niah.errors import EngineStoppedError, NiahError, reason
 from niah.records import Completion, Drafts, Failure, Prompt
 
+_COUNTERS = (
+    "num_preemptions", "prefix_cache_queries", "prefix_cache_hits", "external_prefix_cache_queries",
+    "external_prefix_cache_hits",
+)
+"""Those of vLLM's that say what befell prompts in the KV pool; all but the first in tokens."""
+
 
 @dataclass
 class _Request:
@@ -296,6 +302,14 @@ class VLLMSession(Session):
             "prompt_tokens_counted": self._counted_tokens(),
             **({"drafts_counted": self._told_drafts()} if self._is_drafting else {}),
         }
+
+    def counters(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for metric in self._llm.get_metrics():
+            name = metric.name.removeprefix("vllm:")
+            if name in _COUNTERS:
+                found[name] = found.get(name, 0) + int(metric.value)
+        return found
 
     def _told_drafts(self) -> dict[str, int] | None:
         """vLLM's counters over all requests, those of the control sample too."""

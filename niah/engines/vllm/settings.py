@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from niah.engines import Engine
+from niah.engines import Engine, Load
 from niah.engines.vllm import versions
 from niah.engines.vllm.process import is_cpu_build, is_gpu_build
 from niah.errors import NiahError
@@ -109,6 +109,24 @@ class VLLMSettings(Engine):
             batch_invariant=self.batch_invariant,
             cache_bytes=own("kv_cache_memory_bytes", int(self.kv_cache_memory_gib * 2**30)) or 0,
         )
+
+    def under(self, load: Load, batch: int) -> "VLLMSettings":
+        """By vLLM's own arguments. A step is shared by the prompts in work (long_prefill_token_threshold), else one is
+        read to its end before the next is begun, and none is ever put off. With a small pool none waits until there is
+        room for all of it (scheduler_reserve_full_isl). The pool of a GPU is left alone where it is not to be small: it
+        has what memory there is."""
+        if load.offload_gib and is_cpu_build():
+            raise NiahError("vLLM's offloading connector runs on GPUs alone (0.32: v1/kv_offload/cpu/spec.py)")
+        args: dict[str, Any] = {}
+        if load.at_once > 1 and batch:
+            args["long_prefill_token_threshold"] = max(1, batch // load.at_once)
+        if load.is_small:
+            args["scheduler_reserve_full_isl"] = False
+        if load.num_blocks and (load.is_small or is_cpu_build()):
+            args["num_gpu_blocks_override"] = load.num_blocks
+        if load.offload_gib:
+            args |= {"kv_offloading_size": load.offload_gib, "kv_offloading_backend": "native"}
+        return replace(self, max_num_seqs=load.at_once, args={**self.args, **args})
 
     def settled(self, chosen: Mapping[str, Any]) -> "VLLMSettings":
         """With the split, the prompts at once and the compilation that were ``chosen``, as far as they were left."""

@@ -1,0 +1,100 @@
+"""An engine without a model that has a KV pool of blocks, several prompts in flight, and a fault that strikes under
+pressure: ``engine._target_=tests.helpers.pooled.Pooled engine.fault=...``."""
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from niah.engines import Engine, Job, Load, Session
+from niah.errors import NiahError
+from niah.limits import limited, one_of
+from niah.records import Completion, Grade, Prompt
+
+FAULTS = ("", "stale", "rounding")
+"""None; a prompt whose block was driven out meanwhile is wrong; what rounding does among others, either way."""
+
+
+@dataclass(frozen=True)
+class Pooled(Engine):
+    """A pool of ``num_blocks`` blocks of ``block`` tokens. Prompts in flight that do not fit are put off, all but the
+    first; what is not in use is driven out from its end, the oldest first."""
+
+    name: str = "pooled"
+    fault: str = one_of(*FAULTS)
+    block: int = limited(16, at_least=1)
+    num_blocks: int = limited(1000, at_least=1)
+    max_num_seqs: int = limited(1, at_least=1)
+    prefix_caching: bool = True
+
+    def open(self, job: Job) -> Session:
+        return PooledSession(self, job.max_length)
+
+    def under(self, load: Load, batch: int) -> "Pooled":
+        if load.offload_gib:
+            raise NiahError("this engine has no offload tier")
+        return replace(self, max_num_seqs=load.at_once, num_blocks=load.num_blocks or self.num_blocks)
+
+
+class PooledSession(Session):
+    def __init__(self, settings: Pooled, max_length: int):
+        self.served = {"engine": settings.name, "max_num_seqs": settings.max_num_seqs}
+        self._settings, self._max_length = settings, max_length
+        self._blocks: OrderedDict[str, None] = OrderedDict()
+        """Names of what is in the pool, the next to be driven out first."""
+        self._gone: set[str] = set()
+        self._counted: Counter[str] = Counter(num_preemptions=0, prefix_cache_hits=0)
+
+    def generate(self, prompts: Iterable[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion]]:
+        waiting = iter(prompts)
+        while some := list(islice(waiting, self._settings.max_num_seqs)):
+            room = self._settings.num_blocks
+            for number, (key, prompt) in enumerate(some):
+                room -= -(-len(prompt.ids) // self._settings.block)
+                self._counted["num_preemptions"] += number > 0 and room < 0
+                yield key, self._answer(prompt)
+
+    def _answer(self, prompt: Prompt) -> Completion:
+        own, names = self._settings, self._names(prompt)
+        num_hit = next((number for number, name in enumerate(names) if name not in self._blocks), len(names))
+        is_stale = num_hit < len(names) and names[num_hit] in self._gone
+        cached = min(num_hit * own.block, (len(prompt.ids) - 1) // own.block * own.block)
+        self._counted["prefix_cache_hits"] += cached
+        self._keep(names)
+        is_wrong = own.fault == "stale" and is_stale
+        rng = np.random.default_rng(int(prompt.sha256[:8], 16))
+        logprob = -float(rng.exponential(0.2)) - 2.0 * is_wrong
+        if own.fault == "rounding" and own.max_num_seqs > 1:
+            logprob += float(rng.normal(0, 0.02))
+        text = "I do not know." if is_wrong else " ".join(prompt.targets)
+        grade = Grade(round(logprob, 4), 7, 1, None, 0.0) if prompt.targets else None
+        return Completion(text or "-", 4, len(prompt.ids), cached, "stop", 0.0, 0.0, grade, tuple(text.encode()))
+
+    def _names(self, prompt: Prompt) -> list[str]:
+        """Of all its whole blocks, each by all that is before it, and the salt."""
+        digest, size = hashlib.sha256(prompt.salt.encode()), self._settings.block
+        names = []
+        for stop in range(size, len(prompt.ids) + 1, size):
+            digest.update(prompt.ids[stop - size : stop].tobytes())
+            names.append(digest.hexdigest())
+        return names
+
+    def _keep(self, names: list[str]) -> None:
+        for name in reversed(names):
+            self._blocks[name] = None
+            self._blocks.move_to_end(name)
+        while len(self._blocks) > self._settings.num_blocks:
+            self._gone.add(self._blocks.popitem(last=False)[0])
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._counted)
+
+    def facts(self) -> dict[str, object]:
+        own = self._settings
+        return {
+            "engine": own.name, "block_size": own.block, "num_kv_blocks": own.num_blocks,
+            "max_model_len": self._max_length, "max_num_batched_tokens": 256,
+        }
