@@ -300,7 +300,8 @@ def _plain(row: Row) -> dict[str, Any]:
     """The row as a line holds it: fields that came later are left out where they hold nothing."""
     content = dataclasses.asdict(row)
     for field in dataclasses.fields(Row):
-        if field.metadata.get("optional") and content[field.name] == field.default:
+        nothing = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if field.metadata.get("optional") and content[field.name] == nothing:
             del content[field.name]
     return content
 
