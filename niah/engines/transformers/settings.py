@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from niah.engines import Engine
 from niah.errors import NiahError
@@ -47,6 +48,9 @@ class TransformersSettings(Engine):
         super().__post_init__()
         if not self.attention:
             raise NiahError(f"engine.attention: empty; expected one of {', '.join(transformers.ATTENTION)}")
+
+    def missing(self) -> Sequence[str]:
+        return () if find_spec("torch") else ("'niah[transformers]'",)
 
     def fit(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware,

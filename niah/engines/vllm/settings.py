@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 from niah.engines import Engine, Load
@@ -61,6 +62,9 @@ class VLLMSettings(Engine):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
+
+    def missing(self) -> Sequence[str]:
+        return () if find_spec("vllm") else ("'niah[cpu]' (beside an NVIDIA GPU 'niah[vllm]')",)
 
     def check_speculation(self, speculation: Speculation, model: Model) -> None:
         """Raises NiahError where the model has no layers of its own to draft with, the files of what drafts are not

