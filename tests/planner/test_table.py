@@ -33,7 +33,7 @@ def test_the_engine_is_not_asked_for_more_than_the_model_reads(capfd):
 
 def test_seconds_and_dollars_are_ranges():
     assert table.seconds(3600) == "40 to 90 min" and table.seconds(1) == "0.67 to 1.5 s"
-    assert table.seconds(0.009) == "6 to 14 ms"
+    assert table.seconds(0.03) == "20 to 45 ms"
     assert format_range(5400, 9000, "s") == "1.5 to 2.5 h" and format_range(16.2, 36.4) == "16 to 36"
     run = built("model=scout", "ctx.lengths=[10m]")
     lines = table.lines(planner.make(run.model, run.ctx, eight("h200"), KNOWN))
