@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ def _peak_bytes(pid: int) -> int:
 
 def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def may_import(name: str) -> bool:
+    """Whether there is a package of this name; where what finds packages fails, importing it says more."""
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return True
 
 
 def _version(package: str) -> str | None:

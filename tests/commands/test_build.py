@@ -95,6 +95,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_killed_build_left_is_gone_on_with(niah, tmp_path):
     grid = ("model=scout", "haystack=noise", "ctx.lengths=[2k]", "ctx.repeats=40")
     words = ("build", *grid, "out=made", "format=[ids,jsonl]")

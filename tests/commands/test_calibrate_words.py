@@ -8,6 +8,7 @@ from niah.models.constructed.design import DESIGNS
 from tests.helpers.command import is_one_line
 
 
+@pytest.mark.slow
 def test_verb_writes_all_models_and_knows_its_own(niah, tmp_path):
     done = niah("calibrate", "out=here")
     assert done.returncode == 0, done.stderr

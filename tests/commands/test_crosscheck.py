@@ -174,6 +174,7 @@ def test_bad_input_is_one_line(niah, tmp_path, monkeypatch, capsys):
         assert message in said and len(said.strip().splitlines()) == 1, (words, said)
 
 
+@pytest.mark.slow
 def test_rows_of_one_trial_are_asked_their_own_prompts_and_facts_stay(niah, tmp_path):
     words = (
         "engine=fake", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[0,10,20,30,40,50,60,70,80,90,100]",

@@ -16,6 +16,7 @@ FAKE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["one", "all"])
 def test_what_is_the_same_is_called_so(place, capfd, unit):
     words = (*FAKE, "kv=[bf16,fp8]", "name=a", "decide.margin=0.2", f"decide.unit={unit}")

@@ -110,6 +110,7 @@ def test_parquet(made, capfd):
     assert list(lengths.n) == [35, 12, 11, 12] and (lengths.low <= lengths.accuracy).all()
 
 
+@pytest.mark.slow
 def test_what_no_model_answered_says_so_and_is_rebuilt_from_two_files(tmp_path, capfd):
     ran_here(tmp_path, [*FAKE[:2], "ctx.lengths=[512,1k]", "ctx.depths=[0,50]", "name=a", "report.formats=[]"])
     folder = tmp_path / "elsewhere/a"

@@ -101,6 +101,7 @@ def test_one_setting_twice_and_other_runs_are_said(tmp_path):
     assert any("none of RULER's settings, left out: " in note for note in one.notes)
 
 
+@pytest.mark.slow
 def test_older_runs_are_told_by_what_they_set(tmp_path):
     for setting in SETTINGS:
         old = {key: value for key, value in config_of(setting).items() if key != "ruler"}

@@ -68,6 +68,7 @@ def test_answers_and_tells_what_it_weighed(smollm2):
     assert one.grade.worst_rank == 1 and -1 < one.grade.logprob < 0 < one.grade.margin
 
 
+@pytest.mark.slow
 def test_a_grade_that_fails_leaves_the_answer(smollm2):
     plain, broken = prompt(), replace(prompt(), forced=Forced(np.asarray([5, 10**6, 5], dtype=np.int32), 0))
     whole, one, after = ask(smollm2, plain, broken, plain)
@@ -107,6 +108,7 @@ def test_a_failing_prompt_is_recorded_and_the_next_one_answered(smollm2):
     assert isinstance(answered, Traced)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kv", ["fp8_e4m3", "fp8_e5m2", "float32"])
 def test_other_number_formats_are_kept_in_the_cache(kv):
     session = opened(kv)

@@ -75,6 +75,7 @@ def test_unlike_gpus_of_which_equal_ones_are_shown(niah, smi):
     assert json.loads(done.stdout)["hardware"]["num_gpus"] == 2, done.stderr
 
 
+@pytest.mark.slow
 def test_the_plan_says_why_fewer_are_seen(niah, smi):
     done = niah("plan", "ctx.lengths=[8k]", PATH=smi(H100, H100), CUDA_VISIBLE_DEVICES="1,7")
     assert done.stdout.startswith("GPUs: CUDA_VISIBLE_DEVICES=1,7: 7 is none of the 2 GPUs"), done.stderr

@@ -27,6 +27,7 @@ def lines(folder: Path) -> list[bytes]:
     return (folder / "rows.jsonl").read_bytes().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "num"),
     [

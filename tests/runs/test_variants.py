@@ -67,6 +67,7 @@ def test_one_run_holds_the_same_prompts_under_each(niah, tmp_path):
     assert "other settings: kv.bf16 (there 'bfloat16', now 'float16')" in other
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_each_variant_was(niah, tmp_path):
     done = niah(*FAKE, "kv=[bf16,fp8]", "name=b", "engine.fail_at=[2]")
     assert done.returncode == 5

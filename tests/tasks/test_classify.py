@@ -39,6 +39,7 @@ def test_the_answer_is_the_count_and_stands_nowhere(code):
                        for label in own["labels"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["llama4", "gemma3"])
 def test_other_tokenizers_and_a_fixed_number_of_messages(model):
     made = recipe(Classify(num_items=40), [3001], model=model)

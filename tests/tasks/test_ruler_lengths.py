@@ -50,6 +50,7 @@ def test_no_setting_is_refused_at_any_length_up_to_128k(name, model):
     check(recipe(model, name, list(SMALL if model == "smollm2" else LARGE)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["smollm2", "llama4", "qwen3_5"])
 def test_common_words_have_rulers_counts_at_every_length(model):
     """At 4,096 and beyond ten words 30 times, others 3 times; below 6 times and once. No length between was refused

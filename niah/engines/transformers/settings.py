@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
+from niah import environment
 from niah.engines import Engine
 from niah.errors import NiahError
 from niah.limits import limited, one_of
@@ -50,7 +50,7 @@ class TransformersSettings(Engine):
             raise NiahError(f"engine.attention: empty; expected one of {', '.join(transformers.ATTENTION)}")
 
     def missing(self) -> Sequence[str]:
-        return () if find_spec("torch") else ("'niah[transformers]'",)
+        return () if environment.may_import("torch") else ("'niah[transformers]'",)
 
     def fit(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware,

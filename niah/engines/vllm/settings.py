@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
+from niah import environment
 from niah.engines import Engine, Load
 from niah.engines.vllm import versions
 from niah.engines.vllm.process import is_cpu_build, is_gpu_build
@@ -64,7 +64,7 @@ class VLLMSettings(Engine):
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
 
     def missing(self) -> Sequence[str]:
-        return () if find_spec("vllm") else ("'niah[cpu]' (beside an NVIDIA GPU 'niah[vllm]')",)
+        return () if environment.may_import("vllm") else ("'niah[cpu]' (beside an NVIDIA GPU 'niah[vllm]')",)
 
     def check_speculation(self, speculation: Speculation, model: Model) -> None:
         """Raises NiahError where the model has no layers of its own to draft with, the files of what drafts are not
