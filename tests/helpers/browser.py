@@ -65,6 +65,7 @@ def chromium() -> Iterator[Any]:
 def tab_of(browser: Any, **settings: Any) -> Iterator[Tab]:
     """A tab with these settings of playwright's (viewport, color_scheme, java_script_enabled)."""
     context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **settings})
+    context.set_default_timeout(120_000)  # milliseconds: engines of other tests may have the cores
     tab = Tab(context.new_page())
     tab.page.on("request", lambda request: tab.requests.append(request.url))
     tab.page.on("console", lambda message: tab.complaints.append(message.text))
