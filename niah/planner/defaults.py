@@ -191,27 +191,28 @@ def num_cold(of: Load) -> int:
     return max(1, ceil(of.cold_share * of.num_prompts)) if of.cold_share and any(kept for _, kept in of.prompts) else 0
 
 
-def step_seconds(architecture: Architecture, setup: Setup) -> float:
-    """Seconds of a step in which each prompt at work writes one token: launches, or the weights from memory."""
+def step_seconds(
+    architecture: Architecture, setup: Setup, cache_bytes: float = 0.0,
+    bytes_per_second: float = MEMORY_BYTES_PER_SECOND,
+) -> float:
+    """Seconds of a step in which each prompt at work writes one token: launches, or reading the weights, and
+    ``cache_bytes`` of keys and values, from memory."""
     layers = len(architecture.layers)
     launches = layers * (EAGER_LAYER_SECONDS if setup.enforce_eager else GRAPH_LAYER_SECONDS)
     sums = 2 * layers * SUM_SECONDS if setup.tensor_parallel > 1 else 0.0
     item = memory.WEIGHT_BYTES.get(setup.weights, 2.0)
-    weights = architecture.active_parameters * item / setup.tensor_parallel / MEMORY_BYTES_PER_SECOND
-    return max(launches, weights + sums)
+    weights = architecture.active_parameters * item / setup.tensor_parallel
+    return max(launches, (weights + cache_bytes) / bytes_per_second + sums)
 
 
 def token_seconds(architecture: Architecture, hardware: Hardware, setup: Setup, cache_bytes: int) -> float:
     """Seconds of one more token of an answer for a request alone, whose keys and values take ``cache_bytes`` of each
-    GPU: ``step_seconds`` at this GPU's memory rate, or the time of reading weights and cache once. 0 without a GPU."""
+    GPU: ``step_seconds`` at this GPU's memory rate. 0 without a GPU, or for weights of unknown size."""
     if not hardware.capability or setup.weights not in memory.WEIGHT_BYTES:
         return 0.0
-    weights = architecture.active_parameters * memory.WEIGHT_BYTES[setup.weights] / setup.tensor_parallel
-    sums = 2 * len(architecture.layers) * SUM_SECONDS if setup.tensor_parallel > 1 else 0.0
     rate = hardware.memory_tb_s * 1e12 or MEMORY_BYTES_PER_SECOND
-    launches = len(architecture.layers) * (EAGER_LAYER_SECONDS if setup.enforce_eager else GRAPH_LAYER_SECONDS)
     # stages write one after the other, each from its own part
-    return max(launches, (weights + cache_bytes * setup.pipeline_parallel) / rate + sums)
+    return step_seconds(architecture, setup, cache_bytes * setup.pipeline_parallel, rate)
 
 
 def gain_of_replicas(replicas: int, of: Load, seconds: Expected) -> float:

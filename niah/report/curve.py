@@ -56,12 +56,7 @@ def figure(shown: Sequence[Panel], settings: ReportSettings) -> style.Picture | 
         line_chart.length_axis(axes, lengths, "length (tokens, prompt and answer)")
         line_chart.accuracy_axis(axes, f"accuracy, {CONFIDENCE:.0%} interval")
         records = [panel.record for _, panel, _ in drawn]
-        models = dict.fromkeys(one.model_title for one in records)
-        tasks = dict.fromkeys(one.task_title for one in records)
-        axes.set_title(f"{', '.join(models)}\n", loc="left", fontsize=11, fontweight="bold")
-        subtitle = f"task {', '.join(tasks)}, haystack {records[0].haystack}"
-        axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=7, color=style.INK)
-        axes.legend(frameon=False, fontsize=7.5, loc="lower left")
+        line_chart.heading(axes, records)
         style.made_up(picture, [one.engine_name for one in records])
         return picture
 

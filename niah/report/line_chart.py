@@ -6,6 +6,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from niah.records import RunRecord
+from niah.report import style
 from niah.stats.cells import CellStats
 from niah.units import format_length
 
@@ -21,6 +23,16 @@ def accuracy_axis(axes: Axes, label: str) -> None:
     """From 0 to 1, with room for marks at both ends."""
     axes.set_ylim(-0.03, 1.06)
     axes.set_ylabel(label)
+
+
+def heading(axes: Axes, records: Sequence[RunRecord]) -> None:
+    """Above the axes: which models, which tasks in which haystack; and which line is which, within them."""
+    models = dict.fromkeys(one.model_title for one in records)
+    tasks = dict.fromkeys(one.task_title for one in records)
+    axes.set_title(f"{', '.join(models)}\n", loc="left", fontsize=11, fontweight="bold")
+    subtitle = f"task {', '.join(tasks)}, haystack {records[0].haystack}"
+    axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=7, color=style.INK)
+    axes.legend(frameon=False, fontsize=7.5, loc="lower left")
 
 
 def intervals(axes: Axes, x: Sequence[float], cells: Sequence[CellStats], colour: str, **look: Any) -> None:

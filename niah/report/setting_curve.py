@@ -41,10 +41,6 @@ def draw(
         axes.set_xlabel(setting)
         line_chart.accuracy_axis(axes, f"accuracy, {CONFIDENCE:.0%} interval")
         records = [panel.record for panel in shown]
-        models = dict.fromkeys(one.model_title for one in records)
-        axes.set_title(f"{', '.join(models)}\n", loc="left", fontsize=11, fontweight="bold")
-        subtitle = f"task {records[0].task_title}, haystack {records[0].haystack}"
-        axes.text(0, 1.03, subtitle, transform=axes.transAxes, fontsize=7, color=style.INK)
-        axes.legend(frameon=False, fontsize=7.5, loc="lower left")
+        line_chart.heading(axes, records[:1])
         style.made_up(figure, [one.engine_name for one in records])
         return style.save(figure, folder, "curve_by_setting", settings)

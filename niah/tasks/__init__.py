@@ -133,6 +133,10 @@ class Task:
         """Of the file that ``fill`` takes its texts from, if any: a run is another with another file."""
         return None
 
+    def language_in(self, haystack_language: str) -> str:
+        """The code of the language that is planted and asked in: the haystack's, unless a setting names another."""
+        return haystack_language if self.language == "auto" else self.language
+
     def phrases(self, haystack: Surroundings) -> dict[str, Any]:
         """What is planted and asked in the language of the settings (languages/*.toml)."""
-        return languages.load(haystack.language if self.language == "auto" else self.language)
+        return languages.load(self.language_in(haystack.language))

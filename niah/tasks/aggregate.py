@@ -79,7 +79,7 @@ class Aggregate(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """A problem whose text has at least ``num_tokens`` tokens; only what pads it may be cut off."""
-        code = language if self.language == "auto" else self.language
+        code = self.language_in(language)
         phrases = languages.load(code)
         words = list(wordlists.all_words()) if code == "en" else phrases["words"]
         seeds = rng.integers(2**32, size=2)

@@ -20,6 +20,7 @@ KINDS = ("praise", "complaint", "enquiry")
 _BLOCK = 32
 """Messages whose tokens are counted together, where many fit."""
 _MARGIN = 8
+"""Tokens by which messages may have more together than counted apart."""
 _SPARE = 64
 """Tokens of dots beyond those that fit, of which the end is cut off."""
 _DOTS = " ..."
@@ -47,7 +48,7 @@ class Classify(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """A problem whose text has at least ``num_tokens`` tokens; only dots may be cut off."""
-        phrases = languages.load(language if self.language == "auto" else self.language)
+        phrases = languages.load(self.language_in(language))
         own = phrases["classify"]
         asked, shares = int(rng.integers(len(KINDS))), rng.dirichlet([2.0] * len(KINDS))
         lines: list[str] = []

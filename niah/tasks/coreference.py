@@ -24,9 +24,6 @@ _TOPICS = 12
 _STORIES = 16
 """Whose paragraphs are shuffled together."""
 _TRIES = 2000
-_SPARE, _SPARE_SHARE = 512, 1 / 16
-"""Tokens of turns beyond those that fit, so that there is something to cut to length, and their share of a long
-context: alone a turn has a token or two more than behind another one."""
 _BEFORE = 1e-9
 """Percent by which a needle is put before the one asked for, where both have the same depth."""
 
@@ -55,7 +52,7 @@ class Coreference(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """The needles, which do not depend on ``num_tokens``, and turns of at least as many tokens."""
-        code = language if self.language == "auto" else self.language
+        code = self.language_in(language)
         phrases = languages.load(code)
         own = phrases["coreference"]
         prefix = "".join(rng.choice(list(string.ascii_letters + string.digits), Recited.prefix_length))
@@ -65,7 +62,7 @@ class Coreference(Task):
         texts = self._texts(code, rng, num_tokens_of, self.answer_tokens - num_tokens_of(f" {prefix}"))
         answers = list(islice(texts, self.num_needles))
         turns: list[str] = []
-        total, enough = 0, num_tokens * (1 + _SPARE_SHARE) + _SPARE
+        total, enough = 0, draws.with_spare(num_tokens)
         while total <= enough:
             request = others[int(rng.integers(len(others)))]
             turns.append(draws.filled(own["turn"], request=request, answer=next(texts)))

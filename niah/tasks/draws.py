@@ -15,6 +15,15 @@ ANSWERS = ("number", "word", "uuid")
 KEYS = ("city", "pair", "uuid")
 
 
+_SPARE, _SPARE_SHARE = 512, 1 / 16
+
+
+def with_spare(num_tokens: int) -> float:
+    """Tokens of documents, turns or lines to make where ``num_tokens`` fit, so that there is something to cut to
+    length: some and a share of a long context, as alone each has a token or two more than behind another one."""
+    return num_tokens * (1 + _SPARE_SHARE) + _SPARE
+
+
 def number(rng: np.random.Generator) -> str:
     """Seven digits, as in RULER."""
     return str(int(rng.integers(1_000_000, 10_000_000)))

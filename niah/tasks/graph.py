@@ -69,7 +69,7 @@ class Graph(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """A problem whose text has at least ``num_tokens`` tokens; what may be cut off is not needed."""
-        own = languages.load(language if self.language == "auto" else self.language)["graph"]
+        own = languages.load(self.language_in(language))["graph"]
         seed, room = int(rng.integers(2**32)), int(_SHARE * num_tokens) - _MARGIN
         sample = _Edges.drawn(np.random.default_rng(seed), _SAMPLE)
         num_edges = room * _SAMPLE // num_tokens_of(sample.text)

@@ -16,13 +16,10 @@ from niah.haystacks.wikipedia import Question
 from niah.limits import NEW, free_text, one_of
 from niah.records import Problem
 from niah.scorers.any_of import AnyOf
-from niah.tasks import Surroundings, Task
+from niah.tasks import Surroundings, Task, draws
 
 _TRIES = 400
 _HEADING = "Document {number}:\n"
-_SPARE, _SPARE_SHARE = 512, 1 / 16
-"""Tokens of documents beyond those that fit, so that there is something to cut to length, and their share of a long
-context: alone a document has a token or two more than behind another one."""
 _LEFT = 64
 """Tokens that documents of the question itself leave to others."""
 
@@ -91,7 +88,7 @@ class QA(Task):
         for document in self._others(np.random.default_rng(seeds[1]), asked):
             total += cost(document)
             (chosen if total <= room else spare).append(document)
-            if total > room * (1 + _SPARE_SHARE) + _SPARE:
+            if total > draws.with_spare(room):
                 break
         order = np.random.default_rng(seeds[2]).permutation(len(chosen))
         return self._asked(asked, asked.gold, (*(chosen[place] for place in order), *spare))

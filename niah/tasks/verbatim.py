@@ -19,9 +19,6 @@ from niah.records import Problem
 from niah.scorers.copied import Copied
 from niah.tasks import Task, draws
 
-_SPARE, _SPARE_SHARE = 512, 1 / 16
-"""Tokens of lines beyond those that fit, so that there is something to cut to length, and their share of a long
-context."""
 _BLOCK = 32
 """Lines whose tokens are counted together."""
 _TRIES = 2000
@@ -47,11 +44,11 @@ class Verbatim(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """The line asked for, which does not depend on ``num_tokens``, and lines of at least as many tokens."""
-        phrases = languages.load(language if self.language == "auto" else self.language)
+        phrases = languages.load(self.language_in(language))
         lines = self._lines(rng, phrases["words"])
         key, target = self._target(lines, num_tokens_of)
         others: list[str] = []
-        total, enough = 0, num_tokens * (1 + _SPARE_SHARE) + _SPARE
+        total, enough = 0, draws.with_spare(num_tokens)
         while total <= enough:
             block = [line for _, line in islice(lines, _BLOCK)]
             others += block
