@@ -11,7 +11,7 @@ from niah import values
 from niah.engines.vllm.process import environment
 from niah.errors import NiahError
 
-Settings = TypeVar("Settings")
+_Settings = TypeVar("_Settings")
 
 RULER_QUICK = "experiment=ruler_quick"
 """The word that ``ruler.quick`` makes a sweep of."""
@@ -51,7 +51,7 @@ def changes(where: str, words: Sequence[str], groups: Sequence[str]) -> dict[str
     return values.from_words(words)
 
 
-def own_settings(group: str, cls: type[Settings], words: Sequence[str]) -> tuple[Settings, list[str]]:
+def own_settings(group: str, cls: type[_Settings], words: Sequence[str]) -> tuple[_Settings, list[str]]:
     """The ``cls`` that a verb's ``group.key=value`` words make, and the other words. Raises NiahError for odd ones."""
     from niah import config  # a verb without settings of its own need not wait for it
 

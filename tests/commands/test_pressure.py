@@ -62,6 +62,12 @@ def test_a_condition_that_did_not_come_about_is_not_tested(place, capfd):
     )
 
 
+def test_an_engine_that_ends_under_a_condition_is_not_done(place, capfd):
+    text = said(capfd, *WORDS, "engine.fault=ends", code=5)
+    assert "preempted: " in text and "out of blocks" in text and "the same command asks again" in text
+    assert not named(place) and found(place)["conditions"]["again"]["is_tested"]
+
+
 def prompts(rng: np.random.Generator, num: int, margin: float, rounding: float) -> dict[str, list[Pair]]:
     """The same prompts alone and under each condition: a right answer's lead over all others in nats, and rounding of
     it that differs from prompt to prompt."""

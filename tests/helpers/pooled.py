@@ -10,12 +10,15 @@ from itertools import islice
 import numpy as np
 
 from niah.engines import Engine, Job, Load, Session
-from niah.errors import NiahError
+from niah.errors import EngineStoppedError, NiahError
 from niah.limits import limited, one_of
 from niah.records import Completion, Grade, Prompt
 
-FAULTS = ("", "stale", "rounding")
-"""None; a prompt whose block was driven out meanwhile is wrong; what rounding does among others, either way."""
+_SMALL = 100
+"""Blocks; a pool with fewer has no room for several prompts of the tests."""
+FAULTS = ("", "stale", "rounding", "ends")
+"""None; a prompt whose block was driven out meanwhile is wrong; what rounding does among others, either way; an
+engine that ends where several prompts are in a small pool."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class PooledSession(Session):
         waiting = iter(prompts)
         while some := list(islice(waiting, self._settings.max_num_seqs)):
             room = self._settings.num_blocks
+            if self._settings.fault == "ends" and self._settings.max_num_seqs > 1 and room < _SMALL:
+                raise EngineStoppedError("out of blocks")
             for number, (key, prompt) in enumerate(some):
                 room -= -(-len(prompt.ids) // self._settings.block)
                 self._counted["num_preemptions"] += number > 0 and room < 0

@@ -20,9 +20,9 @@ from niah.commands.words import own_settings, restart_with_environment
 from niah.config import Run
 from niah.disk import Lines
 from niah.engines import Session
-from niah.errors import EngineStoppedError, NiahError
+from niah.errors import EngineStoppedError, NiahError, UnansweredError
 from niah.prompts.recipe import Recipe
-from niah.records import Row
+from niah.records import RETRIED, Row
 from niah.runs import record, runner
 from niah.runs.console import Console
 from niah.runs.measure import Through
@@ -36,17 +36,21 @@ _TOLD = "pressure.jsonl"
 @dataclass(frozen=True)
 class Asked:
     """A condition that was asked: its rows by variant and trial, and what its sessions told by variant. Or ``why`` it
-    was not."""
+    was not; ``is_stopped`` where its engine ended."""
 
     condition: Condition
     rows: Mapping[str, Mapping[int, Row]]
     told: Mapping[str, Told]
     folder: Path
     why: str = ""
+    is_stopped: bool = False
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``pressure WORDS [pressure.key=...]``: 0, or 2 where a condition is named."""
+    """Exit code of ``pressure WORDS [pressure.key=...]``: 0, or 2 where a condition is named.
+
+    Raises UnansweredError where none is, but an engine ended under one, or trials are left without an answer.
+    """
     settings, rest = own_settings("pressure", PressureSettings, words)
     restart_with_environment(rest)
     return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
@@ -66,10 +70,28 @@ def _measure(run: Run, settings: PressureSettings) -> int:
         try:
             one, _ = _ask(base, condition, found, root, console)
         except EngineStoppedError as error:
-            one = Asked(condition, {}, {}, root / condition.folder, str(error))
+            one = Asked(condition, {}, {}, root / condition.folder, str(error), is_stopped=True)
         asked.append(one)
     block = int(engines.get(names[0], {}).get("block_size") or 1)
-    return _say(settings, names, asked, block, root, console)
+    num_named = _say(settings, names, asked, block, root, console)
+    if num_named:
+        return 2
+    if left := [text for one in asked if (text := _unanswered(one))]:
+        raise UnansweredError(f"{root}: {'; '.join(left)}; the same command asks again")
+    return 0
+
+
+def _unanswered(one: Asked) -> str:
+    """What a condition left without an answer; empty where nothing."""
+    if one.is_stopped:
+        return f"{one.condition.name}: {one.why}"
+    rows = [row for own in one.rows.values() for row in own.values()]
+    if not (failed := [row for row in rows if row.outcome in RETRIED]):
+        return ""
+    return (
+        f"{one.condition.name}: {len(failed)} of {len(rows)} trials ended without an answer (trial {failed[0].trial}: "
+        f"{failed[0].error})"
+    )
 
 
 def _check(run: Run) -> None:
@@ -217,7 +239,7 @@ def _results(
 def _say(
     settings: PressureSettings, names: Sequence[str], asked: Sequence[Asked], block: int, root: Path, console: Console
 ) -> int:
-    """Tables, sentences and pressure.json; the exit code."""
+    """Tables, sentences and pressure.json; how many conditions are named."""
     found = {name: _results(settings, name, asked, block) for name in names}
     effects = verdict.with_holm({
         f"{name}\n{key}": one.effect for name, (_, results) in found.items() for key, one in results.items()
@@ -236,4 +258,4 @@ def _say(
     plain = {"schema": 1, "settings": asdict(settings), "num_tests": len(effects), "variants": content}
     write(file, json.dumps(without_nan(plain), indent=1) + "\n")
     console.say(f"pressure: {file}")
-    return 2 if num_named else 0
+    return num_named
