@@ -28,6 +28,8 @@ from niah.models.settings import Model
 from niah.models.speculation import Speculation
 from niah.planner.hardware import Hardware
 from niah.readers import Reader
+from niah.readers.retrieval import chunker
+from niah.readers.retrieval.chunker import Chunker
 from niah.report.settings import ReportSettings
 from niah.scorers import Scorer
 from niah.scorers.auto import Auto
@@ -42,7 +44,9 @@ _LATER = ("hardware", "spec")
 """Groups that runs stored by earlier versions do not have."""
 _OPTIONAL = {"ruler": Ruler}
 """Groups without choices, null unless an experiment gives them."""
-_BASES: dict[str, type] = {"task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer, "engine": Engine}
+_BASES: dict[str, type] = {
+    "task": Task, "haystack": Haystack, "reader": Reader, "scorer": Scorer, "engine": Engine, "chunker": Chunker,
+}
 MAX_SEED = 2**32 - 1
 """The largest that numpy's and PyTorch's generators both take."""
 PLACE_ONLY = ("name", "outputs", "report", "hardware", "calibrate", "retry", "ruler")
@@ -101,7 +105,10 @@ class Run:
     @property
     def content(self) -> dict[str, Any]:
         """The part of ``recorded`` that decides prompts and answers, with digests of what the environment gave."""
-        own = {"engine": type(self.engine), "task": type(self.task), "haystack": type(self.haystack)}
+        own = {
+            "engine": type(self.engine), "task": type(self.task), "haystack": type(self.haystack),
+            "reader": type(self.reader),
+        }
         content = deciding(self.recorded, own)
         known = {key: one for key, one in values.taken(self.named).items() if key in flat(content)}
         return {**content, "environment": known} if known else content
@@ -206,6 +213,7 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
             node = cls.own(node)
         parts[key], plain_node = typed(key, cls, node)
         resolved[key] = {"_target_": path, **plain_node}  # as conf/ gives it: where a class lives is no setting
+    _check_chunker(resolved["reader"].get("chunker"), is_stored=is_stored)
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
         resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
@@ -276,7 +284,7 @@ def _switch(key: str, value: Any) -> bool:
 
 
 def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyType({})) -> dict[str, Any]:
-    """Resolved settings without ``PLACE_ONLY``, and those of model, ctx, engine, task and haystack as
+    """Resolved settings without ``PLACE_ONLY``, and those of model, ctx and the plug-ins as
     ``limits.identity`` has them; of a plug-in that cannot be loaded all. ``own`` are the plug-ins' classes where they
     are known; else what a stored run may load."""
     kept = {key: value for key, value in resolved.items() if key not in PLACE_ONLY}
@@ -285,7 +293,7 @@ def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyTyp
         del kept["spec"]  # nothing is drafted, as in runs before there was any
     if "ctx" in kept:  # labels of runs are made without
         kept["ctx"] = identity(Ladder, kept["ctx"])
-    for key in ("engine", "task", "haystack"):
+    for key in ("engine", "task", "haystack", "reader"):
         with suppress(NiahError):
             cls = own.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
             kept[key] = identity(cls, kept[key])
@@ -327,6 +335,18 @@ def plug_in(key: str, path: Any, *, is_stored: bool = False) -> type[Any]:
             f"{key}._target_: got {path!r} ({first_line(error)}); expected the dotted path of a dataclass{where}"
         ) from error
     return cls
+
+
+def _check_chunker(path: Any, *, is_stored: bool) -> None:
+    """Raises NiahError where ``reader.chunker`` names no class that cuts, and where a stored run may not load it."""
+    if path is None:
+        return
+    if is_stored and not _may_be_loaded("chunker", str(path)):
+        raise NiahError(
+            f"reader.chunker: a stored run names {str(path)!r}, neither in an installed package nor in a folder of "
+            "this command; expected one of these; --config-dir FOLDER names the one that holds your own"
+        )
+    chunker.check(str(path))
 
 
 def _may_be_loaded(key: str, path: str) -> bool:

@@ -59,6 +59,18 @@ class NoRoomError(NiahError):
         self.words = words
 
 
+class ServiceError(NiahError):
+    """A server that a trial's prompt is made with (embeddings, a reranker, a retriever) gave nothing that can be used:
+    the trial's outcome, which the same command tries again. Before the first trial it ends the command.
+
+    ``status`` is that of HTTP, where it answered with one.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message that holds anything; its type's name where none does."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

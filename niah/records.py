@@ -120,11 +120,22 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A text that a retriever elsewhere returned, with its own score and name for the document, if it gives them.
+    ``place`` are its characters [start, stop) in the context's text, None where it does not stand there."""
+
+    text: str
+    score: float | None = None
+    document: str = ""
+    place: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Retrieval:
     """What a retriever returned. ``chunks`` are (start, stop, score), tokens of the context, best first.
 
     ``needles[i]`` says whether needle i is in what was returned: whole, split or missed. ``ids`` are the tokens of each
-    chunk, int32.
+    chunk, int32. ``passages`` are the texts that one elsewhere returned; a chunk that stands nowhere is -1 to -1.
     """
 
     chunks: tuple[tuple[int, int, float], ...]
@@ -132,6 +143,7 @@ class Retrieval:
     index_seconds: float
     seconds: float
     ids: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -301,6 +313,7 @@ class Row:
 
     Of readers that retrieve: ``retrieved`` chunks as [start, stop, score] in context tokens, ``needles_retrieved`` as
     whole, split or missed, ``route`` rag or long where the reader chooses; tokens and seconds then count both steps.
+    ``passages`` came from a retriever elsewhere: ``at`` characters of the context's text, or a ``text`` of their own.
     ``context_sha256`` is that of the whole context and its question, whatever the reader showed of it.
 
     ``thinking`` was cut from ``response``, where rows of older versions still have it, and is ``num_thinking_tokens``
@@ -370,6 +383,7 @@ class Row:
     num_draft_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
     num_accepted_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
     beside: dict[str, _Number] = field(default_factory=dict, metadata=OPTIONAL)
+    passages: list[dict[str, Any]] = field(default_factory=list, metadata=OPTIONAL)
 
     @property
     def is_answered(self) -> bool:

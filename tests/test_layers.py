@@ -52,7 +52,7 @@ ONLY_IN = {
     "wordllama": ("readers/retrieval/embedders.py",),
     "sentence_transformers": ("readers/retrieval/embedders.py", "readers/retrieval/cross_encoder.py"),
     "torch": ("models/", "engines/vllm/exact.py", "engines/transformers/"),
-    "httpx2": ("engines/openai/http.py",),
+    "httpx2": ("engines/openai/http.py", "readers/retrieval/http.py"),
 }
 STILL_IN_CIRCLES: set[str] = set()
 

@@ -172,9 +172,11 @@ def _retrieved(row: Row) -> list[str]:
         return []
     route = {"rag": "; answered from them", "long": "; then the whole context was read"}.get(row.route, "")
     lines = ["", f"retrieved: {len(row.retrieved)} chunks in {row.retrieval_seconds:.3f} s{route}"]
+    texts = [str(one.get("text", "")) for one in row.passages] or [""] * len(row.retrieved)
     lines += [
-        f"  tokens {int(start):,} to {int(stop):,} of the context, score {score:g}"
-        for start, stop, score in row.retrieved
+        f"  tokens {int(start):,} to {int(stop):,} of the context, score {score:g}" if start >= 0
+        else f"  not word for word in the context, score {score:g}: {_ends(text)}"
+        for (start, stop, score), text in zip(row.retrieved, texts, strict=False)
     ]
     return [*lines, *(f"  needle {number}: {fate}" for number, fate in enumerate(row.needles_retrieved, 1))]
 

@@ -234,7 +234,8 @@ class Recipe:
     def build(self, trial: Trial, reader: Reader | None = None) -> Built:
         """The prompt of a trial, exactly ``length - max_tokens`` ids when all of it is read.
 
-        ``reader`` is another than the run's: that of a second step.
+        ``reader`` is another than the run's: that of a second step, or one that shows again what was shown once.
+        Raises ServiceError where a server that the reader asks gives nothing.
         """
         run = self.run
         problem, stretch, frame = self._of(trial)
@@ -288,7 +289,7 @@ class Recipe:
 
         Raises NiahError where its sha256 is another than the one that was sent.
         """
-        built = self.build(self.trial_of(row, where), Full() if row.route == "long" else None)
+        built = self.build(self.trial_of(row, where), self.reader_of(row))
         if built.prompt.sha256 != row.prompt_sha256:
             own = self.sources()
             changed = [
@@ -301,6 +302,10 @@ class Recipe:
                 f"got sha256 {built.prompt.sha256[:16]}, expected {row.prompt_sha256[:16]}"
             )
         return built
+
+    def reader_of(self, row: Row) -> Reader:
+        """The reader that shows again what the model saw in the trial of a stored row, whatever a server says today."""
+        return Full() if row.route == "long" else self.run.reader.recalled(row)
 
     def num_read(self, trial: Trial) -> int:
         """The most tokens of this trial that the model reads and writes."""

@@ -10,8 +10,9 @@ import numpy as np
 from niah.errors import NiahError
 from niah.limits import check
 from niah.readers.retrieval.blocks import Blocks
-from niah.readers.retrieval.settings import RetrievalSettings
-from niah.records import Context, Problem, Stretch, View
+from niah.readers.retrieval.characters import Characters
+from niah.readers.retrieval.settings import EmbeddingSettings, RetrievalSettings
+from niah.records import Context, Problem, Row, Stretch, View
 from niah.tokens.splice import Spliced
 from niah.tokens.tokenizer import Tokenizer
 
@@ -40,6 +41,11 @@ class Material:
     def ids(self) -> np.ndarray:
         """The context, int32 (tokens,)."""
         return self.whole.ids[self.origin : self.whole.spans[self.first + len(self.context.pieces) - 1][1]]
+
+    @cached_property
+    def characters(self) -> Characters:
+        """The context as text, and which of ``ids`` hold which of its characters."""
+        return Characters(self.tokenizer, self.ids)
 
     @cached_property
     def needles(self) -> tuple[tuple[int, int], ...]:
@@ -111,6 +117,11 @@ class Reader:
         """Names the models that it asks, with what their versions can be known by, for run.json; empty without any."""
         return ""
 
+    def recalled(self, row: Row) -> "Reader":
+        """The reader that shows again what this one showed in the trial of a stored row. Itself, for one that asks
+        nobody; one that asked a server takes it from the row."""
+        return self
+
     def then(self, response: str, question: str = "") -> "Reader | None":
         """The reader that makes a second prompt of the trial after this response to the first, or None."""
         return None
@@ -125,4 +136,7 @@ class Reader:
         return {name: value for name, value in settings.items() if name in names or name not in _SWEPT}
 
 
-_SWEPT = {field.name for field in fields(RetrievalSettings)}
+_SWEPT = {
+    *(field.name for field in fields(RetrievalSettings)),
+    *({field.name for field in fields(EmbeddingSettings)} - {"model", "device"}),
+}

@@ -1,5 +1,6 @@
 """Retrieved chunks first; the whole context where the model says that they do not hold the answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from niah.errors import NiahError
@@ -8,19 +9,20 @@ from niah.readers import Material, Reader
 from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
 from niah.readers.full import Full
-from niah.readers.hybrid import Hybrid
+from niah.readers.hybrid import hybrid_index
 from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
-from niah.readers.retrieval.embedders import EMBEDDED, load
 from niah.readers.retrieval.ranking import Ask
+from niah.readers.retrieval.served import label
+from niah.readers.retrieval.settings import EmbeddingSettings
 from niah.records import Context, Problem, View
 from niah.scorers.claims_absence import claims_absence
 from niah.scorers.thinking import cut
 
 
 @dataclass(frozen=True, kw_only=True)
-class Route(Retriever):
+class Route(EmbeddingSettings, Retriever):
     """Self-Route (Li et al. 2024, arXiv:2407.16833). ``first`` is the retriever of the first step.
 
     The model may answer that the question cannot be answered: the ``instruction`` says how, and any other words that
@@ -31,8 +33,6 @@ class Route(Retriever):
     first: str = one_of("bm25", "dense", "hybrid")
     instruction: str = free_text("Write unanswerable if the question cannot be answered from the text above.")
     marker: str = free_text("unanswerable")
-    model: str = free_text(EMBEDDED)
-    device: str = "cpu"
     language: str = "auto"
 
     reads_all = True
@@ -41,24 +41,31 @@ class Route(Retriever):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_server()
         if not self.marker.strip():
             raise NiahError("reader.marker: empty; expected the word that the instruction asks for")
+
+    @property
+    def asks_a_server(self) -> bool:
+        return (self.url is not None and self.first != "bm25") or super().asks_a_server
 
     def identity(self) -> str:
         if self.first == "bm25":
             return super().identity()
-        return f"{load(self.model, self.device).label} {super().identity()}".strip()
+        return f"{label(self)} {super().identity()}".strip()
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         if self.first == "bm25":
             return bm25_index("lucene", 1.5, 0.75, self.language, collection, cutter, material)
         if self.first == "dense":
-            return dense_index(self.model, self.device, collection, cutter, material)
-        hybrid = Hybrid(model=self.model, device=self.device, language=self.language)
-        return hybrid.index(collection, cutter, material)
+            return dense_index(self, collection, cutter, material)
+        return hybrid_index(self, self.language, 60, collection, cutter, material)
 
     def read(self, context: Context, problem: Problem, material: Material) -> View:
         return replace(super().read(context, problem, material), instruction=self.instruction)
+
+    def read_again(self, chunks: Sequence[Sequence[float]], material: Material) -> View:
+        return replace(super().read_again(chunks, material), instruction=self.instruction)
 
     def then(self, response: str, question: str = "") -> Reader | None:
         answer = cut(response).answer

@@ -53,7 +53,8 @@ def measure(session: Session, recipe: Recipe, rows: Sequence[Row]) -> Iterator[C
 
     def prompts() -> Iterator[tuple[int, Prompt]]:
         for row in rows:
-            yield row.trial, replace(recipe.build(trials[row.trial]).prompt, salt=f"niah-cold-{row.trial}")
+            prompt = recipe.build(trials[row.trial], recipe.reader_of(row)).prompt
+            yield row.trial, replace(prompt, salt=f"niah-cold-{row.trial}")
 
     for index, result in Door(recipe.tokenizer, recipe.delimiters).answers(session, prompts()):
         row = of_row[index]

@@ -146,7 +146,11 @@ def _ask(part: Part, session: Session, todo: list[Trial]) -> None:
     excerpts = Excerpts(part.folder.path, part.recipe.tokenizer.decode) if settings.report.excerpts else None
     try:
         _leave_out(part, agenda, progress, work)
-        for answered in trials.answers(session, part.recipe, agenda):
+        before = {row.trial: row for row in part.folder.rows() if row.prompt_sha256}
+        for answered in trials.answers(session, part.recipe, agenda, before):
+            if isinstance(answered, trials.Unread):
+                _note_unread(part, answered, progress, work)
+                continue
             row = trials.row(settings, variant, answered, session.served)
             part.folder.append(row)
             if part.chooser:
@@ -177,6 +181,16 @@ def _ask(part: Part, session: Session, todo: list[Trial]) -> None:
         if tokens.sent:
             part.journal.computed(variant, tokens)
     part.journal.facts(variant, session)
+
+
+def _note_unread(part: Part, found: trials.Unread, progress: Progress, work: dict[int, int]) -> None:
+    """The row of a trial whose prompt could not be made."""
+    row = trials.unread(part.settings, part.variant, found)
+    part.folder.append(row)
+    if part.chooser:
+        part.chooser.tell(row)
+    part.on_row(part.journal.record, part.folder)
+    progress.advance(work[row.trial], 0)
 
 
 def _counted(part: Part) -> Beginnings | None:

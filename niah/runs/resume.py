@@ -142,7 +142,9 @@ def differing_prompts(recipe: Recipe, rows: Sequence[Row], num: int) -> list[int
     chosen = list({row.repeat: row for row in reversed(own)}.values())[:num]
     return [
         row.trial for row in chosen
-        if recipe.build(Trial(row.trial, row.length, row.depth, row.repeat)).prompt.sha256 != row.prompt_sha256
+        if recipe.build(
+            Trial(row.trial, row.length, row.depth, row.repeat), recipe.reader_of(row)
+        ).prompt.sha256 != row.prompt_sha256
     ]
 
 

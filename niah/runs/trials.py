@@ -1,18 +1,22 @@
 """One trial from its prompt to its row: sent to an open engine, judged, and put down with what served it."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from niah import secrets
 from niah.config import Run
 from niah.engines import Session
+from niah.engines.failures import MAX_IN_A_ROW
 from niah.engines.reply import Door
-from niah.errors import NiahError
+from niah.errors import NiahError, ServiceError
 from niah.grid import APART
 from niah.prompts.context import sha256
 from niah.prompts.recipe import Built, Recipe
 from niah.readers import Reader
+from niah.readers.service import of_row
 from niah.records import Completion, Failure, Outcome, Prompt, Retrieval, Row, Trial
 from niah.scorers.outcome import hangs_on_question, judge
 
@@ -39,6 +43,15 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A trial that was never sent: a server that its prompt is made with gave nothing, as ``message`` says."""
+
+    trial: Trial
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class _FirstStep:
     """What a trial's first step gave, where ``then`` is the reader that it has to be asked again with."""
 
@@ -49,23 +62,44 @@ class _FirstStep:
     num_sent: int
 
 
-def answers(session: Session, recipe: Recipe, todo: Iterable[Trial]) -> Iterator[Answered]:
-    """One for each trial, in any order. Second steps come after all first ones, so that beginnings stay shared."""
+def answers(
+    session: Session, recipe: Recipe, todo: Iterable[Trial], before: Mapping[int, Row] = MappingProxyType({})
+) -> Iterator[Answered | Unread]:
+    """One for each trial, in any order. Second steps come after all first ones, so that beginnings stay shared.
+
+    ``before`` has rows of trials that were sent before, under another variant perhaps: a reader that asks a server
+    shows the same again.
+
+    Raises ServiceError where a server that prompts are made with is gone, when what was sent is answered.
+    """
     first_reader = recipe.run.reader
     firsts: dict[int, _FirstStep] = {}
-    for trial, built, result in _sent(session, recipe, ((trial, None) for trial in todo)):
+    work = ((trial, _reader(first_reader, before.get(trial.index))) for trial in todo)
+    for sent in _sent(session, recipe, work):
+        if isinstance(sent, Unread):
+            yield sent
+            continue
+        trial, built, result = sent
         num_sent, retrieval = len(built.prompt.ids), built.view.retrieval
         if isinstance(result, Completion) and (reader := first_reader.then(result.text, built.problem.question)):
             firsts[trial.index] = _FirstStep(trial, reader, result, retrieval, num_sent)
         else:
             num_read, route = _num_read(result, num_sent), "rag" if first_reader.may_read_twice else ""
             yield Answered(trial, built, result, num_sent, num_read, retrieval, route)
-    for trial, built, result in _sent(session, recipe, ((first.trial, first.then) for first in firsts.values())):
+    for sent in _sent(session, recipe, ((first.trial, first.then) for first in firsts.values())):
+        if isinstance(sent, Unread):
+            yield sent
+            continue
+        trial, built, result = sent
         first, num_sent = firsts[trial.index], len(built.prompt.ids)
         yield Answered(
             trial, built, _together(first.result, result), first.num_sent + num_sent,
             first.result.num_prompt_tokens + _num_read(result, num_sent), first.retrieval, "long",
         )
+
+
+def _reader(reader: Reader, before: Row | None) -> Reader | None:
+    return reader.recalled(before) if before else None
 
 
 def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
@@ -80,6 +114,12 @@ def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
         variant=variant, share="" if settings.ctx.share == APART else settings.ctx.share,
         spec=settings.spec.name if settings.spec.is_on else "",
     )
+
+
+def unread(settings: Run, variant: str, found: Unread) -> Row:
+    """The row of a trial whose prompt was not made: an error, which the same command tries again."""
+    failed = unfit(settings, variant, found.trial, found.message)
+    return _written(replace(failed, outcome=Outcome.ENGINE_ERROR.value, seconds=round(found.seconds, 4)))
 
 
 def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, Any]) -> Row:
@@ -128,8 +168,13 @@ def _written(row: Row) -> Row:
         row, error=secrets.masked(row.error), not_graded=secrets.masked(row.not_graded), response=safe(row.response),
         answer=safe(row.answer), thinking=safe(row.thinking), question=safe(row.question),
         targets=[*map(safe, row.targets)], distractors=[*map(safe, row.distractors)],
-        served=secrets.scrubbed(row.served),
+        served=secrets.scrubbed(row.served), passages=_safe(row.passages),
     )
+
+
+def _safe(passages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    safe = secrets.without_values
+    return [{name: safe(value) if isinstance(value, str) else value for name, value in one.items()} for one in passages]
 
 
 def cut_in_thinking(rows: Sequence[Row]) -> str:
@@ -181,6 +226,7 @@ def _sent_row(settings: Run, variant: str, answered: Answered, served: Mapping[s
     return replace(
         sent, retrieved=[list(chunk) for chunk in found.chunks], needles_retrieved=list(found.needles),
         index_seconds=round(found.index_seconds, 4), retrieval_seconds=round(found.seconds, 4),
+        passages=[*map(of_row, found.passages)],
     )
 
 
@@ -190,20 +236,33 @@ def _num_read(result: Completion | Failure, num_sent: int) -> int:
 
 def _sent(
     session: Session, recipe: Recipe, work: Iterable[tuple[Trial, Reader | None]]
-) -> Iterator[tuple[Trial, Built, Completion | Failure]]:
+) -> Iterator[tuple[Trial, Built, Completion | Failure] | Unread]:
     """Each trial with its prompt and what the engine returned.
 
-    Raises NiahError where it read another number of tokens than were sent.
+    Raises NiahError where it read another number of tokens than were sent, ServiceError where ``MAX_IN_A_ROW`` prompts
+    in a row could not be made.
     """
     in_flight: dict[int, tuple[Trial, Built]] = {}
+    failed: list[Unread] = []
+    gone: list[ServiceError] = []
 
     def prompts() -> Iterator[tuple[int, Prompt]]:
         for trial, reader in work:
-            built = recipe.build(trial, reader)
+            begun = time.perf_counter()
+            try:
+                built = recipe.build(trial, reader)
+            except ServiceError as error:
+                failed.append(Unread(trial, str(error), time.perf_counter() - begun))
+                gone.append(error)
+                if len(gone) == MAX_IN_A_ROW:
+                    return
+                continue
+            gone.clear()
             in_flight[trial.index] = (trial, built)
             yield trial.index, built.prompt
 
     for index, result in Door(recipe.tokenizer, recipe.delimiters).answers(session, prompts()):
+        yield from _taken(failed)
         trial, built = in_flight.pop(index)
         num_sent = len(built.prompt.ids)
         if session.counts_exactly and _num_read(result, num_sent) != num_sent:
@@ -212,6 +271,15 @@ def _sent(
                 f"{num_sent} sent; expected all of them; the length of this run cannot be trusted"
             )
         yield trial, built, result
+    yield from _taken(failed)
+    if len(gone) == MAX_IN_A_ROW:
+        raise ServiceError(f"{gone[-1]}; {MAX_IN_A_ROW} trials in a row; the same command goes on from here")
+
+
+def _taken(failed: list[Unread]) -> Iterator[Unread]:
+    """Those of the list, which is empty then."""
+    while failed:
+        yield failed.pop(0)
 
 
 def _together(first: Completion, second: Completion | Failure) -> Completion | Failure:

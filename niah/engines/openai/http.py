@@ -4,7 +4,6 @@ The key is read from the environment, sent in one header and masked in all that 
 """
 
 import asyncio
-import os
 import random
 import re
 import ssl
@@ -18,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from niah import __version__, secrets
+from niah import __version__
 from niah.engines.openai.wire import (
     Broken,
     Gathered,
@@ -31,8 +30,10 @@ from niah.engines.openai.wire import (
     text_of,
 )
 from niah.engines.reply import Unusable, whole
+from niah.environment import keys
 from niah.errors import NiahError
 
+KEY_SETTING = "engine.api_key_env"
 _AGAIN = frozenset((408, 409, 425, 429))
 _DENIED = frozenset((401, 403, 404))
 _CONNECT_SECONDS = 10.0
@@ -45,10 +46,6 @@ _TELLING_BYTES = 8
 _BUDGETS, _USUAL_BUDGET = ("max_tokens", "max_completion_tokens"), 2**15
 """Keys of a request that limit its answer, and the tokens taken where it has none of them."""
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_USUAL_VARIABLE = re.compile(r"[A-Z0-9_]{1,64}")
-"""A variable as most are called: any other name may be a key pasted by mistake, and is not repeated."""
-_KEY = re.compile(r"[!-~]+")
 
 
 class Refused(Exception):
@@ -78,7 +75,7 @@ class Http:
         self.retried: Counter[str] = Counter()
         self._max_retries = max_retries
         self._max_wait_seconds = max_wait_seconds
-        self._key = _read_key(key_name)
+        self._key = keys.read(key_name, KEY_SETTING)
         self._key_name = key_name
         authorization = {"authorization": f"Bearer {self._key}"} if self._key else {}
         plain = {"accept-encoding": "identity"}  # an answer is small, and one that unpacks to gigabytes is not read
@@ -227,7 +224,7 @@ class Http:
         return " ".join(self._safe(whole(str(words))).split())[:_MAX_MESSAGE]
 
     def _safe(self, text: str) -> str:
-        return _masked(text, self._key)
+        return keys.masked(text, self._key)
 
     def _own(self, reply: Reply) -> Reply:
         """The reply without the key, which pieces of it or escapes in its JSON may have hidden until now."""
@@ -268,37 +265,3 @@ def _date(value: str) -> datetime | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def check_key_name(name: str | None) -> None:
-    """Raises NiahError, without the name, for what names no variable."""
-    if name is not None and not _VARIABLE.fullmatch(name):
-        raise NiahError(
-            "engine.api_key_env: got what is no variable's name (not repeated: it may be the key itself); expected the "
-            "name of the environment variable that holds the key; export OPENAI_API_KEY=..., then "
-            "engine.api_key_env=OPENAI_API_KEY"
-        )
-
-
-def _read_key(name: str | None) -> str | None:
-    """Raises NiahError where the variable is missing, or holds what no header can carry."""
-    if name is None:
-        return None
-    key, shown = os.environ.get(name, "").strip(), name if _USUAL_VARIABLE.fullmatch(name) else None
-    if not key:
-        missing = f"no {shown}" if shown else "no such variable (its name is not repeated: it may be the key itself)"
-        raise NiahError(
-            f"engine.api_key_env: the environment has {missing}; expected the key in it; export {shown or 'NAME'}=..."
-        )
-    if not _KEY.fullmatch(key):
-        raise NiahError(
-            f"engine.api_key_env: the key in {shown or 'that variable'} cannot be sent; got a space or a character "
-            f"outside ASCII in it; expected letters, digits and signs alone; export {shown or 'NAME'}=... anew"
-        )
-    secrets.take(key, secrets.MASK)
-    return key
-
-
-def _masked(text: str, key: str | None) -> str:
-    """To be called before ``text`` is cut: half a key is not found."""
-    return text.replace(key, secrets.MASK) if key else text

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from niah.engines import Engine, Load
-from niah.engines.openai.http import check_key_name
+from niah.engines.openai.http import KEY_SETTING
 from niah.engines.openai.server import KINDS
+from niah.environment import address, keys
 from niah.errors import NiahError
 from niah.limits import free_text, limited, one_of
 
@@ -52,15 +52,8 @@ class OpenAISettings(Engine):
     sets_kv_dtype = False
 
     def __post_init__(self) -> None:
-        parts = _parts(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise NiahError(f"engine.base_url: got {_shown(parts)!r}; expected an address, as http://host:8000/v1")
-        if parts.username or parts.password:
-            raise NiahError(
-                "engine.base_url: holds a name or password; expected none; put the key into a variable and name it in "
-                "engine.api_key_env"
-            )
-        check_key_name(self.api_key_env)
+        address.check(self.base_url, "engine.base_url", KEY_SETTING)
+        keys.check_name(self.api_key_env, KEY_SETTING)
         super().__post_init__()
         if secret := _SECRETS & {name.casefold() for name in self.body}:
             raise NiahError(
@@ -77,20 +70,3 @@ class OpenAISettings(Engine):
     def timeout(self, num_tokens: int) -> float:
         """Seconds for one try of a request of so many tokens, prompt and answer."""
         return self.timeout_seconds + self.timeout_seconds_per_1k * self.concurrency * num_tokens / 1000
-
-
-def _parts(address: str) -> SplitResult:
-    """Raises NiahError for what is no address at all, as http://[::1."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port, parts.hostname
-    except ValueError as error:
-        raise NiahError(f"engine.base_url: no address ({error}); expected one as http://host:8000/v1") from error
-    return parts
-
-
-def _shown(parts: SplitResult) -> str:
-    """An address without what may be a key in it: a password, a query, a fragment."""
-    hidden = {"query": "***" if parts.query else "", "fragment": "***" if parts.fragment else ""}
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"***@{host}" if "@" in parts.netloc else host, **hidden).geturl()

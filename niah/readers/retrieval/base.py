@@ -1,6 +1,7 @@
 """What all retrieving readers share: cutting, choosing by number or budget, order, and what is recorded."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,14 +9,14 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.readers import Material, Reader
-from niah.readers.retrieval import embedders
+from niah.readers.retrieval import chunker, embedders, served
 from niah.readers.retrieval.chunks import Cutter
-from niah.readers.retrieval.collection import Collection, collect
+from niah.readers.retrieval.collection import Collection, all_fresh, collect
 from niah.readers.retrieval.cross_encoder import reranked
 from niah.readers.retrieval.ranking import Ask, Ranking
 from niah.readers.retrieval.settings import RetrievalSettings
 from niah.readers.retrieval.views import fate, merged, view
-from niah.records import Context, Problem, Retrieval, View
+from niah.records import Context, Problem, Retrieval, Row, View
 
 _SEPARATOR_TOKENS = 4
 """The most tokens that a separator and the two seams beside it take."""
@@ -48,34 +49,80 @@ class Retriever(RetrievalSettings, Reader):
         )
 
     def identity(self) -> str:
+        if self.rerank_url is not None:
+            return f"rerank {self.rerank or 'its only model'} at {self.rerank_url}"
         if not self.rerank:
             return ""
         return f"rerank {embedders.identity(embedders.folder_of(self.rerank, 'reader.rerank'))}"
+
+    @property
+    def asks_a_server(self) -> bool:
+        """Whether what it shows hangs on a server, which another day may be gone or answer otherwise."""
+        return self.rerank_url is not None
+
+    def recalled(self, row: Row) -> Reader:
+        if not self.asks_a_server:
+            return self
+        return Recalled(name=self.name, reader=self, chunks=tuple(map(tuple, row.retrieved)))
 
     def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
         shown = self.top_k * (1 + 2 * self.neighbours)
         return min(num_tokens, self.budget or shown * (self.chunk_tokens + _SEPARATOR_TOKENS))
 
     def read(self, context: Context, problem: Problem, material: Material) -> View:
-        """Raises NiahError where the text or the question holds nothing to search for."""
+        """Raises NiahError where the text or the question holds nothing to search for, ServiceError where a server that
+        it needs gives nothing."""
         begun = time.perf_counter()
-        cutter = Cutter(material.tokenizer, self.chunk_tokens, self.overlap_tokens, self.split == "sentence")
-        collection = collect(material, cutter)
+        cutter = self._cutter(material)
+        collection = self._collection(material, cutter)
         ask = self.index(collection, cutter, material)
         indexed = time.perf_counter()
-        ranking = ask(problem.question)
-        if self.rerank:
-            ranking = reranked(
-                self.rerank, self.rerank_top, self.chunk_tokens, ranking, problem.question, collection, material
+        ranking = self._reranked(ask(problem.question), problem.question, collection, material)
+        return self._view(collection, ranking, material, indexed - begun, indexed)
+
+    def read_again(self, chunks: Sequence[Sequence[float]], material: Material) -> View:
+        """The view of these chunks, (start, stop, score), best first: those of a row. Raises NiahError where the
+        context has no such chunks."""
+        collection = self._collection(material, self._cutter(material))
+        places = zip(collection.starts.tolist(), collection.stops.tolist(), strict=True)
+        numbers = {place: number for number, place in enumerate(places)}
+        if missing := [chunk for chunk in chunks if (chunk[0], chunk[1]) not in numbers]:
+            start, stop, _ = missing[0]
+            raise NiahError(
+                f"reader={self.name}: the context is not cut at tokens {start:,} to {stop:,}, as it was; expected the "
+                "chunks of the row: is reader.chunker another class now?"
             )
+        order = np.array([numbers[chunk[0], chunk[1]] for chunk in chunks], dtype=np.int64)
+        ranking = Ranking(order, np.array([score for *_, score in chunks], dtype=np.float64))
+        return self._view(collection, ranking, material, 0.0, time.perf_counter())
+
+    def _cutter(self, material: Material) -> Cutter:
+        return Cutter(material.tokenizer, self.chunk_tokens, self.overlap_tokens, self.split == "sentence")
+
+    def _collection(self, material: Material, cutter: Cutter) -> Collection:
+        if self.chunker is None:
+            return collect(material, cutter)
+        return all_fresh(material, chunker.cut(self.chunker, material.characters, self.chunk_tokens))
+
+    def _reranked(self, ranking: Ranking, question: str, collection: Collection, material: Material) -> Ranking:
+        if self.rerank_url is not None:
+            return served.reranked(self, ranking, question, collection, material)
+        if self.rerank:
+            return reranked(self.rerank, self.rerank_top, self.chunk_tokens, ranking, question, collection, material)
+        return ranking
+
+    def _view(
+        self, collection: Collection, ranking: Ranking, material: Material, index_seconds: float, begun: float
+    ) -> View:
+        """What is shown of a ranking; ``begun`` is when the index was there, by the clock."""
         num = self._num_chosen(collection, ranking.order, len(material.ids) - self.reserved_tokens)
         ranges = self._ranges(collection, ranking.order[:num])
         chunks = self._chunks(collection, ranking, num)
         retrieval = Retrieval(
             chunks=chunks,
             needles=tuple(fate(needle, ranges) for needle in material.needles),
-            index_seconds=indexed - begun,
-            seconds=time.perf_counter() - indexed,
+            index_seconds=index_seconds,
+            seconds=time.perf_counter() - begun,
             ids=tuple(material.ids[start:stop] for start, stop, _ in chunks),
         )
         return view(material, ranges, retrieval)
@@ -108,3 +155,14 @@ class Retriever(RetrievalSettings, Reader):
             (int(collection.starts[n]), int(collection.stops[n]), round(float(score), 6))
             for n, score in zip(ranking.order[:num], ranking.scores[:num], strict=True)
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalled(Reader):
+    """Shows the chunks that ``reader`` showed once, without asking anybody."""
+
+    reader: Retriever
+    chunks: tuple[tuple[float, ...], ...]
+
+    def read(self, context: Context, problem: Problem, material: Material) -> View:
+        return self.reader.read_again(self.chunks, material)

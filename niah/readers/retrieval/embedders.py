@@ -72,7 +72,7 @@ class WordLlama:
         vectors = np.empty((len(texts), self._model.embedding.shape[1]), dtype=np.float32)
         if order:
             vectors[order] = self._model.embed([texts[number] for number in order], batch_size=32)
-        return _of_length_one(vectors)
+        return of_length_one(vectors)
 
     def question(self, text: str) -> np.ndarray:
         return np.asarray(self.chunks([text])[0])
@@ -105,11 +105,11 @@ class SentenceTransformer:
     def chunks(self, texts: Sequence[str]) -> np.ndarray:
         if not len(texts):
             return np.empty((0, self._model.get_embedding_dimension() or 0), dtype=np.float32)
-        return _of_length_one(self._model.encode_document(list(texts), show_progress_bar=False).astype(np.float32))
+        return of_length_one(self._model.encode_document(list(texts), show_progress_bar=False).astype(np.float32))
 
     def question(self, text: str) -> np.ndarray:
         vectors = self._model.encode_query([text], show_progress_bar=False).astype(np.float32)
-        return np.asarray(_of_length_one(vectors)[0])
+        return np.asarray(of_length_one(vectors)[0])
 
 
 def silence() -> None:
@@ -184,7 +184,8 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _of_length_one(vectors: np.ndarray) -> np.ndarray:
+def of_length_one(vectors: np.ndarray) -> np.ndarray:
+    """The same directions; 0 stays 0."""
     vectors = np.nan_to_num(vectors)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -379,7 +379,7 @@
       ...needed.flatMap(({ parts, number, span }) => [el("h3", {}, `${needleName(number)}${span ? `, tokens ${span.map(count).join(" to ")}` : ""}${fate(number)}`), needle(parts)]),
       ...absent.map(number => el("h3", {}, `${needleName(number)}, not in what the model saw${fate(number)}`)),
       others.length ? el("details", {}, el("summary", {}, `${others.length} that look like it`), others.map(one => needle(one.parts))) : null,
-      chunks.length ? el("details", {}, el("summary", {}, `${chunks.length} retrieved chunks, best first`), chunks.map(([start, stop, score], k) => [el("h3", {}, `${k + 1}: tokens ${count(start)} to ${count(stop)} of the context, score ${score}`), excerpt.chunks[k] ? el("pre", { dir: "auto" }, excerpt.chunks[k]) : null])) : null,
+      chunks.length ? el("details", {}, el("summary", {}, `${chunks.length} retrieved chunks, best first`), chunks.map(([start, stop, score], k) => [el("h3", {}, start < 0 ? `${k + 1}: not word for word in the context, score ${score}` : `${k + 1}: tokens ${count(start)} to ${count(stop)} of the context, score ${score}`), excerpt.chunks[k] ? el("pre", { dir: "auto" }, excerpt.chunks[k]) : null])) : null,
       el("details", {}, el("summary", {}, "beginning and end of the prompt"), el("pre", { dir: "auto" }, excerpt.beginning, " …"), el("pre", { dir: "auto" }, "… ", excerpt.end)),
     ];
   };
