@@ -100,7 +100,7 @@ class Run:
     @property
     def answer_tokens(self) -> int:
         """Tokens that the model may write, thinking and answer: all of a trial's length that is no prompt."""
-        return self.task.answer_tokens + self.model.thinking_budget
+        return self.task.answer_tokens + self.model.thinking_room
 
     @property
     def content(self) -> dict[str, Any]:
@@ -447,7 +447,7 @@ def _read(key: str, given: Any, hint: Any, field: dataclasses.Field) -> Any:
         given = [given]  # ctx.lengths=8k is a list of one
     is_zero = (field.metadata.get("zero") or field.default == 0) and given in (0, "0")
     if field.metadata.get("unit") == "tokens" and not is_zero:
-        return _lengths(given, key)
+        return _lengths(given, key, may_be_zero=bool(field.metadata.get("zero")))
     return given
 
 
@@ -468,9 +468,12 @@ def _scorer_path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _lengths(value: Any, where: str) -> Any:
+def _lengths(value: Any, where: str, *, may_be_zero: bool = False) -> Any:
     if isinstance(value, list):
-        return [parse_length(item, f"{where}[{number}]") for number, item in enumerate(value)]
+        return [
+            0 if may_be_zero and item in (0, "0") else parse_length(item, f"{where}[{number}]")
+            for number, item in enumerate(value)
+        ]
     return parse_length(value, where)
 
 

@@ -115,12 +115,17 @@ def identity(settings: type, node: dict[str, Any]) -> dict[str, Any]:
         if field is not None and not decides(field):
             continue
         held = field.metadata.get(_HELD) if field is not None else None
-        if field is not None and held is not None and held.known_as is not None and value == field.default:
+        if field is not None and held is not None and held.known_as is not None and value == _default(field):
             if held.known_as is NEW:
                 continue
             value = held.known_as
         kept[name] = value
     return kept
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 def is_free_text(field: dataclasses.Field[Any]) -> bool:

@@ -261,7 +261,7 @@ class Completion:
     apart from ``text`` itself. Behind the door (engines/reply.py) ``text`` is the answer alone and ``finish_reason``
     stop, length or content_filter; ``num_thinking_tokens`` count ``thinking``, and ``ended_in_thinking`` says that the
     budget ended before an answer began. ``drafts`` are those of speculative decoding, None without it or where the
-    engine does not tell.
+    engine does not tell. ``is_thinking_cut``: the end of its thinking was forced (engines/thinking.py).
     """
 
     text: str
@@ -278,6 +278,7 @@ class Completion:
     ended_in_thinking: bool = False
     not_graded: str = ""
     drafts: Drafts | None = None
+    is_thinking_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,9 @@ class Row:
     are the Drafts of the answer, None where the engine does not tell those of a request.
 
     ``beside`` are further measures of the answer by name, where its scorer has any (``Score.beside``).
+
+    ``thinking_budget`` are the tokens that it might think, None where none were set; ``is_thinking_cut``: that was less
+    than it wanted, and the end of its thinking was forced.
     """
 
     trial: _Index
@@ -384,6 +388,8 @@ class Row:
     num_accepted_tokens: _Integer | None = field(default=None, metadata=OPTIONAL)
     beside: dict[str, _Number] = field(default_factory=dict, metadata=OPTIONAL)
     passages: list[dict[str, Any]] = field(default_factory=list, metadata=OPTIONAL)
+    thinking_budget: _Integer | None = field(default=None, metadata=OPTIONAL)
+    is_thinking_cut: bool = field(default=False, metadata=OPTIONAL)
 
     @property
     def is_answered(self) -> bool:

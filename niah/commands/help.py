@@ -74,6 +74,7 @@ _EXAMPLES = """\
   python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
   python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long
   python -m niah spec=[none,ngram]            with and without speculative decoding, the same prompts
+  python -m niah model=qwen3_5_4b model.thinking_budget=[0,1k,4k]   budgets of thinking, the same prompts
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
   python -m niah compare outputs/bf16 outputs/fp8 compare.margin=0.02 compare.fail_on=worse
   python -m niah power ctx=128k power.difference=0.05

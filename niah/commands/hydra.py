@@ -32,8 +32,9 @@ def adapted(words: Sequence[str]) -> list[str]:
 
     ``model=ORG/NAME`` and ``model=./folder`` mean ``model.path=``; a choice may be in another letter case, or called
     by its title. ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
-    file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each. An experiment that is a folder means
-    one run of each file in it. ``hardware=2x8xh100`` is two nodes of eight.
+    file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each, ``model.thinking_budget=[0,1k]`` one
+    variant each. An experiment that is a folder means one run of each file in it. ``hardware=2x8xh100`` is two nodes
+    of eight.
 
     A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
@@ -58,6 +59,8 @@ def adapted(words: Sequence[str]) -> list[str]:
             result.append(f"{sign}experiment={files}")
         elif key == "reader.budget" and value.startswith("["):
             result.append(f"++{key}={value.strip('[]').replace(' ', '')}")
+        elif key == "model.thinking_budget" and value.startswith("["):
+            result.append(f"++model.thinking_budgets={_setting('model.thinking_budgets', value, is_sweep)}")
         elif key == "ctx" and (ladder := _ladder_up_to(value)):
             result.append(f"++ctx.lengths={ladder}".replace(" ", ""))
         elif key == "kv" and value.startswith("["):

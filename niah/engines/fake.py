@@ -4,6 +4,7 @@ Its heatmap is a known staircase, so a run of it tests everything but the engine
 where it answers right, and none where it does not.
 """
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,11 +12,16 @@ from typing import Any
 
 from niah import __version__
 from niah.engines import Case, Engine, Job, Session
-from niah.limits import limited
+from niah.limits import NEW, limited
 from niah.models.settings import Model
 from niah.models.speculation import Speculation
 from niah.records import Completion, Drafts, Failure, Outcome, Prompt
+from niah.scorers import thinking
+from niah.tokens.tokenizer import Tokenizer
 
+_TAIL = 32
+"""Tokens of a prompt's end that are looked at for a thought."""
+_ENDED = re.compile(r"</think>\s*\Z")
 _SCRIPT = '''\
 """A failing prompt for engine=fake, which holds no model. Needs numpy."""
 import json
@@ -42,12 +48,14 @@ print(json.dumps({{"texts": texts, "num_tokens": len(ids)}}))
 
 @dataclass(frozen=True)
 class Fake(Engine):
-    """``fail_at`` numbers the requests of a session that fail; ``seconds`` is how long each takes."""
+    """``fail_at`` numbers the requests of a session that fail; ``seconds`` is how long each takes. ``thinks`` are the
+    words that it thinks, between <think> and </think>, before each answer: cut short, it does not know."""
 
     name: str = "fake"
     window: int = limited(2048, at_least=0, unit="tokens")
     seconds: float = 0.0
     fail_at: list[int] = field(default_factory=list)
+    thinks: int = limited(0, at_least=0, known_as=NEW)
     prefix_caching: bool = True
     replicas: int = limited(1, at_least=1, decides=False)
 
@@ -56,7 +64,7 @@ class Fake(Engine):
             from niah.engines.replicas import start
 
             return start.opened(self, job)
-        return FakeSession(self, job.speculation.num_speculative_tokens)
+        return FakeSession(self, job.speculation.num_speculative_tokens, job.tokenizer)
 
     def check_speculation(self, speculation: Speculation, model: Model) -> None:
         """It drafts whatever it is told to."""
@@ -70,11 +78,12 @@ class Fake(Engine):
 
 
 class FakeSession(Session):
-    def __init__(self, settings: Fake, num_speculative_tokens: int = 0):
+    def __init__(self, settings: Fake, num_speculative_tokens: int = 0, tokenizer: Tokenizer | None = None):
         self.served = {"engine": "fake", "niah": __version__}
         self._settings = settings
         self._num_requests = 0
         self._num_speculative_tokens = num_speculative_tokens
+        self._tokenizer = tokenizer
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
@@ -94,10 +103,31 @@ class FakeSession(Session):
             start >= visible for start, _ in prompt.spans[: prompt.num_needed]
         )
         text = " ".join(prompt.targets) if sees_all else "I do not know."
+        if self._settings.thinks and self._tokenizer:
+            return self._thought(prompt, text, self._tokenizer)
         num_tokens = len(text.split())
         return Completion(
             text, num_tokens, len(prompt.ids), 0, "stop", self._settings.seconds, self._settings.seconds,
             drafts=self._drafts(num_tokens, is_right=sees_all),
+        )
+
+    def _thought(self, prompt: Prompt, text: str, tokenizer: Tokenizer) -> Completion:
+        """The answer behind a thought, as much of both as has room; where the prompt ends a thought already, that was
+        too short, and it does not know."""
+        before = tokenizer.decode(prompt.ids[-_TAIL:])
+        if thinking.left_open(before):
+            text = f"{' hm' * self._settings.thinks}</think>{text}"
+        elif _ENDED.search(before):
+            text = "I do not know."
+        else:
+            text = f"<think>{' hm' * self._settings.thinks}</think>{text}"
+        ids = tokenizer.reference(text)
+        is_cut = len(ids) > prompt.max_tokens
+        kept = ids[: prompt.max_tokens]
+        seconds = self._settings.seconds
+        return Completion(
+            tokenizer.decode(kept), len(kept), len(prompt.ids), 0, "length" if is_cut else "stop", seconds, seconds,
+            ids=tuple(kept),
         )
 
     def _drafts(self, num_tokens: int, *, is_right: bool) -> Drafts | None:

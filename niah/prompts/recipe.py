@@ -8,12 +8,13 @@ import numpy as np
 
 from niah import disk, grid, languages
 from niah.config import Run
+from niah.engines.thinking import Ending
 from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.models.files import ModelFiles
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
-from niah.prompts import context, exact, forced_answer, shared, template
+from niah.prompts import context, exact, forced_answer, shared, template, thinking_end
 from niah.readers import Material, Reader
 from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
@@ -91,6 +92,12 @@ class Recipe:
     def delimiters(self) -> tuple[Pair, ...]:
         """What the model's own chat template puts around thinking, where it is none of the families known."""
         return template.thinking_delimiters(self.tokenizer, self.run.model.template_arguments)
+
+    @cached_property
+    def thinking_end(self) -> Ending:
+        """How the model's thinking is ended where its budget is used up. Raises NiahError for one that does not
+        think."""
+        return thinking_end.ending(self.tokenizer, self.run.model)
 
     @cached_property
     def corpus(self) -> corpus.Corpus | None:
@@ -328,6 +335,8 @@ class Recipe:
 
         Raises NiahError for texts that do not fit, and for a prompt that is longer than the model reads.
         """
+        if self.run.model.thinking_budgets:
+            _ = self.thinking_end
         lengths = {trial.length: trial for trial in self.trials if trial.length not in without}
         if self.run.ctx.stem:  # hundreds that differ by a token
             lengths = {length: lengths[length] for length in {min(lengths), max(lengths)}} if lengths else {}
@@ -342,7 +351,7 @@ class Recipe:
             self.build(trial)
 
     def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
-        if (budget := self.run.model.thinking_budget) and trial.length <= self.run.answer_tokens:
+        if (budget := self.run.model.thinking_room) and trial.length <= self.run.answer_tokens:
             raise NiahError(
                 f"model.thinking_budget: got {budget:,} tokens of ctx.lengths={trial.length:,}, and the answer takes "
                 f"{self.run.task.answer_tokens}: none is left for a prompt; expected fewer, or a longer length"

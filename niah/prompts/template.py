@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from niah.scorers.thinking import Pair, cut
 from niah.tokens.splice import Control, Piece, Spliced, SpliceError, is_canonical, splice
 from niah.tokens.tokenizer import Tokenizer
 
-_CONTENT = "NIAHxCONTENTx7f3a"
+_CONTENT, _THOUGHT, _ANSWER = "NIAHxCONTENTx7f3a", "NIAHxTHOUGHTx7f3a", "NIAHxANSWERx7f3a"
 _MARK = r"(?:<{1,2}[^<>\n]{1,40}>{1,2}|\[[^\[\]\n]{1,40}\]|◁[^◁▷\n]{1,40}▷)"
 _LAST_MARK, _FIRST_MARK = re.compile(rf"({_MARK})\w*\s*\Z"), re.compile(rf"\A\s*({_MARK})")
 """A delimiter as templates write them, right before a thought and right after it."""
@@ -129,9 +129,28 @@ def thinking_delimiters(tokenizer: Tokenizer, arguments: dict[str, Any]) -> tupl
     None where the template shows no thinking, and where it has the delimiters of a family that is known anyway
     (scorers/thinking.py). The template is given a turn with a thought in it, by each of the names that templates know.
     """
+    for before, between in _thoughts(tokenizer, arguments):
+        if _THOUGHT in cut(before + _THOUGHT + between + _ANSWER).thinking:
+            return ()
+        opening, closing = _LAST_MARK.search(before), _FIRST_MARK.search(between)
+        return ((opening[1], closing[1]),) if opening and closing else ()
+    return ()
+
+
+def around_a_thought(tokenizer: Tokenizer, arguments: dict[str, Any]) -> tuple[str, str, str] | None:
+    """What opens a thought in the model's own chat template, what closes it, and all that stands between it and its
+    answer; None where the template shows none."""
+    for before, between in _thoughts(tokenizer, arguments):
+        opening, closing = _LAST_MARK.search(before), _FIRST_MARK.search(between)
+        return (opening[1], closing[1], between) if opening and closing else None
+    return None
+
+
+def _thoughts(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the template has before a thought, and between it and the answer; nothing where it shows none."""
     if not tokenizer.chat_template:
-        return ()
-    thought, answer = "NIAHxTHOUGHTx7f3a", "NIAHxANSWERx7f3a"
+        return
+    thought, answer = _THOUGHT, _ANSWER
     turns: list[dict[str, Any]] = [
         {"content": answer, "reasoning_content": thought, "reasoning": thought, "thinking": thought},
         {"content": [{"type": "thinking", "thinking": thought}, {"type": "text", "text": answer}]},
@@ -144,13 +163,9 @@ def thinking_delimiters(tokenizer: Tokenizer, arguments: dict[str, Any]) -> tupl
             continue
         before, found, rest = shown.partition(thought)
         between, is_whole, _ = rest.partition(answer)
-        if not (found and is_whole):
-            continue
-        if thought in cut(before + thought + between + answer).thinking:
-            return ()
-        opening, closing = _LAST_MARK.search(before), _FIRST_MARK.search(between)
-        return ((opening[1], closing[1]),) if opening and closing else ()
-    return ()
+        if found and is_whole:
+            yield before, between
+            return
 
 
 def split_controls(tokenizer: Tokenizer, text: str) -> list[Piece]:

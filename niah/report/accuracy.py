@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from niah.records import Row, RunRecord
+from niah.report import budget_table
 from niah.report.length_note import length_note
 from niah.report.panel import panels
 from niah.report.text_table import aligned
@@ -24,7 +25,8 @@ def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float 
     """
     parts = panels(record, rows)
     if len(parts) > 1:
-        return "\n".join(f"{one.label}\n{accuracy_by_length(record, one.rows, threshold)}" for one in parts)
+        tables = [f"{one.label}\n{accuracy_by_length(record, one.rows, threshold)}" for one in parts]
+        return "\n".join([*tables, *budget_table.lines(rows)])
     cells, drafts = by_length(rows), acceptance.by_length(acceptance.of_rows(rows))
     every = acceptance.together(drafts.values())
     head, widths = ["length", "accuracy", f"{CONFIDENCE:.0%} interval", "answers", "outcomes"], [8, 8, 14, 7, 0]

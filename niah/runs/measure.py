@@ -12,6 +12,7 @@ from niah.config import Run
 from niah.engines import Job, Session
 from niah.engines.failures import ENDED_BY_IT
 from niah.engines.restart import RestartedSession
+from niah.engines.thinking import BudgetedSession
 from niah.errors import EngineStoppedError, NiahError, NoRoomError
 from niah.planner import drafter, serving
 from niah.planner.fit import Fit
@@ -271,13 +272,24 @@ def job_of(settings: Run, recipe: Recipe, fit: Fit, longest: int, log: Path) -> 
     )
 
 
+def _budgeted(part: Part, session: Session) -> Session:
+    """With the variant's budget of thinking, if it has one."""
+    settings, recipe = part.settings, part.recipe
+    if not settings.model.thinking_budgets:
+        return session
+    (budget,) = settings.model.thinking_budgets
+    return BudgetedSession(
+        session, budget, settings.task.answer_tokens, recipe.thinking_end, recipe.tokenizer, recipe.delimiters
+    )
+
+
 def _open(part: Part, job: Job) -> Session:
     """The variant's engine, which is opened again where it ends. Raises EngineStoppedError where it does not start, as
     another variant's may, NoRoomError where it has room for shorter prompts."""
 
     def opened() -> Session:
         try:
-            session = part.settings.engine.open(job)
+            session = _budgeted(part, part.settings.engine.open(job))
             return part.through(session) if part.through else session
         except NoRoomError:
             raise

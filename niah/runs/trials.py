@@ -113,6 +113,7 @@ def unfit(settings: Run, variant: str, trial: Trial, reason: str) -> Row:
         reader=settings.reader.name, engine=settings.engine.name, kv_cache_dtype=settings.kv.dtype, error=reason,
         variant=variant, share="" if settings.ctx.share == APART else settings.ctx.share,
         spec=settings.spec.name if settings.spec.is_on else "",
+        thinking_budget=settings.model.thinking_budgets[0] if settings.model.thinking_budgets else None,
     )
 
 
@@ -145,7 +146,7 @@ def row(settings: Run, variant: str, answered: Answered, served: Mapping[str, An
         ended_in=("thinking" if result.ended_in_thinking else "answer") if outcome is Outcome.TRUNCATED else "",
         not_graded=result.not_graded,
         question=problem.question if hangs_on_question(result.text, problem, settings.scorer) else "",
-        beside=dict(score.beside),
+        beside=dict(score.beside), is_thinking_cut=result.is_thinking_cut,
     )
     if drafts is not None:
         judged = replace(

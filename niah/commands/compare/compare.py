@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import config
-from niah.commands.compare import drafts, pages
+from niah.commands.compare import drafts, pages, thoughts
 from niah.commands.compare.changed import changed
 from niah.commands.compare.content import of_comparison
 from niah.commands.compare.discordant import discordant, listed
@@ -173,6 +173,7 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
         *verdict.table(one, base, other, settings.confidence),
         *graded.table(one, settings.confidence),
         *drafts.lines(pair),
+        *thoughts.lines(pair),
         *(f"note: {note}" for note in verdict.caveats(one, settings.confidence)),
     ]
 

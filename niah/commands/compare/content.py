@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from niah.commands.compare import drafts
+from niah.commands.compare import drafts, thoughts
 from niah.commands.compare.pairs import Pair
 from niah.commands.results import without_nan
 from niah.stats.comparison import Comparison
@@ -19,6 +19,7 @@ def of_comparison(
         "verdict": verdict, "notes": list(pair.notes), **without_nan(dataclasses.asdict(one)),
         "could_find": of_resolution(could), "graded_verdict": graded, "could_find_nats": nats,
         **drafts.content(pair),
+        **thoughts.content(pair),
     }
 
 

@@ -23,6 +23,11 @@ def second_runs(record: RunRecord, words: Sequence[str]) -> dict[str, Run]:
     nodes = _nodes([word for word in words if word not in granting])
     settings = store.settings_of(record)
     grants.check_arguments(settings.get("model") or {})
+    if (settings.get("model") or {}).get("thinking_budgets"):
+        raise NiahError(
+            "crosscheck: this run has budgets of thinking, which take two requests a prompt; expected a run without, "
+            "as crosscheck asks each prompt once"
+        )
     runs = {}
     for kv in config.stored(settings).kv.each():
         own = nodes.get("kv", {"name": kv.name, "dtype": kv.dtype})

@@ -69,6 +69,11 @@ def chosen(asked: Words) -> Failing:
     if asked.changed:
         settings = {**settings, "engine": {**settings["engine"], **asked.changed}}
     run = config.stored(settings, asked.granted)
+    if run.model.thinking_budgets:
+        raise NiahError(
+            f"{asked.path}: has budgets of thinking, which take two requests a prompt; expected a run without, as "
+            "shrink asks each prompt once"
+        )
     several = {one.name: one for one in variants(run)}
     only = next(iter(several))
     own = [replace(row, variant=row.variant or only) for row in rows if row.trial == asked.trial]
