@@ -146,7 +146,7 @@ def _same(group: str, value: str) -> str:
 
 
 def _near(group: str, value: str) -> list[str]:
-    """The choices that may be meant: whose name or title holds the word, else that are spelt nearly so."""
+    """The choices that may be meant: whose name or title holds the word, or all its parts, else that are spelt so."""
     form = _form(value)
     if not any(one.isalpha() for one in form) or (group == "ctx" and _is_length(value)):
         return []
@@ -156,6 +156,11 @@ def _near(group: str, value: str) -> list[str]:
     if len(form) > 2:
         called = _called(group)
         holding = [name for name in names if any(form in _form(one) for one in (name, *called.get(name, ())))]
+        parts = [_form(part) for part in re.split(r"[^A-Za-z0-9]+", value) if part]
+        holding = holding or [
+            name for name in names
+            if any(all(part in _form(one) for part in parts) for one in (name, *called.get(name, ())))
+        ]
         if holding:
             return holding[:_SHOWN]
     return near(value, [*choices.folders_of(group), *names])

@@ -11,48 +11,27 @@ from typing import Any
 from niah.errors import NiahError
 from niah.models.resolve import config_of
 from niah.models.settings import Model
+from niah.planner import nemotron
+from niah.planner.layer import Layer
 
 KNOWN = (
     "llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "phi3", "cohere", "llama4", "gemma3", "gemma4", "qwen3_5",
-    "qwen3_5_moe", "deepseek_v3", "glm_moe_dsa",
+    "qwen3_5_moe", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "gpt_oss", "nemotron_h",
 )
 """model_type without its _text."""
 
 
+_LATENT = ("deepseek_v3", "deepseek_v32", "glm_moe_dsa")
+"""Those with multi-head latent attention in every layer."""
 _NEEDED = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 _MOST = {"num_hidden_layers": 10_000, **dict.fromkeys((
     "hidden_size", "vocab_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
     "max_position_embeddings", "sliding_window", "num_local_experts", "n_routed_experts", "num_experts",
     "num_kv_shared_layers", "attention_chunk_size", "moe_intermediate_size", "q_lora_rank", "kv_lora_rank",
+    "moe_latent_size", "moe_shared_expert_intermediate_size", "mamba_num_heads", "mamba_head_dim", "ssm_state_size",
+    "n_groups", "conv_kernel", "n_shared_experts", "num_experts_per_tok", "index_n_heads", "index_head_dim",
 ), 10**9)}
 """The largest that a size or a count of a config.json may be: no model comes near."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer. ``kind`` is full, sliding, chunked or state (linear attention); ``window`` its tokens.
-
-    ``latent`` values a token are cached instead of heads (MLA); ``owns_cache`` is false where the layer
-    reads another one's. Counts of parameters: ``heads_parameters`` are split by query heads,
-    ``cache_parameters`` by key-value heads, ``whole_parameters`` are on every GPU.
-    """
-
-    kind: str
-    heads: int
-    kv_heads: int
-    key_width: int
-    value_width: int
-    window: int = 0
-    latent: int = 0
-    index_bytes: int = 0
-    state_values: tuple[int, int] = (0, 0)  # convolution (model dtype), recurrent state (float32)
-    owns_cache: bool = True
-    heads_parameters: int = 0
-    cache_parameters: int = 0
-    whole_parameters: int = 0
-    mlp_parameters: int = 0
-    expert_parameters: int = 0
-    active_expert_parameters: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +52,11 @@ class Architecture:
     other_parameters: int
     max_positions: int
     rotary_width: int
+
+    @property
+    def num_parts(self) -> int:
+        """Of all layers: two each, but of one that has attention or a feed-forward part alone."""
+        return sum(layer.num_parts for layer in self.layers)
 
     @property
     def active_parameters(self) -> int:
@@ -123,8 +107,11 @@ def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Arch
     """The architecture of the text model's settings; ``own`` are those that only files of niah's have."""
     hidden, vocabulary = text["hidden_size"], text["vocab_size"]
     tied = text.get("tie_word_embeddings", kind.startswith("gemma"))
-    layers = tuple(_layer(text, kind, number) for number in range(text["num_hidden_layers"]))
-    lookup = text.get("hidden_size_per_layer_input", 0) * text["num_hidden_layers"]
+    if kind == "nemotron_h":
+        layers = nemotron.layers(text)
+    else:
+        layers = tuple(_layer(text, kind, number) for number in range(text["num_hidden_layers"]))
+    lookup = text.get("hidden_size_per_layer_input", 0) * len(layers)
     return Architecture(
         hidden_size=hidden,
         vocabulary=vocabulary,
@@ -134,7 +121,7 @@ def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Arch
         lookup_parameters=lookup * text.get("vocab_size_per_layer_input", vocabulary),
         other_parameters=own.get("other_parameters", 0),
         max_positions=text.get("max_position_embeddings") or 0,
-        rotary_width=text.get("qk_rope_head_dim") or int(
+        rotary_width=0 if kind == "nemotron_h" else text.get("qk_rope_head_dim") or int(
             _head_width(text) * (text.get("rope_parameters") or {}).get("partial_rotary_factor", 1.0)
         ),
     )
@@ -142,7 +129,7 @@ def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Arch
 
 def _layer(text: Mapping[str, Any], kind: str, number: int) -> Layer:
     feed = _feed_forward(text, kind, number)
-    if kind in ("deepseek_v3", "glm_moe_dsa"):
+    if kind in _LATENT:
         return Layer(**_latent(text), **feed)
     if kind.startswith("qwen3_5") and (number + 1) % text.get("full_attention_interval", 4):
         return Layer(**_linear(text), **feed)
@@ -162,6 +149,8 @@ def _reach(text: Mapping[str, Any], kind: str, number: int) -> tuple[str, int]:
         last = kind == "gemma4" and number == text["num_hidden_layers"] - 1
         slides = named[number] == "sliding_attention" if named else (number + 1) % pattern != 0 and not last
         return ("sliding", window) if slides else ("full", 0)
+    if kind == "gpt_oss":  # vLLM goes by the number alone (gpt_oss.py, _build_attention)
+        return ("sliding", window) if window and not number % 2 else ("full", 0)
     if kind in ("mistral", "phi3") and window:
         return "sliding", window
     return "full", 0
@@ -189,12 +178,14 @@ def _heads(text: Mapping[str, Any], kind: str, reach: str, number: int) -> dict[
     queries = hidden * heads * width
     gate = queries if text.get("attn_output_gate") or kind.startswith("qwen3_5") else 0
     extra = text.get("hidden_size_per_layer_input", 0)
+    has_sinks = kind == "gpt_oss"
+    biases = heads * (width + 1) if has_sinks else 0
     return {
         "kind": reach, "heads": heads, "kv_heads": kv_heads, "key_width": width, "value_width": width,
-        "owns_cache": owns,
-        "heads_parameters": 2 * queries + gate + extra * hidden,
-        "cache_parameters": 2 * hidden * kv_heads * width if owns else 0,
-        "whole_parameters": norms * hidden + 2 * width + 2 * extra * hidden,
+        "owns_cache": owns, "has_sinks": has_sinks,
+        "heads_parameters": 2 * queries + gate + extra * hidden + biases,
+        "cache_parameters": 2 * (hidden + has_sinks) * kv_heads * width if owns else 0,
+        "whole_parameters": (norms + has_sinks) * hidden + 2 * width + 2 * extra * hidden,
     }
 
 
@@ -210,6 +201,8 @@ def _latent(text: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "full", "heads": heads, "kv_heads": 1, "key_width": plain + rotary, "value_width": value,
         "latent": latent + rotary, "index_bytes": text.get("index_head_dim", 0) and text["index_head_dim"] + 4,
+        "index_heads": text.get("index_n_heads", 0), "index_width": text.get("index_head_dim", 0),
+        "selected": text.get("index_topk", 0) if index else 0,
         "heads_parameters": heads * (query * (plain + rotary) + latent * (plain + value) + value * hidden),
         "whole_parameters": whole,
     }
@@ -240,12 +233,14 @@ def _feed_forward(text: Mapping[str, Any], kind: str, number: int) -> dict[str, 
         width = shared = inner
         if (number + 1) % step:
             experts, dense = 0, text["intermediate_size_mlp"]
-    elif kind in ("deepseek_v3", "glm_moe_dsa"):
+    elif kind in _LATENT:
         shared = text.get("n_shared_experts", 0) * width
         if number < text.get("first_k_dense_replace", 0):
             experts, dense = 0, inner
     elif kind == "qwen3_5_moe":
         shared = text["shared_expert_intermediate_size"]
+    elif kind == "gpt_oss":
+        width = inner
     elif kind == "gemma4":
         sharing = number >= text["num_hidden_layers"] - text.get("num_kv_shared_layers", 0)
         dense = inner * (2 if sharing and text.get("use_double_wide_mlp") else 1)
@@ -255,8 +250,9 @@ def _feed_forward(text: Mapping[str, Any], kind: str, number: int) -> dict[str, 
     if not experts:
         return {"mlp_parameters": 3 * hidden * dense}
     gate = hidden * experts + (hidden if kind == "qwen3_5_moe" else 0)
+    one = 3 * hidden * width + (2 * width + hidden if kind == "gpt_oss" else 0)
     return {
         "mlp_parameters": 3 * hidden * (dense + shared) + gate,
-        "expert_parameters": 3 * hidden * width * experts,
-        "active_expert_parameters": 3 * hidden * width * chosen,
+        "expert_parameters": one * experts,
+        "active_expert_parameters": one * chosen,
     }

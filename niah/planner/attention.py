@@ -53,6 +53,7 @@ class _Part:
     dtype: str
     is_windowed: bool = False
     is_chunked: bool = False
+    has_sinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,15 +225,15 @@ def _why_none(part: _Part, model: _Model) -> str:
 def _read(
     architecture: Architecture, dtype: str, capability: float, asked: Asked, split: int
 ) -> tuple[_Model, list[_Part]]:
-    layers = [layer for layer in architecture.layers if layer.kind != "state"]
+    layers = [layer for layer in architecture.layers if layer.attends]
     skipped: set[int] = set()
-    if "turboquant" in dtype and len(layers) == len(architecture.layers):
+    if "turboquant" in dtype and not any(layer.kind == "state" for layer in architecture.layers):
         num = min(_SKIPPED, len(layers) // 2)
         skipped = {*range(num), *range(len(layers) - num, len(layers))}
     parts = {
         _Part(
             layer.latent or layer.key_width, backends.NATIVE[0] if number in skipped else dtype,
-            layer.kind == "sliding", layer.kind == "chunked",
+            layer.kind == "sliding", layer.kind == "chunked", layer.has_sinks,
         ): None
         for number, layer in enumerate(layers)
     }
@@ -278,7 +279,7 @@ def _refuses(backend: Backend, part: _Part, model: _Model) -> str:
         if reason := _flash_attention_refuses(part, model):
             return reason
     elif reason := backend.refuses(
-        part.dtype, model.kind, part.head, model.capability, is_windowed=part.is_windowed
+        part.dtype, model.kind, part.head, model.capability, is_windowed=part.is_windowed, has_sinks=part.has_sinks
     ):
         return reason
     if backend.name == "FLASHINFER_MLA" and model.plain_width not in (64, 128, 192):
@@ -299,6 +300,8 @@ def _flash_attention_refuses(part: _Part, model: _Model) -> str:
         return f"FLASH_ATTN has no heads of {part.head}" + (f" in FlashAttention {version}" if version else "")
     if not version:
         return _no_version(model.asked.version, model.capability)
+    if part.has_sinks and flash_attn_version(0, model) not in (3, 4):
+        return f"FLASH_ATTN has no attention sinks on {gpu(model.capability)}, which FlashAttention 3 and 4 have"
     if not _is_quantized(part.dtype):
         return ""
     if model.major not in (9, 10):

@@ -94,7 +94,7 @@ def joined(*lists: Sequence[Border]) -> list[Border]:
 
 
 def _kinds(config: Mapping[str, Any]) -> set[str]:
-    """Kinds of attention of the layers (architecture.Layer), none where they are not known."""
+    """Kinds of attention of the layers (layer.Layer), none where they are not known."""
     try:
         return {layer.kind for layer in architecture.read(config, "config.json").layers}
     except Exception:  # an architecture that the plan does not know, or a damaged file: the run itself says so

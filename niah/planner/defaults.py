@@ -196,12 +196,11 @@ def step_seconds(
     bytes_per_second: float = MEMORY_BYTES_PER_SECOND,
 ) -> float:
     """Seconds of a step in which each prompt at work writes one token: launches, or reading the weights, and
-    ``cache_bytes`` of keys and values, from memory."""
-    layers = len(architecture.layers)
-    launches = layers * (EAGER_LAYER_SECONDS if setup.enforce_eager else GRAPH_LAYER_SECONDS)
-    sums = 2 * layers * SUM_SECONDS if setup.tensor_parallel > 1 else 0.0
-    item = memory.WEIGHT_BYTES.get(setup.weights, 2.0)
-    weights = architecture.active_parameters * item / setup.tensor_parallel
+    ``cache_bytes`` of keys and values, from memory. A layer has two parts; GPUs that share it talk after each."""
+    parts = architecture.num_parts
+    launches = parts / 2 * (EAGER_LAYER_SECONDS if setup.enforce_eager else GRAPH_LAYER_SECONDS)
+    sums = parts * SUM_SECONDS if setup.tensor_parallel > 1 else 0.0
+    weights = memory.active_bytes(architecture, setup.weights) / setup.tensor_parallel
     return max(launches, (weights + cache_bytes) / bytes_per_second + sums)
 
 

@@ -16,7 +16,8 @@ from niah.models.resolve import config_of, files_of
 from niah.models.settings import Model
 from niah.models.speculation import Speculation
 from niah.planner import architecture
-from niah.planner.architecture import Architecture, Layer, UnknownArchitectureError
+from niah.planner.architecture import Architecture, UnknownArchitectureError
+from niah.planner.layer import Layer
 
 _NUM_LAYERS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
 """Keys of a config.json that count layers for more tokens than the next (vLLM's config/speculative.py)."""
@@ -63,7 +64,9 @@ def added(shape: Architecture, speculation: Speculation, model: Model) -> Archit
     Raises UnknownArchitectureError for a model that drafts and is not known to the plan.
     """
     if speculation.method == "mtp":
-        last = next(layer for layer in reversed(shape.layers) if layer.kind != "state")
+        last = next(layer for layer in reversed(shape.layers) if layer.attends)
+        if last.num_parts == 1 and (others := [one for one in shape.layers if one.kind == "feed_forward"]):
+            last = _with_feed_forward(last, others[-1])
         joined = replace(last, whole_parameters=last.whole_parameters + 2 * shape.hidden_size**2)
         return replace(shape, layers=(*shape.layers, *[joined] * num_own_layers(config_of(model))))
     found = files(speculation, model)
@@ -89,6 +92,15 @@ def note(speculation: Speculation, model: Model) -> str:
     except UnknownArchitectureError as error:
         return f"spec={speculation.name}: the plan does not count the memory of what drafts ({error})"
     return ""
+
+
+def _with_feed_forward(layer: Layer, other: Layer) -> Layer:
+    """Nemotron's layer for one more token is a block of attention and one of experts."""
+    return replace(
+        layer, mlp_parameters=other.mlp_parameters, expert_parameters=other.expert_parameters,
+        active_expert_parameters=other.active_expert_parameters,
+        whole_parameters=layer.whole_parameters + other.whole_parameters,
+    )
 
 
 def _whole(layer: Layer) -> Layer:

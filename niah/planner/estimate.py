@@ -8,10 +8,9 @@ from niah.planner import attention, memory
 from niah.planner.architecture import Architecture
 from niah.planner.flops import Attention, Prefill, prefill
 from niah.planner.hardware import Hardware
+from niah.planner.layer import Layer
 from niah.planner.memory import Need, Setup
 
-_SUMS_A_LAYER = 2
-"""All-reduces where GPUs share a layer: one after attention, one after the feed-forward part."""
 LINEAR_EFFICIENCY = 0.45
 ATTENTION_EFFICIENCY = 0.5
 """Shares of peak TFLOPS reached in long prefills: assumed, of the order that FlashAttention 3 reports."""
@@ -121,13 +120,17 @@ def least(
 
 def operations(architecture: Architecture, length: int, start: int) -> Prefill:
     """Operations of reading a prompt of which ``start`` tokens are cached."""
-    layers = [
-        Attention(1, layer.heads, layer.key_width + layer.value_width, layer.window, layer.kind == "chunked")
-        for layer in architecture.layers
-        if layer.kind != "state"
-    ]
-    exchanged = _SUMS_A_LAYER * len(architecture.layers) * (length - start) * architecture.hidden_size * 2
+    layers = [part for layer in architecture.layers if layer.attends for part in _attention(layer)]
+    exchanged = architecture.num_parts * (length - start) * architecture.hidden_size * 2
     return replace(prefill(length, start, architecture.active_parameters, layers), exchanged=float(exchanged))
+
+
+def _attention(layer: Layer) -> list[Attention]:
+    """What a layer computes of pairs of tokens: an indexer takes products of all, without values."""
+    own = Attention(
+        1, layer.heads, layer.key_width + layer.value_width, layer.window or layer.selected, layer.kind == "chunked"
+    )
+    return [own, Attention(1, layer.index_heads, layer.index_width)] if layer.selected else [own]
 
 
 def seconds_of(work: Prefill, hardware: Hardware, setup: Setup) -> float:

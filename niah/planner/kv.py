@@ -16,7 +16,9 @@ class Layers:
     """``count`` layers whose cache is alike.
 
     ``kind`` is full, sliding (the last ``window`` tokens), chunked (``window`` is the chunk) or state
-    (``state_bytes`` a layer, whatever the length). ``token_bytes`` is what a layer keeps of a token.
+    (``state_bytes`` a layer, whatever the length; ``states`` of them with a prefix cache: the running one, the one
+    that a hit starts from, and for Mamba 2 one that a step leaves inside a prompt). ``token_bytes`` is what a layer
+    keeps of a token.
     """
 
     kind: str
@@ -24,6 +26,7 @@ class Layers:
     token_bytes: int = 0
     window: int = 0
     state_bytes: int = 0
+    states: int = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Group:
     block_size: int
     block_bytes: int
     window: int = 0
+    states: int = 2
 
 
 @dataclass(frozen=True)
@@ -91,29 +95,30 @@ def pool(layers: Sequence[Layers], block_size: int, *, hybrid: bool = True) -> P
         # one table for all, also where full layers keep different numbers of bytes
         width = sum(part.count * _page(part, block_size) for part in layers)
         count = sum(part.count for part in layers)
-        return Pool((Group(layers[0].kind, count, block_size, width, layers[0].window),), block_size, width)
+        first = layers[0]
+        return Pool((Group(first.kind, count, block_size, width, first.window, first.states),), block_size, width)
     return _of_equal_pages(layers, block_size)
 
 
 def _of_equal_pages(layers: Sequence[Layers], block_size: int) -> Pool:
     """Groups of as many layers each, all pages as large as the largest (more tokens a block, or padding)."""
     page = max(_page(part, block_size) for part in layers if part.kind != "state")
-    buckets: dict[tuple[str, int, int], int] = {}
+    buckets: dict[tuple[str, int, int, int], int] = {}
     for part in layers:
         size = block_size
         if part.kind != "state" and page % _page(part, block_size) == 0:
             size = block_size * (page // _page(part, block_size))
-        key = (part.kind, size, part.window if part.kind != "full" else 0)
+        key = (part.kind, size, part.window if part.kind != "full" else 0, part.states)
         buckets[key] = buckets.get(key, 0) + part.count
     fewest, most = min(buckets.values()), max(buckets.values())
     # vLLM: the smallest kind sets the size of a group, unless the largest has hardly more layers
     group_size = most if most < 1.5 * fewest else fewest
     groups = []
-    for (kind, size, window), count in buckets.items():
+    for (kind, size, window, states), count in buckets.items():
         num_groups = ceil(count / group_size)
         for number in range(num_groups):
             num_layers = len(range(number, count, num_groups))
-            groups.append(Group(kind, num_layers, size, num_layers * page, window))
+            groups.append(Group(kind, num_layers, size, num_layers * page, window, states))
     return Pool(tuple(groups), block_size, max(group.block_bytes for group in groups))
 
 
@@ -143,4 +148,4 @@ def _blocks(group: Group, length: int, in_flight: int, dcp: int, prefix_caching:
         return ceil(min(group.window - 1 + in_flight, length) / group.block_size) + 1
     if group.kind == "chunked":
         return ceil(min(group.window + in_flight, length) / group.block_size)
-    return 2 if prefix_caching else 1  # states: the running one, and the one that a prefix hit starts from
+    return group.states if prefix_caching else 1

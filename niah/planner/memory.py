@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from math import ceil
 
 from niah.planner import kv
-from niah.planner.architecture import Architecture, Layer
+from niah.planner.architecture import Architecture
+from niah.planner.layer import Layer
 
 GIB = 2**30
-WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int4": 4.125 / 8, "nvfp4": 4.5 / 8}
-"""Bytes of a quantized weight, scales of groups of 128 (int4) or 16 (nvfp4) included."""
+WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "int4": 4.125 / 8, "nvfp4": 4.5 / 8, "mxfp4": 4.25 / 8}
+"""Bytes of a quantized weight, scales of groups of 128 (int4), 32 (mxfp4) or 16 (nvfp4) included."""
+_OTHER_BYTES = {"mxfp4": 2.0}
+"""Formats of experts alone, and the bytes of all other weights."""
 _CACHE_BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "fp8_e4m3": 8, "fp8_e5m2": 8, "fp8": 8}
 _SCALED_BITS = {"int8_per_token_head": 8, "fp8_per_token_head": 8, "int4_per_token_head": 4}
 """With a float32 scale beside each head's key and each head's value (triton_attn.py, customize_spec)."""
@@ -136,35 +139,48 @@ def need(architecture: Architecture, setup: Setup, length: int) -> Need:
 
 def weight_bytes(architecture: Architecture, setup: Setup) -> int:
     """Bytes of the weights on one GPU, as vLLM's layers split them."""
-    split, quantized = setup.tensor_parallel, WEIGHT_BYTES[setup.weights]
+    split, expert, other = setup.tensor_parallel, WEIGHT_BYTES[setup.weights], _other_bytes(setup.weights)
     layers = architecture.layers
     if setup.pipeline_parallel > 1:
         layers = layers[: ceil(len(layers) / setup.pipeline_parallel)]
     total = 0.0
     for layer in layers:
-        whole_heads = max(1, ceil(layer.kv_heads / split)) / layer.kv_heads  # each GPU holds one at least
-        inside = (layer.heads_parameters + layer.mlp_parameters + layer.expert_parameters) / split
-        total += quantized * (inside + layer.cache_parameters * whole_heads) + 2 * layer.whole_parameters
+        whole_heads = max(1, ceil(layer.kv_heads / split)) / max(1, layer.kv_heads)  # each GPU holds one at least
+        inside = (layer.heads_parameters + layer.mlp_parameters) / split + layer.cache_parameters * whole_heads
+        total += other * inside + expert * layer.expert_parameters / split + 2 * layer.whole_parameters
     padded = ceil(architecture.vocabulary / 64) * 64 / architecture.vocabulary
     tables = architecture.embedding_parameters + architecture.head_parameters
     total += 2 * (tables * padded + architecture.lookup_parameters) / split
     return int(total + (0 if setup.text_only else 2 * architecture.other_parameters))
 
 
+def active_bytes(architecture: Architecture, weights: str) -> float:
+    """Bytes of the weights that a token is multiplied with."""
+    expert, other = WEIGHT_BYTES.get(weights, 2.0), _other_bytes(weights)
+    experts = sum(layer.active_expert_parameters for layer in architecture.layers)
+    return expert * experts + other * (architecture.active_parameters - experts)
+
+
 def splits(architecture: Architecture, num_gpus: int) -> list[int]:
     """Numbers of GPUs up to ``num_gpus`` over which heads divide evenly."""
-    heads = architecture.layers[0].heads
-    others = [layer.kv_heads for layer in architecture.layers if layer.kind != "state"]
+    heads = {layer.heads for layer in architecture.layers}
+    others = {layer.kv_heads for layer in architecture.layers if layer.attends}
     return [
         split for split in range(1, num_gpus + 1)
-        if heads % split == 0 and all(count % split == 0 or split % count == 0 for count in others)
+        if all(count % split == 0 for count in heads)
+        and all(count % split == 0 or split % count == 0 for count in others)
     ]
+
+
+def _other_bytes(weights: str) -> float:
+    """Bytes of a weight that is no expert's."""
+    return _OTHER_BYTES.get(weights, WEIGHT_BYTES.get(weights, 2.0))
 
 
 def _cached(layer: Layer, setup: Setup) -> kv.Layers:
     if layer.kind == "state":
         convolution, recurrent = (value // setup.tensor_parallel for value in layer.state_values)
-        return kv.Layers("state", 1, state_bytes=2 * convolution + 4 * recurrent)
+        return kv.Layers("state", 1, state_bytes=2 * convolution + 4 * recurrent, states=layer.states)
     if layer.latent and setup.cache_dtype == "nvfp4_ds_mla":
         return kv.Layers("full", 1, _FP4_LATENT_BYTES)
     if layer.latent:

@@ -221,7 +221,7 @@ def _check_sharding(architecture: Architecture, split: int, shards: int, model: 
     if shards == 1:
         return
     where = f"engine.decode_context_parallel_size: got {shards}"
-    if others := sorted({layer.kind for layer in architecture.layers} - {"full"}):
+    if others := sorted({layer.kind for layer in architecture.layers} - {"full", "feed_forward"}):
         raise NiahError(
             f"{where}; model={model} has {' and '.join(others)} layers, whose cache vLLM cannot shard; expected 1"
         )

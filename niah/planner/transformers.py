@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from niah.errors import NiahError
 from niah.models.settings import Model
 from niah.planner import architecture, estimate, memory
-from niah.planner.architecture import Architecture, Layer
+from niah.planner.architecture import Architecture
 from niah.planner.fit import CPU_ENGINE_SHARE, Fit
 from niah.planner.hardware import Hardware
+from niah.planner.layer import Layer
 from niah.planner.memory import GIB, Setup
 from niah.units import format_length
 
@@ -104,7 +105,7 @@ def refusal(shape: Architecture | None, holding: Holding, capability: float, mod
         known = ", ".join((*CAST_BITS, *QUANTIZED_BITS))
         return f"kv.dtype: engine=transformers keeps no {dtype} cache; expected one of {known}"
     if dtype in QUANTIZED_BITS:
-        others = sorted({layer.kind for layer in shape.layers} - {"full"}) if shape else []
+        others = sorted({layer.kind for layer in shape.layers} - {"full", "feed_forward"}) if shape else []
         if others:
             return (
                 f"kv.dtype: transformers quantizes full attention alone; model={model} has "

@@ -59,7 +59,8 @@ def models() -> list[str]:
 
 
 def caches() -> list[str]:
-    return [node["name"] for node in choices.choices("kv")]
+    """Those of conf/, without float32, which vLLM has no name for (attention.spelled): the model's own type stands."""
+    return [node["name"] for node in choices.choices("kv") if node["name"] != "fp32"]
 
 
 def eight(gpu: str) -> Hardware:

@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from niah.engines.vllm.exact import Question, cache_specs, dense_for_sparse, network, register, stand_in_for_torchvision
+from niah.engines.vllm import exact
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 MAX_LENGTH = 8192
@@ -20,9 +20,9 @@ MAX_LENGTH = 8192
 def measured(path: Path, folder: Path) -> dict:
     """Parameters of vLLM's own model and its KV cache specs."""
     (folder / "config.json").write_bytes(path.read_bytes())
-    register(json.loads(path.read_text())["architectures"][0])
-    config, model = network(folder, Question(MAX_LENGTH, "bfloat16", 1, 32, MAX_LENGTH, 0))
-    specs = cache_specs(config).values()
+    exact.register(json.loads(path.read_text())["architectures"][0])
+    config, model = exact.network(folder, exact.Question(MAX_LENGTH, "bfloat16", 1, 32, MAX_LENGTH, 0))
+    specs = exact.cache_specs(config).values()
     return {
         "class": type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -40,8 +40,9 @@ def kept(spec) -> tuple[str, int, int]:
 
 
 def main(paths: list[str]) -> None:
-    stand_in_for_torchvision()
-    dense_for_sparse()
+    exact.stand_in_for_torchvision()
+    exact.dense_for_sparse()
+    exact.experts_without_gates()
     with tempfile.TemporaryDirectory() as folder:
         for path in map(Path, paths):
             try:

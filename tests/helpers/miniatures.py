@@ -21,10 +21,13 @@ from typing import Any
 from niah.engines.vllm.process import is_cpu_build
 from niah.models.resolve import files_of
 from niah.planner import architecture, cpu, memory
+from niah.planner.layer import Layer
 from tests.helpers.command import REPOSITORY, command, environment_with
 from tests.helpers.tokenizers import GEMMA3, SMOLLM2
 
 HIDDEN, INNER, EXPERTS, CHOSEN, WINDOW, CHUNK, POSITIONS = 128, 128, 8, 4, 512, 1024, 131_072
+GROUPS = 8
+"""Of Mamba's heads in Nemotron, which a miniature has one of."""
 CPU_LATENT = 512
 """The one latent width of vLLM's CPU kernel, rotary part left out (v1/attention/backends/mla/cpu_mla.py)."""
 CACHE_GIB = 0.125
@@ -33,6 +36,7 @@ KV = ("bf16", "fp8")
 ANSWERS = ("correct", "wrong", "refused", "absent-claimed", "truncated")
 _INNER_SIZES = (
     "intermediate_size", "intermediate_size_mlp", "moe_intermediate_size", "shared_expert_intermediate_size",
+    "moe_shared_expert_intermediate_size",
 )
 _HEADS = (
     "num_attention_heads", "num_key_value_heads", "num_global_key_value_heads", "linear_num_key_heads",
@@ -41,7 +45,8 @@ _HEADS = (
 
 TOKENIZERS = {
     "llama4_scout": "llama4", "llama4_maverick": "llama4", "deepseek_r1": "deepseek-r1", "glm_5": "glm-4.7-flash",
-    "qwen3_235b_a22b": "qwen-3", "gemma3_270m": "gemma3", "gemma3_4b": "gemma3", "gemma4_31b": "gemma3",
+    "qwen3_235b_a22b": "qwen-3", "qwen3_8b": "qwen-3", "qwen3_32b": "qwen-3", "qwen3_30b_a3b": "qwen-3",
+    "deepseek_v3_2": "deepseek-v3.1", "gemma3_270m": "gemma3", "gemma3_4b": "gemma3", "gemma4_31b": "gemma3",
     "gemma4_26b_a4b": "gemma3", "gemma4_e4b": "gemma3", "gemma4_e2b": "gemma3", "smollm2_135m": "smollm2",
     **{f"qwen3_5_{size}": "qwen-3.5" for size in ("0_8b", "4b", "9b", "27b", "35b_a3b", "122b_a10b")},
 }
@@ -49,14 +54,19 @@ TOKENIZERS = {
 STANDS_FOR = {
     "qwen3_5_0_8b": ("qwen3_5_2b",), "qwen3_5_122b_a10b": ("qwen3_5_397b_a17b",),
     "command_r_plus": ("command_r_plus_08_2024",), "qwen3_235b_a22b": ("qwen3_235b_2507",),
+    "gpt_oss_20b": ("gpt_oss_120b",),
 }
 """Architectures whose miniature is the same but for rotary positions and their number: run once."""
 HAS_AMX = Path("/proc/cpuinfo").is_file() and "amx_tile" in Path("/proc/cpuinfo").read_text()
 """Then vLLM takes another CPU kernel for latents, which was not at hand to try."""
 _UNREAD = "RuntimeError: expected scalar type BFloat16 but found Float8_e4m3fn"
 _SPARSE = "NotImplementedError: Sparse Attention is not supported on CPU."
+_PLAIN_EXPERTS = "NotImplementedError: is_act_and_mul=False is supported only for CUDA, XPU and ROCm for now"
 NOT_ON_CPUS = {
-    ("glm_5", "bf16"): _SPARSE, ("glm_5", "fp8"): _SPARSE,
+    **{(name, kv): _SPARSE for name in ("glm_5", "deepseek_v3_2") for kv in KV},
+    **{(name, kv): _PLAIN_EXPERTS for name in (
+        "nemotron_3_nano", "nemotron_3_super", "nemotron_3_5_lightning",
+    ) for kv in KV},
     ("deepseek_r1", "fp8"): _UNREAD, ("mistral_small_4", "fp8"): _UNREAD,
 }
 """What vLLM 0.32 cannot run without a GPU, in its own words; its CPU kernel for latents has no fp8."""
@@ -66,7 +76,7 @@ MINIATURES = [name for name in NAMES if name not in {other for others in STANDS_
 
 def shrunk(name: str) -> dict[str, Any]:
     """The config.json of the miniature."""
-    config = json.loads((REPOSITORY / "niah" / "architectures" / f"{name}.json").read_text())
+    config: dict[str, Any] = json.loads((REPOSITORY / "niah" / "architectures" / f"{name}.json").read_text())
     config.pop("niah")
     kind = config["model_type"].removesuffix("_text")
     is_latent = "kv_lora_rank" in config
@@ -89,7 +99,12 @@ def shrunk(name: str) -> dict[str, Any]:
             config[key] = min(CHOSEN, config[key])
     if 0 < config.get("sliding_window", 0) < POSITIONS:  # Phi-4-mini's is longer than any prompt
         config["sliding_window"] = WINDOW
-    for key, value in (("attention_chunk_size", CHUNK), ("hidden_size_per_layer_input", 32)):
+    for key in ("mamba_num_heads", "n_groups"):
+        if key in config:
+            config[key] //= GROUPS
+    for key, value in (
+        ("attention_chunk_size", CHUNK), ("hidden_size_per_layer_input", 32), ("moe_latent_size", INNER // 2),
+    ):
         if config.get(key):
             config[key] = value
     if is_latent and is_cpu_build():
@@ -106,6 +121,10 @@ def _layers(config: dict[str, Any], kind: str) -> dict[str, Any]:
     period = {"llama4": 4, "gemma3": 6, "gemma4": 6, "qwen3_5": 4, "qwen3_5_moe": 4}.get(kind, 1)
     period = types.index("full_attention") + 1 if types else period
     made: dict[str, Any] = {"num_hidden_layers": 2 * period + total % period}
+    for key, one in (("layers_block_type", "attention"), ("hybrid_override_pattern", "*")):
+        if blocks := config.get(key):  # no period: twice what comes up to the first attention and its experts
+            stop = 2 * (blocks.index(one) + 2)
+            return {key: blocks[:stop], "num_hidden_layers": stop}
     if types:
         made["layer_types"] = types[: made["num_hidden_layers"]]
     if config.get("num_kv_shared_layers"):
@@ -202,7 +221,7 @@ def kinds(name: str) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
-def _kind(layer: architecture.Layer) -> str:
+def _kind(layer: Layer) -> str:
     reach = f"{layer.kind} {layer.window:,}" if 0 < layer.window < POSITIONS else layer.kind
     if layer.latent:
         return f"latent of {layer.latent} ({layer.heads} heads)" + (", indexed" if layer.index_bytes else "")

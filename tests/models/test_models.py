@@ -21,9 +21,13 @@ FACTS = json.loads((REPOSITORY / "tests/models/facts.json").read_text())
 FACTS.pop("")
 FOLDER = REPOSITORY / "niah/architectures"
 ARCHITECTURES = sorted(file.stem for file in FOLDER.glob("*.json"))
-LICENSED = ("scout", "maverick", "gemma3_4b", "gemma3_270m", "command_r_plus", "command_r_plus_08_2024")
+LICENSED = (
+    "scout", "maverick", "llama3_1_8b", "llama3_1_70b", "gemma3_4b", "gemma3_270m", "command_r_plus",
+    "command_r_plus_08_2024",
+)
 SWITCHED = [name for name in FACTS if name.startswith(("gemma4", "qwen3_5", "qwen3_6", "glm"))] + [
-    "qwen3_235b", "mistral_small_4"
+    "qwen3_235b", "qwen3_8b", "qwen3_32b", "qwen3_30b_a3b", "mistral_small_4", "deepseek_v3_2", "nemotron_3_super",
+    "nemotron_3_5_lightning",
 ]
 
 
@@ -97,10 +101,10 @@ def test_vllm_makes_every_architecture_as_large_as_the_facts_say():
     """Parameters and KV cache, exactly.
 
     ``vllm_only`` is what vLLM holds beyond the published count: in Gemma 4 31B and 26B-A4B a value projection of its
-    own in each global layer, where the checkpoint shares the key's; in DeepSeek R1 and GLM-5 the router's biases.
+    own in each global layer, where the checkpoint shares the key's; in DeepSeek, GLM and Nemotron the router's biases.
     """
     done = subprocess.run(
-        [sys.executable, "tests/helpers/meta_models.py", *(str(FOLDER / f"{name}.json") for name in ARCHITECTURES)],
+        [sys.executable, "-m", "tests.helpers.meta_models", *(str(FOLDER / f"{name}.json") for name in ARCHITECTURES)],
         cwd=REPOSITORY, capture_output=True, text=True, env=environment_with(), timeout=540,
     )
     results = {line.pop("architecture"): line for line in map(json.loads, done.stdout.splitlines())}

@@ -95,16 +95,22 @@ def on_meta_device(config: Any, folder: Path, tensor_parallel: int) -> Any:
 def cache_specs(config: Any) -> dict[str, Any]:
     """What each layer of the config's model keeps, by its name."""
     from vllm.config.vllm import get_layers_from_vllm_config
+    from vllm.distributed import parallel_state
     from vllm.model_executor.layers.attention_layer_base import AttentionLayerBase
 
     kind: Any = AttentionLayerBase
+    heads: Any = parallel_state._TP
     specs = {}
-    for name, layer in get_layers_from_vllm_config(config, kind).items():
-        # as vLLM's runner: a layer that reads the keys and values of an earlier one keeps none
-        is_shared = bool(getattr(layer, "kv_sharing_target_layer_name", None))  # vLLM's own base class does not have it
-        spec = None if is_shared else layer.get_kv_cache_spec(config)
-        if spec is not None:
-            specs[name] = spec
+    heads.world_size = config.parallel_config.tensor_parallel_size  # Mamba asks only now for its share
+    try:
+        for name, layer in get_layers_from_vllm_config(config, kind).items():
+            # as vLLM's runner: a layer that reads the keys and values of an earlier one keeps none
+            is_shared = bool(getattr(layer, "kv_sharing_target_layer_name", None))  # vLLM's base class does not have it
+            spec = None if is_shared else layer.get_kv_cache_spec(config)
+            if spec is not None:
+                specs[name] = spec
+    finally:
+        heads.world_size = 1
     return specs
 
 
@@ -186,6 +192,31 @@ def dense_for_sparse() -> None:
     platform.get_attn_backend_cls = classmethod(dense)
 
 
+def experts_without_gates() -> None:
+    """vLLM has no kernels on CPUs for experts without a gate (Nemotron) and refuses them; they weigh the same."""
+    from vllm.model_executor.layers.fused_moe import config
+    from vllm.model_executor.layers.fused_moe.experts.cpu_moe import CPUUnquantizedExperts
+    from vllm.platforms import current_platform
+
+    platform: Any = current_platform
+    if not platform.is_cpu():
+        return
+
+    class Lenient:
+        """The platform, as one on which the check lets such experts pass."""
+
+        def is_xpu(self) -> bool:
+            return True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(platform, name)
+
+    checked: Any = config
+    checked.current_platform = Lenient()
+    kernel: Any = CPUUnquantizedExperts
+    kernel.is_supported_config = staticmethod(lambda *_: (True, None))
+
+
 def register(architecture: str) -> None:
     """Inspects the class here: vLLM would do it in another process, without the stand-in."""
     from vllm import ModelRegistry
@@ -213,6 +244,7 @@ def main(folder: Path, questions: Sequence[Question]) -> None:
     """Prints one answer a line."""
     stand_in_for_torchvision()
     dense_for_sparse()
+    experts_without_gates()
     for architecture in json.loads((folder / "config.json").read_text()).get("architectures", ()):
         register(architecture)
     for question in questions:
