@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from niah import choices
 from niah.commands import fields, meant
 from niah.commands.words import RULER_QUICK, own_words
+from niah.config import typed
 from niah.errors import NiahError
+from niah.models.settings import Model
+from niah.planner import features
+from niah.planner.memory import GIB
 from niah.terminal import say
 from niah.units import format_length, parse_length
 
 _QUICK = "niah.commands.ruler.quick"
 _COLUMNS: Mapping[str, Sequence[str]] = {
-    "model": ("label", "max_length", "path", "licence"), "kv": ("dtype", "note"),
+    "model": ("label", "limit", "thinking", "attention", "KV a token", "KV at limit", "path", "licence"),
+    "kv": ("dtype", "note"),
     "ctx": ("lengths", "depths", "repeats"),
     "hardware": ("label", "memory_gib", "bf16_tflops", "fp8_tflops", "dollars_per_gpu_hour"), "experiment": ("note",),
 }
@@ -23,19 +29,22 @@ _WIDEST = 140
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``choices [GROUP] [format=json]``."""
+    """Exit code of ``choices [GROUP] [format=json]``, or ``format=markdown`` with a group."""
     own, rest = own_words({"format": "text"}, words)
-    if own["format"] not in ("text", "json"):
-        raise NiahError(f"choices format: got {own['format']!r}; expected text or json")
+    if own["format"] not in ("text", "json", "markdown"):
+        raise NiahError(f"choices format: got {own['format']!r}; expected text, json or markdown")
     if len(rest) > 1 or (rest and rest[0] not in choices.groups()):
         near = meant.near(rest[-1], choices.groups())
         right = f"did you mean {near[0]}" if near else f"expected one of {', '.join(choices.groups())}"
         raise NiahError(f"choices: got {rest[-1]!r}; {right}")
+    if own["format"] == "markdown" and not rest:
+        raise NiahError(f"choices format=markdown: expected a group before it, one of {', '.join(choices.groups())}")
     found = [one for group in (rest or choices.groups()) for one in of(group)]
+    found = [{**one, **_counted(one)} if one["group"] == "model" else one for one in found]
     if own["format"] == "json":
         say(json.dumps(found, indent=1, ensure_ascii=False))
     elif rest:
-        say(*_table(rest[0], found))
+        say(*(_markdown if own["format"] == "markdown" else _table)(rest[0], found))
     else:
         counted = {group: sum(one["group"] == group for one in found) for group in choices.groups()}
         say(*(f"{group:<12} {num:>3}  python -m niah choices {group}" for group, num in counted.items()))
@@ -93,14 +102,59 @@ def _size(name: str) -> int:
         return 0
 
 
-def _table(group: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
+def _counted(one: Mapping[str, Any]) -> dict[str, Any]:
+    """``features`` of a model that the plan knows: what its layers are, and bytes of its KV cache."""
+    if not one["settings"].get("architecture"):
+        return {}
+    # weights may be anywhere: niah's own file says what the layers are
+    own = {**one["settings"], "path": "", "repositories": {}, "weights": "bf16"}
+    try:
+        return {"features": asdict(features.of(typed("model", Model, {"name": one["choice"], **own})[0]))}
+    except NiahError:
+        return {}
+
+
+def _of_model(one: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of a model that are not its settings as they stand."""
+    settings, counted = one["settings"], one.get("features")
+    lengths = [settings.get(name) for name in ("max_length", "extended_length")]
+    return {
+        "limit": ", extended ".join(_length(each) for each in lengths if each and each != "???"),
+        "thinking": "on/off" if settings.get("thinking_arguments") else "",
+        **({
+            "attention": counted["attention"], "KV a token": f"{counted['token_bytes']:,} B",
+            "KV at limit": f"{counted['limit_bytes'] / GIB:,.2f} GiB",
+        } if counted else {}),
+    }
+
+
+def _length(value: Any) -> str:
+    try:
+        return format_length(parse_length(value, ""))
+    except NiahError:
+        return fields.said(value)
+
+
+def _rows(group: str, found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     columns = _COLUMNS.get(group, ("note",))
     rows = [[group, *columns]]
     for one in found:
         known = {**one["settings"], "note": one.get("trouble") or one["note"]}
         known["note"] += " (your own)" if one.get("is_own") else ""
+        known |= _of_model(one) if group == "model" else {}
         rows.append([one["choice"], *(_cell(name, known.get(name, "")) for name in columns)])
-    widths = [max(len(row[number]) for row in rows) for number in range(len(columns) + 1)]
+    return rows
+
+
+def _markdown(group: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    head, *rows = _rows(group, found)
+    rows = [[f"`{name}`", *(cell.replace("|", "\\|") for cell in rest)] for name, *rest in rows]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _table(group: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = _rows(group, found)
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [*lines, f"python -m niah help {group}=NAME shows the settings of one"]
 

@@ -130,7 +130,7 @@ def _counted(text: Mapping[str, Any], kind: str, own: Mapping[str, Any]) -> Arch
 def _layer(text: Mapping[str, Any], kind: str, number: int) -> Layer:
     feed = _feed_forward(text, kind, number)
     if kind in _LATENT:
-        return Layer(**_latent(text), **feed)
+        return Layer(**_latent(text, number), **feed)
     if kind.startswith("qwen3_5") and (number + 1) % text.get("full_attention_interval", 4):
         return Layer(**_linear(text), **feed)
     reach, window = _reach(text, kind, number)
@@ -189,20 +189,32 @@ def _heads(text: Mapping[str, Any], kind: str, reach: str, number: int) -> dict[
     }
 
 
-def _latent(text: Mapping[str, Any]) -> dict[str, Any]:
+def _has_indexer(text: Mapping[str, Any], number: int) -> bool:
+    """Whether a layer with sparse attention chooses its tokens itself: GLM-5.2's others take the choice of the one
+    before (vLLM's deepseek_v2.py, index_topk_freq)."""
+    pattern = text.get("index_topk_pattern")
+    if pattern is not None:
+        return not (number < len(pattern) and pattern[number] == "S")
+    past = max(number - text.get("index_skip_topk_offset", 2) + 1, 0)
+    return bool(past % text.get("index_topk_freq", 1) == 0)
+
+
+def _latent(text: Mapping[str, Any], number: int) -> dict[str, Any]:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): one latent a token is cached."""
     hidden, heads = text["hidden_size"], text["num_attention_heads"]
     query, latent, rotary = text["q_lora_rank"], text["kv_lora_rank"], text["qk_rope_head_dim"]
     plain, value = text["qk_nope_head_dim"], text["v_head_dim"]
-    index = text.get("index_n_heads", 0) * text.get("index_head_dim", 0)
+    heads_of_index, width_of_index = text.get("index_n_heads", 0), text.get("index_head_dim", 0)
+    if not _has_indexer(text, number):
+        heads_of_index = width_of_index = 0
+    index = heads_of_index * width_of_index
     whole = hidden * (query + latent + rotary) + query + latent + 2 * hidden
     if index:
-        whole += query * index + hidden * (text["index_head_dim"] + text["index_n_heads"]) + 2 * text["index_head_dim"]
+        whole += query * index + hidden * (width_of_index + heads_of_index) + 2 * width_of_index
     return {
         "kind": "full", "heads": heads, "kv_heads": 1, "key_width": plain + rotary, "value_width": value,
-        "latent": latent + rotary, "index_bytes": text.get("index_head_dim", 0) and text["index_head_dim"] + 4,
-        "index_heads": text.get("index_n_heads", 0), "index_width": text.get("index_head_dim", 0),
-        "selected": text.get("index_topk", 0) if index else 0,
+        "latent": latent + rotary, "index_bytes": width_of_index and width_of_index + 4,
+        "index_heads": heads_of_index, "index_width": width_of_index, "selected": text.get("index_topk", 0),
         "heads_parameters": heads * (query * (plain + rotary) + latent * (plain + value) + value * hidden),
         "whole_parameters": whole,
     }

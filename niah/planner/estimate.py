@@ -130,7 +130,7 @@ def _attention(layer: Layer) -> list[Attention]:
     own = Attention(
         1, layer.heads, layer.key_width + layer.value_width, layer.window or layer.selected, layer.kind == "chunked"
     )
-    return [own, Attention(1, layer.index_heads, layer.index_width)] if layer.selected else [own]
+    return [own, Attention(1, layer.index_heads, layer.index_width)] if layer.index_heads else [own]
 
 
 def seconds_of(work: Prefill, hardware: Hardware, setup: Setup) -> float:

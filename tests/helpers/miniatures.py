@@ -63,7 +63,7 @@ _UNREAD = "RuntimeError: expected scalar type BFloat16 but found Float8_e4m3fn"
 _SPARSE = "NotImplementedError: Sparse Attention is not supported on CPU."
 _PLAIN_EXPERTS = "NotImplementedError: is_act_and_mul=False is supported only for CUDA, XPU and ROCm for now"
 NOT_ON_CPUS = {
-    **{(name, kv): _SPARSE for name in ("glm_5", "deepseek_v3_2") for kv in KV},
+    **{(name, kv): _SPARSE for name in ("glm_5", "glm_5_2", "deepseek_v3_2") for kv in KV},
     **{(name, kv): _PLAIN_EXPERTS for name in (
         "nemotron_3_nano", "nemotron_3_super", "nemotron_3_5_lightning",
     ) for kv in KV},
