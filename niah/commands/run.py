@@ -16,7 +16,7 @@ from niah.errors import NiahError, UnansweredError
 from niah.records import RETRIED, Outcome, RunRecord, Trial
 from niah.runs import resume, runner
 from niah.runs.console import Console
-from niah.runs.repeats import WholeRepeats, with_repeats
+from niah.runs.repeats import WholeRepeats, check_reader, with_repeats
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
 from niah.units import format_seconds
@@ -114,6 +114,7 @@ class _Spending:
     def __init__(self, settings: Run, text: str):
         self._text, self._budget = text, budget.parse(text, settings.hardware, "budget")
         most = settings.ctx.repeats if settings.ctx.repeats > 1 else _MOST_REPEATS
+        check_reader(settings)
         self.settings = with_repeats(settings, most)
         self._num_variants = len(variants(settings))
         self._chosen: list[WholeRepeats] = []

@@ -170,11 +170,17 @@ class Recipe:
     @lru_cache(maxsize=8)  # noqa: B019 - a recipe lives as long as its run
     def of_repeat(self, repeat: int) -> tuple[Problem, Stretch, template.Frame]:
         """What all lengths and depths of a repeat share."""
+        problem, frame = self._asked_in(repeat)
+        return problem, self._stretch(repeat), frame
+
+    @lru_cache(maxsize=8)  # noqa: B019
+    def _asked_in(self, repeat: int) -> tuple[Problem, template.Frame]:
+        """The same without its text, which takes a hundred times as long to cut."""
         run, source = self.run, self.corpus
         assert source is not None, "a task that writes the whole context asks of_length"
         problem = run.task.problem(grid.generator(run.seed, repeat, "problem"), source)
         self._check_budget(problem)
-        return self._planted(problem), self._stretch(repeat), self._frame(problem)
+        return self._planted(problem), self._frame(problem)
 
     def _planted(self, problem: Problem) -> Problem:
         """Its needles as they stand in the haystack's text."""
@@ -319,7 +325,11 @@ class Recipe:
         reader, answer_tokens = self.run.reader, self.run.answer_tokens
         if reader.reads_all:
             return trial.length
-        problem, _, frame = self._of(trial)
+        if self.run.task.writes_context or self.run.ctx.share != grid.APART:
+            problem, _, frame = self._of(trial)
+        else:
+            self._check_thinking(trial)
+            problem, frame = self._asked_in(trial.repeat)
         overhead = splice(self.tokenizer, frame.around(("",))).num_tokens
         needles = sum(len(self.tokenizer.encode(" " + needle).ids) for needle in problem.needles)
         shown = reader.max_tokens(max(1, trial.length - answer_tokens - overhead), needles)
@@ -350,12 +360,16 @@ class Recipe:
                 )
             self.build(trial)
 
-    def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
+    def _check_thinking(self, trial: Trial) -> None:
+        """Raises NiahError where thinking leaves no room for a prompt of this length."""
         if (budget := self.run.model.thinking_room) and trial.length <= self.run.answer_tokens:
             raise NiahError(
                 f"model.thinking_budget: got {budget:,} tokens of ctx.lengths={trial.length:,}, and the answer takes "
                 f"{self.run.task.answer_tokens}: none is left for a prompt; expected fewer, or a longer length"
             )
+
+    def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
+        self._check_thinking(trial)
         if self.run.task.writes_context:
             return self.of_length(trial.repeat, trial.length)
         if self.run.ctx.share != grid.APART:

@@ -12,15 +12,18 @@ from niah.runs.agenda import Chooser
 
 
 def with_repeats(run: Run, most: int) -> Run:
-    """The run with as many repeats as may be chosen while answers come. Raises NiahError for a reader that is never
-    told in time."""
+    """The run with as many repeats as may be chosen while answers come."""
+    plain = {**run.resolved, "ctx": {**run.resolved["ctx"], "repeats": most}}
+    return replace(run, ctx=replace(run.ctx, repeats=most), resolved=plain)
+
+
+def check_reader(run: Run) -> None:
+    """Raises NiahError for a reader whose answers come too late to choose by them."""
     if run.reader.may_read_twice:
         raise NiahError(
             f"reader={run.reader.name}: asks a second time after all first questions, when nothing is left to choose; "
             "expected a reader that asks once"
         )
-    plain = {**run.resolved, "ctx": {**run.resolved["ctx"], "repeats": most}}
-    return replace(run, ctx=replace(run.ctx, repeats=most), resolved=plain)
 
 
 class Spending(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 from niah import grid
 from niah.config import Run
 from niah.engines import processes
-from niah.errors import NiahError
+from niah.errors import EngineStoppedError, NiahError
 from niah.planner import drafter
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
@@ -34,7 +34,8 @@ class Summary:
     """What a run left: its folder, its record, all its rows and how many of them are new.
 
     ``asked`` are the rows of what this command asked for, where the folder may hold more. ``passed_over`` are variant
-    and trial of those without an answer that the same command does not ask again.
+    and trial of those without an answer that the same command does not ask again. ``stopped`` says why an engine was
+    given up before all was asked.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Summary:
     asked: list[Row]
     num_new: int
     passed_over: frozenset[tuple[str, int]] = frozenset()
+    stopped: str = ""
 
 
 Choosing = Callable[[str, Sequence[Trial]], Chooser]
@@ -52,13 +54,15 @@ Choosing = Callable[[str, Sequence[Trial]], Chooser]
 def run(
     settings: Run, console: Console, on_row: OnRow = lambda record, folder: None, calibration: Sequence[str] = (),
     choosing: Choosing | None = None, *, waits: bool = False, through: Mapping[str, Through] = MappingProxyType({}),
+    keeps_stop: bool = False,
 ) -> Summary:
     """Runs every trial that has no answer yet, or those that are chosen meanwhile. Finished rows survive whatever ends
     it.
 
     ``calibration`` is what a constructed model showed of the same engine just before, for the record. ``waits``: the
     folder may be in use by another process of the same sweep, whose trials these join. ``through``: by variant, what
-    is put between its engine and the trials.
+    is put between its engine and the trials. ``keeps_stop``: an engine that was given up is told in the summary, where
+    there is an answer to say something of; else, as where there is none, it is EngineStoppedError.
     """
     try:
         fits, recipe = _ready(settings, console)
@@ -88,10 +92,17 @@ def run(
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, left.due) if stored else fresh))
         journal.begin(len(left.finished), own)
         _say_first(left, folder, console, is_chosen=choosing is not None)
-        _measure(left, folder, journal, console, on_row, choosing, through)
+        stopped = ""
+        try:
+            _measure(left, folder, journal, console, on_row, choosing, through)
+        except EngineStoppedError as error:
+            if not keeps_stop or all(row.score is None for row in folder.rows()):
+                raise
+            stopped = str(error)
         if choosing:
             journal.planned(history.num_planned(grids, folder.rows()))
-        return _summary(left, folder, journal.record, console, is_chosen=choosing is not None)
+        summary = _summary(left, folder, journal.record, console, is_chosen=choosing is not None)
+        return replace(summary, stopped=stopped)
 
 
 def _ready(settings: Run, console: Console) -> tuple[dict[str, Fit], Recipe]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from niah.commands.decide.pairing import Plan, Side, differences, hardest
-from tests.helpers.command import rows, said
+from tests.helpers.command import REPOSITORY, rows, said
 from tests.helpers.runs import ROW
 
 FAKE = (
@@ -38,6 +38,45 @@ def test_a_reader_that_sees_nothing_is_worse_and_has_a_run_of_its_own(place, cap
     assert none <= full
 
 
+RETRIEVING = (
+    "decide", "engine=fake", "engine.window=4000", "haystack=noise", "ctx.lengths=[512]", "ctx.depths=[0,100]",
+    "name=a", "reader=[full,bm25,route]", "reader.budget=128", "reader.chunk_tokens=64", "reader.k1=1.2",
+    "decide.margin=0.3",
+)
+
+
+def test_retrieving_readers_get_their_own_settings(place, capfd):
+    text = said(capfd, *RETRIEVING, "decide.most=2")
+    assert "bm25 against full: open" in text and "route against full: open" in text
+    found = {name: rows(place / f"a-{name}") for name in ("full", "bm25", "route")}
+    assert {name: len(own) for name, own in found.items()} == {"full": 2, "bm25": 2, "route": 2}
+    assert all(row["num_prompt_tokens"] < 300 and row["retrieved"] for row in found["bm25"])
+
+
+@pytest.mark.slow
+def test_retrieving_readers_go_on(place, capfd):
+    said(capfd, *RETRIEVING, "decide.most=8")
+    before = {name: rows(place / f"a-{name}") for name in ("full", "bm25", "route")}
+    text = said(capfd, *RETRIEVING)
+    assert "bm25 against full: not worse by 30 points" in text and "route against full: not worse" in text
+    assert all(rows(place / f"a-{name}")[:8] == found for name, found in before.items())
+    after = {name: rows(place / f"a-{name}") for name in before}
+    assert "bm25 against full: not worse by 30 points" in said(capfd, *RETRIEVING)
+    assert {name: rows(place / f"a-{name}") for name in before} == after
+
+
+def test_sides_of_models_and_engines(place, tmp_path, capfd):
+    for group, plain in (("model", "smollm2_135m"), ("engine", "fake")):
+        (tmp_path / "own" / group).mkdir(parents=True)
+        text = (REPOSITORY / "conf" / group / f"{plain}.yaml").read_text()
+        (tmp_path / "own" / group / "twin.yaml").write_text(text.replace(f"name: {plain}", "name: twin"))
+    words = ("decide", "--config-dir", str(tmp_path / "own"), "haystack=noise", "ctx.lengths=[256]", "decide.most=2")
+    text = said(capfd, *words, "model=[smollm2_135m,twin]", "engine=fake", "name=m")
+    assert "twin against smollm2_135m: open" in text and len(rows(place / "m-twin")) == 2
+    assert "twin against fake: open" in said(capfd, *words, "engine=[fake,twin]", "engine.window=99", "name=e")
+    assert all(row["engine"] == "twin" for row in rows(place / "e-twin"))
+
+
 def test_three_sides_share_the_error(place, capfd):
     said(capfd, "decide", *FAKE, "kv=[bf16,fp8,fp8_e5m2]", "name=a", "decide.margin=0.3", "decide.budget=2000 tokens")
     content = json.loads((place / "a" / "decide.json").read_text())["pairs"]
@@ -50,6 +89,12 @@ def test_three_sides_share_the_error(place, capfd):
     [
         ((), "one run with one KV dtype; expected two to compare"),
         (("reader=[full,none]", "model=[smollm2_135m,gemma3_270m]"), "expected one difference"),
+        (("reader=[full,full]",), "got reader=[full,full]; expected choices that differ"),
+        (("reader=[]",), "got reader=[]; expected choices that differ"),
+        (("reader=[full,bm52]",), "reader=bm52: no such choice"),
+        (("reader=[full,bm25]", "reader.nothing=1"), "reader.nothing: unknown key"),
+        (("reader=full,bm25",), "several choices; expected one"),
+        (("reader=[full,bm25]", "decide.most=0"), "decide.most: got 0"),
         (("kv=[bf16,fp8]", "decide.margin=0"), "decide.margin: got 0"),
         (("kv=[bf16,fp8]", "decide.nothing=0"), "decide.nothing: unknown key"),
     ],

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from niah import choices, grid
 from niah import config as configuration
-from niah import grid
-from niah.commands import budget, fault, hydra
+from niah.commands import budget, fault, fields, hydra, unanswered
 from niah.commands.budget import Budget
 from niah.commands.decide.pairing import Listed, Plan, Side, differences, hardest
 from niah.commands.decide.settings import DecideSettings
@@ -23,6 +22,7 @@ from niah.runs import runner
 from niah.runs.console import Console
 from niah.runs.history import Cell
 from niah.runs.repeats import with_repeats
+from niah.runs.runner import Summary
 from niah.runs.variants import variants
 from niah.stats import decision, power
 from niah.stats.decision import OPEN, Decision
@@ -35,7 +35,10 @@ _GROWTH = 1.25
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``decide WORDS [decide.key=...]``: 0, or 2 where one is worse."""
+    """Exit code of ``decide WORDS [decide.key=...]``: 0, or 2 where one is worse.
+
+    Raises UnansweredError where none is, but an engine was given up, or trials are left without an answer.
+    """
     settings, rest = own_settings("decide", DecideSettings, words)
     sides = _each(rest)
     for one in sides:
@@ -53,8 +56,8 @@ def main(words: list[str]) -> int:
 
 
 def _each(words: Sequence[str]) -> list[list[str]]:
-    """The words of each run: ``reader=[full,bm25]`` is two, whose names end in the choice. Raises NiahError where more
-    than one group has two."""
+    """The words of each run: ``reader=[full,bm25]`` is two, whose names end in the choice; a setting that one of them
+    alone has (``reader.k1=1.2``) is that one's. Raises NiahError where more than one group has two."""
     several = {
         group: value.strip("[]").split(",") for group, _, value in (word.partition("=") for word in words)
         if group in _GROUPS and value.startswith("[")
@@ -63,15 +66,27 @@ def _each(words: Sequence[str]) -> list[list[str]]:
         raise NiahError(f"decide: got several of {' and of '.join(several)}; expected one difference, as kv=[bf16,fp8]")
     if not several:
         return [list(words)]
-    (group, names), = several.items()
+    (group, names), = ((group, [*map(str.strip, names)]) for group, names in several.items())
+    if len({*names}) < len(names) or "" in names:
+        raise NiahError(
+            f"decide: got {group}=[{','.join(names)}]; expected choices that differ, as reader=[full,bm25]"
+        )
+    known = {name: _settings(group, name) for name in names}
     sides = []
-    for name in map(str.strip, names):
+    for name in names:
         own = {group: f"{group}={name}", "name": f"-{name}".replace("/", "-")}
+        others = set().union(*known.values()) - known[name] if known[name] else set()
         sides.append([
             own[group] if word.startswith(f"{group}=") else word + own["name"] if word.startswith("name=") else word
-            for word in words
+            for word in words if word.partition("=")[0].lstrip("+").removeprefix(f"{group}.") not in others
         ])
     return sides
+
+
+def _settings(group: str, name: str) -> set[str]:
+    """The settings of a choice, so that each side is told its own alone; none where its class is not known."""
+    file = choices.file_of(group, name)
+    return {one.name for one in fields.settings(str(choices.content(file).get("_target_", "")))} if file else set()
 
 
 @dataclass
@@ -91,7 +106,7 @@ class Deciding:
 
     def __init__(self, runs: Sequence[Run], settings: DecideSettings, console: Console):
         self._settings, self._console = settings, console
-        self._runs = [with_repeats(run, settings.most) for run in runs]
+        self._runs = runs
         first = runs[0]
         names = [[variant.name for variant in variants(run)] for run in runs]
         self._sides = [
@@ -100,7 +115,8 @@ class Deciding:
         every = [side for own in self._sides for side in own.values()]
         if len(every) < 2:
             raise NiahError(
-                "decide: one run with one KV dtype; expected two to compare, as kv=[bf16,fp8] or spec=[none,ngram]"
+                "decide: one run with one KV dtype; expected two to compare, as kv=[bf16,fp8], spec=[none,ngram] or "
+                "reader=[full,bm25]"
             )
         alpha = (1 - settings.confidence) / (len(every) - 1)
         self._pairs = [_Pair(every[0], other, alpha) for other in every[1:]]
@@ -108,17 +124,20 @@ class Deciding:
         has_all = settings.unit == "all" or (settings.unit == "auto" and first.ctx.share != grid.APART)
         self._plan = Plan(sorted({*first.ctx.lengths}), depths, first.seed, has_all)
         self._budget: Budget = budget.parse(settings.budget, first.hardware, "decide.budget")
-        self._folders: list[Path] = []
+        self._summaries: list[Summary] = []
 
     def run(self) -> int:
-        """Asks until each pair has a verdict, the repeats or the budget end; says what was found."""
+        """Asks until each pair has a verdict, the repeats, the budget or an engine end; says what was found.
+
+        Raises UnansweredError as ``main`` says.
+        """
         num = 0
         while num < self._settings.most and not self._is_over():
             num = min(self._settings.most, max(num + self._settings.batch, int(num * _GROWTH)))
             if length := self._first_length():
-                self._ask([one for repeat in range(num) for one in self._plan.cells_at(length, repeat)])
+                self._ask(num, [one for repeat in range(num) for one in self._plan.cells_at(length, repeat)])
             if not self._is_over():
-                self._ask([one for repeat in range(num) for one in self._plan.cells(repeat)])
+                self._ask(num, [one for repeat in range(num) for one in self._plan.cells(repeat)])
             if any(side.no_room for own in self._sides for side in own.values()):
                 self._leave_out()
         for pair in self._pairs:
@@ -128,7 +147,10 @@ class Deciding:
         for line in lines:
             self._console.say(line)
         self._write()
-        return 2 if any(pair.found and pair.found.verdict == decision.WORSE for pair in self._pairs) else 0
+        if any(pair.found and pair.found.verdict == decision.WORSE for pair in self._pairs):
+            return 2
+        unanswered.check(self._summaries)
+        return 0
 
     def _leave_out(self) -> None:
         """Raises NiahError where a length has no room under one side: what is left would be another grid."""
@@ -142,9 +164,10 @@ class Deciding:
         found = (hardest(pair.a, pair.b, self._plan.lengths) for pair in self._pairs if not self._is_decided(pair))
         return next(filter(None, found), None)
 
-    def _ask(self, wanted: Sequence[Cell]) -> None:
-        """Asks each side for these cells, the baseline first; the others end as soon as there is a verdict."""
-        self._folders = []
+    def _ask(self, num_repeats: int, wanted: Sequence[Cell]) -> None:
+        """Asks each side for these cells of the first repeats, the baseline first; the others end as soon as there is a
+        verdict."""
+        self._summaries = []
         for run, sides in zip(self._runs, self._sides, strict=True):
 
             def listed(variant: str, trials: Sequence[Trial], sides: dict[str, Side] = sides) -> Listed:
@@ -153,15 +176,19 @@ class Deciding:
                     side, wanted, trials, self._budget, lambda: self._is_settled(side), self._runs[0].ctx.share
                 )
 
-            summary = runner.run(run, self._console, choosing=listed)
-            self._folders.append(summary.folder)
+            run = with_repeats(run, num_repeats)
+            summary = runner.run(run, self._console, choosing=listed, keeps_stop=True)
+            for row in summary.asked:  # where all were there before, nothing was chosen
+                sides[row.variant or next(iter(sides))].told(row)
+            self._summaries.append(summary)
 
     def _is_settled(self, side: Side) -> bool:
         """Whether nothing that is still open needs this side."""
         return all(self._is_decided(pair) for pair in self._pairs if side in (pair.a, pair.b))
 
     def _is_over(self) -> bool:
-        return self._budget.is_spent() or all(self._is_decided(pair) for pair in self._pairs)
+        has_ended = self._budget.is_spent() or any(one.stopped for one in self._summaries)
+        return has_ended or all(self._is_decided(pair) for pair in self._pairs)
 
     def _is_decided(self, pair: _Pair) -> bool:
         size = len(self._plan.cells(0))
@@ -221,15 +248,15 @@ class Deciding:
     def _write(self) -> None:
         """decide.json, beside the rows of the first run."""
         content = {
-            "schema": 1, "settings": asdict(self._settings), "folders": [str(folder) for folder in self._folders],
+            "schema": 1, "settings": asdict(self._settings), "folders": [str(one.folder) for one in self._summaries],
             "pairs": [
                 {"baseline": pair.a.label, "other": pair.b.label, "alpha": pair.alpha,
                  "num_prompts": [len(pair.a.rows), len(pair.b.rows)],
                  **asdict(pair.found or self._decision(pair))} for pair in self._pairs
             ],
         }
-        if self._folders:
-            file = self._folders[0] / "decide.json"
+        if self._summaries:
+            file = self._summaries[0].folder / "decide.json"
             write(file, json.dumps(without_nan(content), indent=1) + "\n")
             self._console.say(f"decide: {file}")
 

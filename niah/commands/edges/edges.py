@@ -8,7 +8,7 @@ from typing import Any
 
 from niah import config as configuration
 from niah import grid
-from niah.commands import fault, hydra
+from niah.commands import fault, hydra, unanswered
 from niah.commands.edges import patterns, sentence
 from niah.commands.edges.design import Asked, Design, Room, design
 from niah.commands.edges.patterns import Seen
@@ -34,7 +34,10 @@ Roles = Mapping[Cell, Asked]
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``edges WORDS [edges.key=...]``: 0, or 2 where a pattern is named."""
+    """Exit code of ``edges WORDS [edges.key=...]``: 0, or 2 where a pattern is named.
+
+    Raises UnansweredError where none is, but an engine was given up, or trials are left without an answer.
+    """
     settings, rest = own_settings("edges", EdgesSettings, words)
     restart_with_environment(rest)
     return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
@@ -55,16 +58,19 @@ def _measure(run: Run, settings: EdgesSettings) -> int:
         made = design(borders, room, longest, settings.texts, run.seed, is_one_by_one=at_once <= 1)
         asking = _asking(run, made)
         console.note(_before(made, borders))
-        summary = runner.run(asking, console, choosing=partial(_listed, made, run.answer_tokens))
+        summary = runner.run(asking, console, choosing=partial(_listed, made, run.answer_tokens), keeps_stop=True)
         engines = [summary.record.engine, *summary.record.engines.values()]
         found = known.joined(borders, *map(known.of_engine, engines))
         before = {(one.kind, one.tokens) for one in borders}
         new = [one for one in found if (one.kind, one.tokens) not in before]
         borders = found
-        if all(made.covers(one) for one in new):
+        if summary.stopped or all(made.covers(one) for one in new):
             break
         console.note(f"borders that only the engine tells of: {'; '.join(map(str, new))}")
-    return _say(asking, settings, made, borders, summary, console)
+    if _say(asking, settings, made, borders, summary, console):
+        return 2
+    unanswered.check([summary])
+    return 0
 
 
 def _check(run: Run) -> None:
@@ -202,7 +208,7 @@ def _say(
     run: Run, settings: EdgesSettings, made: Design, borders: Sequence[Border], summary: runner.Summary,
     console: Console,
 ) -> int:
-    """Table and sentence of each variant, edges.json; the exit code."""
+    """Table and sentence of each variant, edges.json; how many patterns are named."""
     names = [one.name for one in variants(run)]
     alpha = (1 - settings.confidence) / len(names)
     asked, answers = roles(made, run.answer_tokens), right_answers(Recipe(run), made, run.answer_tokens)
@@ -234,4 +240,4 @@ def _say(
     }
     write(file, json.dumps(without_nan(plain), indent=1) + "\n")
     console.say(f"edges: {file}")
-    return 2 if num_named else 0
+    return num_named

@@ -8,7 +8,7 @@ from typing import Any
 
 from niah import config as configuration
 from niah import grid
-from niah.commands import budget, fault, hydra
+from niah.commands import budget, fault, hydra, unanswered
 from niah.commands.frontier import sentence
 from niah.commands.frontier.search import Search
 from niah.commands.frontier.settings import FrontierSettings
@@ -19,11 +19,14 @@ from niah.errors import NiahError
 from niah.records import Trial
 from niah.runs import runner
 from niah.runs.console import Console
-from niah.runs.repeats import with_repeats
+from niah.runs.repeats import check_reader, with_repeats
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``frontier WORDS [frontier.key=...]``."""
+    """Exit code of ``frontier WORDS [frontier.key=...]``.
+
+    Raises UnansweredError where an engine was given up, or trials are left without an answer.
+    """
     settings, rest = own_settings("frontier", FrontierSettings, words)
     restart_with_environment(rest)
     return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
@@ -32,6 +35,7 @@ def main(words: list[str]) -> int:
 def _measure(run: Run, settings: FrontierSettings) -> int:
     fault.take_stops()
     console = Console()
+    check_reader(run)
     run = with_repeats(run, settings.most)
     spent = budget.parse(settings.budget, run.hardware, "frontier.budget")
     searches: dict[str, Search] = {}
@@ -45,7 +49,7 @@ def _measure(run: Run, settings: FrontierSettings) -> int:
         return searches[variant]
 
     try:
-        summary = runner.run(run, console, choosing=search)
+        summary = runner.run(run, console, choosing=search, keeps_stop=True)
     except BaseException:
         for line in _lines(searches, run, settings):
             console.say(line)
@@ -64,6 +68,7 @@ def _measure(run: Run, settings: FrontierSettings) -> int:
     lines += report.draw([one.panel for one in shown], summary.folder, run.report)
     for line in [*lines, *page.write_page(shown, summary.folder, run.report)]:
         console.say(line)
+    unanswered.check([summary])
     return 0
 
 
