@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from niah.errors import UnansweredError
-from niah.records import RETRIED
+from niah.records import RETRIED, Row
 from niah.runs.runner import Summary
 
 
@@ -14,10 +14,13 @@ def check(summaries: Sequence[Summary]) -> None:
 
 
 def _left(summary: Summary) -> list[str]:
-    found = [summary.stopped] if summary.stopped else []
-    if failed := [row for row in summary.asked if row.outcome in RETRIED]:
-        found.append(
-            f"{len(failed)} of {len(summary.asked)} trials ended without an answer (trial {failed[0].trial}: "
-            f"{failed[0].error})"
-        )
-    return found
+    return [*filter(None, (summary.stopped, words(summary.asked)))]
+
+
+def words(rows: Sequence[Row]) -> str:
+    """How many of the trials ended without an answer, and why the first did; empty where none."""
+    if not (failed := [row for row in rows if row.outcome in RETRIED]):
+        return ""
+    return (
+        f"{len(failed)} of {len(rows)} trials ended without an answer (trial {failed[0].trial}: {failed[0].error})"
+    )

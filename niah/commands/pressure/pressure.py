@@ -8,7 +8,7 @@ from typing import Any
 
 from niah import config as configuration
 from niah import grid
-from niah.commands import fault, hydra
+from niah.commands import fault, hydra, unanswered
 from niah.commands.pressure import conditions, sentence, verdict
 from niah.commands.pressure.conditions import ALONE, OTHERS, Condition, Room
 from niah.commands.pressure.orders import PressedSession, Told
@@ -22,7 +22,7 @@ from niah.disk import Lines
 from niah.engines import Session
 from niah.errors import EngineStoppedError, NiahError, UnansweredError
 from niah.prompts.recipe import Recipe
-from niah.records import RETRIED, Row
+from niah.records import Row
 from niah.runs import record, runner
 from niah.runs.console import Console
 from niah.runs.measure import Through
@@ -85,13 +85,8 @@ def _unanswered(one: Asked) -> str:
     """What a condition left without an answer; empty where nothing."""
     if one.is_stopped:
         return f"{one.condition.name}: {one.why}"
-    rows = [row for own in one.rows.values() for row in own.values()]
-    if not (failed := [row for row in rows if row.outcome in RETRIED]):
-        return ""
-    return (
-        f"{one.condition.name}: {len(failed)} of {len(rows)} trials ended without an answer (trial {failed[0].trial}: "
-        f"{failed[0].error})"
-    )
+    found = unanswered.words([row for own in one.rows.values() for row in own.values()])
+    return found and f"{one.condition.name}: {found}"
 
 
 def _check(run: Run) -> None:
