@@ -175,7 +175,7 @@ class Recipe:
 
     @lru_cache(maxsize=8)  # noqa: B019
     def _asked_in(self, repeat: int) -> tuple[Problem, template.Frame]:
-        """The same without its text, which takes a hundred times as long to cut."""
+        """The same without its text, which takes ten times as long to cut."""
         run, source = self.run, self.corpus
         assert source is not None, "a task that writes the whole context asks of_length"
         problem = run.task.problem(grid.generator(run.seed, repeat, "problem"), source)
