@@ -46,6 +46,12 @@ def test_a_block_of_another_prompt_is_named_and_the_run_goes_on(place, capfd):
     assert [json.dumps(row) for row in again[:4]] == kept and len(again) == 8
 
 
+def test_a_block_of_another_prompt_that_comes_back_from_memory_is_named(place, capfd):
+    text = said(capfd, *WORDS, "engine.fault=restored", code=2)
+    assert named(place) == {"restored"} and "from the offload tier (restored): p = " in text
+    assert found(place)["conditions"]["restored"]["counters"]["external_prefix_cache_hits"] > 0
+
+
 @pytest.mark.slow
 def test_nothing_of_a_healthy_engine_is_named(place, capfd):
     text = said(capfd, *WORDS, "engine.fault=rounding")

@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 
@@ -16,15 +16,17 @@ from niah.records import Completion, Grade, Prompt
 
 _SMALL = 100
 """Blocks; a pool with fewer has no room for several prompts of the tests."""
-FAULTS = ("", "stale", "rounding", "ends")
+FAULTS = ("", "stale", "rounding", "ends", "restored")
 """None; a prompt whose block was driven out meanwhile is wrong; what rounding does among others, either way; an
-engine that ends where several prompts are in a small pool."""
+engine that ends where several prompts are in a small pool; a prompt is wrong whose blocks come back from memory, as
+they are another request's."""
 
 
 @dataclass(frozen=True)
 class Pooled(Engine):
     """A pool of ``num_blocks`` blocks of ``block`` tokens. Prompts in flight that do not fit are put off, all but the
-    first; what is not in use is driven out from its end, the oldest first."""
+    first; what is not in use is driven out from its end, the oldest first. With ``has_offload`` it comes back from
+    memory where it was driven out."""
 
     name: str = "pooled"
     fault: str = one_of(*FAULTS)
@@ -32,14 +34,18 @@ class Pooled(Engine):
     num_blocks: int = limited(1000, at_least=1)
     max_num_seqs: int = limited(1, at_least=1)
     prefix_caching: bool = True
+    has_offload: bool = False
 
     def open(self, job: Job) -> Session:
         return PooledSession(self, job.max_length)
 
     def under(self, load: Load, batch: int) -> "Pooled":
-        if load.offload_gib:
+        if load.offload_gib and self.fault != "restored":
             raise NiahError("this engine has no offload tier")
-        return replace(self, max_num_seqs=load.at_once, num_blocks=load.num_blocks or self.num_blocks)
+        return replace(
+            self, max_num_seqs=load.at_once, num_blocks=load.num_blocks or self.num_blocks,
+            has_offload=load.offload_gib > 0,
+        )
 
 
 class PooledSession(Session):
@@ -49,7 +55,7 @@ class PooledSession(Session):
         self._blocks: OrderedDict[str, None] = OrderedDict()
         """Names of what is in the pool, the next to be driven out first."""
         self._gone: set[str] = set()
-        self._counted: Counter[str] = Counter(num_preemptions=0, prefix_cache_hits=0)
+        self._counted: Counter[str] = Counter(num_preemptions=0, prefix_cache_hits=0, external_prefix_cache_hits=0)
 
     def generate(self, prompts: Iterable[tuple[int, Prompt]]) -> Iterator[tuple[int, Completion]]:
         waiting = iter(prompts)
@@ -66,10 +72,14 @@ class PooledSession(Session):
         own, names = self._settings, self._names(prompt)
         num_hit = next((number for number, name in enumerate(names) if name not in self._blocks), len(names))
         is_stale = num_hit < len(names) and names[num_hit] in self._gone
+        if own.has_offload:
+            num_restored = len(list(takewhile(self._gone.__contains__, names[num_hit:])))
+            self._counted["external_prefix_cache_hits"] += num_restored * own.block
+            num_hit += num_restored
         cached = min(num_hit * own.block, (len(prompt.ids) - 1) // own.block * own.block)
         self._counted["prefix_cache_hits"] += cached
         self._keep(names)
-        is_wrong = own.fault == "stale" and is_stale
+        is_wrong = is_stale and (own.fault == "stale" or (own.fault == "restored" and own.has_offload))
         rng = np.random.default_rng(int(prompt.sha256[:8], 16))
         logprob = -float(rng.exponential(0.2)) - 2.0 * is_wrong
         if own.fault == "rounding" and own.max_num_seqs > 1:
