@@ -47,6 +47,7 @@ def test_same_settings_share_a_folder_and_run_once(niah, tmp_path):
     assert len([f for f in (tmp_path / "outputs").iterdir()]) == 1
 
 
+@pytest.mark.slow
 def test_other_settings_under_the_same_name_are_refused(niah, tmp_path):
     assert niah(*FAKE, "name=a").returncode == 0
     before = (tmp_path / "outputs" / "a" / "rows.jsonl").read_bytes()
@@ -187,6 +188,7 @@ def test_show_rebuilds_and_verifies(niah, tmp_path):
     assert done.returncode == 1 and "cannot be rebuilt" in done.stderr
 
 
+@pytest.mark.slow
 def test_report_draws_the_same_bytes_again_without_engine(niah, tmp_path):
     assert niah(*FAKE, "name=a").returncode == 0
     folder = tmp_path / "outputs" / "a"
@@ -208,6 +210,7 @@ def test_report_draws_the_same_bytes_again_without_engine(niah, tmp_path):
     assert (folder / "heatmap.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_multirun_makes_one_folder_each(niah, tmp_path):
     done = niah("-m", *FAKE, "kv=bf16,fp8")
     assert done.returncode == 0, done.stderr

@@ -87,6 +87,7 @@ def test_bad_places_are_refused(tmp_path, prepare, words, formats, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path):
     """A grid of more tokens than any disk holds: 11 depths x 60000 repeats of 10M tokens are 27 TB."""
     words = ("model=scout", "haystack=noise", "ctx.lengths=[10m]", "ctx.repeats=60000")

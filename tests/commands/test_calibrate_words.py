@@ -19,6 +19,7 @@ def test_verb_writes_all_models_and_knows_its_own(niah, tmp_path):
     assert again.returncode == 0 and "was there" in again.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", '{"identity": "1", "sha', "[1]"])
 def test_torn_margins_are_one_line(niah, tmp_path, text):
     (tmp_path / "out").mkdir()
@@ -39,6 +40,7 @@ def test_wrong_words_are_one_line(niah, words, message):
     assert done.returncode == 1 and message in done.stderr and is_one_line(done)
 
 
+@pytest.mark.slow
 def test_calibrate_asks_for_an_engine_that_reads_weights(niah):
     done = niah("engine=fake", "calibrate=true")
     assert done.returncode == 1 and "calibrate: engine=fake is not given weights by the plan" in done.stderr

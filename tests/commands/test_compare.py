@@ -330,6 +330,7 @@ def test_different_models_need_leave(tmp_path):
     assert "b against a (baseline): 54 pairs of the same length, depth and repeat, 6 repeats" in lines
 
 
+@pytest.mark.slow
 def test_protocols_need_leave(niah, tmp_path):
     """A trial with a context of its own and one that shares it are paired by cell, and only where that was asked."""
     words = ("engine=fake", "haystack=noise", "ctx.lengths=[1k,4k]", "ctx.depths=[0,50,100]", "ctx.repeats=6")
@@ -407,6 +408,7 @@ def test_bad_settings_are_one_line(tmp_path, word, message):
         compare([str(tmp_path)], [word])
 
 
+@pytest.mark.slow
 def test_bad_input_on_the_command_line(niah, tmp_path):
     run(tmp_path / "a", rows(grid(2), lambda t: True))
     for words in (("compare",), ("compare", "a", "gone"), ("compare", "a", "a", "compare.margin=7")):

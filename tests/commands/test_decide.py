@@ -29,6 +29,7 @@ def test_what_is_the_same_is_called_so(place, capfd, unit):
     assert "not worse by 20 points" in said(capfd, "decide", *words) and rows(place / "a") == found
 
 
+@pytest.mark.slow
 def test_a_reader_that_sees_nothing_is_worse_and_has_a_run_of_its_own(place, capfd):
     text = said(capfd, "decide", *FAKE, "reader=[full,none]", "name=a", code=2)
     assert "none against full: worse, with 95.0% confidence" in text

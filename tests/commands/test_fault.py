@@ -27,6 +27,7 @@ def last_line(done: subprocess.CompletedProcess) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_plug_ins_bug_is_one_line_with_its_place(niah, tmp_path, words):
     done = niah(*words)
     place = f"{tmp_path}/own/mine.py:{line_of(tmp_path, 'raise LookupError')}"
@@ -41,6 +42,7 @@ def test_it_has_its_traceback_with_niah_debug(niah, words):
     assert 'raise LookupError("no echo here")' in done.stderr and last_line(done).startswith("niah: LookupError: ")
 
 
+@pytest.mark.slow
 def test_in_a_launchers_process_too(niah, tmp_path, words):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     sweep = ("-m", *words, "task.num_words=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -51,6 +53,7 @@ def test_in_a_launchers_process_too(niah, tmp_path, words):
     assert 'raise LookupError("no echo here")' in niah(*sweep, NIAH_DEBUG="1").stderr
 
 
+@pytest.mark.slow
 def test_a_refusal_has_a_traceback_only_when_asked_for(niah):
     assert is_one_line(niah("power", "seed=-1")) and is_one_line(niah("power", "seed=-1", NIAH_DEBUG="0"))
     done = niah("power", "seed=-1", NIAH_DEBUG="1")

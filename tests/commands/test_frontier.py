@@ -48,6 +48,7 @@ def test_the_base_of_nolima_is_part_of_the_claim(place, capfd):
     assert {(256, repeat) for _, repeat in asked} <= asked
 
 
+@pytest.mark.slow
 def test_all_pass_a_base_that_they_keep(place, capfd):
     words = (*FAKE, "ctx.lengths=[1k,2k]", "engine.window=4000", "name=a", "frontier.threshold=nolima")
     assert "85.0% of the accuracy at 1K: at least 2K, with 95% confidence" in said(capfd, "frontier", *words)

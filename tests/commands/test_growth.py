@@ -54,12 +54,14 @@ def sweep(folder: Path, num: int) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [compare, report])
 def test_more_runs(tmp_path, verb):
     folders = {num: sweep(tmp_path / str(num), num) for num in SIZES}
     assert is_linear(lambda num: verb([folders[num]], ["report.formats=[]"]))
 
 
+@pytest.mark.slow
 def test_more_runs_that_are_copies(tmp_path):
     """None is looked at against each other one."""
     for num in SIZES:

@@ -151,6 +151,7 @@ def test_one_word_of_many_runs_leaves_the_others_as_typed():
     assert "outputs='/d/a,b'" in words and "++task.question='Who, when?'" in words
 
 
+@pytest.mark.slow
 def test_odd_words_from_the_shell_to_run_json(tmp_path):
     text = "Tides, it's {said}: ~ #1 [é] = \"5\" ${oc.env:SECRET} $HOME"
     place = tmp_path / "runs, (1) é=3 #a {b}"
@@ -184,6 +185,7 @@ def test_a_sweep_into_an_odd_folder(niah, tmp_path):
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_words_of_other_verbs_are_as_typed_too(niah, tmp_path):
     for name, window in (("a", 2048), ("b", 9)):
         assert niah(*ONE, f"engine.window={window}", f"name={name}").returncode == 0

@@ -77,6 +77,7 @@ def test_no_link_is_followed_and_no_folder_entered_for_ever(outputs, tmp_path):
     assert [Path(one.folder).name for one in runs(tmp_path)] == ["a"]
 
 
+@pytest.mark.slow
 def test_pipes_where_files_ought_to_be_are_not_waited_for(outputs, tmp_path):
     shutil.copytree(outputs / "a", tmp_path / "in/a")
     shutil.copytree(outputs / "a", tmp_path / "in/b")

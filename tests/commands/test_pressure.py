@@ -68,6 +68,7 @@ def test_a_condition_that_did_not_come_about_is_not_tested(place, capfd):
     )
 
 
+@pytest.mark.slow
 def test_an_engine_that_ends_under_a_condition_is_not_done(place, capfd):
     text = said(capfd, *WORDS, "engine.fault=ends", code=5)
     assert "preempted: " in text and "out of blocks" in text and "the same command asks again" in text

@@ -21,6 +21,7 @@ def falling(setting, trial):
     return 1.0 if trial.length < 4096 else 0.25 * (SETTINGS.index(setting) % 5)
 
 
+@pytest.mark.slow
 def test_the_table_of_a_whole_sweep(tmp_path):
     lines = ruler([sweep(tmp_path / "s", falling)], ["ruler.threshold=30"])
     assert [line.split()[0] for line in lines[2:15]] == list(SETTINGS)

@@ -47,6 +47,7 @@ def test_a_gpu_has_an_estimate():
     assert re.search(r"; about \d+ .* by plan's estimate", lines[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -23,6 +23,7 @@ def probes(place) -> list[dict]:
     return Lines(place / "a" / "shrink" / "probes.jsonl").read()
 
 
+@pytest.mark.slow
 def test_a_window_is_found_to_the_token_and_a_new_process_shows_it(place, capfd):
     fake = ("engine=fake", "engine.window=1200", *COMMON, "ctx.lengths=[1k,8k]", "ctx.depths=[0,50,100]", "name=a")
     said(capfd, *fake)

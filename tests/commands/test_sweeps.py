@@ -30,6 +30,7 @@ def test_runs_are_named_by_what_differs():
     assert sweeps.labels([config("a", "full")]) == [()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "settings"),
     [
@@ -59,6 +60,7 @@ def test_four_runs_one_picture(niah, tmp_path, launcher, settings):
     assert niah("compare", "sweep", "compare.across=model").returncode == 0
 
 
+@pytest.mark.slow
 def test_more_of_the_same_side_by_side_joins_one_run(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = niah(
@@ -71,6 +73,7 @@ def test_more_of_the_same_side_by_side_joins_one_run(niah, tmp_path):
     assert len({row["trial"] for row in found}) == len(found) == 8
 
 
+@pytest.mark.slow
 def test_a_refused_setting_is_printed_and_stops_no_other(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = niah(
@@ -89,6 +92,7 @@ def test_a_folder_without_runs_is_refused(niah, tmp_path):
         assert done.returncode == 1 and "no run here" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_leaves_no_worker_and_goes_on(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = (*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")

@@ -15,6 +15,7 @@ def test_an_address_without_its_version_is_told(niah):
     assert done.returncode == 1 and "an address ends in /v1" in done.stderr and is_one_line(done)
 
 
+@pytest.mark.slow
 def test_the_key_comes_from_the_environment_and_goes_nowhere(niah, tmp_path):
     secret = "sk-test-9f8e7d6c5b4a"
     with Server(key=secret, faults={1: "500"}) as server:
@@ -52,6 +53,7 @@ def test_a_key_that_no_header_can_carry_is_one_line(niah):
     assert is_one_line(done)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 def test_certificates_are_checked(niah, tmp_path):
     pem = tmp_path / "server.pem"

@@ -56,6 +56,7 @@ def test_what_fails_for_good_is_recorded_and_the_same_command_continues(niah, tm
     assert all(row == kept[row["trial"]] for row in found if row["trial"] in kept)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_the_middle(niah, tmp_path):
     settings = (*GRID, *FAST, "engine.max_retries=1", "engine.wait_seconds=0")
     with Server(die_after=4) as server:

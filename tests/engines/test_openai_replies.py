@@ -15,6 +15,7 @@ _GRID = (
 )
 
 
+@pytest.mark.slow
 def test_every_misbehaviour_is_its_own_row_and_nothing_else_is_lost(niah, tmp_path):
     words = (*_GRID, "engine.concurrency=8")
     with Misbehaving() as server:
@@ -42,6 +43,7 @@ def test_every_misbehaviour_is_its_own_row_and_nothing_else_is_lost(niah, tmp_pa
 _CHAT = {"takes_ids": False, "card": {"id": "any", "owned_by": "somebody"}, "pages": {}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "words"), [
     ({"keeps": 950}, "950 tokens of 992, by its own count of a short prompt: it cut the prompt to its own limit"),
     ({"caches": True}, "it may leave out what its prefix cache held; if so, engine.min_counted=0"),
@@ -59,6 +61,7 @@ def test_a_chat_that_was_not_read_whole_is_no_answer(niah, tmp_path, fault, word
             assert trusting.returncode == 0, trusting.stderr
 
 
+@pytest.mark.slow
 def test_another_model_midway_stops_the_run_and_keeps_its_rows(niah, tmp_path):
     with Server(renamed_at=6) as server:
         done = niah(*GRID, *server.words, "engine.concurrency=2")
@@ -74,6 +77,7 @@ def test_another_model_midway_stops_the_run_and_keeps_its_rows(niah, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_budget_for_thinking_is_part_of_the_length(niah, tmp_path):
     with Server(thinks="<think>Is it 1111111? No.</think>") as server:
         assert niah(*GRID, *server.words, "model.thinking_budget=96").returncode == 0

@@ -24,6 +24,7 @@ def campaign(out, *parts: str, seconds: str, **environment: str) -> list[dict]:
     return json.loads((out / "counts.json").read_text())
 
 
+@pytest.mark.slow
 def test_some_of_every_fault(tmp_path):
     """One worker, a seed of its own: the same cases each time, but for the moments of kills."""
     found = campaign(tmp_path / "out", *SHORT, seconds="1.5", FAULTS_WORKERS="1", FAULTS_SEED="7")

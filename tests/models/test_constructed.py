@@ -61,6 +61,7 @@ def _is_sure(circuit, ids, keys) -> bool:
     return int(ids[-1]) in circuit.ends or circuit.shares(ids, keys, first).max() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2])
 def test_no_other_token_within_ten_million_looks_like_the_one_before(step):
     distances = np.arange(10_485_760)

@@ -199,6 +199,7 @@ def gguf_refusal(file) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_gguf_cut_at_any_byte_is_refused(small_gguf):
     gguf_header.check(small_gguf, "model.path")
     data = small_gguf.read_bytes()
@@ -217,6 +218,7 @@ def test_no_flipped_bit_of_a_gguf_is_a_traceback(small_gguf):
             assert "\n" not in str(error)
 
 
+@pytest.mark.slow
 def test_tensors_that_a_gguf_lacks_are_counted_and_named(tmp_path):
     """172 of 272 tensors, as the file itself counts them; and half a file."""
     source = package_file(SMOLLM2.path)
@@ -261,6 +263,7 @@ def test_what_is_no_gguf_is_one_line(tmp_path, content, message):
     assert "is no GGUF file: " in said and (message in said or "it does not begin with GGUF" in said)
 
 
+@pytest.mark.slow
 def test_files_of_the_hub_are_known_by_name(tmp_path):
     files = ModelFiles("nobody/nothing", tmp_path, None, "")
     weights.check(files, allow_pickle=False)  # nothing is known: the engine will tell

@@ -83,6 +83,7 @@ def test_the_plan_says_why_fewer_are_seen(niah, smi):
     assert f"no NVIDIA GPU (nvidia-smi: {GONE})" in broken.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "variables", "words"),
     [

@@ -87,6 +87,7 @@ def test_questions_of_one_text(model, task, share):
     assert all(len(questions) == len(DEPTHS) for questions in asked.values())
 
 
+@pytest.mark.slow
 def test_needles_behind_each_other_are_moved_before_the_end():
     """They fit, though the last of them would stand behind the end if each were taken by itself."""
     words = ("task=multikey", "haystack=records", "ctx.lengths=[2048]", "ctx.depths=[97]", "task.placement=clustered")

@@ -64,6 +64,7 @@ def test_one_budget_for_a_sweep_over_all_readers(niah, tmp_path):
     assert {row["num_needed"] for run in found for row in run} == {1}
 
 
+@pytest.mark.slow
 def test_show_tells_what_was_retrieved(niah, tmp_path):
     assert niah(*FAKE, "ctx.lengths=[64k]", "reader=bm25", "name=a").returncode == 0
     done = niah("show", "outputs/a", "--trial", "1")
@@ -72,6 +73,7 @@ def test_show_tells_what_was_retrieved(niah, tmp_path):
         assert text in done.stdout
 
 
+@pytest.mark.slow
 def test_route_reads_the_whole_context_only_where_it_has_to(niah, tmp_path):
     words = (
         "reader=route", "reader.marker=do not know", "reader.chunk_tokens=64", "reader.top_k=1", "reader.split=fixed",

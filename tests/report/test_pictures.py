@@ -35,6 +35,7 @@ def report(path: str, *words: str) -> Path:
     return Path(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", ("single", "double"))
 def test_figures_are_as_wide_as_a_column(tmp_path, width):
     inches = column_width.INCHES[width]
@@ -49,6 +50,7 @@ def test_figures_are_as_wide_as_a_column(tmp_path, width):
         assert b"/Type3" not in (out / f"{name}.pdf").read_bytes()
 
 
+@pytest.mark.slow
 def test_many_runs_and_a_comparison_are_too(tmp_path):
     paths = [run(tmp_path / f"m{n}", rows(grid(4), lambda trial, n=n: (trial.repeat + n) % 3 > 0)) for n in range(8)]
     assert cli.main(["report", *paths, f"out={tmp_path}/r", "report.width=single", "report.dpi=100"]) == 0
@@ -83,6 +85,7 @@ def test_a_named_font_draws_them(tmp_path, capfd):
     assert "cannot be read" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_difference_has_one_colour_in_every_figure_and_on_the_page(tmp_path):
     colours = {}
     for share in (0.25, 1.0):

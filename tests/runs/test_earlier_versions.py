@@ -53,6 +53,7 @@ def test_a_finished_run_is_recognised(niah, outputs, name):
         assert (outputs / name / file).read_bytes() == (KEPT / "outputs" / name / file).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_run_that_was_cut_short_is_continued_to_the_same_rows(niah, outputs, name):
     file = outputs / name / "rows.jsonl"

@@ -59,6 +59,7 @@ def test_more_of_the_same_joins_a_run(place, capfd, more, num):
     assert "were done before" in run(capfd, *GRID, *more, "name=a") and lines(place / "a") == now
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_a_run_that_was_asked_all_at_once(place, capfd):
     run(capfd, *GRID, "name=grown")
     run(capfd, "ctx.lengths=[512,1k,2k]", "ctx.depths=[0,50,100]", "ctx.repeats=4", "kv=[bf16,fp8]", "name=grown")
@@ -92,6 +93,7 @@ def test_a_grid_that_joined_and_was_cut_short_goes_on(place, capfd):
     assert numbers[0] == numbers[1]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_name_is_found_by_more_of_the_same(place, capfd):
     run(capfd, *GRID)
     run(capfd, *GRID, "ctx.repeats=4", "kv=[bf16,fp8]")

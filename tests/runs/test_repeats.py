@@ -68,6 +68,7 @@ def test_a_length_without_room_is_not_asked():
     assert {trial.length for trial in chooser.next()} == {1024}
 
 
+@pytest.mark.slow
 def test_on_the_command_line(niah, tmp_path):
     words = ("engine=fake", "ctx.lengths=[1k]", "ctx.depths=[0,100]", "outputs=o", "name=x", "report.formats=[]")
     done = niah(*words, "budget=1e6 tokens", "ctx.repeats=3")

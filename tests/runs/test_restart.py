@@ -49,6 +49,7 @@ def test_out_of_memory_costs_two_engines_and_no_other_length_or_variant(run, lef
     assert "bf16: trials of 2K not sent: two trials" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_ran_out_of_memory_twice_is_passed_over_until_asked_for(run, left):
     run("engine.memory=1500")
     again = run("engine.memory=1500")  # once more: it may have been another process's memory
@@ -62,6 +63,7 @@ def test_what_ran_out_of_memory_twice_is_passed_over_until_asked_for(run, left):
     assert sum(left()[0].values()) == 9
 
 
+@pytest.mark.slow
 def test_a_prompt_that_ends_the_engine_twice_is_a_row_and_the_others_run(run, left):
     done = run("engine.strength=1500", "ctx.depths=[50]")
     assert done.returncode == 5 and "ended 2 engines; RuntimeError: an illegal memory access" in done.stderr
@@ -92,6 +94,7 @@ def test_of_several_under_way_the_guilty_one_is_found(run, left):
     assert left()[0] == {("bf16", 512, "correct"): 2, ("bf16", 2048, "engine-error"): 2}
 
 
+@pytest.mark.slow
 def test_lengths_for_which_the_engine_has_no_room_do_not_fit_and_the_others_run(run, left, tmp_path):
     done = run("engine.room=1100")
     assert done.returncode == 0, done.stderr

@@ -117,6 +117,7 @@ def test_without_drafts_a_run_is_what_it_was():
     assert record.name_of(built("spec=ngram"), "0" * 8).endswith("-bf16-ngram-00000000")
 
 
+@pytest.mark.slow
 def test_a_run_with_and_without_drafts(place, capfd):
     """An engine whose answers are known: right ones take all of their drafts, wrong ones none."""
     told = said(capfd, *FAKE, *GRID, "spec=none", "name=a")

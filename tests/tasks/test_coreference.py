@@ -41,6 +41,7 @@ def test_the_answer_asked_for_stands_at_its_number_and_nowhere_else(code):
         assert [needle in up_to_it for needle in problem.needles] == [True] * number + [False] * (4 - number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "placement"), zip(MODELS, ["even", "random", "clustered"], strict=True))
 def test_lengths_depths_and_placements(model, placement):
     made = recipe(Coreference(num_needles=8, placement=placement), [4099], model=model)

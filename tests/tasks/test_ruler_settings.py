@@ -55,6 +55,7 @@ def test_settings_that_ruler_needs_leave_other_runs_the_same(words):
     assert built(*words, "task.prefix_lead=' '").content["task"]["prefix_lead"] == " "
 
 
+@pytest.mark.slow
 def test_an_older_run_of_questions_is_read_and_not_mixed_with_todays(niah, outputs_of_older_qa):
     folder, words = outputs_of_older_qa
     assert niah("show", folder, "--trial", "0").returncode == 0

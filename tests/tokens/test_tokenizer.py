@@ -48,6 +48,7 @@ def test_same_ids_as_the_reference(tokenizer):
     assert tokenizer.encode(MULTILINGUAL).ids.tolist() == list(tokenizer.reference(MULTILINGUAL))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [SMOLLM2, GEMMA3], ids=lambda m: m.name)
 def test_same_ids_as_transformers(model):
     from transformers import AutoTokenizer
