@@ -28,6 +28,7 @@ VERBS = {
     "crosscheck": "crosscheck.crosscheck",
     "shrink": "shrink.shrink",
     "rag": "rag.rag",
+    "questions": "questions.questions",
     "ruler": "ruler.ruler",
     "serve-check": "serve_check",
     "export": "export.export",
@@ -43,9 +44,9 @@ VERBS = {
 def main(arguments: Sequence[str]) -> int:
     """Runs a command and returns its exit code.
 
-    0: done. 1: refused, or a check that found a fault. 2: a regression (compare.fail_on), or a pattern (edges,
-    pressure). 3 and 4: gate's NO-GO and INCONCLUSIVE. 5: trials without an answer (errors.UnansweredError). 130:
-    stopped by Ctrl-C, SIGTERM or SIGHUP.
+    0: done. 1: refused, or a check that found a fault. 2: a regression (compare.fail_on), a pattern (edges,
+    pressure), or questions to mend. 3 and 4: gate's NO-GO and INCONCLUSIVE. 5: trials without an answer
+    (errors.UnansweredError). 130: stopped by Ctrl-C, SIGTERM or SIGHUP.
     """
     if threading.current_thread() is threading.main_thread():  # others cannot set it
         fault.take_stops()

@@ -69,6 +69,9 @@ class Problem:
     haystack, and so do ``documents``, more than a context has room for: they stand in this order with the needles among
     them, ``between`` any two, each below ``heading`` with its {number}. ``instruction`` fills the template's
     {instruction}, ``preamble`` stands before all of it (a solved example).
+
+    ``left_out`` names a document of the haystack that is planted instead of standing in it, ``together`` the needles
+    that are its parts, in reading order. ``question_id`` and ``scorer`` are those of a question in the user's own file.
     """
 
     needles: tuple[str, ...]
@@ -86,6 +89,10 @@ class Problem:
     between: str = "\n\n"
     instruction: str = ""
     preamble: str = ""
+    left_out: str = ""
+    together: tuple[int, ...] = ()
+    question_id: str = ""
+    scorer: str = ""
 
 
 @dataclass(frozen=True)
@@ -332,6 +339,8 @@ class Row:
 
     ``thinking_budget`` are the tokens that it might think, None where none were set; ``is_thinking_cut``: that was less
     than it wanted, and the end of its thinking was forced.
+
+    ``question_id`` is that of the question in the user's own file, ``scorer`` the name of the one it asks for.
     """
 
     trial: _Index
@@ -390,6 +399,8 @@ class Row:
     passages: list[dict[str, Any]] = field(default_factory=list, metadata=OPTIONAL)
     thinking_budget: _Integer | None = field(default=None, metadata=OPTIONAL)
     is_thinking_cut: bool = field(default=False, metadata=OPTIONAL)
+    question_id: str = field(default="", metadata=OPTIONAL)
+    scorer: str = field(default="", metadata=OPTIONAL)
 
     @property
     def is_answered(self) -> bool:
@@ -399,7 +410,8 @@ class Row:
 @dataclass(frozen=True)
 class Sources:
     """Where a run's text and tokens came from. ``haystack_sha256`` is None where the task writes the text itself;
-    ``haystack_skipped`` are documents that were left out, each with the reason; ``reader`` names what retrieved."""
+    ``haystack_skipped`` are documents that were left out, each with the reason; ``reader`` names what retrieved,
+    ``task_sha256`` is that of the user's file of questions."""
 
     tokenizer_sha256: str = ""
     haystack_sha256: str | None = None
@@ -411,6 +423,7 @@ class Sources:
     model_identity: str = field(default="", metadata=OPTIONAL)
     model_licence: str | None = field(default=None, metadata=OPTIONAL)
     model_notices: Sequence[str] | None = field(default=None, metadata=OPTIONAL)
+    task_sha256: str = field(default="", metadata=OPTIONAL)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -32,6 +32,7 @@ USAGE = (
     ("compare", "A B [C ...] [compare.key=...]", "paired tests against A, difference heatmap; exit code 2: worse"),
     ("crosscheck", "DIR [engine=transformers] [crosscheck.trials=N]", "the same ids on a second engine"),
     ("rag", "DIR [DIR ...] [rag.key=...]", "readers on the same instances: when and why RAG is better"),
+    ("questions", "check FILE haystack.path=FOLDER [run=DIR]", "your own questions: what would prove nothing"),
     ("ruler", "DIR [DIR ...] [ruler.format=text|json|csv|latex] [out=DIR]", "RULER's score of a sweep, one table"),
     ("serve-check", "engine.base_url=URL [model=NAME] [probe=32k]", "what a running server can do, its real limit"),
     ("show", "DIR [--trial N | --cell 8k,50] [--whole]", "what the model saw in one trial, rebuilt and verified"),
@@ -73,6 +74,8 @@ _EXAMPLES = """\
   python -m niah haystack=files haystack.path=notes/ task.answer=uuid name=mine
   python -m niah -m reader=full,bm25,dense reader.budget=4k   RAG beside the long context
   python -m niah experiment=rag_vs_long && python -m niah rag outputs/rag_vs_long
+  python -m niah questions check mine.jsonl haystack.path=docs/   answers that stand elsewhere, duplicates
+  python -m niah experiment=my_documents task.path=mine.jsonl haystack.path=docs/   then: rag outputs/my_documents
   python -m niah spec=[none,ngram]            with and without speculative decoding, the same prompts
   python -m niah model=qwen3_5_4b model.thinking_budget=[0,1k,4k]   budgets of thinking, the same prompts
   python -m niah -m kv=bf16,fp8               one run each (Hydra multirun)
@@ -119,8 +122,9 @@ a comma makes one run of each, in texts only between quotes: task.question="'Who
 
 EXIT_CODES = """\
 Exit codes: 0 done; 1 refused (one line says why), or a check that found a fault; 2 a regression (compare.fail_on,
-decide), or a pattern (edges, pressure); 3 and 4 gate's NO-GO and INCONCLUSIVE; 5 trials ended without an answer, which
-the same command asks again; 130 stopped (Ctrl-C, SIGTERM, SIGHUP), and the same command continues."""
+decide), a pattern (edges, pressure), or questions to mend; 3 and 4 gate's NO-GO and INCONCLUSIVE; 5 trials ended
+without an answer, which the same command asks again; 130 stopped (Ctrl-C, SIGTERM, SIGHUP), and the same command
+continues."""
 
 
 def text() -> str:

@@ -11,6 +11,17 @@ Skip = Callable[[str], None]
 """Called with one line about a document that was left out, and why."""
 
 
+class NamedText(str):
+    """A document's text with its name, as files have one. Texts in a row with one name are parts of one document."""
+
+    name: str
+
+    def __new__(cls, text: str, name: str) -> "NamedText":
+        made = super().__new__(cls, text)
+        made.name = name
+        return made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Haystack:
     """The base of all haystacks. To add one, subclass it as a frozen dataclass, in any module that Python can import.
@@ -77,7 +88,8 @@ class Haystack:
         return ()
 
     def documents(self, skip: Skip) -> Iterator[str]:
-        """The texts, in order. Raises NiahError where the source is missing or unreadable."""
+        """The texts, in order; as ``NamedText`` where documents have names, else they are called by their number, from
+        1. Raises NiahError where the source is missing or unreadable."""
         raise NiahError(
             f"haystack={self.name}: {type(self).__name__} has no method documents; expected documents(skip)"
         )

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import numpy as np
 
 from niah import __version__, disk, terminal
 from niah.errors import NiahError, lacking
-from niah.haystacks import Haystack
+from niah.haystacks import Haystack, NamedText
+from niah.haystacks.documents import Documents, Written
 from niah.haystacks.order import shuffled
 from niah.records import Stretch
 from niah.tokens import boundaries
-from niah.tokens.splice import SpliceError, splice
+from niah.tokens.splice import Spliced, SpliceError, splice
 from niah.tokens.tokenizer import Tokenizer
 
 CHUNK = 300_000
@@ -34,7 +36,7 @@ _MOST_ROUNDS = 64
 _BEGINNING = 2**16
 """Bytes that tell a text's language."""
 _BLOCK = 8 << 20  # bytes of text searched at a time
-_LAYOUT = "4"  # of the cached files: another number makes them anew
+_LAYOUT = "5"  # of the cached files: another number makes them anew
 
 
 @dataclass(frozen=True)
@@ -97,35 +99,57 @@ class Corpus:
     def num_tokens_of(self, text: str) -> int:
         return len(self.tokenizer.encode(text).ids)
 
-    def repeated_share(self, num_tokens: int) -> float:
-        """The share of a stretch of this length that has to be given twice."""
-        return max(0, num_tokens - self.unique_tokens) / num_tokens
+    @cached_property
+    def documents(self) -> Documents:
+        """Those that the text is made of, in their order; where sentences are shuffled, blocks of them."""
+        return Documents.read(self.text_path, self.ids, self.tokenizer, self.haystack.name)
+
+    def repeated_share(self, num_tokens: int, num_left_out: int = 0) -> float:
+        """The share of a stretch of this length that has to be given twice, ``num_left_out`` tokens left out."""
+        return max(0, num_tokens - self.unique_tokens + num_left_out) / num_tokens
 
     def stretch(
-        self, num_tokens: int, rng: np.random.Generator, tokenizer: Tokenizer, *, by_sentence: bool = False
+        self, num_tokens: int, rng: np.random.Generator, tokenizer: Tokenizer, *, by_sentence: bool = False,
+        without: str = "",
     ) -> Stretch:
         """At least ``num_tokens`` ids from a random paragraph on, or a sentence (``by_sentence``), going round at the
-        end.
+        end. ``without`` names a document that is left out.
 
-        The start does not depend on ``num_tokens``: a shorter stretch is a prefix of a longer one.
+        The start does not depend on ``num_tokens``: a shorter stretch is a prefix of a longer one. Raises NiahError
+        where the document is the only one, or there is none of that name.
         """
-        drawn = int(rng.integers(REGION if self.haystack.endless else self.num_tokens))
+        whole = self._without(without) if without else _Round.of(self.ids, 0, self.num_tokens)
+        drawn = int(rng.integers(REGION if self.haystack.endless else len(whole.ids)))
         unit = "line" if self.haystack.by_line else "sentence"
         if by_sentence:
-            start = boundaries.nearest(tokenizer, self.ids, drawn, len(self.ids) - 1, unit)
+            start = boundaries.nearest(tokenizer, whole.ids, drawn, len(whole.ids) - 1, unit)
         else:
-            start = boundaries.next_paragraph(tokenizer, self.ids, drawn, unit)
-        made = _Round.of(self.ids, start, num_tokens)
+            start = boundaries.next_paragraph(tokenizer, whole.ids, drawn, unit)
+        share = self.repeated_share(num_tokens, self.num_tokens - len(whole.ids))
+        made = whole.part(start, start + num_tokens)
         if len(made.ids) < num_tokens:
-            whole = _Round.of(self.ids, 0, self.num_tokens)
             while len(whole.ids) < num_tokens // _MOST_ROUNDS:
                 whole = whole.followed_by(whole, tokenizer)
             while len(made.ids) < num_tokens:
                 made = made.followed_by(whole.until(num_tokens - len(made.ids) + 256), tokenizer)
         return Stretch(
-            made.ids, self.haystack.name, start, self.repeated_share(num_tokens), by_line=self.haystack.by_line,
-            segments=made.segments,
+            made.ids, self.haystack.name, start, share, by_line=self.haystack.by_line, segments=made.segments
         )
+
+    def _without(self, name: str) -> "_Round":
+        """All of the source but a document."""
+        before, between, after = self.documents.around(self.documents.find(name))
+        if not before and not between and after == self.num_tokens:
+            raise NiahError(
+                f"haystack={self.haystack.name}: {name} is its only document, so nothing is left to put it into; "
+                "expected more documents"
+            )
+        joined = splice(self.tokenizer, (self.ids[:before], between, self.ids[after:]))
+        kept = ((joined.kept[0], 0, before), (joined.kept[2], after, self.num_tokens))
+        return _Round(joined.ids, tuple(
+            segment for where, start, stop in kept if where
+            for segment in _clipped(_Round.of(self.ids, start, stop - start).segments, *where)
+        ))
 
 
 @dataclass(frozen=True)
@@ -141,9 +165,13 @@ class _Round:
         ids = source[start : start + num_tokens]
         return cls(ids, ((start, start + len(ids), 0),))
 
+    def part(self, start: int, stop: int) -> "_Round":
+        """The ids [start, stop)."""
+        return _Round(self.ids[start:stop], tuple(_clipped(self.segments, start, stop, 0)))
+
     def until(self, stop: int) -> "_Round":
         """The first ``stop`` ids."""
-        return _Round(self.ids[:stop], tuple(_clipped(self.segments, 0, stop, 0)))
+        return self.part(0, stop)
 
     def followed_by(self, other: "_Round", tokenizer: Tokenizer) -> "_Round":
         """Both as one text; what their seam may have changed is no segment."""
@@ -200,18 +228,21 @@ def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Pa
     def write(folder: Path) -> None:
         terminal.note(f"haystack {haystack.name}: reading and tokenising, once")
         skipped: list[str] = []
-        documents = _Counted(_clean(haystack.documents(skipped.append)))
+        documents = _Counted(clean(haystack.documents(skipped.append)))
         ordered = shuffled(documents, by_line=haystack.by_line) if haystack.order == "shuffled" else documents
         digest = hashlib.sha256()
+        written = Written(haystack.joint)
         with (folder / "text.txt").open("wb") as file:
 
             def keep(chunk: str) -> None:
                 data = chunk.encode()
                 digest.update(data)
                 file.write(data)
+                written.add_chunk(len(data))
 
             try:
-                parts = tokenise(chunks(ordered, haystack.joint), tokenizer, size, keep)
+                joined = _joined(chunks(written.passed(ordered), haystack.joint), tokenizer, size, keep)
+                parts = joined.parts
             except SpliceError as error:
                 raise NiahError(
                     f"haystack={haystack.name}: has too long a run of characters without a break: {error}; expected "
@@ -221,6 +252,7 @@ def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Pa
             left_out = f"; left out: {skipped[0]}" if skipped else ""
             raise NiahError(f"haystack={haystack.name}: holds no text; expected at least one sentence{left_out}")
         num_tokens = _save(folder / "ids.npy", parts)
+        written.save(folder, joined.kept)
         once = len(tokenizer.encode(documents.first).ids) if haystack.repetitive else num_tokens
         meta = {
             "name": haystack.name, "num_tokens": num_tokens, "unique_tokens": once, "num_documents": documents.count,
@@ -257,17 +289,22 @@ class _Counted:
             yield document
 
 
-def _clean(documents: Iterable[str]) -> Iterator[str]:
+def clean(documents: Iterable[str]) -> Iterator[str]:
     """Documents in Unicode's composed form (NFC), without white space around; empty ones left out."""
     for document in documents:
         if text := unicodedata.normalize("NFC", document).strip():
-            yield text
+            yield NamedText(text, document.name) if isinstance(document, NamedText) else text
 
 
-def tokenise(
+def tokenise(texts: Iterable[str], tokenizer: Tokenizer) -> tuple[np.ndarray, ...]:
+    """Ids of the joined texts in parts, tokenised as one text."""
+    return _joined(texts, tokenizer).parts
+
+
+def _joined(
     texts: Iterable[str], tokenizer: Tokenizer, size: int = 0, keep: Callable[[str], None] = lambda chunk: None
-) -> tuple[np.ndarray, ...]:
-    """Ids of the joined texts in parts, tokenised as one text; until ``size`` tokens if that is not 0."""
+) -> Spliced:
+    """The same, until ``size`` tokens if that is not 0; ``keep`` is given each text."""
     arrays: list[np.ndarray] = []
     source, num_tokens = iter(texts), 0
     while batch := list(islice(source, _BATCH)):
@@ -277,7 +314,7 @@ def tokenise(
         num_tokens += sum(map(len, encoded))
         if size and num_tokens >= size:
             break
-    return splice(tokenizer, arrays).parts
+    return splice(tokenizer, arrays)
 
 
 def chunks(documents: Iterable[str], separator: str) -> Iterator[str]:

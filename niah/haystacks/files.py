@@ -14,7 +14,7 @@ from typing import Any
 import regex
 
 from niah.errors import NiahError, first_line
-from niah.haystacks import Haystack, Skip, encodings
+from niah.haystacks import Haystack, NamedText, Skip, encodings
 from niah.haystacks.paths import ALL, matching, shown, stamp
 from niah.haystacks.progress import Progress
 from niah.limits import free_text, limited
@@ -96,7 +96,7 @@ class Files(Haystack):
                     if len(files) > 1:
                         skip(reasons[-1])
                 else:
-                    yield from found
+                    yield from (NamedText(part, shown(file)) for part in found)
         finally:
             progress.close()
         if len(reasons) == len(files):

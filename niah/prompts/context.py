@@ -51,11 +51,8 @@ def build(
     ``depths`` (percent) is one depth per needle; each needle goes to the sentence end nearest to it.
     Raises NiahError when needles and question leave no room for a haystack.
     """
-    overhead = splice(tokenizer, frame.around(("",))).num_tokens
-    costs = [len(tokenizer.encode(_alone(problem, needle)).ids) for needle in problem.needles]
+    overhead, costs = check_room(tokenizer, frame, problem, num_prompt_tokens, where)
     room = num_prompt_tokens - overhead - sum(costs)
-    if room < 1:
-        raise _no_room(where, num_prompt_tokens, overhead, costs)
     if not problem.documents and len(stretch.ids) < room:
         raise AssertionError(f"stretch of {len(stretch.ids)} ids for a haystack of {room}")
     memo: Memo = {}
@@ -79,6 +76,17 @@ def build(
         f"{where}: no cut of haystack {stretch.source} gives exactly {num_prompt_tokens:,} tokens; "
         "take another length, seed or haystack"
     )
+
+
+def check_room(
+    tokenizer: Tokenizer, frame: Frame, problem: Problem, num_prompt_tokens: int, where: str
+) -> tuple[int, list[int]]:
+    """The tokens of template and question, and about those of each needle. Raises NiahError where no others fit."""
+    overhead = splice(tokenizer, frame.around(("",))).num_tokens
+    costs = [len(tokenizer.encode(_alone(problem, needle)).ids) for needle in problem.needles]
+    if num_prompt_tokens - overhead - sum(costs) < 1:
+        raise _no_room(where, num_prompt_tokens, overhead, costs)
+    return overhead, costs
 
 
 def _no_room(where: str, num_prompt_tokens: int, overhead: int, costs: Sequence[int]) -> NiahError:

@@ -140,14 +140,14 @@ class Recipe:
             return Sources(self.tokenizer.sha256, self.run.task.source_sha256(), reader)
         return Sources(
             self.tokenizer.sha256, source.sha256, reader, source.unique_tokens, source.num_documents,
-            list(source.skipped), source.haystack.licence,
+            list(source.skipped), source.haystack.licence, task_sha256=self.run.task.source_sha256() or "",
         )
 
     def notes(self) -> list[str]:
         """What a user should know before anything runs: documents left out, another language, text that repeats."""
+        lines = self.run.task.notes(self.run.ctx.repeats)
         if not (source := self.corpus):
-            return []
-        lines = []
+            return lines
         if source.skipped:
             lines.append(f"haystack {source.haystack.name}: left out {len(source.skipped)}; first: {source.skipped[0]}")
         if source.haystack.is_of_the_user and self.run.task.language == "auto":
@@ -171,14 +171,14 @@ class Recipe:
     def of_repeat(self, repeat: int) -> tuple[Problem, Stretch, template.Frame]:
         """What all lengths and depths of a repeat share."""
         problem, frame = self._asked_in(repeat)
-        return problem, self._stretch(repeat), frame
+        return problem, self._stretch(repeat, problem.left_out), frame
 
     @lru_cache(maxsize=8)  # noqa: B019
     def _asked_in(self, repeat: int) -> tuple[Problem, template.Frame]:
         """The same without its text, which takes ten times as long to cut."""
         run, source = self.run, self.corpus
         assert source is not None, "a task that writes the whole context asks of_length"
-        problem = run.task.problem(grid.generator(run.seed, repeat, "problem"), source)
+        problem = run.task.problem_of(repeat, grid.generator(run.seed, repeat, "problem"), source)
         self._check_budget(problem)
         return self._planted(problem), self._frame(problem)
 
@@ -186,11 +186,11 @@ class Recipe:
         """Its needles as they stand in the haystack's text."""
         return replace(problem, needles=tuple(self.run.haystack.planted(needle) for needle in problem.needles))
 
-    def _stretch(self, repeat: int) -> Stretch:
-        """The text of a repeat, long enough for all lengths."""
+    def _stretch(self, repeat: int, without: str = "") -> Stretch:
+        """The text of a repeat, long enough for all lengths; without a document that is planted in it."""
         assert self.corpus is not None
         rng = grid.generator(self.run.seed, repeat, "stretch")
-        return self.corpus.stretch(max(self.run.ctx.lengths), rng, self.tokenizer)
+        return self.corpus.stretch(max(self.run.ctx.lengths), rng, self.tokenizer, without=without)
 
     def _own_text(self, trial: Trial, place: int) -> Stretch:
         """The text that no other length and place of the repeat has, where places are exact."""
@@ -290,7 +290,7 @@ class Recipe:
                 f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
                 f"{most - max_tokens:,}; take a smaller reader.budget or reader.top_k, or a shorter reader.instruction"
             )
-        if run.ctx.share != grid.APART:  # the others stand there for other questions
+        if run.ctx.share != grid.APART or problem.question_id:  # the others are there for other questions, or around it
             needed = view.kept[: problem.num_needed]
             made = replace(made, num_needed=needed.count(True), num_missing=needed.count(False))
         begun = run.model.answer_prefix and not view.instruction
@@ -308,6 +308,7 @@ class Recipe:
             changed = [
                 *(["haystack"] if sources.haystack_sha256 != own.haystack_sha256 else []),
                 *(["tokenizer"] if sources.tokenizer_sha256 != own.tokenizer_sha256 else []),
+                *(["task.path"] if sources.task_sha256 != own.task_sha256 else []),
             ]
             raise NiahError(
                 f"{where}: trial {row.trial} cannot be rebuilt: "
@@ -350,6 +351,8 @@ class Recipe:
         lengths = {trial.length: trial for trial in self.trials if trial.length not in without}
         if self.run.ctx.stem:  # hundreds that differ by a token
             lengths = {length: lengths[length] for length in {min(lengths), max(lengths)}} if lengths else {}
+        if self.run.task.goes_through_a_list and lengths:
+            self._check_each(min(lengths))
         for trial in lengths.values():
             if (num := self.num_read(trial)) > self.run.model.limit:
                 reader, model = self.run.reader, self.run.model
@@ -359,6 +362,17 @@ class Recipe:
                     f"the limit of {model.name}; take less"
                 )
             self.build(trial)
+
+    def _check_each(self, length: int) -> None:
+        """Raises NiahError for the first repeat whose needles and question have no room in the shortest length."""
+        assert self.corpus is not None, "a task with a list of questions plants them in a haystack"
+        self.run.task.check_against(self.corpus)
+        for repeat in range(self.run.ctx.repeats):
+            problem, frame = self._asked_in(repeat)
+            context.check_room(
+                self.tokenizer, frame, problem, length - self.run.answer_tokens,
+                f"ctx.lengths={length:,}: question {problem.question_id}",
+            )
 
     def _check_thinking(self, trial: Trial) -> None:
         """Raises NiahError where thinking leaves no room for a prompt of this length."""

@@ -76,11 +76,11 @@ def sentence(
     """What choosing this reader means for this task; ``unfit`` are the lengths at which ``full`` has no room."""
     parts = [f"{name} and full have no answered trial in common, so nothing can be said of the difference"]
     if against is not None and pooled is not None:
-        better = [
-            _better(one) for one in crossed
+        gains = [
+            better(one) for one in crossed
             if one.condition == "better" and (one.is_shown or one.is_excluded) and against.overall.has_test
         ]
-        parts = [difference(name, against, pooled, confidence, margin, resolution), *better]
+        parts = [difference(name, against, pooled, confidence, margin, resolution), *gains]
     measured = [length for length in cost if length and cost[length].n]
     longest = [*([against.lengths[-1].lengths[0]] if against else []), *measured[-1:]]
     read = [
@@ -130,7 +130,8 @@ def crossing(name: str, found: Crossing, unfit: Sequence[int]) -> str:
     return f"{text}; full does not fit from {format_length(unfit[0])} on" if found.length is None and unfit else text
 
 
-def _better(found: Crossing) -> str:
+def better(found: Crossing) -> str:
+    """From which length on a reader is better, with its interval."""
     return _crossing(found, "better")
 
 

@@ -65,7 +65,9 @@ def judged(row: Row, scorer: Scorer, question: str = "", *, version: int = 1) ->
     """The row as it is judged now, itself where that is no other judgement. ``version`` is that of the rules before."""
     if not row.is_answered or not row.response or not row.targets:
         return row
-    problem = Problem((), question or row.question, tuple(row.targets), distractors=tuple(row.distractors))
+    problem = Problem(
+        (), question or row.question, tuple(row.targets), distractors=tuple(row.distractors), scorer=row.scorer
+    )
     score, outcome = judge(
         row.response, problem, scorer, row.finish_reason, in_thinking=row.ended_in == "thinking"
     )

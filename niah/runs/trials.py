@@ -214,6 +214,8 @@ def _sent_row(settings: Run, variant: str, answered: Answered, served: Mapping[s
         needle_depths=list(built.context.depths),
         needles_kept=list(built.view.kept),
         num_needed=built.problem.num_needed,
+        question_id=built.problem.question_id,
+        scorer=built.problem.scorer,
         context_sha256=sha256(built.context, built.problem),
         repeated_share=round(built.stretch.repeated_share, 6),
         num_prompt_tokens=answered.num_read,

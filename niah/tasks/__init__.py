@@ -9,6 +9,7 @@ import numpy as np
 from niah import languages
 from niah.errors import NiahError
 from niah.grid import PLACEMENTS
+from niah.haystacks.documents import Documents
 from niah.limits import NEW, check, free_text, limited, one_of
 from niah.records import Problem
 from niah.scorers import Scorer
@@ -20,6 +21,11 @@ class Surroundings(Protocol):
 
     @property
     def language(self) -> str: ...
+
+    @property
+    def documents(self) -> Documents:
+        """What it is made of, by name."""
+        ...
 
     def holding(self, texts: Sequence[str]) -> set[str]:
         """Those of the texts that occur anywhere in the source, letter case apart."""
@@ -64,6 +70,10 @@ class Task:
     scorer: ClassVar[Scorer] = Contains()
     """Judges the answers, unless the user names another scorer."""
 
+    goes_through_a_list: ClassVar[bool] = False
+    """Whether repeats ask one question after the other of the user's (``problem_of``): all are looked at before
+    anything runs, as one may be too long where another is not."""
+
     unshared: ClassVar[str] = "its class has no method shared"
     """Why trials of this task cannot share a context (``ctx.share``); empty for one that writes ``shared``."""
 
@@ -96,6 +106,17 @@ class Task:
         raise NiahError(
             f"task={self.name}: {type(self).__name__} has no method problem; expected problem(rng, haystack)"
         )
+
+    def problem_of(self, repeat: int, rng: np.random.Generator, haystack: Surroundings) -> Problem:
+        """The problem of a repeat, for a task that goes through a list of them; by default one that is drawn."""
+        return self.problem(rng, haystack)
+
+    def check_against(self, haystack: Surroundings) -> None:
+        """Looks at what all repeats ask before anything runs. Raises NiahError where one would measure nothing."""
+
+    def notes(self, num_repeats: int) -> list[str]:
+        """What a user should know before anything runs, a line each."""
+        return []
 
     def shared(self, rng: np.random.Generator, haystack: Surroundings, num: int) -> list[Problem]:
         """Draws ``num`` problems whose needles all stand in one context: none answers the question of another.
@@ -130,7 +151,7 @@ class Task:
         return self
 
     def source_sha256(self) -> str | None:
-        """Of the file that ``fill`` takes its texts from, if any: a run is another with another file."""
+        """Of the file that the task takes its texts or questions from, if any: a run is another with another file."""
         return None
 
     def language_in(self, haystack_language: str) -> str:

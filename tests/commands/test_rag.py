@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from niah.commands.rag.rag import rag
 from niah.commands.rag.settings import RagSettings
 from niah.errors import NiahError
 from niah.records import Row, RunRecord
+from niah.report import rag_advice
 from niah.report.rag_pareto import Point, front
 from niah.stats import cells, misses
 from niah.stats.comparison import Answers, comparisons
@@ -308,3 +310,49 @@ def test_the_whole_way_with_the_fake_engine(niah, tmp_path):
     refused = niah("rag", "o", "rag.hardware=abacus")
     assert refused.returncode == 1 and is_one_line(refused)
     assert measure(gather([str(tmp_path / "o")])[0][0], RagSettings(), None).num_repeats == 3
+
+
+@pytest.mark.parametrize(("full", "bm25", "floor", "repeats", "advice"), [
+    (lambda t: t.length < 4096, lambda t: t.repeat > 1, True, 16,
+     r"take bm25 512: \+54.2 \[.*\] points against the whole context over 1K to 8K, from 16 repeats; better from 4K on "
+     r"\[1K, 4K\]; it reads 11% of the tokens; without any context 0.00 \[0.00, .*\]\.$"),
+    (lambda t: True, lambda t: True, False, 16,
+     r"take bm25 512: a loss of 20 points against the whole context is ruled out over 1K to 8K \(.*0.0 \[.*\] points, "
+     r"from 16 repeats\), and it reads 11% of the tokens\.$"),
+    (lambda t: True, lambda t: t.repeat > 11, False, 16,
+     r"take the whole context: the best of the others, bm25 512, is -75.0 \[.*\] points from it over 1K to 8K"),
+    (lambda t: t.repeat % 3 > 0, lambda t: t.repeat % 2 > 0, False, 12,
+     r"undecided: bm25 512 is -16.7 \[.*\] points from the whole context over 1K to 8K, from 12 repeats, so neither is "
+     r"shown to be better; .*; bm25 512 reads 11% of the tokens, which decides where a loss of up to \d+\.\d points"),
+    (lambda t: True, lambda t: False, False, 2, r"none yet, as 2 repeats are too few for a test; expected at least 6"),
+])
+def test_the_advice_says_no_more_than_was_found(full, bm25, floor, repeats, advice, tmp_path):
+    paths = [
+        reader_run(tmp_path / "full", "full", full, repeats=repeats),
+        reader_run(tmp_path / "bm25", BM25, bm25, repeats=repeats, change=lambda row: {"num_prompt_tokens": 500}),
+    ]
+    if floor:
+        paths.append(reader_run(tmp_path / "none", "none", lambda t: False, repeats=repeats))
+    text, content = reported(*paths, words=["rag.questions_per_day=2000", "rag.margin=0.2"])
+    said, costs = content["tasks"][0]["advice"]
+    assert re.match(f"advice: {advice}", said), said
+    assert said in text.splitlines() and said in (tmp_path / "out" / "report.html").read_text()
+    assert costs == (
+        "2,000 questions a day at 8K: full 16.3M tokens; bm25 512 1M tokens (no dollars, as no machine was named that "
+        "has a price for this model)."
+    )
+
+
+def test_the_advice_names_lengths_where_the_whole_context_does_not_fit(tmp_path):
+    full = reader_run(
+        tmp_path / "full", "full", lambda t: t.repeat > 1, change=lambda row: unfit(row) if row.length == 8192 else {}
+    )
+    bm25 = reader_run(tmp_path / "bm25", BM25, lambda t: t.repeat > 1)
+    said, costs = reported(full, bm25)[1]["tasks"][0]["advice"]
+    assert "; from 8K on the whole context does not fit, and bm25 512 has 0.75 [" in said and " at 4K: full " in costs
+
+
+def test_a_day_of_questions_in_dollars():
+    one = cost([ROW], 32, lambda tokens: tokens / 1e6)
+    said = rag_advice.daily([("full", one), ("bm25", cost([], 32, None))], 1024, 1000, "h100")
+    assert said.startswith("1,000 questions a day at 1K: full 992K tokens, $0.99 (dollars of h100 for the seconds that")

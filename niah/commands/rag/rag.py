@@ -17,9 +17,10 @@ from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-from niah.report import labels, rag_curve, rag_pareto, rag_text, style, verdict
+from niah.report import labels, rag_advice, rag_curve, rag_pareto, rag_text, style, verdict
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel
+from niah.report.rag_advice import Option
 from niah.report.rag_curve import Line
 from niah.report.rag_pareto import Point
 from niah.report.settings import ReportSettings
@@ -48,25 +49,29 @@ def rag(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     groups, notes = gather(paths)
     folder = make(_folder(paths, settings))
     lines, contents, sentences = [f"note: {note}" for note in notes], [], []
+    advice: list[str] = []
     results: list[tuple[GroupResult, list[str]]] = []
     for group in groups:
         price, why_not = _price(group, machine)
         lines += ([""] if lines else []) + ([f"note: no dollars: {why_not}"] if why_not else [])
         result = measure(group, settings, price)
         suffix = "" if len(groups) == 1 else f"-{_slug(group.label)}"
-        own = _sentences(result, settings)
+        own, told = _sentences(result, settings), _advice(result, settings)
         lines += [*_lines(result, settings, bool(price)), *_pictures(result, settings, folder, look, suffix)]
         results.append((result, own))
-        contents.append(_content(result, own))
+        contents.append({**_content(result, own), "advice": told})
         sentences += own
+        advice += told
     content = {"schema": 1, "settings": dataclasses.asdict(settings), "notes": notes, "tasks": contents}
     write(folder / "rag.json", json.dumps(without_nan(content), indent=2, ensure_ascii=False) + "\n")
-    lines += [*_page(results, folder, look), f"all figures: {folder / 'rag.json'}"]
-    return [*lines, *([""] if sentences else []), *sentences]
+    lines += [*_page(results, folder, look, advice), f"all figures: {folder / 'rag.json'}"]
+    return [*lines, *([""] if sentences else []), *advice, *sentences]
 
 
-def _page(results: Sequence[tuple[GroupResult, list[str]]], folder: Path, look: ReportSettings) -> list[str]:
-    """One page of all readers of all tasks, each retrieving one compared with ``full``."""
+def _page(
+    results: Sequence[tuple[GroupResult, list[str]]], folder: Path, look: ReportSettings, advice: Sequence[str]
+) -> list[str]:
+    """One page of all readers of all tasks, each retrieving one compared with ``full``; the advice stands first."""
     shown: list[Shown] = []
     compared: list[Compared] = []
     for result, sentences in results:
@@ -80,7 +85,7 @@ def _page(results: Sequence[tuple[GroupResult, list[str]]], folder: Path, look: 
             Compared(places[full.label], places[one.label], one.against, told.get(one.label, ""))
             for one in result.retrieving if full and one.against
         ]
-    said = [sentence for _, sentences in results for sentence in sentences]
+    said = [*advice, *(sentence for _, sentences in results for sentence in sentences)]
     return page.write_page(shown[: page.MAX_SHOWN], folder, look, compared, said)
 
 
@@ -181,6 +186,27 @@ def _sentences(result: GroupResult, settings: RagSettings) -> list[str]:
         )
         for one in result.retrieving
     ]
+
+
+def _advice(result: GroupResult, settings: RagSettings) -> list[str]:
+    """Which reader to take, and what each costs a day at the longest length that all answer."""
+    full, floor = result.of("full"), result.of("none")
+    if not full or not result.retrieving:
+        return []
+    options = [
+        Option(
+            one.label, one.cells, one.cost, one.against, next(iter(one.crossings), None), _resolution(one, settings)
+        )
+        for one in result.retrieving
+    ]
+    is_listed = result.group.readers[0].record.task == "questions"
+    advice = rag_advice.sentence(
+        options, floor.cells[0] if floor else None, full.unfit, "questions" if is_listed else "repeats",
+        settings.confidence, settings.margin,
+    )
+    length = (result.shared or result.lengths)[-1]
+    costs = [(one.label, one.cost[length]) for one in (full, *result.retrieving) if length in one.cost]
+    return [advice, rag_advice.daily(costs, length, settings.questions_per_day, settings.hardware)]
 
 
 def _resolution(one: ReaderResult, settings: RagSettings) -> Resolution | None:

@@ -10,7 +10,7 @@ class RagSettings:
     """``margin`` and ``confidence`` are shares. ``hardware`` (null: none) is what dollars are counted for, as 8xh100.
 
     ``cost`` is the axis of the picture of accuracy against cost. ``drop_known`` leaves out questions that are answered
-    right without the context.
+    right without the context. ``questions_per_day`` is what costs are counted up to.
     """
 
     margin: float = limited(
@@ -20,6 +20,7 @@ class RagSettings:
     drop_known: bool = False
     hardware: str | None = "h100"
     cost: str = one_of("tokens", "seconds", "dollars")
+    questions_per_day: int = limited(1000, at_least=1)
     out: str | None = None
 
     def __post_init__(self) -> None:

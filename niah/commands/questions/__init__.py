@@ -1,0 +1,1 @@
+"""The verb ``questions``: whether a file of questions and a haystack make a measurement."""
