@@ -42,6 +42,8 @@ def of_config(config: Mapping[str, Any]) -> list[Border]:
         found.append(Border("sliding window", WINDOW, window, "config.json", is_everywhere=kinds == {"sliding"}))
     if chunk := _tokens(text.get("attention_chunk_size")):
         found.append(Border("attention chunk", PERIOD, chunk, "config.json"))
+    if text.get("mamba_num_heads") and (chunk := _tokens(text.get("chunk_size"))):
+        found.append(Border("Mamba chunk", PERIOD, chunk, "config.json"))
     if top := _tokens(text.get("index_topk")):
         found.append(Border("index_topk", POSITION, top, "config.json"))
     ratios = text.get("compress_ratios") or text.get("compress_ratio") or ()

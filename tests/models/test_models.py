@@ -151,6 +151,20 @@ def test_a_tokenizer_from_a_package_has_the_vocabulary_and_knows_the_switch(name
         assert both[0] != both[1] and "think" in both[1]
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("thinking", [True, False])
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_deepseek_v3_2_is_asked_as_by_vllms_code(thinking, system):
+    """It has no chat template: V3.1's, which stands in, writes the same for one question."""
+    from vllm.tokenizers import deepseek_v32_encoding
+
+    ours = model("deepseek_v3_2", f"model.thinking={str(thinking).lower()}")
+    text = template.render_chat(tokenizer_of(ours.tokenizer), "Hello", system, ours.template_arguments, "")
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": "Hello"})
+    assert text == deepseek_v32_encoding.encode_messages(messages, "thinking" if thinking else "chat")
+
+
 def test_the_switch_is_laid_over_other_template_arguments():
     both = Model(
         "x", "a/b", 8192, chat_template_arguments={"style": "dry", "enable_thinking": True}, thinking=False,

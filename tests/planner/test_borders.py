@@ -21,6 +21,8 @@ from tests.helpers.machines import raw
     ({"rope_scaling": {"rope_type": "yarn", "original_max_position_embeddings": 32768}}, [(POSITION, 32768, False)]),
     ({"rope_parameters": {"full_attention": {"original_max_position_embeddings": 4096}}}, [(POSITION, 4096, False)]),
     ({"sliding_window": "512", "rope_scaling": [], "index_topk": -1}, []),
+    ({"mamba_num_heads": 64, "chunk_size": 128}, [(PERIOD, 128, False)]),
+    ({"chunk_size": 128}, []),
 ])
 def test_a_config_names_its_borders(config, expected):
     assert [(one.kind, one.tokens, one.is_everywhere) for one in borders.of_config(config)] == expected
@@ -29,6 +31,11 @@ def test_a_config_names_its_borders(config, expected):
 def test_known_models():
     scout = {(one.kind, one.tokens) for one in borders.of_config(raw("llama4_scout"))}
     assert (PERIOD, 8192) in scout
+    lightning = borders.of_config(raw("nemotron_3_5_lightning"))
+    assert [(one.name, one.kind, one.tokens) for one in lightning] == [("Mamba chunk", PERIOD, 128)]
+    oss = {(one.kind, one.tokens, one.is_everywhere) for one in borders.of_config(raw("gpt_oss_20b"))}
+    assert oss == {(WINDOW, 128, False), (POSITION, 4096, False)}
+    assert (POSITION, 2048) in {(one.kind, one.tokens) for one in borders.of_config(raw("deepseek_v3_2"))}
     gemma = borders.of_config(raw("gemma3_4b"))
     assert [(one.kind, one.tokens, one.is_everywhere) for one in gemma] == [(WINDOW, 1024, False)]
 

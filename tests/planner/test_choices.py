@@ -16,8 +16,14 @@ RULES = {
         ("smollm2_135m", "fp8"), ("smollm2_135m", "nvfp4"), ("smollm2_135m", "turboquant_k8v4"), ("gemma4_e2b", "bf16"),
         ("gemma4_e2b", "fp8"), ("qwen3_5_0_8b", "fp8"), ("qwen3_5_0_8b", "turboquant_3bit_nc"),
         ("gemma3_270m", "turboquant_k8v4"), ("scout", "turboquant_k8v4"), ("glm_5", "fp8"), ("mistral_small_4", "fp8"),
+        ("gpt_oss_20b", "bf16"), ("gpt_oss_20b", "nvfp4"), ("nemotron_3_5_lightning", "fp8"),
+        ("nemotron_3_5_lightning", "turboquant_4bit_nc"),
     ],
-    "a100_80": [("gemma4_e2b", "fp8"), ("smollm2_135m", "fp8"), ("mistral_small_4", "fp8")],
+    "a100_80": [
+        ("gemma4_e2b", "fp8"), ("smollm2_135m", "fp8"), ("mistral_small_4", "fp8"), ("gpt_oss_20b", "bf16"),
+        ("gpt_oss_20b", "turboquant_k8v4"),
+    ],
+    "b200": [("gpt_oss_20b", "nvfp4"), ("deepseek_v3_2", "bf16")],
 }
 ASKED = [
     ("h100", ("smollm2_135m", "fp8"), ("engine.flash_attn_version=2", "engine.attention=flash_attn")),
@@ -31,6 +37,9 @@ ASKED = [
     ("b200", ("gemma3_270m", "fp8"), ("engine.attention=flash_attn",)),
     ("b200", ("glm_5", "fp8"), ("engine.attention=flashmla_sparse",)),
     ("a100_80", ("gemma4_e2b", "fp8"), ("engine.attention=flashinfer",)),
+    ("h100", ("gpt_oss_20b", "fp8"), ("engine.attention=flashinfer",)),
+    ("h100", ("gpt_oss_20b", "bf16"), ("engine.attention=flex_attention",)),
+    ("a100_80", ("gpt_oss_20b", "bf16"), ("engine.attention=flash_attn",)),
 ]
 """What a user may ask for; each is refused by both, or served as it was asked for."""
 
