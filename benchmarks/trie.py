@@ -1,15 +1,33 @@
-"""Tokens computed to tokens needed, by kind of run: ``python benchmarks/trie.py [KIND...]``.
+"""Tokens computed to tokens needed, by kind of run: ``python benchmarks/trie.py [KIND...]``, or ``... small``.
 
 Each kind is a run of SmolLM2 in vLLM over 512 and 1K, three depths, two repeats. Needed are the tokens in the trie of a
 run's prompts, in the engine's blocks (niah/runs/beginnings.py): where the cache holds the prompts of a repeat, no order
 does with fewer.
+
+``small`` needs no engine: the prompts of 512 to 8K by eleven depths, in blocks of 16, and a cache with room for the
+longest of them alone, simulated (benchmarks/pool.py). "grid" is the order by depth that a run takes
+where the cache holds a repeat's prompts, "trie" the one that it takes where it does not. Belady's is the least that a
+cache of that size does with in the grid's order, the bound what it does with in the best order.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+
+import numpy as np
+
+from benchmarks import pool
+from niah import grid
+from niah.commands import hydra
+from niah.config import Run, build
+from niah.prompts.recipe import Recipe
+from niah.records import Trial
+from niah.runs.beginnings import Beginnings, depth_first
 
 KINDS = {
     "single": (),
@@ -25,10 +43,18 @@ KINDS = {
     "two replicas": ("engine.replicas=2",),
     "kv=fp8": ("kv=fp8",),
 }
+SMALL = {
+    **{kind: words for kind, words in KINDS.items() if not any("engine" in word or "kv=" in word for word in words)},
+    "ordered": ("task=ordered",), "words (aggregate)": ("task=aggregate", "ctx.lengths=[1k,2k,4k,8k]"),
+}
+SMALL_GRID = ("ctx.lengths=[512,1k,2k,4k,8k]", "engine=fake")
+BLOCK = 16
 GRID = ("ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]", "ctx.repeats=2")
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["small"]:
+        return small(sys.argv[2:] or list(SMALL))
     print("kind                    sent   computed     needed  ratio")
     for kind in sys.argv[1:] or KINDS:
         with tempfile.TemporaryDirectory() as folder:
@@ -46,6 +72,43 @@ def main() -> None:
                 f"{kind:20} {one['sent']:7,} {one['computed']:10,} {one['needed']:10,} "
                 f"{one['computed'] / one['needed']:6.3f}", flush=True,
             )
+
+
+def small(kinds: Sequence[str]) -> None:
+    """The table of a cache for one prompt."""
+    os.environ["NIAH_RESTARTED"] = "1"
+    print("kind                    sent    by plan      bound  grid, LRU  grid, Belady  trie, LRU")
+    for kind in kinds:
+        runs: list[Run] = []
+        hydra.run(hydra.adapted([*SMALL_GRID, *SMALL[kind]]), lambda config, runs=runs: runs.append(build(config)) or 0)
+        recipe = Recipe(runs[0])
+        trials = grid.in_running_order(recipe.trials, runs[0].ctx.share)
+        prompts = {trial: recipe.build(trial).prompt.ids for trial in trials}
+        ordered = [prompts[trial] for trial in trials]
+        answer = runs[0].answer_tokens
+        room = pool.room_for(ordered, BLOCK, answer)
+        counted = Beginnings(BLOCK)
+        bound = sum(counted.needed(0, ids) for ids in ordered)
+        sent, share = sum(map(len, ordered)), runs[0].ctx.share
+        reads_all = runs[0].reader.reads_all
+        plan = sent - sum(grid.expected_reuse(trials, share)) if reads_all else sent
+        walked = [prompts[trial] for trial in as_a_trie(trials, prompts)] if reads_all else ordered
+        found = [
+            (sent - sum(rule(some, BLOCK, room, answer))) / bound
+            for rule, some in ((pool.least_recently_used, ordered), (pool.belady, ordered),
+                               (pool.least_recently_used, walked))
+        ]
+        ratios = f"{found[0]:10.3f} {found[1]:13.3f} {found[2]:10.3f}"
+        print(f"{kind:20} {sent:7,} {plan:10,} {bound:10,} {ratios}", flush=True)
+
+
+def as_a_trie(trials: Sequence[Trial], prompts: dict[Trial, np.ndarray]) -> list[Trial]:
+    """The order that a run takes where the cache is small."""
+    counted, found = Beginnings(BLOCK), list[Trial]()
+    for _, group in groupby(trials, key=lambda trial: trial.repeat):
+        own = list(group)
+        found += [own[place] for place in depth_first([counted.digests(prompts[trial]) for trial in own])]
+    return found
 
 
 if __name__ == "__main__":

@@ -513,6 +513,12 @@ class EngineFacts:
         return int(found) or None if len(found) < 7 and found.isascii() and found.isdigit() else None
 
     @property
+    def kv_cache_tokens(self) -> int | None:
+        """Tokens that its KV cache has room for."""
+        found = self.facts.get("kv_cache_size_tokens")
+        return found if isinstance(found, int) and found > 0 else None
+
+    @property
     def max_num_batched_tokens(self) -> int | None:
         """Tokens that the engine reads in one step."""
         return self.facts.get("max_num_batched_tokens")

@@ -19,7 +19,7 @@ from niah.planner import architecture, drafter, estimate, machine, memory, nodes
 from niah.planner.hardware import Hardware, counted
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
-from niah.runs import capacity
+from niah.runs import capacity, expectation
 from niah.terminal import say
 from niah.units import format_length
 
@@ -160,6 +160,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
             with suppress(NiahError):  # no length has room: the table says so
                 fits = capacity.check(run, whole)
                 yield from capacity.choice_lines(run, fits, whole)
+                if line := expectation.cache_line(run, fits, whole):
+                    yield line
                 setup = next((one.setup for one in fits.values() if not one.refusal), setup)
             yield from _drafts(run, setup, longest)
             own = serving.arguments(setup, longest, wish)

@@ -149,6 +149,11 @@ class Session(ABC):
         ``prefix_cache_hits``, ... Empty for one that does not tell."""
         return {}
 
+    def reading(self) -> tuple[int, int] | None:
+        """Of the prompts under way: about how many tokens are read by now, and how many there are; None for one that
+        does not tell. Asked from another thread, while ``generate`` waits for the engine."""
+        return None
+
     def close(self) -> None:
         """Frees what it holds, so that another engine can start in this process; nothing, unless a subclass does."""
         return

@@ -84,6 +84,7 @@ class FakeSession(Session):
         self._num_requests = 0
         self._num_speculative_tokens = num_speculative_tokens
         self._tokenizer = tokenizer
+        self._begun, self._num_tokens = 0.0, 0
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
@@ -92,6 +93,7 @@ class FakeSession(Session):
             yield key, self._answer(prompt)
 
     def _answer(self, prompt: Prompt) -> Completion | Failure:
+        self._begun, self._num_tokens = time.monotonic(), len(prompt.ids)
         time.sleep(self._settings.seconds)
         number = self._num_requests
         self._num_requests += 1
@@ -138,6 +140,11 @@ class FakeSession(Session):
         num_left = num_tokens - 1
         num_steps = -(-num_left // (size + 1)) if is_right else num_left
         return Drafts(num_steps, num_steps * size, num_left - num_steps if is_right else 0)
+
+    def reading(self) -> tuple[int, int] | None:
+        """As if it read evenly for as long as an answer takes."""
+        share = min(1.0, (time.monotonic() - self._begun) / self._settings.seconds) if self._settings.seconds else 1.0
+        return round(share * self._num_tokens), self._num_tokens
 
     def facts(self) -> dict[str, Any]:
         return {"engine": "fake", "niah": __version__, "window": self._settings.window}

@@ -122,6 +122,10 @@ class RestartedSession(Session):
         if self._session:
             self._session.stop_grading()
 
+    def reading(self) -> tuple[int, int] | None:
+        session = self._session
+        return session.reading() if session else None
+
     def facts(self) -> dict[str, Any]:
         """Those of the engine that is open, with the counts of those before it, and how often and why they ended."""
         *past, facts = [*self._past, *([self._session.facts()] if self._session else [])] or [{}]

@@ -13,7 +13,7 @@ from niah.planner.memory import Setup
 CHUNK = 128
 """Tokens of a step and of a block: alike, so that cached and cold prompts compute the same."""
 _LATENT_BLOCK, _LATENT_BATCH = 16, 2048
-_MIB = 2**20
+LEAST_CACHE_BYTES = 2**26
 _OWN = {"bfloat16": "bf16", "float16": "f16", "float32": "fp32"}
 """What a cache may be that is no other type than the model's, and its file in conf/kv/."""
 
@@ -65,7 +65,7 @@ def cache_bytes(
     import psutil
 
     wanted = 2 * sum(_of_one_prompt(one, max_length, kv_cache_dtype) for one in (config, draft) if one)
-    return max(64 * _MIB, min(wanted, int(0.6 * share * psutil.virtual_memory().available)))
+    return max(LEAST_CACHE_BYTES, min(wanted, int(0.6 * share * psutil.virtual_memory().available)))
 
 
 def _of_one_prompt(config: Mapping[str, Any], max_length: int, kv_cache_dtype: str) -> int:

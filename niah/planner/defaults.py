@@ -22,6 +22,9 @@ KEPT_PROMPTS = 2
 of a beginning is thrown out first: with room for one prompt vLLM 0.32's scheduler finds a half (Gemma 3 and 4) or a
 fifth (Qwen3.5, each prompt also read twice) of what it finds with room for twenty, with two 73 to 81%. All is found
 with one in full attention, 89% in Llama 4's chunks (tests/helpers/scheduling.py)."""
+FOUND_WITH_ONE = {"sliding": 0.5, "state": 0.2, "chunked": 0.89}
+FOUND_WITH_TWO = {"sliding": 0.75, "state": 0.75, "chunked": 0.89}
+"""The same by kind of layer, with room for one prompt and for two."""
 PATIENCE_SECONDS = 60.0
 """A cold prompt of the longest length that takes longer is split over more GPUs than it needs: engines that share the
 trials (``engine.replicas``) make no single prompt faster."""
@@ -99,6 +102,14 @@ def load(
     if read:
         prompts = [(read[length], 0) for length, _ in prompts]
     return Load(tuple(prompts), ladder.repeats, answer_tokens, cold_share)
+
+
+def found_share(architecture: Architecture, num_kept: float) -> float:
+    """Share of the beginnings that prompts have in common which the engine still finds, where its cache has room for
+    ``num_kept`` of the longest and not for all of a repeat. Full attention finds all in the order that a run takes
+    there (runs/beginnings.py)."""
+    shares = FOUND_WITH_ONE if num_kept < KEPT_PROMPTS else FOUND_WITH_TWO
+    return min(shares.get(layer.kind, 1.0) for layer in architecture.layers)
 
 
 def split(

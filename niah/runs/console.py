@@ -20,6 +20,10 @@ _FIRST_SIGN, _TERMINAL_SIGN, _LOG_SIGN = 10.0, 1.0, 60.0
 """Seconds of silence after which a log is told that something goes on, and between signs on a terminal and in a log."""
 
 
+Reading = Callable[[], tuple[int, int] | None]
+"""Tokens that an engine has read of the prompts under way, and how many there are; None where it does not tell."""
+
+
 class Console:
     """The terminal as it was at the start, also while ``log_to`` sends stdout and stderr elsewhere."""
 
@@ -64,8 +68,10 @@ class Console:
             for file in (path, *path.parent.glob(f"{path.stem}.*{path.suffix}")):  # replicas have logs of their own
                 _clean(file)
 
-    def progress(self, num_trials: int, num_done: int, total_work: int) -> "Progress":
-        return Progress(self, num_trials, num_done, total_work)
+    def progress(
+        self, num_trials: int, num_done: int, total_work: int, reading: Reading = lambda: None
+    ) -> "Progress":
+        return Progress(self, num_trials, num_done, total_work, reading)
 
     @contextmanager
     def going_on(self, what: str) -> Iterator[None]:
@@ -131,11 +137,11 @@ class Progress:
     """Share of trials done, tokens computed per second, time left.
 
     Time left follows ``work`` (tokens to compute), since trials differ a thousandfold in cost. ``num_trials`` and
-    ``total_work`` are 0 where nobody knows how many there will be.
+    ``total_work`` are 0 where nobody knows how many there will be. ``reading`` is ``Session.reading``.
     """
 
-    def __init__(self, console: Console, num_trials: int, num_done: int, total_work: int):
-        self._err = console.err
+    def __init__(self, console: Console, num_trials: int, num_done: int, total_work: int, reading: Reading):
+        self._err, self._reading = console.err, reading
         self._num_trials = num_trials
         self._num_done = num_done
         self._tokens = 0
@@ -184,6 +190,10 @@ class Progress:
         """A sign of life while one prompt takes long."""
         seconds = time.monotonic() - self._last
         if seconds >= _FIRST_SIGN:
-            parts = [*([self._rate] if self._rate else []), f"this prompt since {seconds:.0f} s"]
+            read = None
+            with suppress(Exception):  # an engine that ends just now: what waits for it says so
+                read = self._reading()
+            tokens = f" ({read[0]:,} of {read[1]:,} tokens)" if read else ""
+            parts = [*([self._rate] if self._rate else []), f"this prompt since {seconds:.0f} s{tokens}"]
             self._bar.set_postfix_str(", ".join(parts), refresh=False)
         self._bar.refresh()

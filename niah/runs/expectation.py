@@ -6,12 +6,13 @@ from niah import grid
 from niah.config import Run
 from niah.planner import defaults, estimate, memory
 from niah.planner.architecture import Architecture
+from niah.planner.cpu import LEAST_CACHE_BYTES
 from niah.planner.fit import CPU_ENGINE_SHARE, Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
 from niah.records import Trial
 from niah.runs import capacity
-from niah.units import format_range
+from niah.units import format_length, format_range
 
 Expectation = dict[str, float]
 
@@ -48,6 +49,32 @@ def line(found: Mapping[str, Expectation]) -> str:
     return text
 
 
+def cache_line(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) -> str:
+    """Where the first variant's cache does not hold the prompts of a repeat: how many it holds, and what that costs.
+    Empty where it holds them, or nobody knows."""
+    found = capacity.served(run, fits, here)
+    fit = next((fit for fit in fits.values() if not fit.refusal), None)
+    if found is None or fit is None or not (run.reader.reads_all and fit.setup.prefix_caching and found[2].prompts):
+        return ""
+    shape, hardware, load = found
+    longest, room = capacity.longest(run, fit), _room(shape, hardware, fit.setup, capacity.longest(run, fit))
+    sent, reused = (sum(numbers) for numbers in zip(*load.prompts, strict=True))
+    if not room or not reused or sent - reused <= room:
+        return ""
+    kept = room / longest
+    line = (
+        f"prefix cache: room for {kept:.1f} prompts of {format_length(longest)}, and those of a repeat take about "
+        f"{sent - reused:,} tokens"
+    )
+    share = defaults.found_share(shape, kept)
+    if share == 1:
+        return f"{line}; they go depth first through what they share, so that no beginning is computed twice"
+    return (
+        f"{line}; layers that do not look at all of the text lose some: about {share:.0%} of what prompts share is "
+        f"found, {round((1 - share) * reused):,} tokens more to compute in each repeat (an estimate)"
+    )
+
+
 def to_compute(run: Run, todo: Mapping[str, Sequence[Trial]]) -> str:
     """How many prompt tokens these trials (by variant) are, and how many of them an engine has to compute, about."""
     if not (run.engine.holds_a_model and run.reader.reads_all):
@@ -68,13 +95,28 @@ def _memory(run: Run, shape: Architecture, hardware: Hardware, fit: Fit) -> Expe
         available = hardware.memory_gib * CPU_ENGINE_SHARE
         return {"memory_gib": round(need.total / GIB, 3), "available_gib": round(available, 3)}
     available = estimate.available_bytes(hardware, setup)
-    tokens = memory.pool(shape, setup).num_tokens(
-        setup.cache_bytes or available - need.fixed, longest, setup.in_flight, dcp=setup.decode_context_parallel,
-        prefix_caching=setup.prefix_caching,
-    )
     return {
-        "memory_gib": round(need.total / GIB, 3), "available_gib": round(available / GIB, 3), "kv_cache_tokens": tokens,
+        "memory_gib": round(need.total / GIB, 3), "available_gib": round(available / GIB, 3),
+        "kv_cache_tokens": _room(shape, hardware, setup, longest),
     }
+
+
+def _room(shape: Architecture, hardware: Hardware, setup: Setup, longest: int) -> int:
+    """Tokens that the cache has room for, 0 where that is not counted. On CPUs the engine is given room for two
+    prompts."""
+    if not memory.counts(shape, setup.cache_dtype) or setup.weights not in memory.WEIGHT_BYTES:
+        return 0
+    pool, in_flight = memory.pool(shape, setup), setup.in_flight
+    if setup.cache_bytes:
+        room = setup.cache_bytes
+    elif hardware.capability:
+        room = estimate.available_bytes(hardware, setup) - memory.need(shape, setup, longest).fixed
+    else:
+        one = pool.required_bytes(longest, in_flight, prefix_caching=setup.prefix_caching)
+        room = max(LEAST_CACHE_BYTES, 2 * one)
+    return pool.num_tokens(
+        room, longest, in_flight, dcp=setup.decode_context_parallel, prefix_caching=setup.prefix_caching
+    )
 
 
 def _time(run: Run, shape: Architecture, hardware: Hardware, setup: Setup, load: defaults.Load) -> Expectation:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,8 +19,8 @@ from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import Completion, Outcome, RunRecord, Trial
 from niah.runs import capacity, control, resume, trials
-from niah.runs.agenda import Agenda, Chooser
-from niah.runs.beginnings import Beginnings
+from niah.runs.agenda import Agenda, Arranged, Chooser
+from niah.runs.beginnings import Beginnings, depth_first
 from niah.runs.console import Console, Progress
 from niah.runs.excerpts import Excerpts
 from niah.runs.journal import Journal
@@ -141,9 +141,9 @@ def _ask(part: Part, session: Session, todo: list[Trial]) -> None:
     agenda = _agenda(part, todo)
     if part.chooser:  # nobody knows how many there will be
         num_done = sum(row.variant == variant for row in part.folder.rows())
-        progress = part.console.progress(0, num_done, 0)
+        progress = part.console.progress(0, num_done, 0, session.reading)
     else:
-        progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()))
+        progress = part.console.progress(num_trials, num_trials - len(todo), sum(work.values()), session.reading)
     excerpts = Excerpts(part.folder.path, part.recipe.tokenizer.decode) if settings.report.excerpts else None
     try:
         _leave_out(part, agenda, progress, work)
@@ -212,7 +212,28 @@ def _agenda(part: Part, todo: list[Trial]) -> Agenda:
     has_room = [row.length for row in own if row.score is not None]
     sizes = {length: part.recipe.num_read(trial) for length, trial in one_of.items()}
     ordered = grid.side_by_side(todo, part.settings.engine.replicas)
-    return Agenda(ordered, sizes.__getitem__, before, has_room, part.chooser)
+    failed = {trial for variant, trial in resume.failed(part.settings, part.folder) if variant == part.variant}
+    return Agenda(ordered, sizes.__getitem__, before, has_room, part.chooser, _arranged(part), failed)
+
+
+def _arranged(part: Part) -> Arranged | None:
+    """What puts the trials of a repeat into the order in which a small cache loses no beginning; None where that is not
+    known or not worth it, as for readers that leave text out: each prompt is made twice for it."""
+    counted, settings = _counted(part), part.settings
+    room = part.journal.record.engines[part.variant].kv_cache_tokens
+    if counted is None or room is None or part.chooser or not settings.reader.reads_all:
+        return None
+
+    def arranged(trials: Sequence[Trial]) -> Sequence[Trial]:
+        if sum(grid.expected_work(trials, 0, prefix_caching=True, share=settings.ctx.share)) <= room:
+            return trials  # the cache holds all of them
+        try:
+            prompts = [counted.digests(part.recipe.build(trial).prompt.ids) for trial in trials]
+        except NiahError:
+            return trials  # the one that cannot be made says so in its turn
+        return [trials[place] for place in depth_first(prompts)]
+
+    return arranged
 
 
 def _leave_out(part: Part, agenda: Agenda, progress: Progress, work: dict[int, int]) -> None:

@@ -199,7 +199,8 @@ def _say_first(left: _Left, folder: RunFolder, console: Console, *, is_chosen: b
         to_do += expectation.to_compute(left.settings, left.todo)
     console.note(f"{folder.path}: {to_do}; engine log in engine.log")
     plan = expectation.line(expectation.expected(left.whole, left.fits))
-    for line in (*([plan] if plan else []), *capacity.choice_lines(left.settings, left.fits)):
+    cache = expectation.cache_line(left.settings, left.fits)
+    for line in filter(None, (plan, cache, *capacity.choice_lines(left.settings, left.fits))):
         console.note(line)
     if left.passed_over:
         console.note(f"passed over: {len(left.passed_over)} that {resume.PASSED_OVER}")

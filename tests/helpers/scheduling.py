@@ -1,9 +1,10 @@
 """vLLM's own scheduler and prefix cache without a model: which part of each prompt it would find in the cache.
 
-    python -m tests.helpers.scheduling ARCHITECTURE NUM_AT_ONCE:ROOM ...
+    python -m tests.helpers.scheduling ARCHITECTURE [PROMPTS.json] NUM_AT_ONCE:ROOM ...
 
-Prompts are those of a ladder in running order, admitted as ``VLLMSession`` does, and the cache has room for so many of
-the longest. Prints one JSON list a case: [cached tokens of each prompt, most prompts in a step, preemptions].
+Prompts are those of a ladder in running order, or the lists of ids of a file, admitted as ``VLLMSession`` does, and the
+cache has room for so many of the longest. Prints one JSON list a case: [cached tokens of each prompt, most prompts in a
+step, preemptions].
 """
 
 import json
@@ -38,10 +39,10 @@ def prompts(num_repeats: int = 2) -> list[tuple[int, list[int]]]:
     return [(index, [int(token) for token in ids]) for index, ids in made]
 
 
-def config_of(folder: Path, num_at_once: int) -> Any:
+def config_of(folder: Path, num_at_once: int, longest: int = max(LENGTHS)) -> Any:
     from vllm.platforms import current_platform
 
-    question = exact.Question(max(LENGTHS), "bfloat16", 1, BLOCK, BATCH, 0)
+    question = exact.Question(longest, "bfloat16", 1, BLOCK, BATCH, 0)
     config, _ = exact.network(folder, question)
     current_platform.update_block_size_for_backend(config)
     config.scheduler_config.max_num_seqs = num_at_once
@@ -75,14 +76,16 @@ def scheduler_of(config: Any, room: float) -> tuple[Any, Any]:
     return scheduler, kv_cache_utils.get_request_block_hasher(hashed, function)
 
 
-def run(config: Any, num_at_once: int, room: float) -> tuple[dict[int, int], int, int]:
+def run(
+    config: Any, num_at_once: int, room: float, asked: list[tuple[int, list[int]]]
+) -> tuple[dict[int, int], int, int]:
     """Cached tokens of each prompt, the most prompts of one step, and how often one was thrown out."""
     from vllm import SamplingParams
     from vllm.v1.outputs import ModelRunnerOutput
     from vllm.v1.request import Request
 
     scheduler, hasher = scheduler_of(config, room)
-    waiting, running, cached = iter(prompts()), {}, {}
+    waiting, running, cached = iter(asked), {}, {}
     preempted, most = 0, 0
     in_flight: deque[Any] = deque()
     parameters = SamplingParams(temperature=0.0, max_tokens=ANSWER_TOKENS, ignore_eos=True)
@@ -124,7 +127,8 @@ def answering(step: Any, running: dict[str, Any]) -> set[str]:
     }
 
 
-def main(name: str, cases: list[tuple[int, float]]) -> None:
+def main(name: str, cases: list[tuple[int, float]], asked: list[tuple[int, list[int]]]) -> None:
+    longest = max(len(ids) for _, ids in asked) + ANSWER_TOKENS
     exact.stand_in_for_torchvision()
     with tempfile.TemporaryDirectory() as place:
         own = {key: value for key, value in raw(name).items() if key != "niah"}
@@ -132,11 +136,13 @@ def main(name: str, cases: list[tuple[int, float]]) -> None:
         for architecture in own.get("architectures", ()):
             exact.register(architecture)
         for number, room in cases:
-            config = config_of(Path(place), number)
-            cached, most, preempted = run(config, number, room)
+            config = config_of(Path(place), number, longest)
+            cached, most, preempted = run(config, number, room, asked)
             print(json.dumps([[cached[index] for index in sorted(cached)], most, preempted]), flush=True)
 
 
 if __name__ == "__main__":
-    pairs = [word.split(":") for word in sys.argv[2:]]
-    main(sys.argv[1], [(int(number), float(room)) for number, room in pairs])
+    files = [word for word in sys.argv[2:] if word.endswith(".json")]
+    pairs = [word.split(":") for word in sys.argv[2:] if word not in files]
+    given = [*enumerate(json.loads(Path(files[0]).read_text()))] if files else prompts()
+    main(sys.argv[1], [(int(number), float(room)) for number, room in pairs], given)

@@ -12,7 +12,7 @@ from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 from niah.planner.serving import Wish
 from niah.records import EngineFacts, RunRecord
-from niah.runs import capacity, resume
+from niah.runs import capacity, expectation, resume
 from tests.helpers.configs import built
 from tests.helpers.machines import ARCHITECTURES, KNOWN, eight, shape
 
@@ -298,3 +298,19 @@ def test_lines_say_what_was_chosen_and_what_is_left():
     lines = capacity.choice_lines(run, capacity.check(run, eight("h100")), eight("h100"))
     assert "50 s, 94 s on 4, the fewest that hold it" in lines[0] and "not compiled (as asked for)" in lines[0]
     assert len(lines) == 2
+
+
+def test_a_small_cache_is_told_with_what_it_costs():
+    def line(hardware: Hardware, *words: str) -> str:
+        run = built(*words)
+        return expectation.cache_line(run, capacity.check(run, hardware), hardware)
+
+    forgets, keeps = line(eight("h100"), "model=scout", "ctx=1m"), line(CPU, "ctx=8k")
+    assert "room for 6.6 prompts of 1M" in forgets and "about 89% of what prompts share is found" in forgets
+    assert "room for 2.0 prompts of 8K" in keeps and "no beginning is computed twice" in keeps
+    half = line(CPU, "ctx=8k", "engine.kv_cache_memory_gib=0.2")
+    assert "room for 1." in half and "no beginning is computed twice" in half
+    for words in (("ctx.lengths=[8k]", "ctx.depths=[50]"), ("ctx=8k", "engine.prefix_caching=false"),
+                  ("ctx=8k", "reader=bm25"), ("ctx=8k", "engine=fake")):
+        assert line(CPU, *words) == "", words
+    assert line(eight("h200"), "model=qwen3_5_9b", "ctx.lengths=[8k,16k]") == ""

@@ -1,10 +1,12 @@
 """What says that something goes on while nothing comes back."""
 
 import os
+import re
 import threading
 import time
 
 from niah.runs import console
+from tests.helpers.command import said
 
 
 def test_a_ticker_gives_signs_until_it_is_left_and_lets_a_fork_through():
@@ -26,3 +28,24 @@ def test_an_engine_that_starts_says_how_long(capfd, monkeypatch):
     with shown.going_on("bf16: the engine starts"):
         time.sleep(0.5)
     assert capfd.readouterr().err.startswith("bf16: the engine starts: 0 s\n")
+
+
+def test_a_long_prompt_says_how_much_of_it_is_read(place, capfd, monkeypatch):
+    monkeypatch.setattr(console, "_FIRST_SIGN", 0.1)
+    monkeypatch.setattr(console, "_LOG_SIGN", 0.2)
+    words = ("engine=fake", "engine.seconds=1", "haystack=noise", "ctx.lengths=[2k]", "ctx.depths=[50]")
+    told = said(capfd, *words, "report.formats=[]", "report.page=false", "name=a")
+    found = re.findall(r"this prompt since \d s \(([\d,]+) of 2,016 tokens\)", told)
+    read = [int(one.replace(",", "")) for one in found]
+    assert read and read == sorted(read) and 0 < read[0] < 2016, told
+
+
+def test_an_engine_that_ends_while_it_is_asked_ends_no_sign(capfd, monkeypatch):
+    def gone() -> tuple[int, int] | None:
+        raise RuntimeError("the engine is gone")
+
+    monkeypatch.setattr(console, "_FIRST_SIGN", 0.0)
+    shown = console.Console().progress(1, 0, 100, gone)
+    shown._wait()
+    shown.close()
+    assert "this prompt since 0 s" in capfd.readouterr().err

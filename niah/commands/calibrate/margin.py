@@ -27,7 +27,7 @@ from niah.models.constructed.design import design
 from niah.models.constructed.files import tokenizer_and_folder
 from niah.prompts.recipe import Recipe
 from niah.runs import capacity, runner
-from niah.runs.console import Console, Progress
+from niah.runs.console import Console, Progress, Reading
 from niah.runs.record import fingerprint, plain
 from niah.scorers.outcome import judge
 from niah.stats.noise_margin import EXACT, Share
@@ -198,7 +198,9 @@ class _Quiet(Console):
     def note(self, text: str) -> None:
         pass
 
-    def progress(self, num_trials: int, num_done: int, total_work: int) -> Progress:
+    def progress(
+        self, num_trials: int, num_done: int, total_work: int, reading: Reading = lambda: None
+    ) -> Progress:
         return _NoProgress()
 
     @contextmanager

@@ -111,6 +111,9 @@ class PressedSession(Session):
         finally:
             self._count(before)
 
+    def reading(self) -> tuple[int, int] | None:
+        return self._session.reading()
+
     def _salted(self, prompt: Prompt, more: str) -> Prompt:
         return replace(prompt, salt=f"{self._salt}-{prompt.sha256[:16]}{more}") if self.can_skip_cache else prompt
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from niah.engines.failures import MAX_IN_A_ROW, failure, no_room
 from niah.engines.vllm import causes, drafts
 from niah.engines.vllm.grading import Grading, may_lack_first, num_listed
 from niah.errors import EngineStoppedError, NiahError, reason
+from niah.planner import architecture
 from niah.records import Completion, Drafts, Failure, Prompt
 
 _COUNTERS = (
@@ -20,6 +21,8 @@ _COUNTERS = (
     "external_prefix_cache_hits",
 )
 """Those of vLLM's that say what befell prompts in the KV pool; all but the first in tokens."""
+_USED = "vllm:kv_cache_usage_perc"
+"""Share of the KV pool's blocks that belong to requests under way, after each step."""
 
 
 @dataclass
@@ -35,6 +38,14 @@ class _Request:
     answered: Completion | None = None
     grading: Grading | None = None
     begun: float = 0.0
+
+
+def keeps_all(config: Mapping[str, Any]) -> bool:
+    """Whether every layer keeps all of a prompt, by config.json; not where the plan does not know the model."""
+    try:
+        return all(layer.kind == "full" for layer in architecture.read(config, "config.json").layers)
+    except NiahError:
+        return False
 
 
 def _is_gone(error: Exception) -> bool:
@@ -66,6 +77,8 @@ class VLLMSession(Session):
         self._counts_agree = True  # until a request fails: then vLLM may have counted a part of it
         self._log = causes.Log(job.log)
         self._memory = processes.MemoryKills()
+        self._running: dict[str, _Request] = {}
+        self._is_all_kept = keeps_all(job.files.config)
 
     def generate(
         self, prompts: Iterable[tuple[int, Prompt]]
@@ -76,7 +89,7 @@ class VLLMSession(Session):
         engine itself is gone what it was reading has no result; EngineStoppedError says why.
         """
         waiting = iter(prompts)
-        running: dict[str, _Request] = {}
+        running = self._running = {}
         again: deque[_Request] = deque()
         failures = 0
         more = True
@@ -100,6 +113,7 @@ class VLLMSession(Session):
                 failures = 0 if outputs else failures
             except Exception as error:
                 broken, running = running, {}
+                self._running = running
                 stopped = self._stopped(error, list(broken.values()))
                 for request in broken.values():
                     if request.answered:
@@ -302,6 +316,16 @@ class VLLMSession(Session):
             "prompt_tokens_counted": self._counted_tokens(),
             **({"drafts_counted": self._told_drafts()} if self._is_drafting else {}),
         }
+
+    def reading(self) -> tuple[int, int] | None:
+        """By the blocks of the KV pool that are in use: those of the prompts under way, as far as they are scheduled.
+        None where layers give up blocks while they read."""
+        requests, cache = list(self._running.values()), self._engine.vllm_config.cache_config
+        if not (self._is_all_kept and requests and cache.num_gpu_blocks):
+            return None
+        used = next((one.value for one in self._llm.get_metrics() if one.name == _USED), None)
+        num = sum(len(request.prompt.ids) for request in requests)
+        return None if used is None else (min(num, round(used * cache.num_gpu_blocks) * cache.block_size), num)
 
     def counters(self) -> dict[str, int]:
         found: dict[str, int] = {}
