@@ -5,9 +5,13 @@ run's prompts, in the engine's blocks (niah/runs/beginnings.py): where the cache
 does with fewer.
 
 ``small`` needs no engine: the prompts of 512 to 8K by eleven depths, in blocks of 16, and a cache with room for the
-longest of them alone, simulated (benchmarks/pool.py). "grid" is the order by depth that a run takes
-where the cache holds a repeat's prompts, "trie" the one that it takes where it does not. Belady's is the least that a
-cache of that size does with in the grid's order, the bound what it does with in the best order.
+longest of them alone, simulated. "grid" is the order by depth that a run takes where the cache holds a repeat's
+prompts, "trie" the one that it takes where it does not. Belady's is the least that a cache of that size does with in
+the grid's order, the bound what it does with in the best order.
+
+vLLM's (v1/core/block_pool.py): a prompt takes the blocks that its beginning is found in, then new ones from the front
+of the queue of free blocks; when it is done its blocks go to the back of the queue, the last of the prompt first.
+Belady's (1966): what is needed again last is given up first, which no rule can beat; it knows what comes.
 """
 
 import json
@@ -15,13 +19,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks import pool
 from niah import grid
 from niah.commands import hydra
 from niah.config import Run, build
@@ -80,13 +85,18 @@ def small(kinds: Sequence[str]) -> None:
     print("kind                    sent    by plan      bound  grid, LRU  grid, Belady  trie, LRU")
     for kind in kinds:
         runs: list[Run] = []
-        hydra.run(hydra.adapted([*SMALL_GRID, *SMALL[kind]]), lambda config, runs=runs: runs.append(build(config)) or 0)
+
+        def taken(config: Any, runs: list[Run] = runs) -> int:
+            runs.append(build(config))
+            return 0
+
+        hydra.run(hydra.adapted([*SMALL_GRID, *SMALL[kind]]), taken)
         recipe = Recipe(runs[0])
         trials = grid.in_running_order(recipe.trials, runs[0].ctx.share)
         prompts = {trial: recipe.build(trial).prompt.ids for trial in trials}
         ordered = [prompts[trial] for trial in trials]
         answer = runs[0].answer_tokens
-        room = pool.room_for(ordered, BLOCK, answer)
+        room = room_for(ordered, BLOCK, answer)
         counted = Beginnings(BLOCK)
         bound = sum(counted.needed(0, ids) for ids in ordered)
         sent, share = sum(map(len, ordered)), runs[0].ctx.share
@@ -95,8 +105,8 @@ def small(kinds: Sequence[str]) -> None:
         walked = [prompts[trial] for trial in as_a_trie(trials, prompts)] if reads_all else ordered
         found = [
             (sent - sum(rule(some, BLOCK, room, answer))) / bound
-            for rule, some in ((pool.least_recently_used, ordered), (pool.belady, ordered),
-                               (pool.least_recently_used, walked))
+            for rule, some in ((least_recently_used, ordered), (belady, ordered),
+                               (least_recently_used, walked))
         ]
         ratios = f"{found[0]:10.3f} {found[1]:13.3f} {found[2]:10.3f}"
         print(f"{kind:20} {sent:7,} {plan:10,} {bound:10,} {ratios}", flush=True)
@@ -108,6 +118,82 @@ def as_a_trie(trials: Sequence[Trial], prompts: dict[Trial, np.ndarray]) -> list
     for _, group in groupby(trials, key=lambda trial: trial.repeat):
         own = list(group)
         found += [own[place] for place in depth_first([counted.digests(prompts[trial]) for trial in own])]
+    return found
+
+
+Chain = list[int]
+"""A prompt's whole blocks, each named by all that stands before it too."""
+
+
+def chains(prompts: Sequence[np.ndarray], block_size: int) -> list[Chain]:
+    counted, found = Beginnings(block_size), []
+    for ids in prompts:
+        name, chain = 0, []
+        for digest in counted.digests(ids).tolist():
+            name = hash((name, digest))
+            chain.append(name)
+        found.append(chain)
+    return found
+
+
+def room_for(prompts: Sequence[np.ndarray], block_size: int, answer_tokens: int) -> int:
+    """Blocks of the longest prompt with its answer, whose last token is not kept."""
+    return max(_taken(ids, block_size, answer_tokens) for ids in prompts)
+
+
+def _taken(ids: np.ndarray, block_size: int, answer_tokens: int) -> int:
+    return -(-(len(ids) + answer_tokens - 1) // block_size)
+
+
+def least_recently_used(
+    prompts: Sequence[np.ndarray], block_size: int, num_blocks: int, answer_tokens: int
+) -> list[int]:
+    """Tokens of each prompt, in this order, that vLLM's pool of so many blocks holds when it comes."""
+    free = OrderedDict.fromkeys(range(num_blocks))
+    name_of: dict[int, int] = {}
+    held: dict[int, list[int]] = defaultdict(list)
+    found = []
+    for ids, chain in zip(prompts, chains(prompts, block_size), strict=True):
+        hit = 0
+        while hit < min(len(chain), (len(ids) - 1) // block_size) and held[chain[hit]]:
+            hit += 1
+        own = [held[name][0] for name in chain[:hit]]
+        for block in own:
+            del free[block]
+        for place in range(hit, _taken(ids, block_size, answer_tokens)):
+            block, _ = free.popitem(last=False)
+            if block in name_of:
+                held[name_of.pop(block)].remove(block)
+            if place < len(chain):
+                name_of[block] = chain[place]
+                held[chain[place]].append(block)
+            own.append(block)
+        free.update(OrderedDict.fromkeys(reversed(own)))
+        found.append(hit * block_size)
+    return found
+
+
+def belady(prompts: Sequence[np.ndarray], block_size: int, num_blocks: int, answer_tokens: int) -> list[int]:
+    """The same where the pool keeps what is needed again soonest."""
+    made = chains(prompts, block_size)
+    uses: dict[int, list[int]] = defaultdict(list)
+    for number, chain in enumerate(made):
+        for name in chain:
+            uses[name].append(number)
+    depth = {name: place for chain in made for place, name in enumerate(chain)}
+    cached: set[int] = set()
+    found = []
+    for number, (ids, chain) in enumerate(zip(prompts, made, strict=True)):
+        hit = 0
+        while hit < min(len(chain), (len(ids) - 1) // block_size) and chain[hit] in cached:
+            hit += 1
+        found.append(hit * block_size)
+        room = num_blocks - _taken(ids, block_size, answer_tokens)
+
+        def next_use(name: int, after: int = number) -> tuple[int, int]:
+            return next((use for use in uses[name] if use > after), len(made)), depth[name]
+
+        cached = {*sorted(cached - {*chain}, key=next_use)[:room], *chain}
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import pool
+from benchmarks import trie
 from niah.models.resolve import config_of
 from niah.models.settings import Model
 from niah.planner import architecture, cpu, memory
@@ -25,7 +25,7 @@ PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=30), min_siz
 
 def computed(rule, prompts: list[np.ndarray], size: int = BLOCK, answer: int = ANSWER) -> int:
     """With room for the longest prompt alone."""
-    return sum(map(len, prompts)) - sum(rule(prompts, size, pool.room_for(prompts, size, answer), answer))
+    return sum(map(len, prompts)) - sum(rule(prompts, size, trie.room_for(prompts, size, answer), answer))
 
 
 def walked(prompts: list[np.ndarray], size: int = BLOCK) -> list[np.ndarray]:
@@ -38,8 +38,8 @@ def test_a_walk_through_the_trie_computes_it_once(found):
     prompts = [np.array(ids, dtype=np.int32) for ids in found]
     counted, walk = Beginnings(BLOCK), walked(prompts)
     bound = sum(counted.needed(0, ids) for ids in prompts)
-    assert computed(pool.least_recently_used, walk) == computed(pool.belady, walk) == bound
-    assert bound <= computed(pool.belady, prompts) <= computed(pool.least_recently_used, prompts)
+    assert computed(trie.least_recently_used, walk) == computed(trie.belady, walk) == bound
+    assert bound <= computed(trie.belady, prompts) <= computed(trie.least_recently_used, prompts)
     assert [ids.tolist() for ids in walked(walk)] == [ids.tolist() for ids in walk]
 
 
@@ -74,11 +74,11 @@ def test_the_simulated_pool_is_vllms(tmp_path):
         )
         assert done.returncode == 0, done.stderr[-2000:]
         told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[[")))[0]
-        simulated = pool.least_recently_used(order, 16, num_blocks, answer)
+        simulated = trie.least_recently_used(order, 16, num_blocks, answer)
         assert told == simulated, name
     counted = Beginnings(16)
     bound = sum(counted.needed(0, ids) for ids in prompts)
-    lost = sum(pool.least_recently_used(prompts, 16, num_blocks, answer))
+    lost = sum(trie.least_recently_used(prompts, 16, num_blocks, answer))
     assert sum(map(len, prompts)) - sum(told) == bound < sum(map(len, prompts)) - lost
 
 
