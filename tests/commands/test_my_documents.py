@@ -25,7 +25,7 @@ def words_of(place: Path) -> tuple[str, ...]:
 
 def test_own_documents_to_page_and_sentence(tmp_path, capfd, monkeypatch):
     words = words_of(tmp_path)
-    ran_here(tmp_path, (*words, "engine=fake", "engine.window=600", "ctx.lengths=[1k,2k]", "ctx.depths=[30]"))
+    ran_here(tmp_path, (*words, "engine=fake", "engine.window=900", "ctx.lengths=[1k,2k]", "ctx.depths=[30]"))
     found = runs_of(tmp_path)
     assert set(found) == {*READERS}
     for name, folder in found.items():
