@@ -57,6 +57,10 @@ class Haystack:
     """Whether its text is the user's own, in a language that only the text tells: a note says where it looks like
     another one than ``language``."""
 
+    is_conversation: ClassVar[bool] = False
+    """Whether its texts are turns of a chat, marked as niah/tokens/turns.py has it: the chat template stands between
+    them, and a context begins with a turn of the user's."""
+
     def __post_init__(self) -> None:
         """Checks the settings; a subclass that checks more of its own calls this first."""
         check(self, "haystack")

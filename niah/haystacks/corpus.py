@@ -21,6 +21,7 @@ from niah.records import Stretch
 from niah.tokens import boundaries
 from niah.tokens.splice import Spliced, SpliceError, splice
 from niah.tokens.tokenizer import Tokenizer
+from niah.tokens.turns import NEXT
 
 CHUNK = 300_000
 """Characters tokenised in one call: tiktoken's recursion fails on very long texts."""
@@ -121,7 +122,11 @@ class Corpus:
         whole = self._without(without) if without else _Round.of(self.ids, 0, self.num_tokens)
         drawn = int(rng.integers(REGION if self.haystack.endless else len(whole.ids)))
         unit = "line" if self.haystack.by_line else "sentence"
-        if by_sentence:
+        if self.haystack.is_conversation:
+            start = boundaries.next_paragraph(tokenizer, whole.ids, drawn, unit, boundaries.EXCHANGE)
+            if start and not tokenizer.decode(whole.ids[max(0, start - 16) : start]).endswith(NEXT):
+                start = 0  # no turn begins within reach
+        elif by_sentence:
             start = boundaries.nearest(tokenizer, whole.ids, drawn, len(whole.ids) - 1, unit)
         else:
             start = boundaries.next_paragraph(tokenizer, whole.ids, drawn, unit)

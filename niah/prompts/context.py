@@ -11,7 +11,7 @@ from niah.errors import NiahError
 from niah.haystacks.corpus import chunks, tokenise
 from niah.prompts.template import Frame
 from niah.records import Context, Problem, Stretch
-from niah.tokens import boundaries
+from niah.tokens import boundaries, turns
 from niah.tokens.splice import Memo, Spliced, SpliceError, splice
 from niah.tokens.tokenizer import Tokenizer
 
@@ -19,6 +19,8 @@ SLACK = 8
 """Haystack tokens kept after the last needle, so that there is something to cut to length."""
 REACH = 24
 """How many tokens before the wanted end a cut is tried before filler is added."""
+_NEAR = 16
+"""Tokens before a cut that tell what it follows."""
 _FILLERS = ("", " .", " . .", " . . .", " . . . .", ".", " …", "\n.", " . . . . .")
 """Ends for the rare context that no cut of the haystack brings to the exact length."""
 _LONG_FILLERS = tuple(" ." * number for number in range(6, 49))
@@ -111,6 +113,8 @@ def cut_to_length(
 
     def assembled(stop: int, filler: str) -> tuple[Pieces, Spliced]:
         pieces: Pieces = [*layout.head, (None, ids[start:stop]), (None, filler)]
+        if frame.reply and turns.is_users([piece for _, piece in pieces], tokenizer):
+            pieces.append((None, frame.reply))
         try:
             return pieces, splice(tokenizer, frame.around([piece for _, piece in pieces]), memo)
         except SpliceError as error:
@@ -130,6 +134,8 @@ def cut_to_length(
         for stop in sorted(range(guess - REACH, guess + REACH), key=lambda stop: abs(stop - guess)):
             if not start <= stop <= len(ids) or not boundaries.is_whole(tokenizer, ids, stop):
                 continue
+            if frame.reply and tokenizer.decode(ids[max(start, stop - _NEAR) : stop])[-1:].isspace():
+                continue  # some templates leave white space out at the end of a turn, and none is empty
             pieces, whole = assembled(stop, filler)
             if whole.num_tokens == num_prompt_tokens:
                 return (pieces, whole), spare

@@ -14,14 +14,16 @@ from niah.haystacks import corpus
 from niah.models.files import ModelFiles
 from niah.models.load_tokenizer import load_tokenizer
 from niah.models.resolve import files_of
-from niah.prompts import context, exact, forced_answer, shared, template, thinking_end
+from niah.prompts import context, conversation, exact, forced_answer, shared, template, thinking_end
 from niah.readers import Material, Reader
 from niah.readers.full import Full
 from niah.readers.retrieval.blocks import Blocks
 from niah.records import Context, Problem, Prompt, Row, Sources, Stretch, Trial, View
 from niah.scorers.thinking import Pair
+from niah.tasks import Task
 from niah.tokens.splice import splice
 from niah.tokens.tokenizer import Tokenizer
+from niah.tokens.turns import TurnTokenizer
 from niah.units import format_length
 
 _SHARED = 8
@@ -76,7 +78,8 @@ class Recipe:
         ):
             return self
         other = Recipe(self.run, longest, numbers)
-        kept = ("files", "tokenizer", "delimiters", *(() if other._longest > self._longest else ("corpus", "_blocks")))
+        made = ("files", "tokenizer", "_text_tokenizer", "delimiters")
+        kept = (*made, *(() if other._longest > self._longest else ("corpus", "_blocks")))
         other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
         return other
 
@@ -87,6 +90,11 @@ class Recipe:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         return load_tokenizer(self.run.model, lambda: self.files)
+
+    @cached_property
+    def _text_tokenizer(self) -> Tokenizer:
+        """The tokenizer that texts are built with: the model's own, which knows turns where they are a conversation."""
+        return conversation.tokenizer(self.tokenizer, self.run) if self.run.haystack.is_conversation else self.tokenizer
 
     @cached_property
     def delimiters(self) -> tuple[Pair, ...]:
@@ -104,11 +112,16 @@ class Recipe:
         """The haystack, or None for a task that writes the whole context."""
         if self.run.task.writes_context:
             return None
-        return corpus.load(self.run.haystack, self.tokenizer, self._longest)
+        return corpus.load(self.run.haystack, self._text_tokenizer, self._longest)
+
+    @cached_property
+    def _task(self) -> Task:
+        """The run's, in turns where the context is a conversation."""
+        return self.run.task.spoken() if self.run.haystack.is_conversation else self.run.task
 
     @cached_property
     def _blocks(self) -> Blocks:
-        return Blocks(self.corpus.ids if self.corpus else np.empty(0, dtype=np.int32), self.tokenizer)
+        return Blocks(self.corpus.ids if self.corpus else np.empty(0, dtype=np.int32), self._text_tokenizer)
 
     @cached_property
     def trials(self) -> list[Trial]:
@@ -190,14 +203,14 @@ class Recipe:
         """The text of a repeat, long enough for all lengths; without a document that is planted in it."""
         assert self.corpus is not None
         rng = grid.generator(self.run.seed, repeat, "stretch")
-        return self.corpus.stretch(max(self.run.ctx.lengths), rng, self.tokenizer, without=without)
+        return self.corpus.stretch(max(self.run.ctx.lengths), rng, self._text_tokenizer, without=without)
 
     def _own_text(self, trial: Trial, place: int) -> Stretch:
         """The text that no other length and place of the repeat has, where places are exact."""
         if self.corpus is None:
             raise NiahError(f"ctx.stem: task={self.run.task.name} writes its own context; expected task=single")
         rng = grid.generator(self.run.seed, trial.repeat, f"own text {trial.length} {place}")
-        return self.corpus.stretch(trial.length, rng, self.tokenizer, by_sentence=True)
+        return self.corpus.stretch(trial.length, rng, self._text_tokenizer, by_sentence=True)
 
     def shared_text(self, trial: Trial) -> shared.SharedText:
         """The text that the trial shares with others (``ctx.share``)."""
@@ -213,7 +226,7 @@ class Recipe:
         for problem in problems:
             self._check_budget(problem)
         return shared.text(
-            self.tokenizer, self._stretch(repeat), asked, [*map(self._planted, problems)],
+            self._text_tokenizer, self._stretch(repeat), asked, [*map(self._planted, problems)],
             [*map(self._frame, problems)], {length: length - run.answer_tokens for length in lengths},
             run.task.placement, grid.generator(run.seed, repeat, "depths"), f"ctx.share={run.ctx.share}",
         )
@@ -221,17 +234,17 @@ class Recipe:
     @lru_cache(maxsize=4)  # noqa: B019
     def of_length(self, repeat: int, length: int) -> tuple[Problem, Stretch, template.Frame]:
         """The same for a task that writes the context itself, for one length."""
-        run, task = self.run, self.run.task.at(length)
+        run, task = self.run, self._task.at(length)
 
         def num_tokens_of(text: str) -> int:
-            return sum(map(len, self.tokenizer.encode_ids(list(corpus.chunks([text], "")))))
+            return sum(map(len, self._text_tokenizer.encode_ids(list(corpus.chunks([text], "")))))
 
         # the words around the text do not depend on its size: a small one shows how much room they take
         sample = min(length - run.answer_tokens, _SAMPLE)
         rng = grid.generator(run.seed, repeat, "problem")
         problem = task.fill(rng, run.haystack.language, sample, num_tokens_of)
         frame = self._frame(problem)
-        room = length - run.answer_tokens - splice(self.tokenizer, frame.around(("",))).num_tokens
+        room = length - run.answer_tokens - splice(self._text_tokenizer, frame.around(("",))).num_tokens
         if room < 1:
             raise NiahError(f"ctx.lengths={length:,}: question and example do not fit; expected a longer length")
         rng = grid.generator(run.seed, repeat, "problem")
@@ -241,7 +254,7 @@ class Recipe:
             stretch = Stretch(np.empty(0, np.int32), task.name, 0, _repeated_share(problem.documents))
             return problem, stretch, self._frame(problem)
         assert problem.text is not None, "a task that fills the context writes its text"
-        ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self.tokenizer))
+        ids = np.concatenate(corpus.tokenise(corpus.chunks([problem.text], ""), self._text_tokenizer))
         return problem, Stretch(ids, task.name, 0), self._frame(problem)
 
     def build(self, trial: Trial, reader: Reader | None = None) -> Built:
@@ -260,7 +273,7 @@ class Recipe:
         elif run.ctx.stem:
             place = grid.exact_place(trial.depth, run.ctx.measure)
             built, whole = exact.build(
-                self.tokenizer, frame, stretch, self._own_text(trial, place), problem, place, num_prompt_tokens,
+                self._text_tokenizer, frame, stretch, self._own_text(trial, place), problem, place, num_prompt_tokens,
                 run.ctx.stem, where,
             )
         else:
@@ -272,19 +285,21 @@ class Recipe:
                 self._check_budget(problem)
                 frame = self._frame(problem)
             built, whole = context.build(
-                self.tokenizer, frame, stretch, problem, placed, num_prompt_tokens, where
+                self._text_tokenizer, frame, stretch, problem, placed, num_prompt_tokens, where
             )
         material = Material(
-            self.tokenizer, run.haystack.language, built, stretch, whole, frame.num_before, self._blocks
+            self._text_tokenizer, run.haystack.language, built, stretch, whole, frame.num_before, self._blocks
         )
         view = (reader or run.reader).read(built, problem, material)
         if view.instruction:  # it stands where an answer prefix would begin the answer
             asked = f"{problem.question} {view.instruction}"
             frame = self._frame(replace(problem, question=asked, answer_prefix=""))
         is_whole = view.pieces is built.pieces
-        made = template.render(self.tokenizer, frame, view, problem, max_tokens, whole if is_whole else None)
+        made = template.render(self._text_tokenizer, frame, view, problem, max_tokens, whole if is_whole else None)
         if is_whole and len(made.ids) != num_prompt_tokens:
             raise AssertionError(f"{where}: assembled {len(made.ids)} ids instead of {num_prompt_tokens}")
+        if isinstance(self._text_tokenizer, TurnTokenizer):
+            conversation.of_context(self._text_tokenizer, run, frame, built, problem, made.ids)
         if not is_whole and len(made.ids) + max_tokens > (most := self.num_read(trial)):
             raise NiahError(
                 f"{where}: reader={run.reader.name} makes a prompt of {len(made.ids):,} tokens; expected at most "
@@ -331,8 +346,8 @@ class Recipe:
         else:
             self._check_thinking(trial)
             problem, frame = self._asked_in(trial.repeat)
-        overhead = splice(self.tokenizer, frame.around(("",))).num_tokens
-        needles = sum(len(self.tokenizer.encode(" " + needle).ids) for needle in problem.needles)
+        overhead = splice(self._text_tokenizer, frame.around(("",))).num_tokens
+        needles = sum(len(self._text_tokenizer.encode(" " + needle).ids) for needle in problem.needles)
         shown = reader.max_tokens(max(1, trial.length - answer_tokens - overhead), needles)
         return min(trial.length, overhead + shown + answer_tokens + _SEAMS)
 
@@ -392,7 +407,9 @@ class Recipe:
         return self.of_repeat(trial.repeat)
 
     def _frame(self, problem: Problem) -> template.Frame:
-        model, tokenizer = self.run.model, self.tokenizer
+        if isinstance(self._text_tokenizer, TurnTokenizer):
+            return conversation.frame(self._text_tokenizer, self.run, problem)
+        model, tokenizer = self.run.model, self._text_tokenizer
         chat = model.chat if model.chat is not None else tokenizer.chat_template is not None
         return template.frame(
             tokenizer, self.run.task.template, problem, chat=chat, answer_prefix=model.answer_prefix,
@@ -403,7 +420,7 @@ class Recipe:
     def _check_budget(self, problem: Problem) -> None:
         """All targets must fit the answer (or, where one is enough, the first)."""
         wanted = problem.targets if self.run.task.all_targets else problem.targets[:1]
-        needed = sum(len(self.tokenizer.encode(" " + target).ids) for target in wanted)
+        needed = sum(len(self._text_tokenizer.encode(" " + target).ids) for target in wanted)
         if needed > self.run.task.answer_tokens:
             raise NiahError(
                 f"task.max_tokens: too few for the answer; got {self.run.task.answer_tokens}; expected at "

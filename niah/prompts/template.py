@@ -28,11 +28,13 @@ class Frame:
     """What stands before and after the context: control tokens and text, in reading order.
 
     ``message`` holds the user's own words among them, without the context; None where this is no chat message.
+    ``reply`` ends a context of turns that was cut to its length in a turn of the user's; empty where there are none.
     """
 
     before: tuple[Piece, ...]
     after: tuple[Piece, ...]
     message: Message | None = None
+    reply: str = ""
 
     def around(self, pieces: Iterable[Piece]) -> list[Piece]:
         return [*self.before, *pieces, *self.after]
@@ -101,6 +103,13 @@ def render_chat(
     """
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": content})
+    return rendered(tokenizer, messages, arguments, where)
+
+
+def rendered(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], arguments: dict[str, Any], where: str
+) -> str:
+    """The messages, and the beginning of the model's turn behind them, as the chat template has them."""
     return _rendered(tokenizer, messages, {"add_generation_prompt": True, **arguments}, where)
 
 

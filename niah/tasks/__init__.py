@@ -145,6 +145,16 @@ class Task:
         where they go: for a task whose question, or whose needles' places, depend on which stands before which."""
         return problem, sorted(depths) if problem.in_order else depths
 
+    def spoken(self) -> "Task":
+        """The task as it is where the context is a chat (haystack=conversation): for one that writes its own text, with
+        the marks of niah/tokens/turns.py between turns."""
+        if self.writes_context:
+            raise NiahError(
+                f"haystack=conversation: task={self.name} writes its own context, as one text; expected "
+                "task=coreference or one that plants something"
+            )
+        return self
+
     def at(self, length: int) -> "Task":
         """The task as it is in trials of a length, for one whose ``fill`` depends on more than how much room there is.
         """

@@ -6,8 +6,9 @@ data set openai/mrcr, 2025, with 2, 4 and 8 needles): needles are of the same ma
 
 import string
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from niah.limits import limited
 from niah.records import Problem
 from niah.scorers.recited import Recited
 from niah.tasks import Task, draws
+from niah.tokens.turns import NEXT, REPLY, plain
 
 _TOPICS = 12
 """Of a conversation, so that requests come again and share a topic or a form with the one asked for."""
@@ -36,13 +38,16 @@ class Coreference(Task):
     first at 0% and the last at 100%. A right answer repeats it behind a prefix of ten random characters.
 
     Deviates from OpenAI's MRCR: texts do not speak of their topic, so that only the request tells which is which; they
-    are shorter, as prefix and text have to fit ``max_tokens``; turns are text in one message, not messages of a chat;
-    the context is cut to its exact length at the end. Its wording is niah's own.
+    are shorter, as prefix and text have to fit ``max_tokens``; turns are text in one message, unless
+    haystack=conversation makes them messages of a chat; the context is cut to its exact length at the end. Its wording
+    is niah's own.
     """
 
     name: str = "coreference"
     num_needles: int = limited(2, at_least=1, at_most=1000)
 
+    between = "\n\n"
+    """Between a turn and the next."""
     unshared = "which answer it asks for is counted from where all of them stand"
     writes_context = True
     default_tokens = 256
@@ -65,16 +70,24 @@ class Coreference(Task):
         total, enough = 0, draws.with_spare(num_tokens)
         while total <= enough:
             request = others[int(rng.integers(len(others)))]
-            turns.append(draws.filled(own["turn"], request=request, answer=next(texts)))
-            total += num_tokens_of(f"\n\n{turns[-1]}")
+            turns.append(self._turn(own, request, next(texts)))
+            total += num_tokens_of(f"{self.between}{turns[-1]}")
         return Problem(
-            needles=tuple(draws.filled(own["turn"], request=asked, answer=answer) for answer in answers),
+            needles=tuple(self._turn(own, asked, answer) for answer in answers),
             question=draws.filled(own["asked"], count=self.num_needles, request=asked, prefix=prefix),
             targets=(prefix + answers[0],),
             distractors=tuple(answers[1:]),
             in_order=True,
             documents=tuple(turns),
+            between=self.between,
         )
+
+    def _turn(self, own: dict[str, Any], request: str, answer: str) -> str:
+        """A request and its answer, as text."""
+        return draws.filled(own["turn"], request=request, answer=answer)
+
+    def spoken(self) -> Task:
+        return SpokenCoreference(**asdict(self))
 
     def arranged(self, problem: Problem, depths: Sequence[float]) -> tuple[Problem, Sequence[float]]:
         """The question with the number that the answer at the trial's depth has; it and those before it are needed."""
@@ -104,6 +117,16 @@ class Coreference(Task):
                     f"task.max_tokens: too few for an answer; got {self.answer_tokens}, and {_TRIES:,} texts were "
                     f"longer than {most}; expected more, as {self.default_tokens}"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpokenCoreference(Coreference):
+    """The same in turns of a chat, under the model's own template, as OpenAI's MRCR has it (haystack=conversation)."""
+
+    between = NEXT
+
+    def _turn(self, own: dict[str, Any], request: str, answer: str) -> str:
+        return f"{plain(request)}{REPLY}{plain(answer)}"
 
 
 def _paragraphs(code: str, rng: np.random.Generator) -> Iterator[str]:

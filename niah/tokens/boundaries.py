@@ -11,6 +11,7 @@ import regex
 
 from niah.tokens.splice import AGREE, num_same
 from niah.tokens.tokenizer import Encoding, Tokenizer
+from niah.tokens.turns import NEXT
 
 _REACHES = {"sentence": (96, 384), "line": (96, 384), "paragraph": (384, 3072), "word": (24, 384)}
 """Tokens looked at on either side, at first and when nothing was found (384: about 1,500 characters)."""
@@ -32,6 +33,8 @@ _LINE_START = regex.compile(r"(?<=\n)(?=[^\n])")
 _SPACE = regex.compile(r"(?<=\S)(?=\s)")
 _ANYWHERE = regex.compile(r"(?=.)", regex.DOTALL)
 _PARAGRAPH = regex.compile(r"(?<=\n\s*\n)(?=\S)")
+EXCHANGE = regex.compile(rf"(?<={NEXT})(?=\S)")
+"""Where a turn of the user's begins."""
 UNITS = {"sentence": SENTENCE_END, "line": _LINE_START, "paragraph": _PARAGRAPH, "word": _SPACE}
 """What a needle may stand between."""
 
@@ -60,14 +63,17 @@ def nearest(tokenizer: Tokenizer, ids: np.ndarray, wanted: float, stop: int, uni
     return 0
 
 
-def next_paragraph(tokenizer: Tokenizer, ids: np.ndarray, position: int, unit: str = "sentence") -> int:
-    """The first token of a paragraph at or after ``position``; without one within reach, that of a ``unit``."""
+def next_paragraph(
+    tokenizer: Tokenizer, ids: np.ndarray, position: int, unit: str = "sentence", pattern: regex.Pattern | None = None
+) -> int:
+    """The first token of a paragraph at or after ``position``, or of what ``pattern`` ends before; without one within
+    reach, that of a ``unit``."""
     for number in range(_PARAGRAPH_WINDOWS):
         first = position + number * _PARAGRAPH_REACH
         if first >= len(ids):
             return 0
         last = min(len(ids), first + _PARAGRAPH_REACH + 16)  # windows overlap: a break may lie on an edge
-        found = _matches(tokenizer, ids, first, last, _PARAGRAPH)
+        found = _matches(tokenizer, ids, first, last, pattern or _PARAGRAPH)
         if len(found):
             return int(found[0])
     return nearest(tokenizer, ids, position, len(ids) - 1, unit)
