@@ -17,7 +17,7 @@ CONF = REPOSITORY / "conf" / "haystack"
 
 
 @pytest.mark.parametrize(
-    "name", ["code", "distractors", "essays", "files", "hub", "mixed", "noise", "records", "wikipedia"]
+    "name", ["code", "conversation", "distractors", "essays", "files", "hub", "mixed", "noise", "records", "wikipedia"]
 )
 def test_conf_files_name_settings_with_their_defaults(name):
     node = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
