@@ -56,7 +56,9 @@ def frame(turns: TurnTokenizer, run: Run, problem: Problem) -> Frame:
     Raises NiahError where the assembled ids differ from those of the rendered conversation.
     """
     if problem.left_out:
-        raise NiahError(f"{_WHERE}: task={run.task.name} moves whole documents, which are turns here; expected another task")
+        raise NiahError(
+            f"{_WHERE}: task={run.task.name} moves whole documents, which are turns here; expected another task"
+        )
     opening, closing = (plain(text) for text in template.around(run.task.template, problem))
     opening, question = opening.lstrip(), closing.strip()
     prefix = problem.answer_prefix if run.model.answer_prefix else ""
