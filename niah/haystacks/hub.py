@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class Hub(Haystack):
     can_be_part = False  # it has no default data set
     is_of_the_user = True
 
+    def missing(self) -> Sequence[str]:
+        return () if find_spec("datasets") else ("niah[hub]",)
+
     def identity(self) -> str:
         return f"{self!r} {stamp(self._local_files())}"
 
@@ -59,7 +63,7 @@ class Hub(Haystack):
         try:
             import datasets
         except ImportError as error:
-            raise NiahError("haystack=hub: package datasets is not installed; pip install datasets") from error
+            raise NiahError("haystack=hub: package datasets is not installed; pip install 'niah[hub]'") from error
         for name in ("datasets", "huggingface_hub"):  # they log each retry; what matters is in the error
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         files = [os.path.expanduser(path) for path in self.data_files]

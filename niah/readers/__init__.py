@@ -1,6 +1,6 @@
 """Which part of a context the model gets to see: one rule, one file, one frozen dataclass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -121,6 +121,11 @@ class Reader:
         """The reader that shows again what this one showed in the trial of a stored row. Itself, for one that asks
         nobody; one that asked a server takes it from the row."""
         return self
+
+    def missing(self) -> Sequence[str]:
+        """Packages that it reads with and that are not installed, as words for pip install --no-deps; an extra as
+        niah[rag] is installed with what it needs."""
+        return ()
 
     def then(self, response: str, question: str = "") -> "Reader | None":
         """The reader that makes a second prompt of the trial after this response to the first, or None."""

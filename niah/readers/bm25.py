@@ -1,11 +1,13 @@
 """BM25 over words: the baseline of retrieval, exact and without a model."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from niah import origin
 from niah.errors import NiahError
 from niah.limits import one_of
 from niah.readers import Material
@@ -33,6 +35,9 @@ class BM25(Retriever):
     k1: float = 1.5
     b: float = 0.75
     language: str = "auto"
+
+    def missing(self) -> Sequence[str]:
+        return [*missing(), *super().missing()]
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         return bm25_index(self.method, self.k1, self.b, self.language, collection, cutter, material)
@@ -91,6 +96,11 @@ def _in_collection(entries: Entries, numbers: np.ndarray) -> Entries:
     chunks = numbers[chunks]
     inside = chunks >= 0
     return which[inside], chunks[inside], counts[inside]
+
+
+def missing() -> Sequence[str]:
+    """The package as a word for pip, where it is not installed."""
+    return () if origin.installed("bm25s") else ("niah[rag]",)
 
 
 def _library() -> Any:

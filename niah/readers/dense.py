@@ -1,11 +1,13 @@
 """Nearness of meaning: chunks whose vectors point where the question's does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from niah.errors import NiahError
 from niah.readers import Material
+from niah.readers.retrieval import embedders
 from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.blocks import Arrays
 from niah.readers.retrieval.chunks import Cutter
@@ -41,6 +43,9 @@ class Dense(EmbeddingSettings, Retriever):
 
     def identity(self) -> str:
         return f"{label(self)} {super().identity()}".strip()
+
+    def missing(self) -> Sequence[str]:
+        return [*embedders.missing(self.model, self.url), *super().missing()]
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         return dense_index(self, collection, cutter, material)

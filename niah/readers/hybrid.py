@@ -1,13 +1,15 @@
 """BM25 and vectors together, by the places they give a chunk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from niah.limits import limited
-from niah.readers import Material
+from niah.readers import Material, bm25
 from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
+from niah.readers.retrieval import embedders
 from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
@@ -37,6 +39,9 @@ class Hybrid(EmbeddingSettings, Retriever):
 
     def identity(self) -> str:
         return f"{label(self)} {super().identity()}".strip()
+
+    def missing(self) -> Sequence[str]:
+        return [*bm25.missing(), *embedders.missing(self.model, self.url), *super().missing()]
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         return hybrid_index(self, self.language, self.k, collection, cutter, material)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from niah.errors import NiahError
 from niah.limits import free_text, one_of
-from niah.readers import Material, Reader
+from niah.readers import Material, Reader, bm25
 from niah.readers.bm25 import bm25_index
 from niah.readers.dense import dense_index
 from niah.readers.full import Full
 from niah.readers.hybrid import hybrid_index
+from niah.readers.retrieval import embedders
 from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection
@@ -53,6 +54,10 @@ class Route(EmbeddingSettings, Retriever):
         if self.first == "bm25":
             return super().identity()
         return f"{label(self)} {super().identity()}".strip()
+
+    def missing(self) -> Sequence[str]:
+        words = [] if self.first == "bm25" else [*embedders.missing(self.model, self.url)]
+        return [*words, *(() if self.first == "dense" else bm25.missing()), *super().missing()]
 
     def index(self, collection: Collection, cutter: Cutter, material: Material) -> Ask:
         if self.first == "bm25":

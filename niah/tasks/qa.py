@@ -4,7 +4,7 @@ RULER's qa_1 and qa_2 (Hsieh et al. 2024, arXiv:2404.06654, section 3, qa.py) wi
 shuffled: the paragraph with the answer is a needle.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from niah.errors import NiahError
 from niah.haystacks import wikipedia
+from niah.haystacks.ruler_data import missing_package
 from niah.haystacks.wikipedia import Question
 from niah.limits import NEW, free_text, one_of
 from niah.records import Problem
@@ -50,6 +51,9 @@ class QA(Task):
     @property
     def writes_context(self) -> bool:
         return self.documents == "own"
+
+    def missing(self) -> Sequence[str]:
+        return () if self.path else missing_package()
 
     def source_sha256(self) -> str | None:
         return wikipedia.sha256(self.dataset, self.path) if self.writes_context else None

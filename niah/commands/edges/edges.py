@@ -23,7 +23,7 @@ from niah.planner.borders import Border
 from niah.prompts import exact
 from niah.prompts.recipe import Recipe
 from niah.records import Outcome, Row, Trial
-from niah.runs import capacity, runner
+from niah.runs import capacity, packages, runner
 from niah.runs.agenda import Chooser
 from niah.runs.console import Console
 from niah.runs.history import Cell, cell
@@ -47,6 +47,7 @@ def _measure(run: Run, settings: EdgesSettings) -> int:
     fault.take_stops()
     console = Console()
     _check(run)
+    packages.check(run)
     recipe = Recipe(run)
     room = _room(recipe)
     longest = min(max(run.ctx.lengths), run.model.limit) - run.answer_tokens

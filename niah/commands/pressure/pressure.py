@@ -23,7 +23,7 @@ from niah.engines import Session
 from niah.errors import EngineStoppedError, NiahError, UnansweredError
 from niah.prompts.recipe import Recipe
 from niah.records import Row
-from niah.runs import record, runner
+from niah.runs import packages, record, runner
 from niah.runs.console import Console
 from niah.runs.measure import Through
 from niah.runs.variants import variants
@@ -60,6 +60,7 @@ def _measure(run: Run, settings: PressureSettings) -> int:
     fault.take_stops()
     console = Console()
     _check(run)
+    packages.check(run)
     base = _asking(run, settings)
     root = make(Path(base.outputs) / (run.name or f"pressure-{record.of_run(base, Recipe(base)).name}"))
     names = [one.name for one in variants(base)]

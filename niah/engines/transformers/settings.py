@@ -50,7 +50,7 @@ class TransformersSettings(Engine):
             raise NiahError(f"engine.attention: empty; expected one of {', '.join(transformers.ATTENTION)}")
 
     def missing(self) -> Sequence[str]:
-        return () if environment.may_import("torch") else ("'niah[transformers]'",)
+        return () if environment.may_import("torch") else ("niah[transformers]",)
 
     def fit(
         self, model: Model, lengths: Sequence[int], cache_dtype: str, hardware: Hardware,

@@ -64,7 +64,7 @@ class VLLMSettings(Engine):
         object.__setattr__(self, "attention", [backends.named(name) for name in self.attention])
 
     def missing(self) -> Sequence[str]:
-        return () if environment.may_import("vllm") else ("'niah[cpu]' (beside an NVIDIA GPU 'niah[vllm]')",)
+        return () if environment.may_import("vllm") else ("niah[vllm]" if environment.gpus() else "niah[cpu]",)
 
     def check_speculation(self, speculation: Speculation, model: Model) -> None:
         """Raises NiahError where the model has no layers of its own to draft with, the files of what drafts are not

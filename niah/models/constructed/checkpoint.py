@@ -74,9 +74,14 @@ def write(
 
     ``source`` holds the tokenizer's files, where it has any; ``change`` plants a fault in the weights.
     """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    try:
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise NiahError(
+            f"model.path: writing a constructed model needs {error.name}; pip install 'niah[transformers]'"
+        ) from error
 
     known = vocabulary.of(tokenizer, "model.tokenizer")
     made = {}

