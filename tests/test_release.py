@@ -27,7 +27,7 @@ def test_the_wheel_alone_makes_a_heatmap(checkout):
         pytest.skip("no package index here")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("PASSED") == 2
-    assert done.stdout.splitlines()[-1].endswith("are whole, and make a heatmap")
+    assert done.stdout.splitlines()[-1].endswith("is whole as wheel and source, and makes a heatmap")
     assert {file.suffix for file in (checkout / "dist").iterdir()} == {".whl", ".gz"}
 
 
