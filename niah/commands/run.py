@@ -10,6 +10,7 @@ from niah import config as configuration
 from niah import terminal
 from niah.commands import budget, caller, fault, hydra
 from niah.commands.calibrate import verify
+from niah.commands.track import trackers
 from niah.commands.words import RULER_QUICK, own_words, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError, UnansweredError
@@ -30,7 +31,8 @@ def main(words: list[str]) -> int:
     """Exit code of ``run WORDS``, also without the verb. Raises UnansweredError where a trial has no answer."""
     restart_with_environment(words)
     caller.end_with()
-    own, words = own_words({"budget": ""}, words)
+    own, words = own_words({"budget": "", "track": ""}, words)
+    trackers.named(own["track"], "track")  # what is missing is told before anything starts
     if RULER_QUICK in words:
         from niah.commands.ruler.quick import expanded  # scipy: seconds that others need not wait
 
@@ -42,7 +44,7 @@ def main(words: list[str]) -> int:
     def measure(config: Any) -> int:
         is_launched = os.getpid() != own_process
         started = starts.pop() if starts and not is_launched else time.monotonic()
-        return _measure(config, started, own["budget"], is_launched=is_launched)
+        return _measure(config, started, own["budget"], own["track"], is_launched=is_launched)
 
     return hydra.run(hydra.adapted(words), measure)
 
@@ -57,9 +59,9 @@ def _started() -> float:
     return now
 
 
-def _measure(config: Any, started: float, wanted: str, *, is_launched: bool) -> int:
-    """``wanted`` is the budget, empty for none; ``is_launched``: by a launcher, in a process of its own, beside others
-    of the sweep."""
+def _measure(config: Any, started: float, wanted: str, tracked: str, *, is_launched: bool) -> int:
+    """``wanted`` is the budget and ``tracked`` the trackers, empty for none; ``is_launched``: by a launcher, in a
+    process of its own, beside others of the sweep."""
     fault.take_stops()  # in a launcher's process too
     settings = configuration.build(config)
     spending = _Spending(settings, wanted) if wanted else None
@@ -68,13 +70,25 @@ def _measure(config: Any, started: float, wanted: str, *, is_launched: bool) -> 
     calibration = verify.verify(settings, console) if settings.calibrate else []
     for line in calibration:
         console.say(line)
-    live = _Live(settings)
+    live, following = _Live(settings), None
+    if tracked:
+        from niah.commands.track.following import Following  # scipy: as below
+
+        following = Following(trackers.named(tracked, "track"), console.note)
+
+    def told(record: RunRecord, folder: RunFolder) -> None:
+        live.row(record, folder)
+        if following:
+            following.row(record, folder)
+
     try:
         choosing = spending.choosing if spending else None
-        summary = runner.run(settings, console, live.row, calibration, choosing, waits=is_launched)
+        summary = runner.run(settings, console, told, calibration, choosing, waits=is_launched)
         caller.tell(summary.folder)
     except BaseException:
         live.write()
+        if following:
+            following.stop()
         raise
     from niah.commands import page, report  # matplotlib and scipy: seconds that whoever is refused above need not wait
     from niah.report.accuracy import accuracy_by_length
@@ -90,6 +104,8 @@ def _measure(config: Any, started: float, wanted: str, *, is_launched: bool) -> 
             console.say(line)
     else:
         console.say(f"figures and page: as they were, {summary.folder / PAGE}")
+    if following:
+        following.finish(summary.folder)
     if spending:
         console.say(spending.line())
     failed = [row for row in summary.asked if row.outcome in RETRIED]

@@ -35,7 +35,7 @@ def lines(plan: Plan) -> list[str]:
     shown += _notes(cells)
     for dtype, sweep in sweeps.items():
         longest = max((cell.longest for cell in cells if cell.cache_dtype == dtype), default=0)
-        line = f"{dtype}: longest that fits {longest:,} tokens"
+        line = f"{dtype}: {f'longest that fits {longest:,} tokens' if longest else 'no length of these fits'}"
         if sweep.num_trials and sweep.seconds:
             line += (
                 f"; the {sweep.num_trials} trials that fit take {seconds(sweep.seconds)} with prefix reuse "

@@ -134,3 +134,12 @@ def test_what_no_model_answered_says_so_and_is_rebuilt_from_two_files(tmp_path, 
 ])
 def test_paths_of_this_machine_are_cut(text, expected):
     assert published({"a": [text]}) == {"a": [expected]}
+
+
+@pytest.mark.parametrize(("to", "line"), [
+    ("latex", "got latex, which is report's: report outputs/a format=latex; expected one of every_eval_ever"),
+    ("pdf", "got pdf, which is report's: report outputs/a report.formats=[pdf]; expected one of"),
+    ("xml", "got xml; expected one of every_eval_ever, inspect, lm_eval, hf_eval_results, parquet"),
+])
+def test_what_report_writes_is_said(capfd, to, line):
+    assert said(capfd, "export", "outputs/a", f"to={to}", code=1).startswith(f"niah: export to: {line}")

@@ -14,10 +14,21 @@ from niah.terminal import say
 
 _FORMATS = ("every_eval_ever", "inspect", "lm_eval", "hf_eval_results", "parquet")
 
+_OF_REPORT = {
+    "csv": "format=csv", "latex": "format=latex", "json": "format=json", "pdf": "report.formats=[pdf]",
+    "png": "report.formats=[png]", "svg": "report.formats=[svg]",
+}
+"""What a paper wants too, and the words of ``report`` that give it."""
+
 
 def main(words: list[str]) -> int:
     """Exit code of ``export DIR to=FORMAT [out=DIR] [dataset=ORGANISATION/NAME]``."""
     own, rest = own_words({"to": "", "out": "", "dataset": ""}, words)
+    if own["to"] in _OF_REPORT:
+        instead = f"report {rest[0] if rest else 'DIR'} {_OF_REPORT[own['to']]}"
+        raise NiahError(
+            f"export to: got {own['to']}, which is report's: {instead}; expected one of {', '.join(_FORMATS)}"
+        )
     if own["to"] not in _FORMATS:
         raise NiahError(f"export to: got {own['to'] or 'nothing'}; expected one of {', '.join(_FORMATS)}")
     if len(rest) != 1:
