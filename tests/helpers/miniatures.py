@@ -222,6 +222,8 @@ def kinds(name: str) -> str:
 
 
 def _kind(layer: Layer) -> str:
+    if layer.kind == "feed_forward":
+        return "of experts alone"
     reach = f"{layer.kind} {layer.window:,}" if 0 < layer.window < POSITIONS else layer.kind
     if layer.latent:
         return f"latent of {layer.latent} ({layer.heads} heads)" + (", indexed" if layer.index_bytes else "")
