@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from niah.errors import NiahError
+from niah.planner import machine
 from niah.planner.hardware import Hardware
+from niah.runs import capacity
 
 _FORM = re.compile(r"(\$)?\s*([0-9.]+(?:e[0-9]+)?)\s*(s|m|h|min|minutes|hours|tokens)?", re.IGNORECASE)
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "minutes": 60.0, "h": 3600.0, "hours": 3600.0}
@@ -47,6 +49,7 @@ def parse(text: str | None, hardware: Hardware, where: str) -> Budget:
     if match[3]:
         unit = match[3].lower()
         return Budget(tokens=amount) if unit == "tokens" else Budget(seconds=amount * _SECONDS[unit])
+    hardware = machine.resolve(hardware, capacity.known_hardware())
     price = hardware.dollars_per_gpu_hour * hardware.total_gpus
     if not price:
         raise NiahError(

@@ -13,7 +13,7 @@ USAGE = (
     ("run", "[key=value ...]", "run: measure, then draw the heatmap"),
     ("run", "ctx=128k budget=2h", "as many repeats as that allows; also 2e9 tokens, or $20"),
     ("run", "track=wandb|mlflow|trackio|tensorboard", "a list too: progress and results go there; docs/track.md"),
-    ("plan", "[key=value ...] [format=json] [out=DIR] [exact=true]", "what fits, how long, what it costs"),
+    ("plan", "[key=value ...] [format=json] [out=DIR] [exact=true] [budget=30m]", "what fits, how long, what it costs"),
     ("prepare", "[key=value ...]", "fetch and convert the model, tokenise the haystack; no engine"),
     ("build", "out=DIR [key=value ...] [format=[ids,text,jsonl]]", "write the exact contexts; no engine"),
     ("power", "[key=value ...] [power.key=...]", "what difference this grid can detect, and the repeats needed"),

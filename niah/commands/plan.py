@@ -1,6 +1,7 @@
 """The verb ``plan``: which lengths fit a machine, how long they take and what they cost, before anything is loaded."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import planner
-from niah.commands import hydra, meant
+from niah.commands import budget, hydra, meant
 from niah.commands.results import make, write
 from niah.commands.words import RULER_QUICK, own_words
 from niah.config import Run, build
@@ -27,9 +28,9 @@ _SEVERAL = re.compile(r"hardware=\[(.*)\]")
 
 
 def main(words: list[str]) -> int:
-    """Exit code of ``plan WORDS [format=json] [out=DIR] [exact=true]``; ``hardware=[8xh100,8xh200]`` are several
-    machines in one table."""
-    own, rest = own_words({"out": "", "format": "text", "exact": "false"}, words)
+    """Exit code of ``plan WORDS [format=json] [out=DIR] [exact=true] [budget=30m]``; ``hardware=[8xh100,8xh200]`` are
+    several machines in one table."""
+    own, rest = own_words({"out": "", "format": "text", "exact": "false", "budget": ""}, words)
     if own["format"] not in ("text", "json"):
         raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
     if RULER_QUICK in rest:
@@ -53,9 +54,41 @@ def main(words: list[str]) -> int:
             found = exactly(run) if is_exact else describe(run, rest, own["format"], own["out"])
         for line in found:
             say(line)
+        if own["budget"] and not (machines or is_exact or own["format"] == "json"):
+            say(of_budget(run, own["budget"]))
         return 0
 
     return hydra.run(hydra.adapted(rest), show)
+
+
+def of_budget(run: Run, text: str) -> str:
+    """How many whole repeats a run has time, tokens or dollars for (``budget=``). Raises NiahError for odd ones."""
+    whole = machine.resolve(run.hardware, capacity.known_hardware())
+    spending = budget.parse(text, whole, "plan budget")
+    try:
+        fits = capacity.check(run, whole)
+    except NiahError:  # no length has room: the table says so
+        return f"budget={text}: nothing of this run fits"
+    served, planned = capacity.served(run, fits, whole), [*expectation.expected(run, fits, whole).values()]
+    if math.isfinite(spending.tokens) and served:
+        prompts = served[2].prompts if run.engine.prefix_caching else [(length, 0) for length, _ in served[2].prompts]
+        num = int(spending.tokens / (len(fits) * sum(length - cached for length, cached in prompts)))
+        return f"budget={text}: {_repeats(num, num)}"
+    if not planned or not all(one.get("trials_seconds") for one in planned):
+        return f"budget={text}: this plan knows no seconds here; a run takes as many whole repeats as it has time for"
+    start = sum(one["start_seconds"] for one in planned)
+    each = sum(one["trials_seconds"] for one in planned) / run.ctx.repeats
+    least, most = (
+        int((spending.seconds - start) / each * part) for part in (1 / estimate.SPREAD, estimate.SPREAD)
+    )
+    return f"budget={text}: {_repeats(least, most)} (an estimate)"
+
+
+def _repeats(least: int, most: int) -> str:
+    if most < 1:
+        return "less than one repeat of these lengths and depths; the first is taken whatever it takes"
+    number = f"{max(1, least):,} to {most:,}" if least < most > 1 else f"about {most:,}"
+    return f"{number} repeat{'s' if most > 1 else ''} of these lengths and depths"
 
 
 def _several(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -102,6 +102,8 @@ def test_budgets():
     h100 = Hardware(name="h100", num_gpus=8, dollars_per_gpu_hour=2.5)
     assert parse("30m", h100, "x").seconds == 1800 and parse("2h", h100, "x").seconds == 7200
     assert parse("2e9 tokens", h100, "x").tokens == 2e9 and parse("$20", h100, "x").seconds == 3600
-    for wrong in ("", "-5m", "m", "$5m", "nan tokens", "1e400 tokens"):
+    with pytest.raises(NiahError, match=r"nobody knows what an hour of \w"):
+        parse("$5", Hardware(name="auto", label="no GPU whose price is known", memory_gib=1.0), "x")
+    for wrong in ("", "-5m", "m", "$5m", "nan tokens", "1e400 tokens", "1,5h", "[1m]", "5"):
         with pytest.raises(NiahError, match="expected minutes, tokens or dollars"):
             parse(wrong, h100, "x")

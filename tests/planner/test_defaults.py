@@ -1,10 +1,12 @@
 """What the plan decides on GPUs where nothing was asked for, at its edges; on CPUs nothing."""
 
+import re
 from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from niah.commands import plan
 from niah.errors import NiahError
 from niah.grid import Ladder
 from niah.planner import defaults, estimate, memory, serving
@@ -314,3 +316,17 @@ def test_a_small_cache_is_told_with_what_it_costs():
                   ("ctx=8k", "reader=bm25"), ("ctx=8k", "engine=fake")):
         assert line(CPU, *words) == "", words
     assert line(eight("h200"), "model=qwen3_5_9b", "ctx.lengths=[8k,16k]") == ""
+
+
+def test_a_budget_is_told_in_repeats():
+    scout = built("model=scout", "ctx=1m", "hardware=8xh100")
+    found = re.fullmatch(r"budget=6h: (\d+) to (\d+) repeats of .* \(an estimate\)", plan.of_budget(scout, "6h"))
+    assert found and 1 < int(found[1]) < int(found[2])
+    assert "less than one repeat" in plan.of_budget(scout, "1s") and "repeats" in plan.of_budget(scout, "$100")
+    small = built("ctx=8k")
+    assert "about 10 repeats" in plan.of_budget(small, "1e6 tokens")
+    assert "about 1 repeat of" in plan.of_budget(small, "100000 tokens")
+    assert "nothing of this run fits" in plan.of_budget(built("model=scout", "hardware=1xh100"), "1h")
+    assert "knows no seconds" in plan.of_budget(built("engine=fake"), "30m")
+    with pytest.raises(NiahError, match="plan budget: got 'soon'"):
+        plan.of_budget(small, "soon")

@@ -5,8 +5,10 @@ import re
 import threading
 import time
 
+import pytest
+
 from niah.runs import console
-from tests.helpers.command import said
+from tests.helpers.command import rows, run_in, said
 
 
 def test_a_ticker_gives_signs_until_it_is_left_and_lets_a_fork_through():
@@ -49,3 +51,20 @@ def test_an_engine_that_ends_while_it_is_asked_ends_no_sign(capfd, monkeypatch):
     shown._wait()
     shown.close()
     assert "this prompt since 0 s" in capfd.readouterr().err
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_vllm_tells_how_much_of_a_prompt_it_has_read(tmp_path):
+    words = (
+        "model=calibration/full", "haystack=noise", "ctx.lengths=[4k]", "ctx.depths=[50]", "engine.cold_check=0",
+        "engine._target_=tests.helpers.watched.Watched", "report.formats=[]", "report.page=false", "name=a",
+    )
+    done = run_in(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    told = [tuple(map(int, line.split())) for line in (tmp_path / "told.txt").read_text().splitlines()]
+    (row,) = rows(tmp_path / "outputs" / "a")
+    assert {total for _, total in told} == {row["num_prompt_tokens"]}
+    read = [one for one, _ in told]
+    first = read[: read.index(max(read)) + 1]
+    assert first == sorted(first) and len({*first}) > 5 and max(read) == row["num_prompt_tokens"]
