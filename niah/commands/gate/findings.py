@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from niah.commands.compare.pairs import answers
+from niah.commands.gate import certificates
 from niah.commands.gate.candidates import Candidate, concerned
 from niah.commands.gate.policy import (
     ACCURACY,
@@ -177,8 +178,11 @@ def _loss(bound: Bound, one: Candidate, among: _Among) -> Iterator[Finding]:
             yield Finding(bound, one.label, length, OPEN, _asked(bound), "no pairs", why=why)
             continue
         state, needed = OPEN, None
-        why = _unfinished(one) or _of_few(found.num_pairs, found.num_repeats)
-        if not why:
+        proven = "" if length else certificates.decided(one, one.pair.base.variant, bound.limit, among.confidence)
+        why = proven or _unfinished(one) or _of_few(found.num_pairs, found.num_repeats)
+        if proven:
+            state = MET
+        elif not why:
             state = MET if found.is_noninferior(bound.limit) else FAILED if found.high < -bound.limit else OPEN
             if state == OPEN and next(among.simulations, None) is not None:
                 family = len(by_length) if length else among.num_compared
@@ -201,6 +205,15 @@ def _repeats(a: Answers, b: Answers, found: Difference, margin: float, alpha: fl
 
 
 def _effective(bound: Bound, one: Candidate, among: _Among) -> Iterator[Finding]:
+    if proven := certificates.frontier(one, bound.threshold, among.confidence):
+        is_reached = certificates.reached(proven, bound.limit)
+        state = OPEN if is_reached is None else MET if is_reached else FAILED
+        repeats = len({row.repeat for row in one.rows if row.is_answered})
+        yield Finding(
+            bound, one.label, 0, state, _asked(bound), f"frontier: {proven.sentence}", math.nan, proven.low,
+            proven.high, len(one.rows), repeats, certificates.further(bound.limit) if state == OPEN else "",
+        )
+        return
     summary = effective_length.summary(one.rows, bound.threshold, among.confidence)
     if summary is None:
         yield Finding(bound, one.label, 0, OPEN, _asked(bound), "no answer", why="nothing was answered here")
@@ -250,11 +263,13 @@ def _failures(bound: Bound, one: Candidate, among: _Among) -> Iterator[Finding]:
     for length in _lengths(bound, (row.length for row in one.rows)):
         rows = [row for row in one.rows if length in (0, row.length)]
         failed = [row.outcome for row in rows if not row.is_answered]
-        planned = len(rows) if length else one.num_planned
+        is_chosen = certificates.is_chosen(one)
+        left = "" if is_chosen else _unfinished(one)
+        planned = len(rows) if length or is_chosen else one.num_planned
         share = len(failed) / planned if planned else math.nan
         state = FAILED if share > bound.limit else MET
         why = ""
-        if state == MET and (why := _unfinished(one) or ("" if rows else "nothing was asked here")):
+        if state == MET and (why := left or ("" if rows else "nothing was asked here")):
             state = OPEN
         kinds = ", ".join(f"{failed.count(kind)} {kind}" for kind in dict.fromkeys(failed))
         yield Finding(
