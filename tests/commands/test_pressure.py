@@ -46,6 +46,12 @@ def test_a_block_of_another_prompt_is_named_and_the_run_goes_on(place, capfd):
     assert [json.dumps(row) for row in again[:4]] == kept and len(again) == 8
 
 
+@pytest.mark.slow
+def test_what_was_driven_out_and_is_found_all_the_same_is_named(place, capfd):
+    said(capfd, *WORDS, "engine.fault=kept", code=2)
+    assert named(place) == {"evicted"} and found(place)["conditions"]["evicted"]["cached_tokens"] > 8 * 400
+
+
 def test_a_block_of_another_prompt_that_comes_back_from_memory_is_named(place, capfd):
     text = said(capfd, *WORDS, "engine.fault=restored", code=2)
     assert named(place) == {"restored"} and "from the offload tier (restored): p = " in text

@@ -16,8 +16,9 @@ from niah.records import Completion, Grade, Prompt
 
 _SMALL = 100
 """Blocks; a pool with fewer has no room for several prompts of the tests."""
-FAULTS = ("", "stale", "rounding", "ends", "restored")
-"""None; a prompt whose block was driven out meanwhile is wrong; what rounding does among others, either way; an
+FAULTS = ("", "stale", "kept", "rounding", "ends", "restored")
+"""None; a prompt whose block was driven out meanwhile is wrong; so is one of which all is found though a part was
+driven out; what rounding does among others, either way; an
 engine that ends where several prompts are in a small pool; a prompt is wrong whose blocks come back from memory, as
 they are another request's."""
 
@@ -72,6 +73,8 @@ class PooledSession(Session):
         own, names = self._settings, self._names(prompt)
         num_hit = next((number for number, name in enumerate(names) if name not in self._blocks), len(names))
         is_stale = num_hit < len(names) and names[num_hit] in self._gone
+        if own.fault == "kept":
+            num_hit = len(list(takewhile(lambda name: name in self._blocks or name in self._gone, names)))
         if own.has_offload:
             num_restored = len(list(takewhile(self._gone.__contains__, names[num_hit:])))
             self._counted["external_prefix_cache_hits"] += num_restored * own.block
@@ -79,7 +82,7 @@ class PooledSession(Session):
         cached = min(num_hit * own.block, (len(prompt.ids) - 1) // own.block * own.block)
         self._counted["prefix_cache_hits"] += cached
         self._keep(names)
-        is_wrong = is_stale and (own.fault == "stale" or (own.fault == "restored" and own.has_offload))
+        is_wrong = is_stale and (own.fault in ("stale", "kept") or (own.fault == "restored" and own.has_offload))
         rng = np.random.default_rng(int(prompt.sha256[:8], 16))
         logprob = -float(rng.exponential(0.2)) - 2.0 * is_wrong
         if own.fault == "rounding" and own.max_num_seqs > 1:

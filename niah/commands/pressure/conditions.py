@@ -88,8 +88,9 @@ def others(settings: PressureSettings, found: Room) -> list[Condition]:
     ]
 
 
-def missing(needs: str, rows: Sequence[Row], told: Told, block: int) -> str:
-    """Why the condition did not come about; empty where it did."""
+def missing(own: Condition, rows: Sequence[Row], told: Told, block: int) -> str:
+    """Why the condition did not come about; empty where it did. ``block`` is the engine's, in tokens."""
+    needs = own.needs
     cached = [(row.num_cached_tokens or 0, row.num_prompt_tokens) for row in rows]
     if needs == "others" and told.at_once < 2:
         return "no two prompts were in flight"
@@ -97,8 +98,15 @@ def missing(needs: str, rows: Sequence[Row], told: Told, block: int) -> str:
         return "no prefix-cache hit was seen"
     if needs == "preemptions" and not told.counters.get("num_preemptions"):
         return "no preemption was seen" if "num_preemptions" in told.counters else "this engine counts no preemptions"
-    if needs == "parts" and not any(0 < hit < num - 2 * block for hit, num in cached):
+    if needs == "parts" and not any(0 < hit < num - 2 * block or _is_beyond(own.load, hit, num, block)
+                                    for hit, num in cached):
         return "no prompt was found in part"
     if needs == "restored" and not told.counters.get("external_prefix_cache_hits"):
         return "nothing was restored"
     return ""
+
+
+def _is_beyond(load: Load, hit: int, num: int, block: int) -> bool:
+    """Whether a hit is more than a pool that has no room for two such prompts can have kept: what was driven out was
+    found all the same."""
+    return hit > 0 and 0 < load.num_blocks * block < 2 * num

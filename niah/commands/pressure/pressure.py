@@ -220,7 +220,7 @@ def _results(
     for one in asked:
         rows, told = list(one.rows.get(name, {}).values()), one.told.get(name, Told())
         own = one.condition
-        why = one.why or conditions.missing(own.needs, rows, told, block)
+        why = one.why or conditions.missing(own, rows, told, block)
         effect = None
         if own.name != ALONE and not why:
             tolerance = Scale(scale.twice).tolerance if own.name == OTHERS else scale.tolerance
