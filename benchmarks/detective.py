@@ -51,7 +51,8 @@ CASES = (
     Case("a block found after it was driven out", (*PRESSURE, "engine.fault=kept")),
     Case("drafts taken unchecked from 900 tokens on", (
         "model=calibration/full", "haystack=noise", DRAFTS, "engine.unchecked_from=900", "spec=[none,ngram]",
-        "ctx.lengths=[512,1k]", "ctx.depths=[50]", "ctx.repeats=6", "engine.cold_check=0", "engine.graded=false",
+        "spec.prompt_lookup_min=1", "spec.prompt_lookup_max=1",  # what follows any word that stood before
+        "ctx.lengths=[512,1k]", "ctx.depths=[50]", "ctx.repeats=8", "engine.cold_check=0", "engine.graded=false",
     ), is_compared=True),
     Case("healthy, under pressure", PRESSURE),
 )
