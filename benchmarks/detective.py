@@ -24,7 +24,7 @@ DRAFTS = "engine._target_=tests.helpers.faulty_drafts.FaultyDrafts"
 COMMON = ("report.page=false", "report.formats=[]")
 FULL = ("model=calibration/full", "haystack=generated", "ctx.lengths=[2k]")
 WINDOW = ("model=calibration/window_4k", "haystack=generated", "ctx.lengths=[8k]")
-PRESSURE = ("pressure", "model=calibration/full", "haystack=generated", "ctx.lengths=[1k]", "pressure.prompts=12")
+PRESSURE = ("pressure", "model=calibration/full", "haystack=generated", "ctx.lengths=[1k]", "pressure.prompts=32")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ CASES = (
     Case("drafts taken unchecked from 900 tokens on", (
         "model=calibration/full", "haystack=noise", DRAFTS, "engine.unchecked_from=900", "spec=[none,ngram]",
         "spec.prompt_lookup_min=1", "spec.prompt_lookup_max=1",  # what follows any word that stood before
-        "ctx.lengths=[512,1k]", "ctx.depths=[50]", "ctx.repeats=8", "engine.cold_check=0", "engine.graded=false",
+        "ctx.lengths=[512,1k]", "ctx.depths=[50]", "ctx.repeats=20", "engine.cold_check=0", "engine.graded=false",
     ), is_compared=True),
     Case("healthy, under pressure", PRESSURE),
 )

@@ -160,7 +160,7 @@ def test_engines_are_put_under_load_by_their_own_settings():
 def test_a_block_that_is_found_after_it_was_driven_out_of_vllm_is_named(tmp_path, fault, code):
     done = run_in(
         tmp_path, "pressure", "model=calibration/full", "haystack=generated", "ctx.lengths=[1k]", "name=a",
-        "pressure.prompts=12", "engine._target_=tests.helpers.faulty.Faulty", f"engine.fault={fault}",
+        "pressure.prompts=32", "engine._target_=tests.helpers.faulty.Faulty", f"engine.fault={fault}",
     )
     assert done.returncode == code, done.stderr
     told = found(tmp_path / "outputs")["conditions"]

@@ -52,7 +52,7 @@ def test_drafts_that_nobody_checks_are_named_by_the_paired_verdict(tmp_path):
     done = run_in(
         tmp_path, *MODEL, "engine._target_=tests.helpers.faulty_drafts.FaultyDrafts", "engine.unchecked_from=900",
         "spec=[none,ngram]", "spec.prompt_lookup_min=1", "spec.prompt_lookup_max=1",  # what follows any "is"
-        "ctx.lengths=[512,1k]", "ctx.depths=[50]", "ctx.repeats=8", "engine.cold_check=0",
+        "ctx.lengths=[512,1k]", "ctx.depths=[50]", "ctx.repeats=20", "engine.cold_check=0",
         "engine.graded=false", "report.formats=[]", "report.page=false", "name=a",
     )
     assert done.returncode == 0, done.stderr
