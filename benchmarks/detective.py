@@ -42,7 +42,7 @@ CASES = (
     Case("damage after a hit that leaves 4 to 10 tokens", ("edges", *FULL, "engine.fault=hit")),
     Case("last, partial block dropped in one layer", ("edges", *FULL, "engine.fault=partial")),
     Case("KV scale 64 times too small in one layer", (
-        "edges", "model=calibration/full", "haystack=generated", "ctx.lengths=[512]", "edges.texts=4",
+        "edges", "model=calibration/full", "haystack=generated", "ctx.lengths=[576]", "edges.texts=4",
         "engine.fault=one_scale", "engine.scale=64", "kv=[bf16,fp8]",  # FP8 takes ten times as long on CPUs
     )),
     Case("window one token too narrow", ("edges", *WINDOW, "engine.fault=window", "engine.off=-1")),
