@@ -40,8 +40,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     pages = [{"Verbs": "settings/verbs.md"}, *({title(group): f"settings/{group}.md"} for group in choices.groups())]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     sections = sections_of(readme, {page for one in start for page in one.values()})
+    named = {page for part in sections for inside in part.values() for one in inside for page in one.values()}
+    others = sorted({one.name for one in (ROOT / "docs").glob("*.md")} - named - {"start.md"})
     sections.insert(1, {"Settings": pages})
-    config.nav = [{"Start": [*start, {"Haystacks": "haystacks.md"}]}, *sections]
+    config.nav = [{"Start": [*start, {"Haystacks": "haystacks.md"}, *map(by_heading, others)]}, *sections]
     return config
 
 
@@ -118,6 +120,12 @@ def sections_of(readme: str, without: set[str]) -> list[dict[str, Any]]:
         inside = [{text[0].upper() + text[1:]: page} for text, page in pages if page not in without]
         found.append({name.capitalize(): inside})
     return found
+
+
+def by_heading(page: str) -> dict[str, Any]:
+    """A page of docs/ that the table does not have, by its own title."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return {next((line.lstrip("# ") for line in text.splitlines() if line.startswith("# ")), page): page}
 
 
 def recipes(readme: str) -> str:
