@@ -38,7 +38,7 @@ def watched(folder: Path) -> Iterator[None]:
             "processes": [],
         }))
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", watchdog.__file__, str(own), str(record)], start_new_session=True,
+        [sys.executable, "-I", "-S", watchdog.__file__, str(own), str(start), str(record)], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     yield

@@ -1,7 +1,7 @@
 """Ends what an engine started once the process that opened it is gone, however that ended: also by ``kill -9``.
 
-A program of its own (``python watchdog.py PID RECORD``, Linux, standard library alone), in a session of its own: what a
-terminal or a scheduler sends to the run does not reach it. It outlives the run, which a thread in the run or a
+A program of its own (``python watchdog.py PID START RECORD``, Linux, standard library alone), in a session of its own:
+what a terminal or a scheduler sends to the run does not reach it. It outlives the run, which a thread in the run or a
 ``finally`` does not, and it knows descendants at any depth (engine core, its workers, Ray's and their engines), which a
 parent-death signal does not: that ends the children of one thread, and has to be set inside each of them.
 
@@ -83,9 +83,8 @@ def marked(value: str) -> dict[int, int]:
     return {pid: started(pid) for pid in pids if wanted in b"\0" + _read(f"/proc/{pid}/environ")}
 
 
-def watch(pid: int, record: str) -> None:
-    """Until the process is gone, then until nothing of it is left."""
-    start = started(pid)
+def watch(pid: int, start: int, record: str) -> None:
+    """Until the process that began at ``start`` is gone, which it may be by now, then until nothing of it is left."""
     known: dict[int, int] = {}
     try:
         handle = os.pidfd_open(pid)
@@ -145,4 +144,4 @@ def _read(path: str) -> bytes:
 
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]), sys.argv[2])
+    watch(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

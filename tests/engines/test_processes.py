@@ -65,6 +65,20 @@ def test_children_at_any_depth_end_with_a_killed_run(cache, has_seen):
     assert not processes.left_behind()
 
 
+def test_a_run_that_was_gone_before_its_watchdog_began(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    start = watchdog.started(gone.pid)
+    gone.kill()
+    gone.wait()
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        env=environment_with(**{watchdog.MARK: f"{gone.pid}:{start}"}),
+    )
+    words = (watchdog.__file__, str(gone.pid), str(start), str(tmp_path / "record.json"))
+    assert subprocess.run([sys.executable, "-I", "-S", *words], timeout=300).returncode == 0
+    assert child.wait(timeout=300) == -signal.SIGKILL
+
+
 @pytest.mark.slow
 def test_children_of_a_run_that_failed_end_with_its_process(cache):
     process, pids = owner("raise SystemExit(3)")
