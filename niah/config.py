@@ -293,7 +293,7 @@ def deciding(resolved: dict[str, Any], own: Mapping[str, type] = MappingProxyTyp
         del kept["spec"]  # nothing is drafted, as in runs before there was any
     if "ctx" in kept:  # labels of runs are made without
         kept["ctx"] = identity(Ladder, kept["ctx"])
-    for key in ("engine", "task", "haystack", "reader"):
+    for key in kept.keys() & {"engine", "task", "haystack", "reader"}:
         with suppress(NiahError):
             cls = own.get(key) or plug_in(key, kept[key].get("_target_"), is_stored=True)
             kept[key] = identity(cls, kept[key])

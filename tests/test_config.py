@@ -17,12 +17,14 @@ _FOLDER = CONF / "experiment"
 EXPERIMENTS = sorted(str(file.relative_to(_FOLDER).with_suffix("")) for file in _FOLDER.rglob("*.yaml"))
 
 
-WITH_A_MODEL = {f"spec={name}": "spec.model=x/y" for name in ("eagle", "eagle3", "draft_model")}
+NEEDED = {f"spec={name}": "spec.model=x/y" for name in ("eagle", "eagle3", "draft_model")} | {
+    "reader=service": "reader.url=http://127.0.0.1:1",
+}
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_builds_and_survives_being_stored(choice):
-    run = built(choice, *([WITH_A_MODEL[choice]] if choice in WITH_A_MODEL else []))
+    run = built(choice, *([NEEDED[choice]] if choice in NEEDED else []))
     assert config.from_resolved(run.resolved) == run
     group, name = choice.split("=")
     assert getattr(run, group).name == name if group not in ("report", "ctx") and name != "auto" else True
@@ -102,8 +104,8 @@ def test_conf_travels_in_the_wheel():
 
 
 @pytest.mark.parametrize(("name", "how_asked"), [
-    ("fake", {"replicas"}), ("transformers", set()),
-    ("vllm", {"replicas", "batch_invariant"}),  # the second at its default: earlier versions did not have it
+    ("fake", {"replicas", "thinks"}),  # the second at its default: earlier versions did not have it
+    ("transformers", set()), ("vllm", {"replicas", "batch_invariant"}),  # here too
     ("openai", {
         "api_key_env", "timeout_seconds", "timeout_seconds_per_1k", "max_retries", "max_wait_seconds", "wait_seconds",
     }),

