@@ -22,6 +22,7 @@ def checked(capfd, file, documents, *words: str, code: int) -> str:
     return said(capfd, "questions", "check", str(file), f"haystack.path={documents}", *words, code=code)
 
 
+@pytest.mark.slow
 def test_a_clean_file_and_the_command_that_asks_without_a_context(own, capfd, tmp_path, monkeypatch):
     documents, file = own
     text = checked(capfd, file, documents, code=0)
