@@ -70,6 +70,7 @@ def test_scout_finds_across_its_chunks(place):
     assert [row["score"] for row in found] == [1.0] * 10 * len(VARIANTS)
 
 
+@pytest.mark.slow
 def test_run_verifies_its_engine_first(place):
     done = run(
         place, "model=calibration/full", "calibrate=true", "ctx.lengths=[512,1k]", "ctx.depths=[0,25,50,75,100]",

@@ -10,6 +10,7 @@ from tests.helpers.engines import KV, VARIANTS
 pytestmark = pytest.mark.engine
 
 
+@pytest.mark.slow
 def test_all_is_found_and_a_shared_text_is_computed_once(niah, tmp_path):
     words = (
         "model=calibration/full", "ctx.lengths=[1k,2k]", "ctx.depths=[0,30,50,70,100]", KV, "outputs=o",

@@ -57,6 +57,7 @@ def last_line(done: subprocess.CompletedProcess) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_a_row_and_the_shorter_length_runs(run, folder):
     done = run("oom:over=700", "engine.graded=false")
     assert done.returncode == 5 and outcomes(folder) == {(512, "correct"): 1, (1024, "out-of-memory"): 1}
