@@ -23,7 +23,7 @@ RULES = {
         ("gemma4_e2b", "fp8"), ("smollm2_135m", "fp8"), ("mistral_small_4", "fp8"), ("gpt_oss_20b", "bf16"),
         ("gpt_oss_20b", "turboquant_k8v4"),
     ],
-    "b200": [("gpt_oss_20b", "nvfp4"), ("deepseek_v3_2", "bf16")],
+    "b200": [("gpt_oss_20b", "nvfp4"), ("gpt_oss_20b", "turboquant_k8v4"), ("deepseek_v3_2", "bf16")],
 }
 ASKED = [
     ("h100", ("smollm2_135m", "fp8"), ("engine.flash_attn_version=2", "engine.attention=flash_attn")),
