@@ -1,10 +1,11 @@
 """Faults planted in real vLLM, the command that looks for each, what it named and what that took; then healthy engines.
 
-    python benchmarks/detective.py [healthy=20] [only=TEXT] [keep=FOLDER]
+    python benchmarks/detective.py [healthy=20] [only=TEXT] [keep=FOLDER] [also="WORDS"]
 
 vLLM's CPU engine with models of known answers, one command at a time on all cores: about an hour. ``only`` takes the
-cases whose name holds TEXT; ``keep`` leaves the run folders there, and a second call goes on with them. A healthy case
-is `edges` with another seed, so other texts, lengths and places; promised is a pattern in 5% of them at most.
+cases whose name holds TEXT; ``keep`` leaves the run folders there, and a second call goes on with them; ``also`` stands
+behind every command (``also="model.dtype=float32 kv=fp32"`` where the processor has no AVX-512). A healthy case is
+`edges` with another seed, so other texts, lengths and places; promised is a pattern in 5% of them at most.
 """
 
 import json
@@ -29,11 +30,13 @@ PRESSURE = ("pressure", "model=calibration/full", "haystack=generated", "ctx.len
 
 @dataclass(frozen=True)
 class Case:
-    """``words`` are a command without its name; with ``is_compared``, what `compare` says of the run counts."""
+    """``words`` are a command without its name; with ``is_compared``, what `compare` says of the run counts, beside one
+    with ``before`` for its last words where there are any."""
 
     name: str
     words: tuple[str, ...]
     is_compared: bool = False
+    before: tuple[str, ...] = ()
 
 
 CASES = (
@@ -45,6 +48,10 @@ CASES = (
         "edges", "model=calibration/full", "haystack=generated", "ctx.lengths=[576]", "edges.texts=4",
         "engine.fault=one_scale", "engine.scale=64", "kv=[bf16,fp8]",  # FP8 takes ten times as long on CPUs
     )),
+    Case("KV scale 4 times too small in one layer of SmolLM2", (
+        "model=smollm2_135m", "task=multikey", "ctx.lengths=[512]", "ctx.depths=[50]", "ctx.repeats=24",
+        "engine.cold_check=0", "engine.fault=one_layer", "engine.scale=4",
+    ), is_compared=True, before=("engine.fault=''",)),
     Case("window one token too narrow", ("edges", *WINDOW, "engine.fault=window", "engine.off=-1")),
     Case("window one token too wide", ("edges", *WINDOW, "engine.fault=window", "engine.off=1")),
     Case("last block of a hit stale", ("edges", *FULL, "engine.fault=stale")),
@@ -68,20 +75,24 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         for number, case in enumerate([*CASES, *healthy]):
             if options.get("only", "") in case.name:
-                print(line(place, f"{number}", case), flush=True)
+                print(line(place, f"{number}", case, options.get("also", "").split()), flush=True)
 
 
-def line(place: Path, name: str, case: Case) -> str:
-    """The table's row of a case, which runs in ``place/outputs/name``."""
+def line(place: Path, name: str, case: Case, also: list[str]) -> str:
+    """The table's row of a case, which runs in ``place/outputs/name`` with the words of ``also`` too."""
     engine = () if DRAFTS in case.words else (FAULTY,)
-    words = (*case.words, *engine, *COMMON, f"name={name}")
+    words = (*case.words, *engine, *COMMON, f"name={name}", *also)
     began = time.perf_counter()
     done = niah(place, *words)
     seconds = time.perf_counter() - began
     folder = place / "outputs" / name
     named = "; ".join(_named(folder, case)) if done.returncode in (0, 2) else f"failed: {done.stderr.strip()[-200:]}"
     if case.is_compared:
-        told = niah(place, "compare", f"outputs/{name}", "report.page=false").stdout
+        asked = [f"outputs/{name}"]
+        if case.before:
+            niah(place, *words, *case.before, f"name={name}-before")
+            asked = [f"outputs/{name}-before", f"outputs/{name}", "compare.primary=graded"]
+        told = niah(place, "compare", *asked, "report.page=false").stdout
         named = next((one for one in told.splitlines() if "loses" in one), "")
     rows = [json.loads(row) for file in folder.rglob("rows.jsonl") for row in file.read_text().splitlines()]
     computed = sum(int(row["num_prompt_tokens"] or 0) - int(row["num_cached_tokens"] or 0) for row in rows)

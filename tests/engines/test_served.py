@@ -264,6 +264,7 @@ def checkpoints(tmp_path_factory):
 @pytest.mark.engine
 @exact_on_cpus  # named backends: on GPUs vLLM chooses them
 @needs_fp8
+@pytest.mark.slow
 def test_rows_of_an_engine_in_another_process_say_what_its_worker_holds(tmp_path, checkpoints):
     """bf16 and fp8 of a checkpoint with scales, the worker's own layers asked by another way."""
     found = run_of(tmp_path, checkpoints[True], "scaled", "[bf16,fp8]", VLLM_ENABLE_V1_MULTIPROCESSING="1")

@@ -202,7 +202,7 @@ def wait_until_gone(processes: list[psutil.Process], mark: str) -> None:
 @pytest.mark.parametrize(
     ("is_running", "sent"),
     [
-        (True, signal.SIGKILL), (False, signal.SIGKILL),
+        (True, signal.SIGKILL), pytest.param(False, signal.SIGKILL, marks=pytest.mark.slow),
         *(pytest.param(is_running, sent, marks=pytest.mark.slow) for is_running in (True, False)
           for sent in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)),
     ],

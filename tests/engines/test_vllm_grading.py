@@ -21,7 +21,7 @@ from tests.helpers.engines import HAS_FP8, exact_on_cpus, needs_fp8
 from tests.helpers.grades import tiny
 
 pytestmark = pytest.mark.engine
-GRID = ("task=multikey", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]")
+GRID = ("task=multikey", "ctx.lengths=[512]", "ctx.depths=[0,50,100]")
 VOCABULARY = 64
 
 
@@ -41,7 +41,7 @@ def place(tmp_path_factory):
 
 def test_every_answer_is_graded(place):
     found = rows(place / "outputs" / "warm")
-    assert len(found) == (18 if HAS_FP8 else 6)
+    assert len(found) == (9 if HAS_FP8 else 3)
     for row in found:
         assert row["logprob"] <= 0 and row["worst_rank"] >= 1 and row["num_target_tokens"] >= 7
         assert row["margin"] is not None and "not_graded" not in row
@@ -146,6 +146,7 @@ def model(tmp_path_factory):
 
 
 @exact_on_cpus
+@pytest.mark.slow
 def test_an_engine_in_another_process(model):
     check_values(graded(processes=2, block=64, model=model, cases=FEW), 7)
 

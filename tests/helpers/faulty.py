@@ -9,7 +9,7 @@ from niah.engines.vllm import VLLM
 from niah.engines.vllm.session import VLLMSession
 
 FAULTS = ("block", "positions", "prefill_positions", "scale")
-AT_BORDERS = ("length", "first_blocks", "hit", "stale", "partial", "one_scale", "window")
+AT_BORDERS = ("length", "first_blocks", "hit", "stale", "partial", "one_scale", "one_layer", "window")
 """Faults that strike at some lengths, places or hits alone, or at one layer."""
 UNDER_PRESSURE = ("kept",)
 """Faults that strike in a small pool alone: a block that was driven out is still found by who had it before, with what
@@ -106,6 +106,8 @@ def _plant(fault: str, engine: Any, network: Any, impls: list[Any], scale: float
         ))
     elif fault == "one_scale":
         _rescale(impls[-1], scale)
+    elif fault == "one_layer":  # whatever the cache's dtype
+        _divide(impls[len(impls) // 2], scale)
     _watch(engine, impls[0], step)
 
 
@@ -226,3 +228,9 @@ def _rescale(impl: Any, scale: float) -> None:
             layer._k_scale_float, layer._v_scale_float = before
 
     impl.do_kv_cache_update = update
+
+
+def _divide(impl: Any, scale: float) -> None:
+    """Keys and values go into the cache divided by ``scale``: what a wrong scale does to a quantized one, in any."""
+    own = impl.do_kv_cache_update
+    impl.do_kv_cache_update = lambda layer, key, value, *rest: own(layer, key / scale, value / scale, *rest)
