@@ -15,7 +15,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ENGINE := auto
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# bytecode of 30,000 files takes minutes, and most are never imported: each is compiled where it is first
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 STAMP := .venv/installed
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from niah.engines import Job
 from niah.engines.transformers import Transformers
@@ -31,6 +30,8 @@ def job(tmp_path, monkeypatch):
 
 
 def test_transformers_runs_a_models_own_code_only_when_asked_to(tmp_path, job, monkeypatch):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     for one in (LlamaConfig, LlamaForCausalLM):  # it is noted in these that a model of theirs came with code
         monkeypatch.setattr(one, "_auto_class", None)
     checkpoints.foreign(tmp_path / "own")
