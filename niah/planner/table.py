@@ -38,8 +38,8 @@ def lines(plan: Plan) -> list[str]:
         line = f"{dtype}: {f'longest that fits {longest:,} tokens' if longest else 'no length of these fits'}"
         if sweep.num_trials and sweep.seconds:
             line += (
-                f"; the {sweep.num_trials} trials that fit take {seconds(sweep.seconds)} with prefix reuse "
-                f"({seconds(sweep.cold_seconds)} without), {_range(sweep.gpu_hours)} GPU-hours, "
+                f"; to read the prompts of the {sweep.num_trials} trials that fit takes {seconds(sweep.seconds)} with "
+                f"prefix reuse ({seconds(sweep.cold_seconds)} without), {_range(sweep.gpu_hours)} GPU-hours, "
                 f"{_dollars(sweep.dollars)}; {sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
             )
         shown.append(line)

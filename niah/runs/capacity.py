@@ -8,13 +8,13 @@ from niah import environment, grid
 from niah.choices import choices
 from niah.config import Run, typed
 from niah.errors import NiahError
-from niah.planner import architecture, defaults, drafter, machine, serving
+from niah.planner import architecture, defaults, drafter, estimate, machine, serving
 from niah.planner.architecture import Architecture
 from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 from niah.runs.variants import Variant, variants
-from niah.units import format_seconds
+from niah.units import format_range, format_seconds
 
 _NEEDLES, _QUESTION = 1024, 1024
 """Tokens of needles and question, about: for the memory a reader needs that leaves text out."""
@@ -101,9 +101,12 @@ def served(
     )
 
 
-def choice_lines(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) -> list[str]:
-    """How the run is served on GPUs and why, and what of them it leaves unused, for a person; empty on CPUs and where
-    the plan does not know the model."""
+def choice_lines(
+    run: Run, fits: Mapping[str, Fit], here: Hardware | None = None, *, has_seconds: bool = True
+) -> list[str]:
+    """How the run is served on GPUs and why, how long it takes, and what of the GPUs it leaves unused, for a person;
+    empty on CPUs and where the plan does not know the model. ``has_seconds`` is false where not all of the grid may be
+    asked: then nobody knows how long it takes, nor what more GPUs would gain."""
     wish, shape = run.engine.wish(), _shape(run)
     fit = next((fit for fit in fits.values() if not fit.refusal), None)
     if wish is None or shape is None or fit is None or not fit.setup.capability:
@@ -117,19 +120,20 @@ def choice_lines(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None
     seconds = defaults.expected(shape, hardware, setup, load)
     lines = [f"served with {', '.join(parts)}"]
     each = f" for each of {len(fits)} variants" if len(fits) > 1 else ""
-    if seconds.reading:
+    if seconds.reading and has_seconds:
         again = f", the control sample again {format_seconds(seconds.control)}" if seconds.control else ""
+        whole_run = format_range(seconds.total / estimate.SPREAD, seconds.total * estimate.SPREAD, "s")
         lines.append(
-            f"about {format_seconds(seconds.total)}{each}: start {format_seconds(seconds.start)}, reading "
-            f"{format_seconds(seconds.reading)}, writing {format_seconds(seconds.writing)}{again} (estimates)"
+            f"the whole run takes {whole_run}{each}, an estimate: start {format_seconds(seconds.start)}, reading "
+            f"{format_seconds(seconds.reading)}, writing {format_seconds(seconds.writing)}{again}, each about"
         )
     used = run.engine.replicas * setup.tensor_parallel * setup.pipeline_parallel
     possible = whole.total_gpus // (setup.tensor_parallel * setup.pipeline_parallel)
     if used < whole.total_gpus:
         line = f"{used} of {whole.total_gpus} GPUs used"
-        if seconds.reading and seconds.trials < defaults.STARTING_SECONDS:
+        if has_seconds and seconds.reading and seconds.trials < defaults.STARTING_SECONDS:
             line += ": all trials take less than the start of another engine"
-        elif possible > run.engine.replicas and whole.num_nodes == 1 and load.num_prompts > 1:
+        elif has_seconds and possible > run.engine.replicas and whole.num_nodes == 1 and load.num_prompts > 1:
             gain = defaults.gain_of_replicas(possible, load, seconds)
             line += f"; engine.replicas={possible} shares the trials: about {gain:.1f} times as fast (needs niah[ray])"
         lines.append(line)

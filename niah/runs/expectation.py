@@ -36,15 +36,15 @@ def expected(run: Run, fits: Mapping[str, Fit], here: Hardware | None = None) ->
     }
 
 
-def line(found: Mapping[str, Expectation]) -> str:
+def line(found: Mapping[str, Expectation], *, has_price: bool = True) -> str:
     """The plan of the first variant for a person; empty where there is none. How long, ``capacity.choice_lines`` says.
-    """
+    ``has_price`` is false where not all of the grid may be asked."""
     first = next(iter(found.values()), {})
     if "memory_gib" not in first:
         return ""
     each = " of each GPU" if "kv_cache_tokens" in first else ""
     text = f"plan: {first['memory_gib']:.1f} of {first['available_gib']:.1f} GiB{each} at the longest length"
-    if dollars := first.get("dollars"):
+    if has_price and (dollars := first.get("dollars")):
         text += f", ${format_range(dollars / estimate.SPREAD, dollars * estimate.SPREAD)} (an estimate)"
     return text
 

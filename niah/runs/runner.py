@@ -91,7 +91,7 @@ def run(
             fresh = replace(fresh, expected=expectation.expected(left.whole, left.fits))
         journal = Journal(folder, _with(calibration, resume.continued(stored, fresh, left.due) if stored else fresh))
         journal.begin(len(left.finished), own)
-        _say_first(left, folder, console, is_chosen=choosing is not None)
+        _say_first(left, folder, console, is_chosen=choosing is not None, is_pressed=bool(through))
         stopped = ""
         try:
             _measure(left, folder, journal, console, on_row, choosing, through)
@@ -189,18 +189,24 @@ def _left(
     return _Left(settings, whole, fits, recipe, finished, passed_over, todo, due)
 
 
-def _say_first(left: _Left, folder: RunFolder, console: Console, *, is_chosen: bool) -> None:
-    """How much there is to do, and what the plan chose."""
+def _say_first(left: _Left, folder: RunFolder, console: Console, *, is_chosen: bool, is_pressed: bool) -> None:
+    """How much there is to do, and what the plan chose.
+
+    Of a grid alone it is known how long it takes and what the cache saves: not where prompts are chosen as answers
+    come, nor where something between asks them in another order (``is_pressed``).
+    """
     num_new, num_asked = left.num_new, len(left.recipe.trials) * len(left.todo)
     to_do = f"{num_new} of {num_asked} trials to run" if num_new else "only the rest of the control sample to run"
     if is_chosen:
         to_do = f"{num_asked - num_new} trials done, the next are chosen as answers come"
-    else:
+    elif not is_pressed:
         to_do += expectation.to_compute(left.settings, left.todo)
     console.note(f"{folder.path}: {to_do}; engine log in engine.log")
-    plan = expectation.line(expectation.expected(left.whole, left.fits))
-    cache = expectation.cache_line(left.settings, left.fits)
-    for line in filter(None, (plan, cache, *capacity.choice_lines(left.settings, left.fits))):
+    is_grid = not (is_chosen or is_pressed)
+    plan = expectation.line(expectation.expected(left.whole, left.fits), has_price=is_grid)
+    cache = expectation.cache_line(left.settings, left.fits) if is_grid else ""
+    choices = capacity.choice_lines(left.settings, left.fits, has_seconds=is_grid)
+    for line in filter(None, (plan, cache, *choices)):
         console.note(line)
     if left.passed_over:
         console.note(f"passed over: {len(left.passed_over)} that {resume.PASSED_OVER}")

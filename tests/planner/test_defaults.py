@@ -292,10 +292,13 @@ def test_lines_say_what_was_chosen_and_what_is_left():
     run = built("model=qwen3_5_9b", "ctx=128k", "ctx.repeats=16")
     lines = capacity.choice_lines(run, capacity.check(run, eight("h100")), eight("h100"))
     assert "tensor parallel 1 (128K takes 24.0 of 72.8 GiB), 1 prompt at once" in lines[0]
-    assert lines[1].startswith("about ") and "control sample again" in lines[1]
+    assert re.match(r"the whole run takes [\d.]+ to [\d.]+ min, an estimate: start ", lines[1])
+    assert "control sample again" in lines[1]
     assert lines[2] == (
         "1 of 8 GPUs used; engine.replicas=8 shares the trials: about 8.0 times as fast (needs niah[ray])"
     )
+    chosen = capacity.choice_lines(run, capacity.check(run, eight("h100")), eight("h100"), has_seconds=False)
+    assert chosen == [lines[0], "1 of 8 GPUs used"]
     run = built("model=scout", "ctx=1m", "engine.enforce_eager=true")
     lines = capacity.choice_lines(run, capacity.check(run, eight("h100")), eight("h100"))
     assert "50 s, 94 s on 4, the fewest that hold it" in lines[0] and "not compiled (as asked for)" in lines[0]

@@ -17,7 +17,7 @@ from niah.models.settings import Model
 from niah.planner import architecture, cpu, memory
 from niah.planner.memory import Setup
 from niah.runs.beginnings import Beginnings, depth_first
-from tests.helpers.command import REPOSITORY, environment_with, rows, run_in
+from tests.helpers.command import REPOSITORY, environment_with, rows, run_in, said
 
 BLOCK, ANSWER = 4, 3
 PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=30), min_size=1, max_size=10)
@@ -58,6 +58,23 @@ def two_lengths() -> list[np.ndarray]:
             ids[-32:] = own.integers(10, 30_000, 32)
             made.append(ids.astype(np.int32))
     return made
+
+
+@pytest.mark.parametrize(("words", "is_grid"), [
+    (("run",), True),
+    (("run", "budget=30m", "ctx.repeats=2"), False),
+    (("decide", "kv=[bf16,fp8]", "decide.most=1"), False),
+    (("frontier", "frontier.most=1"), False),
+    (("pressure", "pressure.prompts=4"), False),
+    (("edges", "edges.texts=2"), False),
+])
+def test_only_a_grid_is_said_to_go_through_the_trie(place, capfd, words, is_grid):
+    text = said(
+        capfd, *words, "engine._target_=tests.helpers.planned.Planned", "engine=fake", "engine.window=9999", "ctx=8k",
+        "ctx.lengths=[256,640]", "haystack=noise", "name=a", "report.formats=[]", "report.page=false",
+    )
+    assert "GiB at the longest length" in text
+    assert ("go depth first" in text, "to compute" in text) == (is_grid, is_grid or words[0] == "edges")
 
 
 @pytest.mark.engine
