@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from niah.commands.track import following, trackers
 from niah.commands.track.content import results
 from niah.commands.track.following import Following
 from niah.commands.track.tracker import Results, Told, Tracker
+from niah.commands.track.wandb_interface import WandbInterface
 from niah.runs import store
 from tests.helpers import wandb_file
 from tests.helpers.command import FAKE, command, comparable, environment_with, ran_here, rows, said
@@ -133,6 +135,36 @@ def test_a_run_that_is_there_is_tracked_with_its_page_made_where_it_is_missing(m
     told = said(capfd, "track", "outputs/a", "to=[tensorboard]")
     assert told == "track: tensorboard: tensorboard --logdir outputs/a/tensorboard\n"
     assert (made / "report.json").is_file() and [*(made / "tensorboard").iterdir()]
+
+
+class Logged(WandbInterface):
+    """Takes what the interface of wandb and Trackio is handed."""
+
+    module = package = "logged"
+
+    def begin(self, told: Told) -> str:
+        made = {name: lambda *one, kind=name, **more: (kind, *one, *more.values()) for name in ("Image", "Html")}
+        self._package = SimpleNamespace(Table=lambda columns, data, **more: ("Table", columns, data), **made)
+        self._run = SimpleNamespace(log=lambda content, step: self.heard.append((step, content)))
+        self.heard: list[tuple[int, dict]] = []
+        return told.name
+
+    def end(self, *, is_done: bool) -> None:
+        self.heard.append((-1, {"is_done": is_done}))
+
+
+def test_the_interface_of_wandb_is_handed_all_that_report_json_has(made):
+    one = Logged()
+    Following([one], print).finish(made)
+    found = results(made)
+    (step, content), last = one.heard
+    assert step == 30 and last == (-1, {"is_done": True})
+    assert {name: content[name] for name in found.numbers} == found.numbers
+    assert content["tables/cells"] == ("Table", found.tables["cells"][0], found.tables["cells"][1:])
+    assert content["pictures/heatmap"] == ("Image", str(made / "heatmap.png"))
+    assert content["page"] == ("Html", str(made / "report.html"), False)
+    one.progress(7, {"trials": 7})
+    assert one.heard[-1] == (7, {"trials": 7})
 
 
 class Recorded(Tracker):

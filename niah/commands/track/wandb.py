@@ -2,13 +2,12 @@
 is written offline."""
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
-from niah.commands.track.tracker import PROJECT, Results, Told, Tracker
+from niah.commands.track.tracker import PROJECT, Results, Told
+from niah.commands.track.wandb_interface import WandbInterface
 
 
-class Wandb(Tracker):
+class Wandb(WandbInterface):
     """Its own looks at the machine, the terminal and the repository are off: they are no part of a measurement."""
 
     module = "wandb"
@@ -23,8 +22,8 @@ class Wandb(Tracker):
             console="off", silent=True, x_disable_stats=True, x_disable_meta=True, disable_git=True, disable_code=True,
             x_save_requirements=False,
         )
-        self._wandb = wandb
-        self._run: Any = wandb.init(
+        self._package = wandb
+        self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), name=told.name, id=told.id, resume="allow", mode=mode,
             dir=os.environ.get("WANDB_DIR") or str(told.folder), config={**told.settings}, settings=quiet,
         )
@@ -32,18 +31,8 @@ class Wandb(Tracker):
             return str(self._run.url or mode)
         return f"offline, wandb sync {os.path.relpath(self._run.settings.sync_dir)} sends it"
 
-    def progress(self, step: int, numbers: Mapping[str, float]) -> None:
-        self._run.log({**numbers}, step=step)
-
     def results(self, results: Results) -> None:
-        shown: dict[str, Any] = {
-            f"tables/{name}": self._wandb.Table(columns=rows[0], data=rows[1:], allow_mixed_types=True)
-            for name, rows in results.tables.items()
-        }
-        shown |= {f"pictures/{name}": self._wandb.Image(str(file)) for name, file in results.pictures.items()}
-        if results.page:
-            shown["page"] = self._wandb.Html(str(results.page), inject=False)
-        self._run.log({**results.numbers, **shown}, step=results.step)
+        super().results(results)
         self._run.summary.update({**results.numbers})
 
     def end(self, *, is_done: bool) -> None:
