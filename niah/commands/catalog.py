@@ -33,10 +33,7 @@ def main(words: list[str]) -> int:
     own, rest = own_words({"format": "text"}, words)
     if own["format"] not in ("text", "json", "markdown"):
         raise NiahError(f"choices format: got {own['format']!r}; expected text, json or markdown")
-    if len(rest) > 1 or (rest and rest[0] not in choices.groups()):
-        near = meant.near(rest[-1], choices.groups())
-        right = f"did you mean {near[0]}" if near else f"expected one of {', '.join(choices.groups())}"
-        raise NiahError(f"choices: got {rest[-1]!r}; {right}")
+    _check(rest)
     if own["format"] == "markdown" and not rest:
         raise NiahError(f"choices format=markdown: expected a group before it, one of {', '.join(choices.groups())}")
     found = [one for group in (rest or choices.groups()) for one in of(group)]
@@ -49,6 +46,25 @@ def main(words: list[str]) -> int:
         counted = {group: sum(one["group"] == group for one in found) for group in choices.groups()}
         say(*(f"{group:<12} {num:>3}  python -m niah choices {group}" for group, num in counted.items()))
     return 0
+
+
+def _check(words: Sequence[str]) -> None:
+    """Raises NiahError for words that are not one group."""
+    groups = choices.groups()
+    for word in words:
+        if word in groups:
+            continue
+        key, separator, value = word.partition("=")
+        if separator:
+            right = f"did you mean format={value}" if meant.near(key, ["format"]) else (
+                "expected choices [GROUP] [format=json]"
+            )
+        else:
+            near = meant.near(word, groups)
+            right = f"did you mean {near[0]}" if near else f"expected one of {', '.join(groups)}"
+        raise NiahError(f"choices: got {word!r}; {right}")
+    if len(words) > 1:
+        raise NiahError(f"choices: got several groups, {' and '.join(words)}; expected one, as choices {words[0]}")
 
 
 def of(group: str) -> list[dict[str, Any]]:

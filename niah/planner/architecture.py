@@ -23,13 +23,22 @@ KNOWN = (
 
 _LATENT = ("deepseek_v3", "deepseek_v32", "glm_moe_dsa")
 """Those with multi-head latent attention in every layer."""
-_NEEDED = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+_POSITIVE = (
+    "hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "index_topk",
+)
+"""Of ``_MOST`` those that cannot be 0."""
 _MOST = {"num_hidden_layers": 10_000, **dict.fromkeys((
     "hidden_size", "vocab_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
     "max_position_embeddings", "sliding_window", "num_local_experts", "n_routed_experts", "num_experts",
     "num_kv_shared_layers", "attention_chunk_size", "moe_intermediate_size", "q_lora_rank", "kv_lora_rank",
     "moe_latent_size", "moe_shared_expert_intermediate_size", "mamba_num_heads", "mamba_head_dim", "ssm_state_size",
     "n_groups", "conv_kernel", "n_shared_experts", "num_experts_per_tok", "index_n_heads", "index_head_dim",
+    "index_topk", "index_topk_freq", "index_skip_topk_offset", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+    "linear_num_key_heads", "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim",
+    "linear_conv_kernel_dim", "full_attention_interval", "shared_expert_intermediate_size", "no_rope_layer_interval",
+    "interleave_moe_layer_step", "intermediate_size_mlp", "global_head_dim", "num_global_key_value_heads",
+    "hidden_size_per_layer_input", "vocab_size_per_layer_input", "first_k_dense_replace", "top_k_experts",
+    "sliding_window_pattern",
 ), 10**9)}
 """The largest that a size or a count of a config.json may be: no model comes near."""
 
@@ -87,19 +96,27 @@ def read(config: Mapping[str, Any], where: str) -> Architecture:
         )
     try:
         _check_numbers(text)
-        return _counted(text, kind, config.get("niah", {}))
+        found = _counted(text, kind, config.get("niah", {}))
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, IndexError) as error:
         what = f"lacks {error.args[0]}" if isinstance(error, KeyError) else f"cannot be counted ({error})"
         raise NiahError(
             f"{where}: its config.json {what}; expected every field that a {kind} model has; fetch the file again"
         ) from error
+    if not any(layer.attends and layer.owns_cache for layer in found.layers):
+        raise UnknownArchitectureError(
+            f"{where}: its config.json has {len(found.layers)} layers and none that keeps keys and values of tokens; "
+            "expected at least one layer of attention with a cache of its own, for the fast plan to count; take "
+            "exact=true, which asks vLLM itself"
+        )
+    return found
 
 
 def _check_numbers(text: Mapping[str, Any]) -> None:
     """Raises ValueError for what can be no size or count: a config.json may be damaged, or anyone's."""
     for name, most in _MOST.items():
         value = text.get(name)
-        if value is not None and not (type(value) is int and (name not in _NEEDED or value) and 0 <= value <= most):
+        least = int(name in _POSITIVE)
+        if value is not None and not (type(value) is int and least <= value <= most):
             raise ValueError(f"{name} is {value!r:.40}")
 
 
@@ -185,7 +202,7 @@ def _heads(text: Mapping[str, Any], kind: str, reach: str, number: int) -> dict[
         "owns_cache": owns, "has_sinks": has_sinks,
         "heads_parameters": 2 * queries + gate + extra * hidden + biases,
         "cache_parameters": 2 * (hidden + has_sinks) * kv_heads * width if owns else 0,
-        "whole_parameters": (norms + has_sinks) * hidden + 2 * width + 2 * extra * hidden,
+        "whole_parameters": (norms + has_sinks) * hidden + (0 if has_sinks else 2 * width) + 2 * extra * hidden,
     }
 
 
@@ -214,7 +231,7 @@ def _latent(text: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {
         "kind": "full", "heads": heads, "kv_heads": 1, "key_width": plain + rotary, "value_width": value,
         "latent": latent + rotary, "index_bytes": width_of_index and width_of_index + 4,
-        "index_heads": heads_of_index, "index_width": width_of_index, "selected": text.get("index_topk", 0),
+        "index_heads": heads_of_index, "index_width": width_of_index, "selected": text.get("index_topk") or 0,
         "heads_parameters": heads * (query * (plain + rotary) + latent * (plain + value) + value * hidden),
         "whole_parameters": whole,
     }
@@ -261,10 +278,10 @@ def _feed_forward(text: Mapping[str, Any], kind: str, number: int) -> dict[str, 
         dense = inner
     if not experts:
         return {"mlp_parameters": 3 * hidden * dense}
-    gate = hidden * experts + (hidden if kind == "qwen3_5_moe" else 0)
-    one = 3 * hidden * width + (2 * width + hidden if kind == "gpt_oss" else 0)
+    gate = hidden * experts + {"qwen3_5_moe": hidden, "gpt_oss": experts}.get(kind, 0)
+    one, bias = 3 * hidden * width, 2 * width + hidden if kind == "gpt_oss" else 0
     return {
         "mlp_parameters": 3 * hidden * (dense + shared) + gate,
-        "expert_parameters": one * experts,
-        "active_expert_parameters": one * chosen,
+        "expert_parameters": one * experts, "expert_bias_parameters": bias * experts,
+        "active_expert_parameters": (one + bias) * chosen,
     }

@@ -36,7 +36,7 @@ class Backend:
 
     ``majors`` are the GPU generations it runs on, ``narrower`` those (or the lowest compute capability) on which it
     keeps one dtype; ``heads`` the head sizes it has, none for all from ``min_head`` to ``max_head``. A block holds a
-    multiple of ``block`` tokens. ``has_sinks`` are the generations on which it knows attention sinks.
+    multiple of ``block`` tokens. ``sink_majors`` are the generations on which it knows attention sinks.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Backend:
     max_head: int = 1 << 16
     block: int = 16
     has_windows: bool = True
-    has_sinks: tuple[int, ...] = ()
+    sink_majors: tuple[int, ...] = ()
 
     def refuses(
         self, dtype: str, kind: str, head: int, capability: float, *, is_windowed: bool = False, has_sinks: bool = False
@@ -69,7 +69,7 @@ class Backend:
             return f"{self.name} keeps no {dtype} cache on {gpu(capability)}"
         if is_windowed and not self.has_windows:
             return f"{self.name} has no sliding windows"
-        if has_sinks and major not in self.has_sinks:
+        if has_sinks and major not in self.sink_majors:
             return f"{self.name} has no attention sinks on {gpu(capability)}"
         if has_sinks and self.name == "FLASHINFER" and dtype.startswith("nvfp4") and major != 10:
             return f"{self.name} cannot read a {dtype} cache with attention sinks on {gpu(capability)}"
@@ -83,20 +83,20 @@ class Backend:
 
 KINDS = {"heads": "models without latent attention", "latent": "latent attention (MLA)", "sparse": "sparse MLA"}
 BACKENDS = (
-    Backend("FLASH_ATTN", "heads", (*NATIVE, *_FP8), narrower={"fp8_e4m3": (9, 10)}, max_head=256, has_sinks=(9, 10)),
+    Backend("FLASH_ATTN", "heads", (*NATIVE, *_FP8), narrower={"fp8_e4m3": (9, 10)}, max_head=256, sink_majors=(9, 10)),
     Backend(
         "FLASHINFER", "heads", (*NATIVE, *_FP8, "fp8_e5m2", "nvfp4", "nvfp4_4over6"),
-        narrower={"nvfp4_4over6": (10,)}, heads=(64, 128, 256, 512), has_sinks=(9, 10, 12),
+        narrower={"nvfp4_4over6": (10,)}, heads=(64, 128, 256, 512), sink_majors=(9, 10, 12),
     ),
     Backend(
         "TRITON_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD),
-        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9), min_head=32, has_sinks=_GPUS,
+        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9), min_head=32, sink_majors=_GPUS,
     ),
     Backend("FLEX_ATTENTION", "heads", NATIVE),
     Backend("TURBOQUANT", "heads", _TURBOQUANT, has_windows=False),
     Backend(
         "CPU_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), (0,),
-        heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512), block=32, has_sinks=(0,),
+        heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512), block=32, sink_majors=(0,),
     ),
     Backend("FLASH_ATTN_MLA", "latent", NATIVE, (9,)),
     Backend("FLASHMLA", "latent", (*NATIVE, *_FP8), (9,), block=64),

@@ -12,9 +12,9 @@ from niah.planner.memory import Setup
 
 @dataclass(frozen=True)
 class Features:
-    """``attention`` in words; ``token_bytes`` of KV cache that each token adds, in bfloat16 on one GPU, where a layer
-    keeps all of them; ``limit_bytes`` that one request of the longest length takes, windows, states and steps in flight
-    included."""
+    """``attention`` in words; ``token_bytes`` of KV cache that each token adds, in bfloat16 on one GPU, in the layers
+    that keep all tokens up to the model's own limit (of its config.json, where a larger ``max_length`` is given);
+    ``limit_bytes`` that one request of the longest length takes, windows, states and steps in flight included."""
 
     attention: str
     token_bytes: int
@@ -25,14 +25,15 @@ def of(model: Model) -> Features:
     """Raises UnknownArchitectureError for a model that the plan does not know."""
     shape = architecture.of(model)
     return Features(
-        attention_words(shape, model.limit), token_bytes(shape),
+        attention_words(shape, model.limit), token_bytes(shape, model.limit),
         memory.need(shape, Setup(), model.limit).cache,
     )
 
 
-def token_bytes(shape: Architecture) -> int:
-    """What each token adds, in bfloat16."""
-    growing = [layer for layer in shape.layers if layer.owns_cache and _is_full(layer, shape.max_positions)]
+def token_bytes(shape: Architecture, limit: int) -> int:
+    """What each token adds, in bfloat16, up to ``limit`` tokens or the fewer that the model has positions for."""
+    own = min(limit, shape.max_positions or limit)
+    growing = [layer for layer in shape.layers if layer.owns_cache and _is_full(layer, own)]
     heads = sum(2 * layer.kv_heads * (layer.key_width + layer.value_width) for layer in growing if not layer.latent)
     return heads + sum(2 * layer.latent + layer.index_bytes for layer in growing)
 

@@ -12,7 +12,8 @@ class Layer:
 
     ``latent`` values a token are cached instead of heads (MLA); ``owns_cache`` is false where the layer
     reads another one's. Counts of parameters: ``heads_parameters`` are split by query heads,
-    ``cache_parameters`` by key-value heads, ``whole_parameters`` are on every GPU.
+    ``cache_parameters`` by key-value heads, ``whole_parameters`` are on every GPU. ``expert_bias_parameters`` are those
+    of experts that no format quantizes.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Layer:
     whole_parameters: int = 0
     mlp_parameters: int = 0
     expert_parameters: int = 0
+    expert_bias_parameters: int = 0
     active_expert_parameters: int = 0
 
     @property

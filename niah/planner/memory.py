@@ -147,10 +147,12 @@ def weight_bytes(architecture: Architecture, setup: Setup) -> int:
     for layer in layers:
         whole_heads = max(1, ceil(layer.kv_heads / split)) / max(1, layer.kv_heads)  # each GPU holds one at least
         inside = (layer.heads_parameters + layer.mlp_parameters) / split + layer.cache_parameters * whole_heads
-        total += other * inside + expert * layer.expert_parameters / split + 2 * layer.whole_parameters
+        total += other * inside + expert * layer.expert_parameters / split
+        total += 2 * (layer.expert_bias_parameters / split + layer.whole_parameters)
     padded = ceil(architecture.vocabulary / 64) * 64 / architecture.vocabulary
     tables = architecture.embedding_parameters + architecture.head_parameters
     total += 2 * (tables * padded + architecture.lookup_parameters) / split
+    total += 2 * architecture.hidden_size  # the last norm
     return int(total + (0 if setup.text_only else 2 * architecture.other_parameters))
 
 

@@ -39,7 +39,7 @@ def test_bytes_of_a_token_are_those_of_the_facts():
     for name, known in facts.items():
         file = REPOSITORY / "niah/architectures" / f"{name}.json"
         if file.is_file():
-            assert features.token_bytes(shape(name)) == known["kv_bytes_per_token"], name
+            assert features.token_bytes(shape(name), known["max_length"]) == known["kv_bytes_per_token"], name
 
 
 def test_a_request_at_the_limit_takes_what_it_adds_and_what_layers_that_forget_keep():
@@ -48,7 +48,20 @@ def test_a_request_at_the_limit_takes_what_it_adds_and_what_layers_that_forget_k
     assert found.token_bytes * 2**20 < found.limit_bytes < found.token_bytes * 2**20 * 1.05
 
 
+@pytest.mark.parametrize(("max_length", "words", "num_bytes"), [
+    (2**17, "full", 131_072), (2**20, "window 262,144", 131_072), (2**12, "full", 131_072),
+])
+def test_a_limit_beyond_the_models_own_changes_no_bytes_of_a_token(max_length, words, num_bytes):
+    found = features.of(Model("x", "", max_length, architecture="phi_4_mini"))
+    assert (found.attention, found.token_bytes) == (words, num_bytes)
+
+
 @pytest.mark.parametrize(("words", "message"), [
+    (("models", "frmat=json"), "choices: got 'frmat=json'; did you mean format=json"),
+    (("choices", "kv", "fromat=markdown"), "did you mean format=markdown"),
+    (("choices", "modle"), "choices: got 'modle'; did you mean model"),
+    (("models", "kv=bf16"), "choices: got 'kv=bf16'; expected choices [GROUP] [format=json]"),
+    (("models", "kv"), "choices: got several groups, model and kv; expected one"),
     (("choices", "format=markdown"), "choices format=markdown: expected a group before it, one of "),
     (("models", "format=html"), "choices format: got 'html'; expected text, json or markdown"),
 ])

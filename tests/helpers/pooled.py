@@ -17,17 +17,19 @@ from niah.records import Completion, Grade, Prompt
 _SMALL = 100
 """Blocks; a pool with fewer has no room for several prompts of the tests."""
 FAULTS = ("", "stale", "kept", "rounding", "ends", "restored")
-"""None; a prompt whose block was driven out meanwhile is wrong; so is one of which all is found though a part was
-driven out; what rounding does among others, either way; an
-engine that ends where several prompts are in a small pool; a prompt is wrong whose blocks come back from memory, as
-they are another request's."""
+"""What goes wrong in the engine. Empty: nothing. ``stale``: a prompt is answered wrongly if one of its blocks was in
+the pool before and has been evicted since. ``kept``: the same, but the engine takes the evicted blocks for hits.
+``rounding``: beside other prompts an answer's log-probability moves a little, up or down. ``ends``: the engine ends
+where several prompts are in work and the pool is small. ``restored``: a prompt is answered wrongly if blocks of it
+come back from the offload memory, as if they were another request's."""
 
 
 @dataclass(frozen=True)
 class Pooled(Engine):
-    """A pool of ``num_blocks`` blocks of ``block`` tokens. Prompts in flight that do not fit are put off, all but the
-    first; what is not in use is driven out from its end, the oldest first. With ``has_offload`` it comes back from
-    memory where it was driven out."""
+    """A pool of ``num_blocks`` blocks of ``block`` tokens, whose prompts are worked on ``max_num_seqs`` at a time. Of
+    those that have no room together all but the first are put off (a preemption). When the pool is full the block that
+    was used longest ago is evicted, of one prompt the last block first. With ``has_offload`` evicted blocks are kept in
+    another memory, and come back from there when a prompt needs them."""
 
     name: str = "pooled"
     fault: str = one_of(*FAULTS)
@@ -54,7 +56,7 @@ class PooledSession(Session):
         self.served = {"engine": settings.name, "max_num_seqs": settings.max_num_seqs}
         self._settings, self._max_length = settings, max_length
         self._blocks: OrderedDict[str, None] = OrderedDict()
-        """Names of what is in the pool, the next to be driven out first."""
+        """Names of the blocks in the pool, the next to be evicted first."""
         self._gone: set[str] = set()
         self._counted: Counter[str] = Counter(num_preemptions=0, prefix_cache_hits=0, external_prefix_cache_hits=0)
 
@@ -92,7 +94,7 @@ class PooledSession(Session):
         return Completion(text or "-", 4, len(prompt.ids), cached, "stop", 0.0, 0.0, grade, tuple(text.encode()))
 
     def _names(self, prompt: Prompt) -> list[str]:
-        """Of all its whole blocks, each by all that is before it, and the salt."""
+        """Names of the prompt's whole blocks: a hash of the salt and of all tokens up to the block's end."""
         digest, size = hashlib.sha256(prompt.salt.encode()), self._settings.block
         names = []
         for stop in range(size, len(prompt.ids) + 1, size):
