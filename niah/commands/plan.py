@@ -33,18 +33,16 @@ def main(words: list[str]) -> int:
     own, rest = own_words({"out": "", "format": "text", "exact": "false", "budget": ""}, words)
     if own["format"] not in ("text", "json"):
         raise NiahError(f"plan format: got {own['format']!r}; expected text or json")
+    if own["exact"].casefold() not in ("true", "false"):
+        raise NiahError(f"plan exact: got {own['exact']!r}; expected true or false")
+    machines, rest = _several(rest)
+    is_exact = own["exact"].casefold() == "true"
+    _check_together(own, is_exact=is_exact, is_quick=RULER_QUICK in rest, machines=machines)
     if RULER_QUICK in rest:
         from niah.commands.ruler.quick import expanded  # scipy: seconds that others need not wait
 
         say(*expanded(rest)[1])
         return 0
-
-    machines, rest = _several(rest)
-    is_exact = own["exact"].casefold() == "true"
-    if machines and (is_exact or own["out"]):
-        raise NiahError(
-            f"plan hardware: got {len(machines)} machines with {'exact=true' if is_exact else 'out='}; expected one"
-        )
 
     def show(config: Any) -> int:
         run = build(config)
@@ -54,16 +52,45 @@ def main(words: list[str]) -> int:
             found = exactly(run) if is_exact else describe(run, rest, own["format"], own["out"])
         for line in found:
             say(line)
-        if own["budget"] and not (machines or is_exact or own["format"] == "json"):
-            say(of_budget(run, own["budget"]))
+        for one in (machines or [None]) if own["budget"] else ():
+            say(of_budget(run, own["budget"], one))
         return 0
 
     return hydra.run(hydra.adapted(rest), show)
 
 
-def of_budget(run: Run, text: str) -> str:
-    """How many whole repeats a run has time, tokens or dollars for (``budget=``). Raises NiahError for odd ones."""
-    whole = machine.resolve(run.hardware, capacity.known_hardware())
+def _check_together(own: Mapping[str, str], *, is_exact: bool, is_quick: bool, machines: Sequence[Hardware]) -> None:
+    """Raises NiahError for words that cannot be answered together: none is passed over."""
+    given = {
+        "exact=true": is_exact, "out=": bool(own["out"]), "format=json": own["format"] == "json",
+        f"budget={own['budget']}": bool(own["budget"]), "hardware=[...]": bool(machines),
+    }
+    words = [word for word, is_given in given.items() if is_given]
+    if is_quick and words:
+        raise NiahError(
+            f"plan {RULER_QUICK}: says itself how many repeats a difference takes, and what they cost; got {words[0]} "
+            "with it; leave that out, or take experiment=ruler"
+        )
+    if machines and (is_exact or own["out"]):
+        raise NiahError(f"plan hardware: got {len(machines)} machines with {words[0]}; expected one")
+    if is_exact and len(words) > 1:
+        raise NiahError(f"plan exact=true: tells what vLLM's classes say of memory, as text; got {words[1]} with it; "
+                        "leave one of the two out")
+    if own["format"] == "json" and own["budget"]:
+        raise NiahError(f"plan budget: is told in a line of text; got budget={own['budget']} with format=json; leave "
+                        "one of the two out")
+
+
+def of_budget(run: Run, text: str, here: Hardware | None = None) -> str:
+    """How many whole repeats a run has time, tokens or dollars for (``budget=``), on one machine of several where
+    ``here`` is given. Raises NiahError for odd ones."""
+    whole = here or machine.resolve(run.hardware, capacity.known_hardware())
+    if here:
+        return f"{here}: {_of_budget(run, text, here)}"
+    return _of_budget(run, text, whole)
+
+
+def _of_budget(run: Run, text: str, whole: Hardware) -> str:
     spending = budget.parse(text, whole, "plan budget")
     try:
         fits = capacity.check(run, whole)
@@ -91,11 +118,27 @@ def _repeats(least: int, most: int) -> str:
     return f"{number} repeat{'s' if most > 1 else ''} of these lengths and depths"
 
 
-def _several(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The machines of ``hardware=[...]``, none where there is no such word, and the other words."""
+def _several(words: Sequence[str]) -> tuple[list[Hardware], list[str]]:
+    """The machines of ``hardware=[...]``, none where there is no such word, and the other words. Raises NiahError for a
+    list without a machine, with one twice, or with settings beside it, which would be of no machine in it."""
     found = [match[1] for word in words if (match := _SEVERAL.fullmatch(word))]
-    names = [name.strip() for name in found[-1].split(",") if name.strip()] if found else []
-    return names, [word for word in words if not _SEVERAL.fullmatch(word)]
+    if not found:
+        return [], list(words)
+    rest = [word for word in words if not _SEVERAL.fullmatch(word)]
+    names = [name.strip() for name in found[-1].split(",") if name.strip()]
+    if not names:
+        raise NiahError(f"plan hardware: got [{found[-1]}]; expected one machine at least, as hardware=[8xh100,8xh200]")
+    if others := [word for word in rest if re.match(r"\+*hardware[.=]", word)]:
+        raise NiahError(
+            f"plan {others[0].lstrip('+')}: got beside hardware=[{found[-1]}]; expected all of it in the list, with a "
+            "count as 8xh100 or 2x8xh100"
+        )
+    known = capacity.known_hardware()
+    machines = [_machine(name, known) for name in names]
+    shown = [str(one) for one in machines]
+    if twice := [one for one in dict.fromkeys(shown) if shown.count(one) > 1]:
+        raise NiahError(f"plan hardware: got {', '.join(twice)} twice; expected each once")
+    return machines, rest
 
 
 def _machine(name: str, known: Sequence[Hardware]) -> Hardware:
@@ -111,15 +154,15 @@ def _machine(name: str, known: Sequence[Hardware]) -> Hardware:
     raise NiahError(f"plan hardware: got {name}; expected one of {names}, with a count as 8xh100")
 
 
-def side_by_side(run: Run, words: Sequence[str], machines: Sequence[str], form: str) -> Iterator[str]:
+def side_by_side(run: Run, words: Sequence[str], machines: Sequence[Hardware], form: str) -> Iterator[str]:
     """Lines of the plans of a run with settings ``words`` on several machines, in one table."""
     known = capacity.known_hardware()
     if run.engine.wish() is None:
         raise NiahError(f"plan engine={run.engine.name}: plans one machine; expected hardware=NAME without brackets")
     dtypes, read = _dtypes(run, words), _read(run)
     plans = [
-        planner.make(run.model, run.ctx, capacity.share(_machine(name, known), run), known, dtypes, _wish(run), read)
-        for name in machines
+        planner.make(run.model, run.ctx, capacity.share(one, run), known, dtypes, _wish(run), read)
+        for one in machines
     ]
     if form == "json":
         yield json.dumps({"plans": [table.as_json(run.model.name, plan.hardware, plan) for plan in plans]})
@@ -176,7 +219,14 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         yield from lines
         return
     dtypes, read = _dtypes(run, words), _read(run)
-    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
+    try:
+        made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
+    except architecture.UnknownArchitectureError:
+        raise
+    except NiahError as error:
+        if run.hardware.name != "auto" or hardware.capability:
+            raise
+        raise NiahError(f"{error}; this machine has no GPU: name one to plan for, as hardware=8xh200") from error
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
     if form == "json":

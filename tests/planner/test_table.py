@@ -54,10 +54,33 @@ def test_several_machines_stand_in_one_table(capfd):
     (("hardware=[h100,h900]",), "hardware=h900: no such choice"),
     (("hardware=[h100,h200]", "out=made"), "plan hardware: got 2 machines with out=; expected one"),
     (("hardware=[h100,h200]", "engine=fake"), "plan engine=fake: plans one machine"),
+    (("hardware=[]",), "plan hardware: got []; expected one machine at least"),
+    (("hardware=[ , ]",), "plan hardware: got [ , ]; expected one machine at least"),
+    (("hardware=[8xh200,8xH200]",), "plan hardware: got 8xh200 twice; expected each once"),
+    (("hardware=[h200,1xh200]",), "plan hardware: got h200 twice; expected each once"),
+    (("hardware=[h100,h200]", "hardware.num_gpus=8"), "plan hardware.num_gpus=8: got beside hardware=[h100,h200]"),
+    (("hardware=h100", "hardware=[h100,h200]"), "plan hardware=h100: got beside hardware=[h100,h200]"),
+    (("hardware=[h100,h200]", "exact=true"), "plan hardware: got 2 machines with exact=true; expected one"),
+    (("exact=true", "budget=6h"), "plan exact=true: tells what vLLM's classes say of memory, as text; got budget=6h"),
+    (("exact=true", "format=json"), "as text; got format=json with it"),
+    (("exact=true", "out=made"), "as text; got out= with it"),
+    (("exact=maybe",), "plan exact: got 'maybe'; expected true or false"),
+    (("format=json", "budget=6h"), "plan budget: is told in a line of text; got budget=6h with format=json"),
+    (("experiment=ruler_quick", "budget=2h"), "says itself how many repeats a difference takes"),
+    (("experiment=ruler_quick", "format=json"), "got format=json with it; leave that out"),
+    (("experiment=ruler_quick", "hardware=[h100,h200]"), "got hardware=[...] with it; leave that out"),
+    (("model=deepseek_v3_2",), "this machine has no GPU: name one to plan for, as hardware=8xh200"),
 ])
 def test_a_wrong_list_of_machines_is_one_line(capfd, words, message):
     text = said(capfd, "plan", "model=scout", *words, code=1)
     assert message in text and len(text.strip().splitlines()) == 1
+
+
+def test_a_budget_is_told_for_each_machine(capfd):
+    text = said(capfd, "plan", "model=scout", "ctx=128k", "hardware=[8xh100,8xh200]", "budget=6h")
+    lines = [line for line in text.splitlines() if "budget=" in line]
+    assert [line.split(":")[0] for line in lines] == ["8xh100", "8xh200"]
+    assert all(line.endswith("repeats of these lengths and depths (an estimate)") for line in lines)
 
 
 def test_a_token_takes_as_long_as_weights_and_cache_are_read():
