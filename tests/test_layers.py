@@ -231,6 +231,14 @@ def test_a_report_without_a_test_loads_no_statistics_library():
     assert not modules & {"scipy.stats", "scipy.optimize", "torch", "vllm", "transformers"}
 
 
+def test_a_run_starts_without_statistics_and_without_http():
+    """Seconds until the first prompt: both are loaded where they are used."""
+    used = "niah.engines.fake, niah.tasks.single, niah.haystacks.generated, niah.readers.full, niah.readers.bm25"
+    modules = loaded_by(f"import niah.commands.run, {used}")
+    assert "niah.runs.measure" in modules
+    assert not modules & {"scipy", "httpx2", "httpx", "matplotlib", "torch", "vllm", "transformers", "ray"}
+
+
 def test_planning_needs_no_torch():
     modules = loaded_by("from niah.cli import main; main(['plan', 'model=scout', 'ctx=10m', 'hardware=8xh100'])")
     assert not modules & {"torch", "vllm", "transformers", "matplotlib"}

@@ -16,7 +16,7 @@ from niah.errors import NiahError
 from niah.records import RunRecord
 from niah.report import number_tables
 from niah.report.page import document
-from niah.report.text_table import aligned
+from niah.report.text_table import Rows, aligned
 from niah.runs import store
 from niah.runs.columns import Columns
 from niah.terminal import say
@@ -163,7 +163,7 @@ def age(changed: str, now: datetime) -> str:
     return f"{int(seconds)} s"
 
 
-def _rows(found: Sequence[Listed]) -> number_tables.Rows:
+def _rows(found: Sequence[Listed]) -> Rows:
     """A line of names, then a line a run."""
     return [
         list(Listed.__dataclass_fields__), *([_plain(value) for value in asdict(one).values()] for one in found)

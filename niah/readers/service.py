@@ -14,6 +14,7 @@ from niah.errors import ServiceError
 from niah.limits import free_text, limited, one_of
 from niah.readers import Material, Reader
 from niah.readers.retrieval.http import Http
+from niah.readers.retrieval.passages import from_row, placed
 from niah.readers.retrieval.settings import ServerSettings
 from niah.readers.retrieval.views import SEPARATOR
 from niah.records import Context, Passage, Problem, Retrieval, Row, View
@@ -96,11 +97,11 @@ class Service(ServerSettings, Reader):
             ids = material.tokenizer.encode(passage.text).ids
             if not shown and len(ids) > room:
                 text = material.tokenizer.decode(ids[: room - 1]).rstrip("\ufffd")
-                return [_placed(replace(passage, text=text), material)]
+                return [placed(replace(passage, text=text), material.characters.text)]
             room -= len(ids) + (_SEPARATOR_TOKENS if shown else 0)
             if room < 0:
                 break
-            shown.append(_placed(passage, material))
+            shown.append(placed(passage, material.characters.text))
         return shown
 
 
@@ -112,23 +113,8 @@ class Recalled(Reader):
     order: str
 
     def read(self, context: Context, problem: Problem, material: Material) -> View:
-        return view([_of_row(one, material) for one in self.passages], material, self.order, 0.0, 0.0)
-
-
-def of_row(passage: Passage) -> dict[str, Any]:
-    """A passage as a row holds it: by its characters in the context where it stands there word for word."""
-    held: dict[str, Any] = {"text": passage.text} if passage.place is None else {"at": list(passage.place)}
-    if passage.score is not None:
-        held["score"] = round(passage.score, 6)
-    return {**held, **({"document": passage.document} if passage.document else {})}
-
-
-def _of_row(held: dict[str, Any], material: Material) -> Passage:
-    score, document = held.get("score"), str(held.get("document", ""))
-    if "at" not in held:
-        return Passage(str(held["text"]), score, document)
-    start, stop = held["at"]
-    return Passage(material.characters.text[start:stop], score, document, (start, stop))
+        shown = [from_row(one, material.characters.text) for one in self.passages]
+        return view(shown, material, self.order, 0.0, 0.0)
 
 
 @cache
@@ -159,12 +145,6 @@ def _passages(http: Http, answer: dict[str, Any], question: str) -> list[Passage
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", errors="replace")
         found.append(Passage(whole, None if score is None else float(score), "" if document is None else str(document)))
     return found
-
-
-def _placed(passage: Passage, material: Material) -> Passage:
-    """With its characters in the context, where it stands there word for word."""
-    start = material.characters.text.find(passage.text)
-    return replace(passage, place=None if start < 0 else (start, start + len(passage.text)))
 
 
 def view(

@@ -7,6 +7,7 @@ from typing import Any
 
 from niah.report.page.plan import FIGURES
 from niah.report.ruler_formats import escaped
+from niah.report.text_table import Rows
 from niah.units import format_length
 
 TABLES = ("lengths", "cells", "differences", "effective_lengths", "plan", "ruler")
@@ -18,9 +19,6 @@ _DIFFERENCE = ("pairs", "repeats", "base", "other", "difference", "low", "high",
 _EFFECTIVE = ("name", "threshold", "length", "low", "high", "is_open", "high_is_open", "undefined")
 _SCORE = ("mean", "low", "high", "samples")
 _TEXTS = ("against", "run", "title", "line", "name", "undefined", "which", "folder", "variants", "changed", "trouble")
-
-Rows = list[list[Any]]
-"""A line of names, then a line a row; None where there is no number."""
 
 
 def of(content: Mapping[str, Any], name: str) -> Rows:

@@ -1,6 +1,10 @@
 """Tables of plain text: cells set in columns, one row a line."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+Rows = list[list[Any]]
+"""A line of names, then a line a row; None where there is no number."""
 
 
 def aligned(rows: Iterable[Sequence[str]], widths: Sequence[int], gap: str = "  ") -> list[str]:

@@ -16,7 +16,7 @@ from niah.grid import APART
 from niah.prompts.context import sha256
 from niah.prompts.recipe import Built, Recipe
 from niah.readers import Reader
-from niah.readers.service import of_row
+from niah.readers.retrieval.passages import of_row
 from niah.records import Completion, Failure, Outcome, Prompt, Retrieval, Row, Trial
 from niah.scorers.outcome import hangs_on_question, judge
 

@@ -8,8 +8,9 @@ import pytest
 
 from niah.errors import NiahError, ServiceError
 from niah.prompts import template
+from niah.readers.retrieval.passages import of_row
 from niah.readers.retrieval.views import SEPARATOR
-from niah.readers.service import Service, of_row
+from niah.readers.service import Service
 from niah.records import Problem
 from tests.helpers.command import REPOSITORY
 from tests.helpers.reader_servers import ReaderServer

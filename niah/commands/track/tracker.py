@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from niah.report.number_tables import Rows
+from niah.report.text_table import Rows
 
 PROJECT = "niah"
 """What a tracker's project or experiment is called, where its own variables name none."""
