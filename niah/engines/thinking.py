@@ -171,5 +171,8 @@ class BudgetedSession(Session):
     def counters(self) -> dict[str, int]:
         return self._session.counters()
 
+    def reading(self) -> tuple[int, int] | None:
+        return self._session.reading()
+
     def close(self) -> None:
         self._session.close()

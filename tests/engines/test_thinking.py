@@ -100,7 +100,8 @@ def test_a_budget_that_is_too_small_is_held_to_the_token(name):
 
 
 def test_a_budget_that_is_large_enough_changes_nothing():
-    found, sent, _ = asked(200)
+    found, sent, session = asked(200)
+    assert session.reading() == (len(sent[-1].ids),) * 2  # the progress within a prompt is the engine's
     assert len(sent) == 3 and {one.text for one in found.values()} == {"4829173"}
     assert not any(one.is_thinking_cut for one in found.values())
     assert all(one.num_thinking_tokens > THINKS for one in found.values())
