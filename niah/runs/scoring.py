@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from niah import config, scorers
@@ -59,6 +60,13 @@ def rescored(record: RunRecord, rows: Sequence[Row]) -> Rescored:
     scorer = config.scorer_of(record.config)
     now = [judged(row, scorer, version=record.scorer_version) for row in rows]
     return Rescored(now, [(old, new) for old, new in zip(rows, now, strict=True) if old is not new])
+
+
+def rescored_sha256(rows: Sequence[Row]) -> str:
+    """Of the rows that ``rescore`` has judged otherwise than at first, and how; empty where there is none. What was
+    proven of other judgements holds no longer."""
+    changed = sorted(f"{row.variant} {row.trial} {row.score} {row.outcome}" for row in rows if row.scored_before)
+    return sha256("\n".join(changed).encode()).hexdigest() if changed else ""
 
 
 def judged(row: Row, scorer: Scorer, question: str = "", *, version: int = 1) -> Row:

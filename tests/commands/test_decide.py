@@ -90,6 +90,9 @@ def test_three_sides_share_the_error(place, capfd):
     [
         ((), "one run with one KV dtype; expected two to compare"),
         (("reader=[full,none]", "model=[smollm2_135m,gemma3_270m]"), "expected one difference"),
+        (("reader=[bm25,dense]", "reader.budget=[256,512]"), "got several of reader and of reader.budget;"),
+        (("reader=bm25", "reader.budget=[256,512]", "kv=[bf16,fp8]"), "got several of reader.budget and of kv"),
+        (("reader=[full,none]", "kv=[bf16,fp8]"), "got several of reader and of kv; expected one difference"),
         (("reader=[full,full]",), "got reader=[full,full]; expected choices that differ"),
         (("reader=[]",), "got reader=[]; expected choices that differ"),
         (("reader=[full,bm52]",), "reader=bm52: no such choice"),

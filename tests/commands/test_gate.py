@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from niah.cli import main
 from niah.commands.gate import policy
 from niah.errors import NiahError
 from tests.helpers.command import REPOSITORY, said
@@ -235,6 +236,40 @@ def test_what_frontier_proved_decides_on_the_effective_length(place, capfd):
     assert gate(capfd, place, asked.format("2k", 0.85), "outputs/f", code=3)[1]["findings"][0]["state"] == "failed"
     (place / "f/frontier.json").write_text("Hello, world")
     assert "frontier" not in str(gate(capfd, place, asked.format("512", 0.85), "outputs/f")[1]["findings"])
+
+
+def rescored(folder: Path) -> None:
+    """As if rescore had found one answer wrong that was right."""
+    lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    row = next(line for line in lines if line["score"] == 1)
+    row["scored_before"] = {"score": 1.0, "outcome": row["outcome"], "answer": row["answer"], "version": 1}
+    row |= {"score": 0.0, "outcome": "wrong"}
+    (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_what_was_proven_of_other_scores_does_not_count(place, capfd):
+    ladder = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,50,100]", "name=f")
+    proof = ("frontier", *ladder, "frontier.threshold=0.85", "report.formats=[]", "report.page=false")
+    said(capfd, *proof)
+    asked = "bounds:\n- {min_effective_length: 1k, threshold: 0.85}\n"
+    rescored(place / "f")
+    (place / "p.yaml").write_text(asked)
+    assert main(["gate", str(place / "p.yaml"), "outputs/f"]) in (0, 3, 4)
+    told = capfd.readouterr().out
+    note = "outputs/f/frontier.json: does not count: it was proven of other scores than those that rescore left"
+    assert told.count(note) == 1 and "frontier: effective" not in told
+    said(capfd, *proof)
+    told, _ = gate(capfd, place, asked, "outputs/f")
+    assert "does not count" not in told and "frontier: effective length" in told
+
+
+def test_a_decision_on_other_scores_does_not_count(tmp_path, capfd):
+    a = run(tmp_path / "a", rows(grid(2), lambda trial: True), **TASK)
+    (tmp_path / "a/decide.json").write_text('{"settings": {"margin": 0.1}, "pairs": []}')
+    bounds = "bounds: [{max_failures: 0}]"
+    assert "does not count" not in gate(capfd, tmp_path, bounds, a)[0]
+    rescored(tmp_path / "a")
+    assert f"{a}/decide.json: does not count: it was proven of other scores" in gate(capfd, tmp_path, bounds, a)[0]
 
 
 def test_what_decide_proved_decides_on_the_loss(place, capfd):

@@ -23,6 +23,7 @@ from niah.runs.console import Console
 from niah.runs.history import Cell
 from niah.runs.repeats import with_repeats
 from niah.runs.runner import Summary
+from niah.runs.scoring import rescored_sha256
 from niah.runs.variants import variants
 from niah.stats import decision, power
 from niah.stats.decision import OPEN, Decision
@@ -30,6 +31,8 @@ from niah.units import format_length
 
 _GROUPS = ("model", "reader", "engine")
 """Of these two choices are two runs; two KV dtypes are variants of one."""
+_WITHIN = ("reader.budget", "kv", "spec", "model.thinking_budget", "engine.attention", "engine.flash_attn_version")
+"""Settings that may be lists too: variants of a run, and of ``reader.budget`` a run each."""
 _GROWTH = 1.25
 """After a look so many times the repeats are asked: an engine has to be started for each."""
 
@@ -57,13 +60,17 @@ def main(words: list[str]) -> int:
 
 def _each(words: Sequence[str]) -> list[list[str]]:
     """The words of each run: ``reader=[full,bm25]`` is two, whose names end in the choice; a setting that one of them
-    alone has (``reader.k1=1.2``) is that one's. Raises NiahError where more than one group has two."""
-    several = {
-        group: value.strip("[]").split(",") for group, _, value in (word.partition("=") for word in words)
-        if group in _GROUPS and value.startswith("[")
+    alone has (``reader.k1=1.2``) is that one's. Raises NiahError where more than one thing differs."""
+    lists = {
+        key: value.strip("[]").split(",") for key, _, value in (word.lstrip("+").partition("=") for word in words)
+        if key in (*_GROUPS, *_WITHIN) and value.startswith("[")
     }
-    if len(several) > 1:
-        raise NiahError(f"decide: got several of {' and of '.join(several)}; expected one difference, as kv=[bf16,fp8]")
+    several = {key: names for key, names in lists.items() if key in _GROUPS}
+    differing = [key for key, names in lists.items() if key in _GROUPS or len(names) > 1]
+    if len(differing) > 1 and (several or "reader.budget" in differing):
+        raise NiahError(
+            f"decide: got several of {' and of '.join(differing)}; expected one difference, as kv=[bf16,fp8]"
+        )
     if not several:
         return [list(words)]
     (group, names), = ((group, [*map(str.strip, names)]) for group, names in several.items())
@@ -249,6 +256,7 @@ class Deciding:
         """decide.json, beside the rows of the first run."""
         content = {
             "schema": 1, "settings": asdict(self._settings), "folders": [str(one.folder) for one in self._summaries],
+            "rescored_sha256": rescored_sha256(self._summaries[0].rows if self._summaries else ()),
             "pairs": [
                 {"baseline": pair.a.label, "other": pair.b.label, "alpha": pair.alpha,
                  "num_prompts": [len(pair.a.rows), len(pair.b.rows)],

@@ -3,7 +3,6 @@ spent."""
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from niah import config as configuration
@@ -20,6 +19,8 @@ from niah.records import Trial
 from niah.runs import runner
 from niah.runs.console import Console
 from niah.runs.repeats import check_reader, with_repeats
+from niah.runs.runner import Summary
+from niah.runs.scoring import rescored_sha256
 
 
 def main(words: list[str]) -> int:
@@ -64,7 +65,7 @@ def _measure(run: Run, settings: FrontierSettings) -> int:
     for line in _lines(searches, run, settings):
         console.say(line)
     shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
-    lines = _drawn(searches, run, settings, summary.folder)
+    lines = _drawn(searches, run, settings, summary)
     lines += report.draw([one.panel for one in shown], summary.folder, run.report)
     for line in [*lines, *page.write_page(shown, summary.folder, run.report)]:
         console.say(line)
@@ -86,12 +87,14 @@ def _lines(searches: dict[str, Search], run: Run, settings: FrontierSettings) ->
     return found
 
 
-def _drawn(searches: dict[str, Search], run: Run, settings: FrontierSettings, folder: Path) -> list[str]:
+def _drawn(searches: dict[str, Search], run: Run, settings: FrontierSettings, summary: Summary) -> list[str]:
     """Writes frontier.json and a picture of each variant; a line for each picture."""
     from niah.report import frontier_chart
 
     content: dict[str, Any] = {name: sentence.content(one, settings.confidence) for name, one in searches.items()}
-    write(folder / "frontier.json", json.dumps(without_nan({"schema": 1, "variants": content}), indent=1) + "\n")
+    plain = {"schema": 1, "rescored_sha256": rescored_sha256(summary.rows), "variants": content}
+    folder = summary.folder
+    write(folder / "frontier.json", json.dumps(without_nan(plain), indent=1) + "\n")
     lines = []
     for variant, one in searches.items():
         name = "frontier" if len(searches) == 1 else f"frontier-{variant}".replace(" ", "-")

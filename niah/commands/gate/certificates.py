@@ -2,13 +2,14 @@
 were chosen, that of intervals over chosen trials does not."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from niah import disk
 from niah.commands.gate.candidates import Candidate
+from niah.runs.scoring import rescored_sha256
 from niah.stats.decision import NOT_WORSE
 from niah.units import format_length
 
@@ -30,7 +31,7 @@ class Proven:
 def frontier(one: Candidate, threshold: float, confidence: float) -> Proven | None:
     """The certificate of this variant's effective length at the threshold, of this confidence or a higher one; None
     without such."""
-    content = _content(Path(one.side.folder) / FRONTIER)
+    content = _content(one, FRONTIER)
     try:
         found = content["variants"][one.side.variant]
         is_asked = not found["base"] and math.isclose(found["threshold"], threshold)
@@ -48,7 +49,7 @@ def decided(one: Candidate, baseline: str, margin: float, confidence: float) -> 
     margin, or a smaller one; else empty. ``confidence`` is that of a two-sided interval, of which a loss concerns one
     side: 0.95 wants ``decide.confidence=0.975``."""
     most = (1 - confidence) / 2 + _ROUNDING
-    content = _content(Path(one.side.folder) / DECIDE)
+    content = _content(one, DECIDE)
     try:
         smaller = float(content["settings"]["margin"])
         for pair in content["pairs"]:
@@ -80,9 +81,32 @@ def further(wanted: int) -> str:
     )
 
 
-def _content(file: Path) -> Mapping[str, Any]:
-    """Nothing where there is none, or one that cannot be read: the bound is then held against the rows."""
+def of_other_scores(found: Sequence[Candidate]) -> list[str]:
+    """A line for each file whose certificates do not count, as ``rescore`` has changed the scores since."""
+    folders = {one.side.folder: one for one in found}
+    return [
+        f"{folder}/{name}: does not count: it was proven of other scores than those that rescore left in rows.jsonl; "
+        f"the same {name.removesuffix('.json')} command proves it anew"
+        for folder, one in folders.items() for name in (FRONTIER, DECIDE)
+        if (content := _read(one, name)) and not _is_of_these_scores(one, content)
+    ]
+
+
+def _content(one: Candidate, name: str) -> Mapping[str, Any]:
+    """Nothing where there is none, where it cannot be read, or is of other scores: the bound is then held against the
+    rows."""
+    content = _read(one, name)
+    return content if _is_of_these_scores(one, content) else {}
+
+
+def _read(one: Candidate, name: str) -> Mapping[str, Any]:
+    file = Path(one.side.folder) / name
     try:
-        return disk.parsed(file.read_bytes()) if file.is_file() else {}
+        found = disk.parsed(file.read_bytes()) if file.is_file() else {}
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_of_these_scores(one: Candidate, content: Mapping[str, Any]) -> bool:
+    return bool(content.get("rescored_sha256", "") == rescored_sha256(one.side.opened.rows()))

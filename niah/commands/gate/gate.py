@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from niah import secrets
-from niah.commands.gate import formats
+from niah.commands.gate import certificates, formats
 from niah.commands.gate.candidates import candidates
 from niah.commands.gate.findings import judged
 from niah.commands.gate.policy import read
@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
         raise NiahError(f"gate: got {len(rest)} words ({' '.join(rest) or 'none'}); expected {_USAGE}")
     policy, run, baseline = read(os.path.expanduser(rest[0])), rest[1], rest[2] if len(rest) > 2 else None
     found, notes = candidates(policy, run, baseline)
-    gate = formats.Gate(policy, found, judged(policy, found), notes)
+    gate = formats.Gate(policy, found, judged(policy, found), [*notes, *certificates.of_other_scores(found)])
     folder = make(Path(own["out"] or run))
     for name, (file, made) in formats.FORMATS.items():
         content = secrets.masked(made(gate))
