@@ -44,6 +44,24 @@ def files_of(model: Model) -> ModelFiles:
     return _from_hub(model)
 
 
+def files_at_hand(model: Model) -> ModelFiles:
+    """The same without asking the hub: of a repository there what the cache holds, else its name alone. Raises
+    NiahError as ``files_of`` does."""
+    repository = model.repository
+    if repository.startswith((SCHEME, "package:")) or not _HUB_ID.fullmatch(repository) or Path(repository).exists():
+        return files_of(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = Path(snapshot_download(
+            repository, revision=model.revision, allow_patterns=_TOKENIZER_FILES, local_files_only=True
+        ))
+    except Exception:  # not in the cache, or in one that cannot be read
+        revision = f"@{model.revision}" if model.revision else ""
+        return ModelFiles(repository, Path(repository), model.revision, f"{repository}{revision}")
+    return ModelFiles(repository, found, found.name, f"{repository}@{found.name}")
+
+
 def config_of(model: Model) -> dict[str, Any]:
     """The model's config.json: niah's own file of its architecture, or the one in its folder."""
     if model.architecture:

@@ -13,7 +13,7 @@ from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.models.files import ModelFiles
 from niah.models.load_tokenizer import load_tokenizer
-from niah.models.resolve import files_of
+from niah.models.resolve import files_at_hand, files_of
 from niah.prompts import context, conversation, exact, forced_answer, shared, template, thinking_end
 from niah.readers import Material, Reader
 from niah.readers.full import Full
@@ -85,7 +85,10 @@ class Recipe:
 
     @cached_property
     def files(self) -> ModelFiles:
-        return files_of(self.run.model)
+        """The model's; where nobody reads them, as the engine holds no model and the tokenizer is another's, no hub is
+        asked for them."""
+        model = self.run.model
+        return files_of(model) if self.run.engine.holds_a_model or not model.tokenizer else files_at_hand(model)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

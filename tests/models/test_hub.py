@@ -1,5 +1,6 @@
 """What a hub says, against a server of our own that answers as the hub does."""
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -65,3 +66,15 @@ def test_without_a_network_the_line_says_what_needs_none(niah, tmp_path):
     )
     assert done.returncode == 1 and is_one_line(done)
     assert "not in the local cache and the hub cannot be reached" in done.stderr and "plan" in done.stderr
+
+
+def test_an_engine_without_a_model_asks_no_hub_where_the_tokenizer_is_a_package(niah, hub, tmp_path):
+    """Scout's repository is gated; engine=fake reads none of its files."""
+    done = niah(
+        "model=scout", "model.path=organisation/gated", "engine=fake", "haystack=noise", "ctx.lengths=[512]",
+        "ctx.depths=[50]", "name=a", "report.formats=[]", "report.page=false", HF_ENDPOINT=hub,
+        HF_HOME=str(tmp_path / "hf"), HF_HUB_OFFLINE="0",
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "outputs/a/run.json").read_text())["sources"]["model_identity"]
+    assert told == "organisation/gated"
