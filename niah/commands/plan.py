@@ -52,8 +52,9 @@ def main(words: list[str]) -> int:
             found = exactly(run) if is_exact else describe(run, rest, own["format"], own["out"])
         for line in found:
             say(line)
-        for one in (machines or [None]) if own["budget"] else ():
-            say(of_budget(run, own["budget"], one))
+        if own["budget"]:
+            places: list[Hardware | None] = [*machines] if machines else [None]
+            say(*(of_budget(run, own["budget"], one) for one in places))
         return 0
 
     return hydra.run(hydra.adapted(rest), show)
