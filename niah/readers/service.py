@@ -1,7 +1,6 @@
 """A retriever that runs elsewhere: the context and the question go there, passages come back (docs/readers.md)."""
 
 import hashlib
-import math
 import re
 import time
 from collections.abc import Sequence
@@ -13,14 +12,12 @@ from niah.environment import address, keys
 from niah.errors import ServiceError
 from niah.limits import free_text, limited, one_of
 from niah.readers import Material, Reader
-from niah.readers.retrieval.http import Http
+from niah.readers.retrieval.http import Http, is_number
 from niah.readers.retrieval.passages import from_row, placed
-from niah.readers.retrieval.settings import ServerSettings
+from niah.readers.retrieval.settings import SEPARATOR_TOKENS, ServerSettings
 from niah.readers.retrieval.views import SEPARATOR
 from niah.records import Context, Passage, Problem, Retrieval, Row, View
 
-_SEPARATOR_TOKENS = 4
-"""The most tokens that a separator and the two seams beside it take."""
 _NO_SUCH_CONTEXT = 404
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _MAX_SHOWN = 60
@@ -76,7 +73,8 @@ class Service(ServerSettings, Reader):
 
     def _retrieved(self, http: Http, question: str, text: str) -> tuple[dict[str, Any], float]:
         """What it answers, and the seconds that it took to be given the context, if it did not have it."""
-        name = hashlib.sha256(text.encode()).hexdigest()[:32]
+        cut = "" if self.documents == "whole" else f"{self.documents} "  # another id where it is given otherwise
+        name = hashlib.sha256(f"{cut}{text}".encode()).hexdigest()[:32]
         asked = {"id": name, "question": question, "k": self.top_k, "max_tokens": self.budget}
         try:
             return http.post("retrieve", asked), 0.0
@@ -98,7 +96,7 @@ class Service(ServerSettings, Reader):
             if not shown and len(ids) > room:
                 text = material.tokenizer.decode(ids[: room - 1]).rstrip("\ufffd")
                 return [placed(replace(passage, text=text), material.characters.text)]
-            room -= len(ids) + (_SEPARATOR_TOKENS if shown else 0)
+            room -= len(ids) + (SEPARATOR_TOKENS if shown else 0)
             if room < 0:
                 break
             shown.append(placed(passage, material.characters.text))
@@ -137,13 +135,11 @@ def _passages(http: Http, answer: dict[str, Any], question: str) -> list[Passage
         text, score, document = one.get("text"), one.get("score"), one.get("document")
         if not isinstance(text, str) or not text.strip():
             raise http.unusable(f"gives passage {number} without text; expected its words as text")
-        is_score = isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
-        if score is not None and not is_score:
+        if score is not None and not is_number(score):
             raise http.unusable(f"gives passage {number} with a score that is no finite number; expected one, or none")
         if not isinstance(document, str | int | None):
             raise http.unusable(f"gives passage {number} with a document that is no name; expected text, or none")
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", errors="replace")
-        found.append(Passage(whole, None if score is None else float(score), "" if document is None else str(document)))
+        found.append(Passage(text, None if score is None else float(score), "" if document is None else str(document)))
     return found
 
 

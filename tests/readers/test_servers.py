@@ -9,6 +9,7 @@ from niah.readers.dense import Dense
 from niah.readers.hybrid import Hybrid
 from niah.readers.retrieval.characters import Characters
 from niah.readers.retrieval.chunker import Chunker
+from niah.readers.retrieval.views import SEPARATOR
 from tests.helpers.reader_servers import ReaderServer, overlap, vector
 from tests.helpers.readings import material
 from tests.helpers.tokenizers import load_tokenizer
@@ -32,6 +33,20 @@ class Sentences(Chunker):
         return text.split(". ")
 
 
+class Whole(Chunker):
+    def chunks(self, text):
+        return text
+
+
+class Nested(Chunker):
+    """Every third paragraph, and behind it its first sentence again."""
+
+    def chunks(self, text):
+        for paragraph in [one for one in text.split("\n\n") if one.count(". ") > 1][::3]:
+            yield paragraph
+            yield paragraph.partition(". ")[2]
+
+
 class Broken(Chunker):
     def chunks(self, text):
         return 1 / 0
@@ -45,6 +60,10 @@ class Invented(Chunker):
 def read(reader):
     made, _, problem = material("smollm2", "en")
     return reader.read(made.context, problem, made), made, problem
+
+
+def texts_shown(made, view):
+    return [piece if isinstance(piece, str) else made.tokenizer.decode(piece) for piece in view.pieces]
 
 
 def texts_of(made, retrieval):
@@ -93,6 +112,11 @@ def test_a_reranker_on_a_server_orders_the_first_chunks():
         ({"data": [{"index": 0, "embedding": [1.0, None]}]}, "no lists of"),
         ({"data": [{"index": 0, "embedding": []}]}, "no lists of"),
         ('{"data": [{"index": 0, "embedding": [NaN]}]}', "no lists of finite numbers"),
+        ({"data": [{"index": 0, "embedding": [10**400]}]}, "no lists of"),
+        ({"data": [{"index": [0], "embedding": [1.0]}]}, "results without index or embedding"),
+        ({"data": [{"index": False, "embedding": [1.0]}]}, "results without index or embedding"),
+        ({"data": [{"index": 0, "embedding": [1e300, 1.0]}]}, r"a number as large as 1e\+300; expected less than"),
+        ({"data": [{"index": 0, "embedding": [1.0, -1e15]}]}, r"a number as large as 1e\+15; expected less than"),
     ],
     ids=str,
 )
@@ -100,6 +124,29 @@ def test_what_a_server_of_embeddings_does_wrong_is_one_line(fault, message):
     with ReaderServer(fault=fault) as server, pytest.raises(ServiceError, match=message) as found:
         read(Dense(url=f"{server.url}/v1", model="words", **ONCE))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"results": [{"index": 0, "relevance_score": 10**400}]}, "scores that are no finite numbers"),
+        ({"results": [{"index": {}, "relevance_score": 0.5}]}, "results without index or relevance_score"),
+        ({"results": [{"index": 10**400, "relevance_score": 0.5}]}, "results without index or relevance_score"),
+        ({"results": [{"index": 0, "relevance_score": [1]}]}, "scores that are no finite numbers"),
+    ],
+    ids=str,
+)
+def test_what_a_reranker_does_wrong_is_one_line(fault, message):
+    with ReaderServer(fault=fault) as server, pytest.raises(ServiceError, match=message) as found:
+        read(BM25(rerank_url=f"{server.url}/v1", rerank="words", rerank_top=1, **ONCE))
+    assert "\n" not in str(found.value)
+
+
+def test_the_name_of_a_model_with_half_a_character_is_kept_whole():
+    with ReaderServer(models=("words\ud800",)) as server:
+        reader = Dense(url=f"{server.url}/v1", **ONCE)
+        assert read(reader)[0].kept == (True,)
+        assert server.asked("/v1/embeddings")[0]["model"] == "words\ufffd"
 
 
 def test_vectors_of_another_size_and_scores_that_are_none():
@@ -130,6 +177,8 @@ def test_it_is_asked_again_and_its_key_is_masked(monkeypatch):
         ({"url": "http://me:secret@host/v1"}, "reader.url: holds a name or password"),
         ({"url": "http://host/v1?key=1"}, r"got 'http://host/v1\?\*\*\*'; expected an address"),
         ({"url": "http://host/v1", "api_key_env": "sk-12"}, "reader.api_key_env: got what is no variable's name"),
+        ({"api_key_env": "MY_KEY"}, "reader.api_key_env: names a key, but there is no server to send it to"),
+        ({"rerank_key_env": "MY_KEY"}, "reader.rerank_key_env: names a key, but there is no server"),
         ({"query_prefix": "query: "}, "reader.query_prefix, reader.chunk_prefix: are for a server"),
         ({"rerank_url": "ftp://host"}, "reader.rerank_url: got 'ftp://host'"),
         ({"timeout_seconds": 0}, "reader.timeout_seconds: got 0; expected above 0"),
@@ -164,9 +213,24 @@ def test_a_chunker_of_ones_own_cuts_the_text():
     assert read(Dense(chunker=f"{__name__}.Sentences", chunk_tokens=512))[0].retrieval.chunks
 
 
+@pytest.mark.parametrize("order", ["document", "rank"])
+def test_neighbours_of_chunks_that_hold_each_other_are_shown_whole(order):
+    settings = {"chunker": f"{__name__}.Nested", "chunk_tokens": 512, "top_k": 3, "order": order}
+    alone, made, _ = read(BM25(**settings))
+    view, *_ = read(BM25(**settings, neighbours=1))
+    text, given = "".join(map(str, texts_shown(made, view))), list(Nested().chunks(made.characters.text))
+    for start, stop, _ in view.retrieval.chunks:
+        assert made.tokenizer.decode(made.ids[start:stop]).strip() in text
+    parts = [part.strip() for part in text.split(SEPARATOR)]
+    assert len(parts) > 3 and all(any(part in one for one in given) for part in parts)  # no text between two chunks
+    assert alone.retrieval.chunks == view.retrieval.chunks
+    assert len(made.tokenizer.encode(text).ids) <= BM25(**settings, neighbours=1).max_tokens(10**6, 0)
+
+
 @pytest.mark.parametrize(
     ("chunker", "message"),
     [
+        ("Whole", "gives one str; expected a list of texts; mend that class"),
         ("Broken", "ended with ZeroDivisionError: division by zero; mend that class"),
         ("Invented", r"chunk 0 \('a text of its own'\) does not stand in the text"),
         ("Missing", r"reader.chunker: got '[\w.]+Missing' \(module .* has no attribute 'Missing'\)"),

@@ -14,12 +14,9 @@ from niah.readers.retrieval.chunks import Cutter
 from niah.readers.retrieval.collection import Collection, all_fresh, collect
 from niah.readers.retrieval.cross_encoder import reranked
 from niah.readers.retrieval.ranking import Ask, Ranking
-from niah.readers.retrieval.settings import RetrievalSettings
+from niah.readers.retrieval.settings import SEPARATOR_TOKENS, RetrievalSettings
 from niah.readers.retrieval.views import fate, merged, view
 from niah.records import Context, Problem, Retrieval, Row, View
-
-_SEPARATOR_TOKENS = 4
-"""The most tokens that a separator and the two seams beside it take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +67,7 @@ class Retriever(RetrievalSettings, Reader):
 
     def max_tokens(self, num_tokens: int, num_needle_tokens: int) -> int:
         shown = self.top_k * (1 + 2 * self.neighbours)
-        return min(num_tokens, self.budget or shown * (self.chunk_tokens + _SEPARATOR_TOKENS))
+        return min(num_tokens, self.budget or shown * (self.chunk_tokens + SEPARATOR_TOKENS))
 
     def read(self, context: Context, problem: Problem, material: Material) -> View:
         """Raises NiahError where the text or the question holds nothing to search for, ServiceError where a server that
@@ -136,7 +133,7 @@ class Retriever(RetrievalSettings, Reader):
 
         def cost(num: int) -> int:
             ranges = self._ranges(collection, order[:num])
-            return sum(stop - start for start, stop in ranges) + _SEPARATOR_TOKENS * max(0, len(ranges) - 1)
+            return sum(stop - start for start, stop in ranges) + SEPARATOR_TOKENS * max(0, len(ranges) - 1)
 
         low, high = 0, min(len(order), most if self.budget else self.top_k)  # no chunk has less than a token
         while low < high:
@@ -149,9 +146,18 @@ class Retriever(RetrievalSettings, Reader):
         if not len(chosen):
             return []
         low = np.maximum(chosen - self.neighbours, 0)
-        high = np.minimum(chosen + self.neighbours, len(collection) - 1)
-        found = np.stack([collection.starts[low], collection.stops[high]], axis=1)
-        return [(int(start), int(stop)) for start, stop in (merged(found) if self.order == "document" else found)]
+        high = np.minimum(chosen + self.neighbours, len(collection) - 1) + 1
+        places = np.stack([collection.starts, collection.stops], axis=1)
+        if self.order == "document":
+            edges = np.zeros(len(collection) + 1, dtype=np.int64)
+            np.add.at(edges, low, 1)
+            np.add.at(edges, high, -1)
+            found = merged(places[np.flatnonzero(np.cumsum(edges)[:-1])])
+        elif self.neighbours:  # those of a chunker of one's own may overlap, hold each other or leave out text
+            found = np.concatenate([merged(places[a:b]) for a, b in zip(low, high, strict=True)])
+        else:
+            found = places[chosen]
+        return [(int(start), int(stop)) for start, stop in found]
 
     def _chunks(self, collection: Collection, ranking: Ranking, num: int) -> tuple[tuple[int, int, float], ...]:
         return tuple(

@@ -1,6 +1,6 @@
 """A chunker of the user's own: how it is written, named and found again in the tokens of a context."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from niah.choices import named
 from niah.errors import NiahError, first_line
@@ -65,7 +65,10 @@ def cut(path: str, characters: Characters, most: int) -> list[tuple[int, int]]:
 def _chunks(path: str, text: str) -> Sequence[str]:
     cls = check(path)
     try:
-        return list(cls().chunks(text))
+        found = cls().chunks(text)
+        if isinstance(found, str | bytes | Mapping):
+            raise _wrong(path, f"gives one {type(found).__name__}; expected a list of texts")
+        return list(found)
     except NiahError:
         raise
     except Exception as error:

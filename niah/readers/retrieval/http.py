@@ -1,7 +1,9 @@
 """JSON over HTTP to a server that a reader asks: a deadline, tries again, and one line for whatever went wrong."""
 
 import json
+import math
 import random
+import re
 import ssl
 import time
 from contextlib import suppress
@@ -19,6 +21,8 @@ _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 30.0
 _MAX_BYTES = 2**28
 """Of an answer: 10,000 vectors of 4,096 dimensions take 200 MB as text."""
 _MAX_SHOWN = 200
+_MAY_BE_HALF = re.compile(rb"\\u[dD]")
+"""The beginning of half a character that is written as an escape; all other bytes are decoded whole."""
 
 
 class Http:
@@ -55,7 +59,7 @@ class Http:
                 status, content, asked = self._once(method, f"{self.url}/{path}", body)
             except TimeoutError:
                 error = self.unusable(f"gave no whole answer to /{path} within {self._timeout_seconds:g} s")
-            except (httpx2.HTTPError, ssl.SSLError, OSError) as reason:
+            except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as reason:
                 name = type(reason).__name__
                 said = f"{name}: {first_line(reason)}"[:_MAX_SHOWN]
                 error = self.unusable(f"does not answer /{path} ({said}); is it there?")
@@ -95,7 +99,7 @@ class Http:
             found = None
         if not isinstance(found, dict):
             raise self.unusable(f"answers /{path} with no JSON object: {self._words(content)}")
-        return found
+        return dict(_whole(found)) if _MAY_BE_HALF.search(content) else found
 
     def _words(self, content: bytes) -> str:
         """The beginning of what a server wrote, on one line; of an error its message alone."""
@@ -106,3 +110,22 @@ class Http:
             text = str(error.get("message", error) if isinstance(error, dict) else error)
         text = keys.masked(text, self._key)  # before it is cut
         return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:_MAX_SHOWN] or "nothing"
+
+
+def is_number(value: Any) -> bool:
+    """A finite one, which a float can hold: JSON may have whole numbers of hundreds of digits."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _whole(value: Any) -> Any:
+    """With U+FFFD for halves of characters in all its texts, which no file could keep."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", errors="replace")
+    if isinstance(value, dict):
+        return {_whole(name): _whole(one) for name, one in value.items()}
+    return [_whole(one) for one in value] if isinstance(value, list) else value

@@ -1,6 +1,5 @@
 """Models that a server runs: embeddings as OpenAI has them, a reranker as vLLM, Jina and Cohere have it."""
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,12 +12,14 @@ from niah.readers import Material
 from niah.readers.retrieval import embedders
 from niah.readers.retrieval.collection import Collection
 from niah.readers.retrieval.embedders import EMBEDDED, Embedder
-from niah.readers.retrieval.http import Http
+from niah.readers.retrieval.http import Http, is_number
 from niah.readers.retrieval.ranking import Ranking
 from niah.readers.retrieval.settings import EmbeddingSettings, RetrievalSettings
 
 _PROBE = "The lamp was lit at seven."
 _MOST_NAMES = 8
+_LARGEST = 1e15
+"""No vector has a number as large; squares of larger ones leave what 32 bits hold."""
 
 
 def embedder(settings: EmbeddingSettings) -> Embedder:
@@ -77,10 +78,14 @@ class ServedEmbedder:
         found = _ordered(self._http, self._http.post("embeddings", body).get("data"), len(texts), "embedding")
         try:
             vectors = np.array(found, dtype=np.float64)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise self._http.unusable("gives embeddings that are no lists of as many numbers each") from error
         if vectors.ndim != 2 or not vectors.shape[1] or not np.isfinite(vectors).all():
             raise self._http.unusable("gives embeddings that are no lists of finite numbers")
+        if (largest := float(np.abs(vectors).max())) >= _LARGEST:
+            raise self._http.unusable(
+                f"gives embeddings with a number as large as {largest:.3g}; expected less than {_LARGEST:g}"
+            )
         if self._num_dimensions and vectors.shape[1] != self._num_dimensions:
             raise self._http.unusable(
                 f"gives embeddings of {vectors.shape[1]:,} dimensions; expected {self._num_dimensions:,}, as before; "
@@ -125,7 +130,7 @@ class Reranker:
         """float64 (texts,)"""
         body = {"model": self._model, "query": question, "documents": list(texts), "top_n": len(texts)}
         found = _ordered(self._http, self._http.post("rerank", body).get("results"), len(texts), "relevance_score")
-        if not all(_is_number(score) for score in found):
+        if not all(is_number(score) for score in found):
             raise self._http.unusable("gives relevance scores that are no finite numbers")
         return np.array(found, dtype=np.float64)
 
@@ -146,11 +151,8 @@ def _ordered(http: Http, listed: Any, num: int, key: str) -> list[Any]:
     if not isinstance(listed, list) or len(listed) != num or not all(isinstance(one, dict) for one in listed):
         got = f"a list of {len(listed)}" if isinstance(listed, list) else type(listed).__name__
         raise http.unusable(f"gives {got} for {num} texts; expected an object with index and {key} for each")
-    placed = {one.get("index", number): one.get(key) for number, one in enumerate(listed)}
-    if placed.keys() != {*range(num)} or None in placed.values():
+    indexed = [(one.get("index", number), one.get(key)) for number, one in enumerate(listed)]
+    placed = {index: value for index, value in indexed if type(index) is int and value is not None}
+    if placed.keys() != {*range(num)}:
         raise http.unusable(f"gives results without index or {key}, or two of one text; expected one for each")
     return [placed[number] for number in range(num)]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -6,6 +6,9 @@ from niah.environment import address, keys
 from niah.errors import NiahError
 from niah.limits import NEW, free_text, limited, one_of
 
+SEPARATOR_TOKENS = 4
+"""The most tokens that a separator between two chunks and the two seams beside it take."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
@@ -50,6 +53,8 @@ class RetrievalSettings(ServerSettings):
                 "half of reader.chunk_tokens"
             )
         least = self.chunk_tokens * (1 + 2 * self.neighbours)
+        if self.chunker is not None:  # its chunks need not touch
+            least += 2 * self.neighbours * SEPARATOR_TOKENS
         if 0 < self.budget < least:
             raise NiahError(
                 f"reader.budget: smaller than a chunk{' with its neighbours' if self.neighbours else ''}; "
@@ -57,6 +62,11 @@ class RetrievalSettings(ServerSettings):
             )
         if self.rerank_url is not None:
             address.check(self.rerank_url, "reader.rerank_url", "reader.rerank_key_env")
+        elif self.rerank_key_env is not None:
+            raise NiahError(
+                "reader.rerank_key_env: names a key, but there is no server to send it to; expected the address of one "
+                "in reader.rerank_url, or null"
+            )
         keys.check_name(self.rerank_key_env, "reader.rerank_key_env")
 
 
@@ -83,6 +93,11 @@ class EmbeddingSettings(ServerSettings):
         """Raises NiahError for an address or a variable that cannot be one, and for what only a server takes."""
         if self.url is not None:
             address.check(self.url, "reader.url", "reader.api_key_env")
+        elif self.api_key_env is not None:
+            raise NiahError(
+                "reader.api_key_env: names a key, but there is no server to send it to; expected the address of one in "
+                "reader.url, or null"
+            )
         elif self.query_prefix or self.chunk_prefix:
             raise NiahError(
                 "reader.query_prefix, reader.chunk_prefix: are for a server of embeddings (reader.url); expected none, "
