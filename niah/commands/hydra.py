@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from niah import choices, config, terminal, values
 from niah.commands import fault, meant
+from niah.commands.words import note_given_twice
 from niah.errors import NiahError, UnansweredError, is_full
 from niah.limits import is_free_text
 from niah.models.speculation import METHODS
@@ -40,6 +41,7 @@ def adapted(words: Sequence[str]) -> list[str]:
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
     """
     is_sweep, is_implied = bool(_SWEEP & {*words}), any(map(_implies_a_sweep, words))
+    note_given_twice(words, choices.groups())
     words = meant.instead(words)
     given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
     words, drafts = _each_speculation(words)

@@ -4,10 +4,10 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, TypeVar
 
-from niah import values
+from niah import terminal, values
 from niah.engines.vllm.process import environment
 from niah.errors import NiahError
 
@@ -19,6 +19,7 @@ RULER_QUICK = "experiment=ruler_quick"
 
 def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The verb's own key=value words by name, ``defaults`` where they are not given; and the other words, in order."""
+    note_given_twice(words, defaults)
     own, rest = dict(defaults), []
     for word in words:
         key, separator, value = word.partition("=")
@@ -27,6 +28,18 @@ def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str
         else:
             rest.append(word)
     return own, rest
+
+
+def note_given_twice(words: Sequence[str], keys: Container[str]) -> None:
+    """Says of the first of these keys that has two values which one counts: the last, as Hydra has it."""
+    given: dict[str, str] = {}
+    for word in words:
+        key, separator, value = word.partition("=")
+        if separator and key in keys and given.setdefault(key, value) != value:
+            last = next(one for one in reversed(words) if one.startswith(f"{key}="))
+            both = f"; {key}=[{given[key]},{value}] takes both" if key == "track" else ""
+            terminal.note(f"niah: {key} is given twice ({given[key]}, {value}); the last counts, {last}{both}")
+            return
 
 
 def folder_arguments(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -7,6 +7,7 @@ import pytest
 
 from niah import cli
 from niah.commands.hydra import adapted
+from niah.commands.words import own_words
 from niah.errors import NiahError
 from tests.helpers.command import command, environment_with
 from tests.helpers.configs import built
@@ -194,3 +195,14 @@ def test_words_of_other_verbs_are_as_typed_too(niah, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "c, (1) é=#2" / "compare.json").read_text())["settings"]["margin"] == 0.05
     assert [file.suffix for file in (tmp_path / "c, (1) é=#2").iterdir() if file.stem == "difference"] == [".svg"]
+
+
+def test_a_group_that_is_given_twice_is_said_to_be(capfd):
+    adapted(["reader=bm25", "seed=1", "reader=none", "seed=2"])
+    assert capfd.readouterr().err == "niah: reader is given twice (bm25, none); the last counts, reader=none\n"
+    own, rest = own_words({"track": "", "budget": ""}, ["track=wandb", "track=mlflow", "budget=1h", "budget=1h", "x=1"])
+    assert own == {"track": "mlflow", "budget": "1h"} and rest == ["x=1"]
+    said = "track is given twice (wandb, mlflow); the last counts, track=mlflow; track=[wandb,mlflow] takes both"
+    assert capfd.readouterr().err == f"niah: {said}\n"
+    adapted(["reader=none", "reader=none", "ctx.repeats=1", "ctx.repeats=2"])
+    assert capfd.readouterr().err == ""
