@@ -1,6 +1,7 @@
 """Where the documents of a tokenised haystack stand in its text, by name: one of them can be read, or left out."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,13 +165,15 @@ class Documents:
 
 
 def find(names: Sequence[str], name: str, where: str) -> int:
-    """The place among ``names`` of a document that is named as it is, or by the end of its path.
+    """The place among ``names`` of a document that is named as it is, or by the end of its path; letters with accents
+    may be composed in one and not in the other (macOS writes names so).
 
     Raises NiahError, which begins with ``where``, for one that there is not, and for an end of several.
     """
-    wanted = name.strip().removeprefix("./").replace("\\", "/")
-    found = [number for number, own in enumerate(names) if own.removeprefix("./") == wanted]
-    found = found or [number for number, own in enumerate(names) if own.endswith(f"/{wanted}")]
+    wanted = _composed(name.strip().removeprefix("./").replace("\\", "/"))
+    composed = [_composed(own) for own in names]
+    found = [number for number, own in enumerate(composed) if own.removeprefix("./") == wanted]
+    found = found or [number for number, own in enumerate(composed) if own.endswith(f"/{wanted}")]
     if len(found) == 1:
         return found[0]
     if found:
@@ -184,6 +187,10 @@ def find(names: Sequence[str], name: str, where: str) -> int:
         f"{where}: has no document {name!r}; expected one of its {len(names):,} ({shown}); mend the name, or put the "
         "document into the folder"
     )
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _is_clean(encoding: Encoding, cut: int) -> bool:

@@ -1,5 +1,7 @@
 """A document of a haystack is found by name, and left out of its text without a trace."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,8 @@ NUM = 12
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
+    for name in ("smollm2", "gemma3"):
+        load_tokenizer(name)  # from the user's cache
     monkeypatch.setenv("NIAH_CACHE", str(tmp_path / "cache"))
     place = tmp_path / "texts"
     (place / "sub").mkdir(parents=True)
@@ -69,6 +73,19 @@ def test_names_that_are_none_or_several_are_said(folder):
         documents.find("00.md")
     with pytest.raises(NiahError, match=r"has no document '99.md'; expected one of its 13 \(.*, \.\.\.\)"):
         documents.find("99.md")
+
+
+def test_names_in_composed_and_decomposed_letters_are_the_same(folder):
+    composed = "sub/r\u00e9sum\u00e9.md"
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert composed != decomposed
+    (folder / decomposed).write_text("A decomposed name.")
+    (folder / "caf\u00e9.md").write_text("A composed name.")
+    documents = corpus.load(Files(path=str(folder)), load_tokenizer("smollm2")).documents
+    for name in (composed, decomposed, composed[4:], f"{folder}/{composed}", f"./{decomposed}"):
+        assert documents.text(documents.find(name)) == "A decomposed name."
+    for name in ("caf\u00e9.md", "cafe\u0301.md"):
+        assert documents.text(documents.find(name)) == "A composed name."
 
 
 def test_documents_without_names_have_numbers(folder):
