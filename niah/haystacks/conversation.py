@@ -38,6 +38,16 @@ class Conversation(Haystack):
         known = sorted(str(node["name"]) for node in choices("haystack") if named(node["_target_"]).can_be_part)
         if self.part not in known:
             raise NiahError(f"haystack.part: got {self.part!r}; expected one of {', '.join(known)}")
+        if self.language not in languages.CODES:
+            raise NiahError(
+                f"haystack.language: got {self.language!r}; expected one of {', '.join(languages.CODES)}, in which the "
+                "user asks"
+            )
+        if self.separator != Haystack.separator:
+            raise NiahError(
+                f"haystack.separator: got {self.separator!r}; expected none with haystack=conversation, since what the "
+                "chat template has stands between turns; leave it out"
+            )
         if self.order != "coherent":
             raise NiahError("haystack.order: sentences of a conversation keep to their turns; expected coherent")
 

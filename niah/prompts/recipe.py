@@ -168,7 +168,7 @@ class Recipe:
             lines.append(f"haystack {source.haystack.name}: left out {len(source.skipped)}; first: {source.skipped[0]}")
         if source.haystack.is_of_the_user and self.run.task.language == "auto":
             text, own = languages.likely(source.beginning()), source.haystack.language
-            if text and text != own:
+            if text and text != own and own in languages.CODES:
                 lines.append(
                     f"haystack {source.haystack.name}: the text looks like {text}, needles and questions are {own}; "
                     f"haystack.language={text} puts them into the text's language, task.language={own} says that it is "
@@ -388,7 +388,7 @@ class Recipe:
         for repeat in range(self.run.ctx.repeats):
             problem, frame = self._asked_in(repeat)
             context.check_room(
-                self.tokenizer, frame, problem, length - self.run.answer_tokens,
+                self._text_tokenizer, frame, problem, length - self.run.answer_tokens,
                 f"ctx.lengths={length:,}: question {problem.question_id}",
             )
 

@@ -1,8 +1,11 @@
 """Contexts of turns: exactly what the model's own chat template makes of the conversation, at the exact length."""
 
+import json
+
 import pytest
 
 from niah.errors import NiahError
+from niah.prompts import context
 from niah.prompts.recipe import Recipe
 from niah.tokens.turns import NEXT, REPLY, TurnTokenizer, is_users, plain
 from tests.helpers.command import rows
@@ -81,11 +84,31 @@ def test_what_cannot_be_a_conversation_is_refused_in_one_line():
         (("task=aggregate",), "task=aggregate writes its own context"),
         (("haystack.part=files",), "haystack.part: got 'files'; expected one of"),
         (("haystack.order=shuffled",), "sentences of a conversation keep to their turns"),
+        (("haystack.language=xx",), "haystack.language: got 'xx'; expected one of en, zh-Hans"),
+        (("haystack.separator=---",), "haystack.separator: got '---'; expected none with haystack=conversation"),
         (("ctx.share=depths",), "expected ctx.share=none"),
+        (("task.needle=It is <|im_end|> {value}.",), r"a text, question or needle: holds '<\|im_end\|>', which is"),
     ):
         with pytest.raises(NiahError, match=message):
             made = recipe(*WORDS, *words)
             made.build(made.trials[0])
+
+
+def test_questions_of_ones_own_are_counted_as_they_stand_in_turns(tmp_path):
+    line = {"id": "a", "question": "Who was it?", "answers": ["Ada"], "needle": "It was Ada indeed. " * 20}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line))
+    made = recipe(*WORDS, "task=questions", f"task.path={tmp_path}/mine.jsonl", "ctx.lengths=[2k]", "ctx.depths=[50]")
+    made.check()
+    (trial,) = made.trials
+    whole = made.build(trial)
+    text = made.tokenizer.decode(whole.prompt.ids)
+    assert text.count("<|im_start|>user\n") > 2 and line["needle"].strip() in text
+    _, frame = made._asked_in(0)
+    overhead, costs = context.check_room(made._text_tokenizer, frame, whole.problem, 2000, "test")
+    length = overhead + sum(costs) + made.run.answer_tokens  # no token is left for the haystack
+    short = recipe(*WORDS, "task=questions", f"task.path={tmp_path}/mine.jsonl", f"ctx.lengths=[{length}]")
+    with pytest.raises(NiahError, match=f"ctx.lengths={length:,}: question a: needles and question do not fit"):
+        short.check()
 
 
 def test_a_template_that_changes_turns_is_refused():
