@@ -42,12 +42,16 @@ def likely(text: str) -> str:
     return code if found[code] >= _LEAST_SHARE and found[code] >= 2 * sorted(found.values())[-2] else ""
 
 
-@cache
-def load(code: str) -> dict[str, Any]:
-    """The phrases of a language. Raises NiahError for one that has no file."""
+def load(code: str, key: str = "task.language") -> dict[str, Any]:
+    """The phrases of a language. Raises NiahError for one that has no file; ``key`` is the setting that names it."""
     if code not in CODES:
-        raise NiahError(
-            f"task.language: got {code!r}; expected auto or one of {', '.join(CODES)}; or give task.needle, "
-            "task.question and task.value yourself"
-        )
+        expected = f"one of {', '.join(CODES)}"
+        if key == "task.language":
+            raise NiahError(f"{key}: got {code!r}; expected auto or {expected}")
+        raise NiahError(f"{key}: got {code!r}; expected {expected}; task.language=en plants and asks in that one")
+    return _load(code)
+
+
+@cache
+def _load(code: str) -> dict[str, Any]:
     return tomllib.loads((_FOLDER / f"{code}.toml").read_text(encoding="utf-8"))

@@ -82,7 +82,8 @@ def frame(
         after=(closing, *split_controls(tokenizer, tail)),
         message=Message(opening, (), closing, system, template_arguments) if is_message else None,
     )
-    _check_frame(tokenizer, result, first, head + opening, closing + tail, where)
+    said = f"question {problem.question_id}" if problem.question_id else "task.question, task.template"
+    _check_frame(tokenizer, result, first, head + opening, closing + tail, where, said)
     return result
 
 
@@ -177,6 +178,15 @@ def _thoughts(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Iterator[tuple
             return
 
 
+def check_plain(tokenizer: Tokenizer, text: str, where: str) -> None:
+    """Raises NiahError for a text in which the model's own tokenizer sees a control token."""
+    if name := next((name for name in tokenizer.controls if name in text), ""):
+        raise NiahError(
+            f"{where}: holds {name!r}, which is a control token of this model; expected text without it; write it "
+            "in another way, with a space in it"
+        )
+
+
 def split_controls(tokenizer: Tokenizer, text: str) -> list[Piece]:
     """A rendered template as text and control tokens."""
     names = sorted(tokenizer.controls, key=len, reverse=True)
@@ -230,12 +240,14 @@ def digest(ids: np.ndarray) -> str:
 
 
 def _check_frame(
-    tokenizer: Tokenizer, frame: Frame, first: Sequence[Control], before: str, after: str, where: str
+    tokenizer: Tokenizer, frame: Frame, first: Sequence[Control], before: str, after: str, where: str, said: str
 ) -> None:
+    """``said`` names the user's own words in the frame, which may be what the tokenizer takes for more than text."""
     sample = "The lamp was lit at seven. Nobody came."
     ours = splice(tokenizer, frame.around([sample])).ids.tolist()
     theirs = [control.id for control in first] + list(tokenizer.reference(before + sample + after))
     if ours != theirs:
+        check_plain(tokenizer, f"{frame.before[-1]}{frame.after[0]}", said)
         place = next(
             (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
             min(len(ours), len(theirs)),

@@ -174,4 +174,9 @@ class Task:
 
     def phrases(self, haystack: Surroundings) -> dict[str, Any]:
         """What is planted and asked in the language of the settings (languages/*.toml)."""
-        return languages.load(self.language_in(haystack.language))
+        return self.phrases_in(haystack.language)
+
+    def phrases_in(self, haystack_language: str) -> dict[str, Any]:
+        """The same by the language of the haystack alone."""
+        key = "haystack.language" if self.language == "auto" else "task.language"
+        return languages.load(self.language_in(haystack_language), key)

@@ -12,7 +12,6 @@ from itertools import count
 
 import numpy as np
 
-from niah import languages
 from niah.errors import NiahError
 from niah.languages import wordlists
 from niah.limits import NEW, free_text, limited, one_of
@@ -80,7 +79,7 @@ class Aggregate(Task):
     ) -> Problem:
         """A problem whose text has at least ``num_tokens`` tokens; only what pads it may be cut off."""
         code = self.language_in(language)
-        phrases = languages.load(code)
+        phrases = self.phrases_in(language)
         words = list(wordlists.all_words()) if code == "en" else phrases["words"]
         seeds = rng.integers(2**32, size=2)
         write = self._coded if self.form == "coded" else self._words

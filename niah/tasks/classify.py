@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah import languages
 from niah.errors import NiahError
 from niah.limits import limited
 from niah.records import Problem
@@ -48,7 +47,7 @@ class Classify(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """A problem whose text has at least ``num_tokens`` tokens; only dots may be cut off."""
-        phrases = languages.load(self.language_in(language))
+        phrases = self.phrases_in(language)
         own = phrases["classify"]
         asked, shares = int(rng.integers(len(KINDS))), rng.dirichlet([2.0] * len(KINDS))
         lines: list[str] = []

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from niah import languages
 from niah.errors import NiahError
 from niah.haystacks.generated import Generated
 from niah.limits import limited
@@ -58,7 +57,7 @@ class Coreference(Task):
     ) -> Problem:
         """The needles, which do not depend on ``num_tokens``, and turns of at least as many tokens."""
         code = self.language_in(language)
-        phrases = languages.load(code)
+        phrases = self.phrases_in(language)
         own = phrases["coreference"]
         prefix = "".join(rng.choice(list(string.ascii_letters + string.digits), Recited.prefix_length))
         topics = rng.choice(phrases["words"], _TOPICS, replace=False).tolist()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from niah import languages
 from niah.errors import NiahError
 from niah.limits import free_text, limited, one_of
 from niah.records import Problem
@@ -69,7 +68,7 @@ class Graph(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """A problem whose text has at least ``num_tokens`` tokens; what may be cut off is not needed."""
-        own = languages.load(self.language_in(language))["graph"]
+        own = self.phrases_in(language)["graph"]
         seed, room = int(rng.integers(2**32)), int(_SHARE * num_tokens) - _MARGIN
         sample = _Edges.drawn(np.random.default_rng(seed), _SAMPLE)
         num_edges = room * _SAMPLE // num_tokens_of(sample.text)

@@ -84,7 +84,7 @@ class Questions(Task):
         questions = question_file.read(self.path).sound()
         self.check_against(haystack)
         one = questions[repeat % len(questions)]
-        words = languages.load(one.language or self.language_in(haystack.language))["questions"]
+        words = (languages.load(one.language) if one.language else self.phrases(haystack))["questions"]
         planted = [one.needle]
         together: tuple[int, ...] = ()
         if one.document:

@@ -11,7 +11,6 @@ from itertools import islice
 
 import numpy as np
 
-from niah import languages
 from niah.errors import NiahError
 from niah.languages import wordlists
 from niah.limits import one_of
@@ -44,7 +43,7 @@ class Verbatim(Task):
         self, rng: np.random.Generator, language: str, num_tokens: int, num_tokens_of: Callable[[str], int]
     ) -> Problem:
         """The line asked for, which does not depend on ``num_tokens``, and lines of at least as many tokens."""
-        phrases = languages.load(self.language_in(language))
+        phrases = self.phrases_in(language)
         lines = self._lines(rng, phrases["words"])
         key, target = self._target(lines, num_tokens_of)
         others: list[str] = []
