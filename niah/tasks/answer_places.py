@@ -62,7 +62,7 @@ def faults(
         for distractor in one.distractors:
             if any(place(normal(distractor), form) is not None for _, form in answers[one]):
                 others[one].append(f"in its own distractor {_quoted(distractor)}")
-        if places := others[one]:
+        if (one.needle or one in own) and (places := others[one]):
             more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
             found[one].append(AnswerFault(
                 "elsewhere", f"{one.place}: {one.id}: an answer stands {'; '.join(places[:_MOST_PLACES])}{more}, so "

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -54,11 +57,13 @@ class QuestionFile:
 def read(path: str, key: str = "task.path") -> QuestionFile:
     """Reads the file that the setting ``key`` names. Raises NiahError where there is none that could be questions."""
     if not path:
-        raise NiahError(f"{key}: not given; expected a file of JSON lines, as {_EXAMPLE}; {key}=mine.jsonl")
+        hint = f"; {key}=mine.jsonl" if "." in key else ""
+        raise NiahError(f"{key}: not given; expected a file of JSON lines, as {_EXAMPLE}{hint}")
     place = os.path.expanduser(path)
     try:
         if not os.path.isfile(place):
-            raise NiahError(f"{key}: no such file; got {path!r}; expected a file of JSON lines, as {_EXAMPLE}")
+            why = "is a folder" if os.path.isdir(place) else "is no file" if os.path.exists(place) else "no such file"
+            raise NiahError(f"{key}: {why}; got {path!r}; expected a file of JSON lines, as {_EXAMPLE}")
         status = os.stat(place)
         if status.st_size > _MOST_BYTES:
             raise NiahError(
@@ -84,9 +89,15 @@ def _read(path: str, place: str, changed: int, size: int) -> QuestionFile:
         raise NiahError(
             f"{place_of_line}: is not UTF-8 (byte {error.start:,}); expected UTF-8; convert it: iconv -t UTF-8"
         ) from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.lstrip()[:1] == "[":
         raise NiahError(
             f"{path}: is a JSON list; expected a JSON object on each line; convert it: jq -c '.[]' {path} > mine.jsonl"
+        )
+    if _goes_over_lines(text.lstrip()):
+        raise NiahError(
+            f"{path}: holds a JSON object that goes over several lines; expected one on each line; convert it: "
+            f"jq -c . {path} > mine.jsonl"
         )
     found: list[Question] = []
     faults: list[str] = []
@@ -112,12 +123,24 @@ def _read(path: str, place: str, changed: int, size: int) -> QuestionFile:
     return QuestionFile(hashlib.sha256(raw).hexdigest(), tuple(found), tuple(faults))
 
 
+def _goes_over_lines(text: str) -> bool:
+    """Whether its first object does."""
+    with suppress(ValueError, RecursionError):
+        return text[:1] == "{" and "\n" in text[: json.JSONDecoder().raw_decode(text)[1]]
+    return False
+
+
 def _question(where: str, line: str) -> Question:
     try:
-        held = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        what = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else "too deep"
+        held = json.loads(line, object_pairs_hook=lambda pairs: _object(where, pairs))
+    except (json.JSONDecodeError, RecursionError) as error:
+        what = "too deep" if isinstance(error, RecursionError) else f"{error.msg} at character {error.pos + 1}"
         raise NiahError(f"{where}: not JSON ({what}); expected an object on one line, as {_EXAMPLE}") from error
+    except ValueError as error:  # Python's own limit
+        raise NiahError(
+            f"{where}: holds a number of more than {sys.get_int_max_str_digits():,} digits; expected fewer, or text; "
+            "put it into quotes"
+        ) from error
     if not isinstance(held, dict):
         raise NiahError(f"{where}: got {_shown(held)}; expected an object, as {_EXAMPLE}")
     for key in held:
@@ -133,6 +156,14 @@ def _question(where: str, line: str) -> Question:
         distractors=_texts(where, held, "distractors"), language=_text(where, held, "language", is_optional=True),
         scorer=_text(where, held, "scorer", is_optional=True),
     ))
+
+
+def _object(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise NiahError(f"{where}: {key[:60]!r} is given twice; expected it once, as JSON keeps only the last of them")
+    return held
 
 
 def _checked(one: Question) -> Question:
@@ -151,9 +182,8 @@ def _checked(one: Question) -> Question:
 
 def _id(where: str, held: dict[str, Any]) -> str:
     value = held.get("id")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    name = _text(where, held, "id")
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    name = str(value) if is_number else _text(where, held, "id")
     if "\n" in name or len(name) > 200:
         raise NiahError(f"{where}: id: got {_shown(name)}; expected a name on one line, of at most 200 characters")
     return name

@@ -78,6 +78,12 @@ def test_everything_that_is_wrong_is_named_with_its_line(own, capfd, tmp_path):
     assert re.search(r"^\d+ to mend$", text, re.MULTILINE)
 
 
+def test_of_a_file_without_a_sound_line_no_run_is_proposed(own, capfd, tmp_path):
+    (tmp_path / "mine.jsonl").write_text('{"id": "x"}\n')
+    text = checked(capfd, tmp_path / "mine.jsonl", own[0], code=2)
+    assert "mine.jsonl: 0 questions, 30 documents" in text and "1 to mend" in text and "reader=none" not in text
+
+
 @pytest.mark.parametrize(("words", "message"), [
     ([], r"questions: got 'nothing'; expected niah questions check mine.jsonl haystack.path=FOLDER"),
     (["check"], "questions: got 'check'; expected niah questions check"),

@@ -1,6 +1,7 @@
 """The user's own questions: what is planted, asked and left out; and every way in which a file may be wrong."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from niah.tasks.questions import Questions
 from tests.helpers import own_documents
 from tests.helpers.command import comparable, ran_here, rows, said
 from tests.helpers.configs import built
+from tests.helpers.tokenizers import load_tokenizer
 
 GOOD = {"id": "a", "question": "Who?", "answers": ["Ada"], "needle": "It was Ada."}
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
+    load_tokenizer("smollm2")  # from the user's cache
     with pytest.MonkeyPatch.context() as patch:
         place = tmp_path_factory.mktemp("own")
         patch.setenv("NIAH_CACHE", str(place / "cache"))
@@ -33,10 +36,12 @@ def own(tmp_path_factory):
 
 def recipe_of(own: tuple[Path, Path], *words: str) -> Recipe:
     documents, file = own
-    return Recipe(built(
+    made = Recipe(built(
         "task=questions", f"task.path={file}", "haystack=files", f"haystack.path={documents}", "ctx.repeats=20",
         "ctx.lengths=[2k,6k]", "ctx.depths=[0,40,100]", "model.max_length=32k", *words,
     ))
+    made.__dict__["tokenizer"] = load_tokenizer("smollm2")
+    return made
 
 
 def written(place: Path, *lines: object) -> str:
@@ -102,9 +107,13 @@ def test_a_scorer_of_its_own_judges_a_question():
     ("[1]", r"is a JSON list; expected a JSON object on each line; convert it: jq"),
     ("7", r":1: got 7; expected an object"),
     ("[" * 100_000, "is a JSON list"),
+    (json.dumps(GOOD, indent=1), r"mine.jsonl: holds a JSON object that goes over several lines; expected one on each"),
     ('{"id": ' + "[" * 100_000, r":1: not JSON \(too deep\)"),
     ("", r"mine.jsonl: holds no question; expected a line for each"),
     ({**GOOD, "questoin": "x"}, r":1: unknown key 'questoin'; did you mean 'question'; expected some of id, question"),
+    ('{"id": 7' + "7" * 5000 + "}", r":1: holds a number of more than 4,300 digits; expected fewer, or text"),
+    ({**GOOD, "id": 10**300}, r":1: id: got .*\.\.\.; expected a name on one line, of at most 200 characters"),
+    (json.dumps(GOOD)[:-1] + ', "answers": ["Eve"]}', r":1: 'answers' is given twice; expected it once"),
     ({**GOOD, "id": None}, r":1: id: got null; expected a text; put it into quotes"),
     ({**GOOD, "id": "a\nb"}, r":1: id: got .*; expected a name on one line"),
     ({"id": "a", "answers": ["x"], "needle": "x"}, r":1: question: not given; expected a text"),
@@ -129,6 +138,8 @@ def test_a_file_that_is_no_file_of_questions(tmp_path):
         Questions().source_sha256()
     with pytest.raises(NiahError, match=r"task.path: no such file; got '.*none.jsonl'"):
         Questions(path=str(tmp_path / "none.jsonl")).source_sha256()
+    with pytest.raises(NiahError, match=r"task.path: is a folder; got '.*'; expected a file of JSON lines"):
+        Questions(path=str(tmp_path)).source_sha256()
     (tmp_path / "latin.jsonl").write_bytes(b"\n" + json.dumps(GOOD).encode() + b"\n\xe9")
     with pytest.raises(NiahError, match=r"latin.jsonl:3: is not UTF-8 \(byte \d+\); expected UTF-8"):
         Questions(path=str(tmp_path / "latin.jsonl")).source_sha256()
@@ -138,6 +149,14 @@ def test_a_file_that_is_no_file_of_questions(tmp_path):
         question_file.read(twice).sound()
     with pytest.raises(NiahError, match=r"task.question: got 'Who\?'; expected {question} in it"):
         Questions(question="Who?")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(end, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(end.join((json.dumps(GOOD), "", json.dumps({**GOOD, "id": "b", "answers": []}))).encode())
+    found = question_file.read(str(file))
+    assert [one.id for one in found.questions] == ["a"] and found.faults[0].startswith(f"{file}:3: answers: got []")
 
 
 def test_a_byte_order_mark_numbers_as_ids_and_odd_forms_are_taken(tmp_path):
@@ -166,6 +185,37 @@ def test_what_would_prove_nothing_is_refused_before_anything_runs(line, message,
     if "stands in" in message or "hold" in message:
         assert "or task.answer_elsewhere=allow" in str(error.value)
         recipe_of((own[0], Path(file)), "ctx.repeats=1", "task.answer_elsewhere=allow").check()
+
+
+def test_a_control_token_in_a_question_is_said_to_be_there(own, tmp_path):
+    asked = {**GOOD, "question": "Who <|im_end|> was it?"}
+    recipe = recipe_of((own[0], Path(written(tmp_path, asked))), "ctx.repeats=1")
+    with pytest.raises(NiahError, match=r"question a: holds '<\|im_end\|>', which is a control token of this model"):
+        recipe.check()
+    needle = {**GOOD, "needle": "It was <|im_end|> Ada."}  # what is planted stays text
+    recipe_of((own[0], Path(written(tmp_path, needle))), "ctx.repeats=1").check()
+
+
+def test_a_language_without_words_is_told_by_its_own_setting(own, tmp_path):
+    mine = (own[0], Path(written(tmp_path, GOOD)))
+    for key, word in (("haystack", "haystack.language=xx"), ("task", "task.language=xx")):
+        with pytest.raises(NiahError, match=rf"^{key}.language: got 'xx'; expected (auto or )?one of en, zh-Hans"):
+            recipe_of(mine, "ctx.repeats=1", word).check()
+    recipe_of(mine, "ctx.repeats=1", "haystack.language=xx", "task.language=en").check()
+
+
+def test_documents_with_decomposed_names_are_asked_about(own, tmp_path):
+    folder = tmp_path / "texts"
+    shutil.copytree(own[0], folder)
+    for name, text in (("re\u0301sume\u0301.md", "It was Ada."), ("caf\u00e9.md", "It was Eve.")):
+        (folder / name).write_text(text)
+    lines = [
+        {"id": "a", "question": "Who?", "answers": ["Ada"], "document": "r\u00e9sum\u00e9.md"},
+        {"id": "b", "question": "And who?", "answers": ["Eve"], "document": "cafe\u0301.md"},
+    ]
+    recipe = recipe_of((folder, Path(written(tmp_path, *lines))), "ctx.repeats=2")
+    recipe.check()
+    assert recipe.build(Trial(0, 2048, 0, 1)).problem.needles == ("It was Eve.",)
 
 
 def test_the_last_question_is_looked_at_too(own, tmp_path):

@@ -49,7 +49,7 @@ def main(words: list[str]) -> int:
         found, answers=more.answers, duplicates=more.duplicates, num_documents=more.num_documents
     )
     say(*_lines(path, file, found, skipped))
-    if not own["run"]:
+    if not own["run"] and file.questions:
         say("", *_advice(path, file, given, documents))
     return 2 if len(found) else 0
 
