@@ -9,7 +9,7 @@ import numpy as np
 
 from niah import origin
 from niah.errors import NiahError
-from niah.limits import one_of
+from niah.limits import limited, one_of
 from niah.readers import Material
 from niah.readers.retrieval.base import Retriever
 from niah.readers.retrieval.chunks import Cutter
@@ -32,8 +32,8 @@ class BM25(Retriever):
 
     name: str = "bm25"
     method: str = one_of(*METHODS)
-    k1: float = 1.5
-    b: float = 0.75
+    k1: float = limited(1.5, at_least=0)
+    b: float = limited(0.75, at_least=0, at_most=1)
     language: str = "auto"
 
     def missing(self) -> Sequence[str]:

@@ -181,6 +181,7 @@ def test_it_is_asked_again_and_its_key_is_masked(monkeypatch):
         ({"rerank_key_env": "MY_KEY"}, "reader.rerank_key_env: names a key, but there is no server"),
         ({"query_prefix": "query: "}, "reader.query_prefix, reader.chunk_prefix: are for a server"),
         ({"rerank_url": "ftp://host"}, "reader.rerank_url: got 'ftp://host'"),
+        ({"model": " "}, "reader.model: got nothing; expected wordllama, a folder or the name of a model"),
         ({"timeout_seconds": 0}, "reader.timeout_seconds: got 0; expected above 0"),
     ],
     ids=str,
@@ -188,6 +189,13 @@ def test_it_is_asked_again_and_its_key_is_masked(monkeypatch):
 def test_impossible_settings(settings, message):
     with pytest.raises(NiahError, match=message):
         Dense(**settings)
+
+
+def test_impossible_weights_of_bm25():
+    with pytest.raises(NiahError, match=r"reader.k1: got -1; expected at least 0"):
+        BM25(k1=-1.0)
+    with pytest.raises(NiahError, match=r"reader.b: got 9; expected 0 to 1"):
+        BM25(b=9.0)
 
 
 @pytest.mark.parametrize(("name", "language"), [("smollm2", "zh-Hans"), ("llama4", "en"), ("gemma3", "en")])
@@ -223,6 +231,7 @@ def test_neighbours_of_chunks_that_hold_each_other_are_shown_whole(order):
         assert made.tokenizer.decode(made.ids[start:stop]).strip() in text
     parts = [part.strip() for part in text.split(SEPARATOR)]
     assert len(parts) > 3 and all(any(part in one for one in given) for part in parts)  # no text between two chunks
+    assert read(BM25(**settings, neighbours=10**30))[0].kept == (True,)
     assert alone.retrieval.chunks == view.retrieval.chunks
     assert len(made.tokenizer.encode(text).ids) <= BM25(**settings, neighbours=1).max_tokens(10**6, 0)
 

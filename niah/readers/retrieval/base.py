@@ -145,8 +145,8 @@ class Retriever(RetrievalSettings, Reader):
         """Token ranges that are shown, in the order in which they are."""
         if not len(chosen):
             return []
-        low = np.maximum(chosen - self.neighbours, 0)
-        high = np.minimum(chosen + self.neighbours, len(collection) - 1) + 1
+        beside = min(self.neighbours, len(collection))
+        low, high = np.maximum(chosen - beside, 0), np.minimum(chosen + beside, len(collection) - 1) + 1
         places = np.stack([collection.starts, collection.stops], axis=1)
         if self.order == "document":
             edges = np.zeros(len(collection) + 1, dtype=np.int64)

@@ -91,6 +91,8 @@ class EmbeddingSettings(ServerSettings):
 
     def check_server(self) -> None:
         """Raises NiahError for an address or a variable that cannot be one, and for what only a server takes."""
+        if not self.model.strip():
+            raise NiahError("reader.model: got nothing; expected wordllama, a folder or the name of a model")
         if self.url is not None:
             address.check(self.url, "reader.url", "reader.api_key_env")
         elif self.api_key_env is not None:
