@@ -230,7 +230,7 @@ def test_neighbours_of_chunks_that_hold_each_other_are_shown_whole(order):
     for start, stop, _ in view.retrieval.chunks:
         assert made.tokenizer.decode(made.ids[start:stop]).strip() in text
     parts = [part.strip() for part in text.split(SEPARATOR)]
-    assert len(parts) > 3 and all(any(part in one for one in given) for part in parts)  # no text between two chunks
+    assert len(parts) > 2 and all(any(part in one for one in given) for part in parts)  # no text between two chunks
     assert read(BM25(**settings, neighbours=10**30))[0].kept == (True,)
     assert alone.retrieval.chunks == view.retrieval.chunks
     assert len(made.tokenizer.encode(text).ids) <= BM25(**settings, neighbours=1).max_tokens(10**6, 0)
