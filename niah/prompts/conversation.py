@@ -90,7 +90,7 @@ def check(
     if len(said) % 2 or ids.tolist() != [*theirs]:
         differ = (number for number, (a, b) in enumerate(zip(ids.tolist(), theirs, strict=False)) if a != b)
         place = next(differ, min(len(ids), len(theirs)))
-        template.check_plain(turns, text + opening + question, f"{_WHERE}: a text, question or needle")
+        template.check_plain(turns, f"{opening}{text}{question}", f"{_WHERE}: a text, question or needle")
         got, expected = (turns.decode(one[max(0, place - 4) : place + 4]) for one in (ids, theirs))
         raise NiahError(
             f"{_WHERE}: prompt ids differ from those of the rendered conversation at {place}; got {got!r}; expected "
