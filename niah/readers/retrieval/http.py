@@ -9,8 +9,6 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import httpx2
-
 from niah import __version__
 from niah.environment import keys
 from niah.errors import ServiceError, first_line
@@ -30,6 +28,8 @@ class Http:
     other address: redirects are not followed."""
 
     def __init__(self, url: str, where: str, key: str | None, timeout_seconds: float, max_retries: int):
+        import httpx2  # a reader that asks no server need not wait for it
+
         self.url = url.rstrip("/")
         self._where, self._key = where, key
         self._timeout_seconds, self._max_retries = timeout_seconds, max_retries
@@ -53,6 +53,8 @@ class Http:
         return ServiceError(f"{self._where}: {self.url} {keys.masked(what, self._key)}", status)
 
     def _answer(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        import httpx2
+
         for attempt in range(self._max_retries + 1):
             wait = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**attempt) * random.uniform(0.75, 1.25)
             try:
@@ -76,6 +78,8 @@ class Http:
 
     def _once(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, bytes, float | None]:
         """Status, content and the seconds that it asks to wait. Raises TimeoutError past the deadline."""
+        import httpx2
+
         stop = time.monotonic() + self._timeout_seconds
         try:
             with self._client.stream(method, url, json=body) as response:
