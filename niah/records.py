@@ -470,7 +470,7 @@ class Environment:
             return f"{len(names)} x {names[0]}"
         if not self.cpu:
             return "hardware that is not known"
-        return f"{self.cpu}, {self.num_cores} cores"
+        return f"{self.cpu}, {self.num_cores} core{'' if self.num_cores == 1 else 's'}"
 
 
 @dataclass(frozen=True)

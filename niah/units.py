@@ -37,6 +37,11 @@ def format_length(tokens: int) -> str:
     return f"{tokens:,}"
 
 
+def format_count(num: int, noun: str) -> str:
+    """``1 trial``, ``1,760 trials``."""
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
+
+
 def format_seconds(seconds: float) -> str:
     """``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
     whole = round(seconds)

@@ -1,7 +1,7 @@
 import pytest
 
 from niah.errors import NiahError
-from niah.units import format_bytes, format_length, format_seconds, parse_length
+from niah.units import format_bytes, format_count, format_length, format_seconds, parse_length
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,10 @@ def test_digits_are_not_rounded():
 def test_labels_read_back():
     for tokens in (1000, 1024, 8192, 2**20, 10 * 2**20, 10_000_000):
         assert parse_length(format_length(tokens), "") == tokens
+
+
+def test_one_is_no_plural():
+    assert [format_count(n, "trial") for n in (0, 1, 1760)] == ["0 trials", "1 trial", "1,760 trials"]
 
 
 def test_seconds():

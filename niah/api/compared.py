@@ -60,7 +60,8 @@ class ComparedRuns:
         settings: ReportSettings = config.typed("report", ReportSettings, look)[0]
         with style.figure_style(settings.font, has_axes=False):
             figure = difference.figure(
-                results.named[:MAX_GRIDS], results.base.label, results.title, results.settings.confidence, settings
+                results.named[:MAX_GRIDS], results.base.label, results.title, results.settings.confidence,
+                results.base.record.engine_name, settings,
             )
             style.finish(figure, settings.dpi, settings.width)
         return figure

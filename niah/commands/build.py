@@ -23,7 +23,7 @@ from niah.records import Trial
 from niah.runs import packages
 from niah.runs.record import fingerprint, plain
 from niah.terminal import say
-from niah.units import format_bytes
+from niah.units import format_bytes, format_count
 
 FORMATS = ("ids", "text", "jsonl")
 SCHEMA = 1
@@ -97,7 +97,8 @@ def write(
             "expected a writable folder with free space"
         ) from error
     lengths = [trial.length for trial in trials]
-    yield f"{folder}: {len(contexts)} contexts of {min(lengths):,} to {max(lengths):,} tokens, {_MANIFEST}"
+    num = format_count(len(contexts), "context")
+    yield f"{folder}: {num} of {min(lengths):,} to {max(lengths):,} tokens, {_MANIFEST}"
 
 
 def _check_folder(folder: Path, known: str) -> None:
@@ -129,7 +130,7 @@ def _check_room(folder: Path, trials: Sequence[Trial], formats: Sequence[str]) -
             f"build out={folder}: not enough room; got {format_bytes(free)} free, expected {format_bytes(needed)} for "
             f"{len(trials)} contexts; take fewer lengths, depths or repeats, or another disk"
         )
-    return f"{len(trials)} contexts, {num_tokens:,} tokens, about {needed / 1e6:,.0f} MB"
+    return f"{format_count(len(trials), 'context')}, {num_tokens:,} tokens, about {needed / 1e6:,.0f} MB"
 
 
 def _write_one(

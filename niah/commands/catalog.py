@@ -1,6 +1,8 @@
 """The verb ``choices``: what there is of a group, the user's own too, as a table; ``niah models`` is one of them."""
 
+import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -102,13 +104,11 @@ def _of_file(group: str, name: str, file: Path) -> dict[str, Any]:
 
 
 def _comment(file: Path) -> str:
-    """What a file says of itself: its first comment of words."""
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("#") and not line.startswith("# @package"):
-            return line.strip("# ")
-        if line and not line.startswith("#"):
-            break
-    return ""
+    """What a file says of itself: the first sentence of the comment that it begins with."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = list(itertools.dropwhile(lambda line: not line.strip("# ") or line.startswith("# @package"), lines))
+    comment = itertools.takewhile(lambda line: re.match(r"# ?\S", line), lines)  # up to an indented example
+    return fields.sentence_of(" ".join(line.strip("# ") for line in comment))
 
 
 def _size(name: str) -> int:

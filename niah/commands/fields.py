@@ -58,6 +58,11 @@ def first_sentence(path: str) -> str:
     source, lineage = _source(path) or _source(path.rpartition(".")[0]), _lineage(path)
     nodes: list[ast.Module | ast.ClassDef] = [*([source.tree] if source else []), *(one for _, one in lineage)]
     text = next((text for one in nodes if (text := ast.get_docstring(one))), "")
+    return sentence_of(text)
+
+
+def sentence_of(text: str) -> str:
+    """Its first sentence, on one line and without its full stop."""
     return re.split(r"(?<!et al)\.\s|\n\n", text.strip())[0].replace("``", "").replace("\n", " ").rstrip(".")
 
 

@@ -95,7 +95,6 @@ _EXAMPLES = """\
   python -m niah report outputs/a outputs/b report.formats=[pdf] report.width=single
   python -m niah show outputs/a --cell 8k,50      the trials of a dark cell
   python -m niah list outputs format=csv
-  python -m niah spec=[none,ngram]            with and without speculative decoding, the same prompts
 """
 
 _TYPED = {"power.source": "power.from"}

@@ -20,7 +20,7 @@ from niah.report.text_table import Rows, aligned
 from niah.runs import store
 from niah.runs.columns import Columns
 from niah.terminal import say
-from niah.units import format_bytes, format_length
+from niah.units import format_bytes, format_count, format_length
 
 INDEX = "index.html"
 _FORMATS = ("text", "json", "csv", "latex")
@@ -180,6 +180,7 @@ def write_index(root: Path) -> list[str]:
     for one in found:
         inside = Path(one["folder"]).relative_to(root)
         one["name"], one["page"] = str(inside), (inside / document.PAGE).as_posix() if one["has_page"] else ""
-    content = {"title": f"{len(found)} runs in {root.resolve().name}", "sentences": [], "warnings": [], "runs": found}
+    title = f"{format_count(len(found), 'run')} in {root.resolve().name}"
+    content = {"title": title, "sentences": [], "warnings": [], "runs": found}
     write(root / INDEX, "".join(document.parts(without_nan(content), (), {}, script="index.js")))
     return [f"index: {root / INDEX}"]

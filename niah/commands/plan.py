@@ -235,7 +235,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
     else:
         if run.hardware.name == "auto" and (note := machine.note()):
             yield note
-        yield f"{title}: {made.cells[0].available / GIB:.1f} GiB of each for the engine"
+        of_each = " of each" if hardware.capability else ""
+        yield f"{title}: {made.cells[0].available / GIB:.1f} GiB{of_each} for the engine"
         yield from table.lines(made)
         longest = max([cell.num_read for cell in made.cells if not cell.is_above_limit], default=run.model.limit)
         yield from _of_reader(run, read)

@@ -30,6 +30,7 @@ from niah.stats.power import (
     repeats_for_means,
 )
 from niah.terminal import say
+from niah.units import format_count
 
 _LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2)
 _EXAMPLE = 0.1
@@ -154,8 +155,9 @@ def lines(grid: Ladder, words: Sequence[str], has_depth: bool = True) -> list[st
     if lengths > 1:
         cases.append((f"one length, Holm over {lengths}", depths, settings.alpha / lengths))
     return [
-        f"grid: {lengths} lengths x {depths} depths x {grid.repeats} repeats = {lengths * depths * grid.repeats} "
-        f"pairs; compare's test at {settings.alpha:g}, two-sided",
+        f"grid: {format_count(lengths, 'length')} x {format_count(depths, 'depth')} x "
+        f"{format_count(grid.repeats, 'repeat')} = {format_count(lengths * depths * grid.repeats, 'pair')}; "
+        f"compare's test at {settings.alpha:g}, two-sided",
         *assumed.words,
         *_note(grid.repeats),
         *_table(cases, grid.repeats, assumed, settings),

@@ -11,6 +11,7 @@ from niah.runs import store, sweeps
 from niah.runs.scoring import rescored
 from niah.runs.store import RunFolder
 from niah.terminal import say
+from niah.units import format_count
 
 _SHOWN = 10
 """Changed trials that are named one by one."""
@@ -40,7 +41,7 @@ def rescore(path: str) -> list[str]:
         if record.scorer_version != scorers.VERSION:
             folder.write_record(replace(record, scorer_version=scorers.VERSION))
     if not found.changed:
-        return [f"{path}: {len(rows)} rows, all scored as before (rules {scorers.VERSION})"]
+        return [f"{path}: {format_count(len(rows), 'row')}, all scored as before (rules {scorers.VERSION})"]
     lines = [f"{path}: {found.sentence()}; the old scores are in scored_before of rows.jsonl"]
     lines += [_line(before, now) for before, now in found.changed[:_SHOWN]]
     if len(found.changed) > _SHOWN:

@@ -20,7 +20,7 @@ from niah.runs.console import Console
 from niah.runs.repeats import WholeRepeats, check_reader, with_repeats
 from niah.runs.store import RunFolder
 from niah.runs.variants import variants
-from niah.units import format_seconds
+from niah.units import format_count, format_seconds
 
 _LIVE_SECONDS = 60
 _MOST_REPEATS = 100
@@ -109,7 +109,8 @@ def _measure(config: Any, started: float, wanted: str, tracked: str, *, is_launc
     if spending:
         console.say(spending.line())
     failed = [row for row in summary.asked if row.outcome in RETRIED]
-    console.say(f"{summary.num_new} trials in {format_seconds(time.monotonic() - started)}, engine start included")
+    took = format_seconds(time.monotonic() - started)
+    console.say(f"{format_count(summary.num_new, 'trial')} in {took}, engine start included")
     if summary.asked and all(row.outcome == Outcome.DOES_NOT_FIT for row in summary.asked):
         raise NiahError(f"{summary.folder}: no length of this run fits; {summary.asked[0].error}")
     if failed:

@@ -11,7 +11,7 @@ from niah.prompts.recipe import Recipe
 from niah.records import Prompt, Row, RunRecord
 from niah.runs import store
 from niah.terminal import say
-from niah.units import format_length, parse_length
+from niah.units import format_count, format_length, parse_length
 
 _AROUND = 60
 """Tokens shown before and after a needle."""
@@ -80,7 +80,8 @@ def matching(path: str, place: str) -> tuple[list[str], list[int]]:
             f"{path}: no row at {place}; expected a length of {lengths or 'none'} and a depth of {depths or 'none'}"
         )
     trials = sorted({row.trial for row in found})
-    lines = [f"{len(found)} rows of {len(trials)} trials at {place}; show {path} --trial N rebuilds one"]
+    counts = f"{format_count(len(found), 'row')} of {format_count(len(trials), 'trial')}"
+    lines = [f"{counts} at {place}; show {path} --trial N rebuilds one"]
     for row in sorted(found, key=lambda row: (row.trial, row.variant)):
         variant = f" {row.variant}" if row.variant else ""
         said = terminal.line(row.response.strip() or row.error)[:_SHOWN_OF_ANSWER]
@@ -134,8 +135,8 @@ def _answered(row: Row) -> list[str]:
     lines += [
         f"response: {row.response.strip() or '(none)'}",
         f"outcome:  {row.outcome}" + (f", score {row.score:g}" if row.score is not None else f": {row.error}"),
-        f"engine:   {row.num_completion_tokens} tokens in {row.seconds:.2f} s, {cached} of the prompt's from the "
-        f"prefix cache, ended by {row.finish_reason}",
+        f"engine:   {format_count(row.num_completion_tokens, 'token')} in {row.seconds:.2f} s, {cached} of the "
+        f"prompt's from the prefix cache, ended by {row.finish_reason}",
     ]
     if row.thinking:
         lines.append(f"thinking: {row.num_thinking_tokens:,} of these tokens, not judged: {_ends(row.thinking)}")

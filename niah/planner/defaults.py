@@ -13,7 +13,7 @@ from niah.planner import estimate, memory
 from niah.planner.architecture import Architecture
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB, Setup
-from niah.units import format_length, format_seconds
+from niah.units import format_length
 
 ROOM = 0.95
 """Share of what the engine may take that a plan fills at most where more GPUs are there: its figures are estimates."""
@@ -145,14 +145,14 @@ def split(
     }
     if seconds[fewest] <= PATIENCE_SECONDS:
         return Split(fewest, why)
-    quick = [size for size in seconds if seconds[size] <= PATIENCE_SECONDS]
+    span, quick = estimate.seconds_span, [size for size in seconds if seconds[size] <= PATIENCE_SECONDS]
     chosen = min(quick) if quick else min(seconds, key=lambda size: seconds[size])
     if chosen == fewest:
         return Split(fewest, why)
     return Split(
         chosen,
-        f"a cold prompt of {format_length(longest)} takes about {format_seconds(seconds[chosen])}, "
-        f"{format_seconds(seconds[fewest])} on {fewest}, the fewest that hold it",
+        f"a cold prompt of {format_length(longest)} takes {span(seconds[chosen])}, {span(seconds[fewest])} on {fewest},"
+        " the fewest that hold it",
     )
 
 

@@ -10,6 +10,7 @@ from niah.planner.flops import Attention, Prefill, prefill
 from niah.planner.hardware import Hardware
 from niah.planner.layer import Layer
 from niah.planner.memory import Need, Setup
+from niah.units import format_range
 
 LINEAR_EFFICIENCY = 0.45
 ATTENTION_EFFICIENCY = 0.5
@@ -68,6 +69,11 @@ class Sweep:
     cold_seconds: float
     gpu_hours: float
     dollars: float
+
+
+def seconds_span(about: float) -> str:
+    """An estimate of seconds as the range that it stands for."""
+    return format_range(about / SPREAD, about * SPREAD, "s")
 
 
 def available_bytes(hardware: Hardware, setup: Setup = Setup()) -> int:  # noqa: B008 - frozen

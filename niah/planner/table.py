@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from niah.planner import Plan, estimate
-from niah.planner.estimate import SPREAD, Cell
+from niah.planner.estimate import SPREAD, Cell, seconds_span
 from niah.planner.hardware import Hardware
 from niah.planner.memory import GIB
 from niah.units import format_length, format_range
@@ -19,8 +19,10 @@ _LEAST = 0.01
 def lines(plan: Plan) -> list[str]:
     """A row a length and KV dtype: fits or not, GiB on one GPU, time and money of a cold prompt; then the sweeps."""
     cells, sweeps = plan.cells, plan.sweeps
+    has_gpu = bool(plan.hardware.capability)
+    needed = "GiB/GPU" if has_gpu else "GiB"
     shown = [
-        f"{'length':>8} {'KV cache':>9} {'fits':>5} {'GiB/GPU':>8} {'weights':>8} {'cache':>8} {'other':>6} "
+        f"{'length':>8} {'KV cache':>9} {'fits':>5} {needed:>8} {'weights':>8} {'cache':>8} {'other':>6} "
         f"{_head()}  least hardware"
     ]
     for cell in cells:
@@ -33,13 +35,15 @@ def lines(plan: Plan) -> list[str]:
             f"{_numbers(cell)}  {least}"
         )
     shown += _notes(cells)
+    if not has_gpu:
+        shown.append("no GPU: seconds are not estimated; a run shows tokens a second and the time left as it goes")
     for dtype, sweep in sweeps.items():
         longest = max((cell.longest for cell in cells if cell.cache_dtype == dtype), default=0)
         line = f"{dtype}: {f'longest that fits {longest:,} tokens' if longest else 'no length of these fits'}"
         if sweep.num_trials and sweep.seconds:
             line += (
-                f"; to read the prompts of the {sweep.num_trials} trials that fit takes {seconds(sweep.seconds)} with "
-                f"prefix reuse ({seconds(sweep.cold_seconds)} without), {_range(sweep.gpu_hours)} GPU-hours, "
+                f"; to read the prompts of the {sweep.num_trials} trials that fit takes {seconds_span(sweep.seconds)} "
+                f"with prefix reuse ({seconds_span(sweep.cold_seconds)} without), {_range(sweep.gpu_hours)} GPU-hours, "
                 f"{_dollars(sweep.dollars)}; {sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
             )
         shown.append(line)
@@ -64,11 +68,6 @@ def side_by_side(plans: Sequence[Plan]) -> list[str]:
     return [*shown, *_notes([cell for cell, _ in every]), *refused]
 
 
-def seconds(about: float) -> str:
-    """An estimate of seconds as the range that it stands for."""
-    return format_range(about / SPREAD, about * SPREAD, "s")
-
-
 def _range(about: float) -> str:
     return format_range(about / SPREAD, about * SPREAD) if about * SPREAD >= _LEAST else f"< {_LEAST}"
 
@@ -88,7 +87,8 @@ def _fits(cell: Cell) -> str:
 def _numbers(cell: Cell) -> str:
     """Of a cell that fits; what is not known is a dash."""
     numbers = (
-        seconds(cell.seconds) if cell.seconds else "-", _range(1 / cell.token_seconds) if cell.token_seconds else "-",
+        seconds_span(cell.seconds) if cell.seconds else "-",
+        _range(1 / cell.token_seconds) if cell.token_seconds else "-",
         str(cell.at_once) if cell.token_seconds else "-", _range(cell.dollars) if cell.dollars else "-",
     ) if cell.fits else ("-",) * len(_NUMBERS)
     return " ".join(f"{text:>{width}}" for text, (_, width) in zip(numbers, _NUMBERS, strict=True))
@@ -98,9 +98,10 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
     """Why a length has no place whatever the machine, and what the estimates stand on."""
     notes = []
     if above := list(dict.fromkeys(format_length(cell.length) for cell in cells if cell.is_above_limit)):
+        is_are = "is" if len(above) == 1 else "are"
         notes.append(
-            f"limit: {', '.join(above)} is above what the model reads, {cells[0].limit:,} tokens (model.max_length): "
-            "no machine helps; take shorter lengths, another model or a reader that retrieves"
+            f"limit: {', '.join(above)} {is_are} above what the model reads, {cells[0].limit:,} tokens "
+            "(model.max_length): no machine helps; take shorter lengths, another model or a reader that retrieves"
         )
     if any(cell.fits and cell.seconds for cell in cells):
         notes.append(

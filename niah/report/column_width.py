@@ -38,9 +38,21 @@ def fit(figure: Figure, width: str) -> None:
     for text in figure.texts:  # its title
         _break(text, 0.96 * target)
     for axes in grids:
-        titles = [child for child in axes.get_children() if isinstance(child, Text) and child not in axes.texts]
-        for text in (*titles, axes.xaxis.label):
+        for text in (*_titles(axes), axes.xaxis.label):
             _break(text, 0.82 * target / columns)
+
+
+def keep_within(figure: Figure) -> None:
+    """Before its layout, of a figure that is as wide as it needs: breaks titles that are wider than all of it."""
+    width = float(figure.get_size_inches()[0])
+    above = [text for axes in figure.axes if axes.get_visible() for text in _titles(axes)]
+    for text, share in [*((text, 0.96) for text in figure.texts), *((text, 0.9) for text in above)]:
+        if text.get_gid() != BANNER:
+            _break(text, share * width)
+
+
+def _titles(axes: Axes) -> list[Text]:
+    return [child for child in axes.get_children() if isinstance(child, Text) and child not in axes.texts]
 
 
 def clear_banner(figure: Figure) -> None:
@@ -50,9 +62,11 @@ def clear_banner(figure: Figure) -> None:
     if banner is None or not isinstance(engine, ConstrainedLayoutEngine):
         return
     width, height = figure.get_size_inches()
-    first_lines = [text.get_text().partition("\n")[0] for text in figure.texts if text is not banner]
-    sizes = [float(text.get_fontsize()) for text in figure.texts if text is not banner]
-    titles = [len(line) * size for line, size in zip(first_lines, sizes, strict=True)]
+    texts = [text for text in figure.texts if text is not banner]
+    if not texts:  # then that of the first axes is the figure's
+        texts = [text for axes in figure.axes[:1] for text in _titles(axes)]
+    first_lines, sizes = [text.get_text().partition("\n")[0] for text in texts], [text.get_fontsize() for text in texts]
+    titles = [len(line) * float(size) for line, size in zip(first_lines, sizes, strict=True)]
     needed = max(titles, default=0.0) + len(banner.get_text()) * float(banner.get_fontsize())
     if needed * _BOLD_CHARACTER / 72 > 0.94 * width:
         banner.set_position((0.995, 0.01))

@@ -12,18 +12,19 @@ _TICKS = (-1, -0.5, -0.25, -0.05, 0, 0.05, 0.25, 0.5, 1)
 
 
 def draw(
-    found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, folder: Path,
+    found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, engine: str, folder: Path,
     settings: ReportSettings,
 ) -> list[Path]:
     """Writes difference.<format> for each format of the settings."""
     with style.figure_style(settings.font, has_axes=False):
-        return style.save(figure(found, base, title, confidence, settings), folder, "difference", settings)
+        return style.save(figure(found, base, title, confidence, engine, settings), folder, "difference", settings)
 
 
 def figure(
-    found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, settings: ReportSettings
+    found: Sequence[tuple[str, Comparison]], base: str, title: str, confidence: float, engine: str,
+    settings: ReportSettings,
 ) -> style.Picture:
-    """A grid for each (name, comparison) with the baseline ``base``."""
+    """A grid for each (name, comparison) with the baseline ``base``, which ``engine`` answered."""
     panels = [_squares(one, confidence) for _, one in found]
     places = {place for panel in panels for place in panel}
     lengths, depths = sorted({length for length, _ in places}), sorted({depth for _, depth in places})
@@ -40,6 +41,7 @@ def figure(
         if grids.has_hatching:
             cell_grid.legend(grids.figure, "no pair of answers")
         style.title(grids.figure, title)
+        style.made_up(grids.figure, [engine])
         return grids.figure
 
 

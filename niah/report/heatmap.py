@@ -14,6 +14,7 @@ from niah.report.length_note import length_note
 from niah.report.panel import Panel
 from niah.report.settings import ReportSettings
 from niah.stats.cells import CellStats, by_cell, mean_logprob
+from niah.units import format_count
 
 _LABELS = {
     "accuracy": "accuracy", "interval": "accuracy", "n": "answered trials",
@@ -113,7 +114,7 @@ def _details(panel: Panel, kind: str) -> list[str]:
 
 def _panel_title(panel: Panel, has_engine: bool) -> str:
     """Of one grid among several; with its engine where they differ."""
-    parts = [f"{panel.num_answers} answers", length_note(panel.rows).partition(":")[0]]
+    parts = [format_count(panel.num_answers, "answer"), length_note(panel.rows).partition(":")[0]]
     title = f"{panel.label}  ({', '.join(filter(None, parts))})"
     if not has_engine or not panel.rows:
         return title

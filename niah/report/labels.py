@@ -25,6 +25,11 @@ def apart(
     return [key for key in keys if any(twin.get(key) != own.get(key) for twin in twins)]
 
 
+def made_up_line(which: str = "") -> str:
+    """A line of its own that says so; ``which`` of several runs, where it is not all."""
+    return f"engine=fake{which}: no model was asked, these answers are made up"
+
+
 def made_up(engine: str) -> str:
     """What a title says behind a run that no model answered."""
     return " (engine=fake: no model was asked)" if engine == "fake" else ""

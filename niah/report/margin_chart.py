@@ -41,6 +41,7 @@ def draw(found: Sequence[Threshold], engine: str, folder: Path, settings: Report
         low, high = left.get_ylim()
         left.set_ylim(low, high + 0.28 * (high - low))  # room for the legend
         style.title(figure, f"calibration/margin, engine {engine}", size=11, x=0.01)
+        style.made_up(figure, [engine])
         return style.save(figure, folder, "margin", settings)
 
 

@@ -45,8 +45,8 @@ def looks(lines: Sequence[tuple[str, str]]) -> list[Look]:
 
 
 def draw(
-    title: str, lines: Sequence[Line], lengths: Sequence[int], unfit: Sequence[int], name: str, folder: Path,
-    settings: ReportSettings,
+    title: str, lines: Sequence[Line], lengths: Sequence[int], unfit: Sequence[int], engine: str, name: str,
+    folder: Path, settings: ReportSettings,
 ) -> list[Path]:
     """Writes name.<format>. Grey ground: lengths at which the full context does not fit (``unfit``). Ring: better
     than full from here on."""
@@ -70,6 +70,7 @@ def draw(
         if any(line.crossing for line in lines):
             text = "ring: better than full from here on"
             axes.text(0, 1.015, text, transform=axes.transAxes, fontsize=7, color=style.INK, va="bottom")
+        style.made_up(figure, [engine])
         return style.save(figure, folder, name, settings)
 
 

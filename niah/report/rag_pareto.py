@@ -50,7 +50,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def draw(
-    title: str, panels: Sequence[tuple[str, Sequence[Point]]], cost: str, name: str, folder: Path,
+    title: str, panels: Sequence[tuple[str, Sequence[Point]]], cost: str, engine: str, name: str, folder: Path,
     settings: ReportSettings,
 ) -> list[Path]:
     """Writes name.<format>, a panel for each (heading, points); nothing where no cost was measured.
@@ -74,6 +74,7 @@ def draw(
             axes.set_title(heading, loc="left", fontsize=8.5)
         grids[0][0].set_ylabel("accuracy, 95% interval")
         style.title(figure, title)
+        style.made_up(figure, [engine])
         figure.legend(
             list(marks.values()), list(marks), loc="outside right center", frameon=False, fontsize=7.5
         )

@@ -201,6 +201,8 @@ def finish(figure: Figure, dpi: int, width: str | None = None) -> None:
     with _without_warnings():
         if width:
             column_width.fit(figure, width)
+        else:
+            column_width.keep_within(figure)
         column_width.clear_banner(figure)
         _lay_out(figure, inside)
         if width:

@@ -14,7 +14,7 @@ from niah.planner.fit import Fit
 from niah.planner.hardware import Hardware
 from niah.planner.memory import Setup
 from niah.runs.variants import Variant, variants
-from niah.units import format_range, format_seconds
+from niah.units import format_seconds
 
 _NEEDLES, _QUESTION = 1024, 1024
 """Tokens of needles and question, about: for the memory a reader needs that leaves text out."""
@@ -121,11 +121,11 @@ def choice_lines(
     lines = [f"served with {', '.join(parts)}"]
     each = f" for each of {len(fits)} variants" if len(fits) > 1 else ""
     if seconds.reading and has_seconds:
-        again = f", the control sample again {format_seconds(seconds.control)}" if seconds.control else ""
-        whole_run = format_range(seconds.total / estimate.SPREAD, seconds.total * estimate.SPREAD, "s")
+        span = estimate.seconds_span
+        again = f", the control sample again {span(seconds.control)}" if seconds.control else ""
         lines.append(
-            f"the whole run takes {whole_run}{each}, an estimate: start {format_seconds(seconds.start)}, reading "
-            f"{format_seconds(seconds.reading)}, writing {format_seconds(seconds.writing)}{again}, each about"
+            f"the whole run takes {span(seconds.total)}{each}, an estimate: start {span(seconds.start)}, reading "
+            f"{span(seconds.reading)}, writing {span(seconds.writing)}{again}"
         )
     used = run.engine.replicas * setup.tensor_parallel * setup.pipeline_parallel
     possible = whole.total_gpus // (setup.tensor_parallel * setup.pipeline_parallel)
@@ -152,7 +152,8 @@ def _compiled(
     if wish.enforce_eager is not None:
         return f"{word} (as asked for)"
     saved = defaults.saved_by_compiling(shape, hardware, setup, load)
-    return f"{word} (it would take {format_seconds(defaults.COMPILING_SECONDS)} and save {format_seconds(saved)})"
+    span = estimate.seconds_span(saved) if saved >= 1 else "nothing"
+    return f"{word} (it would take {format_seconds(defaults.COMPILING_SECONDS)} and save {span})"
 
 
 def settled(run: Run, fits: Mapping[str, Fit]) -> Run:

@@ -108,6 +108,7 @@ def _group(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+@cache  # each asks all files of a group, for each of thousands of rows or runs
 def _is_text(key: str) -> bool:
     return any(is_free_text(one) for one, _ in fields_named(key))
 

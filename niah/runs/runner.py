@@ -24,7 +24,7 @@ from niah.runs.measure import OnRow, Part, Through, measure_each
 from niah.runs.store import RunFolder
 from niah.runs.variants import Variant, variants
 from niah.stats import beside, computed_tokens
-from niah.units import format_length
+from niah.units import format_count, format_length
 
 _PROMPTS_OF_A_GROWN_RUN = 4
 
@@ -196,7 +196,9 @@ def _say_first(left: _Left, folder: RunFolder, console: Console, *, is_chosen: b
     come, nor where something between asks them in another order (``is_pressed``).
     """
     num_new, num_asked = left.num_new, len(left.recipe.trials) * len(left.todo)
-    to_do = f"{num_new} of {num_asked} trials to run" if num_new else "only the rest of the control sample to run"
+    to_do = "only the rest of the control sample to run"
+    if num_new:
+        to_do = f"{num_new:,} of {format_count(num_asked, 'trial')} to run"
     if is_chosen:
         to_do = f"{num_asked - num_new} trials done, the next are chosen as answers come"
     elif not is_pressed:
@@ -367,7 +369,8 @@ def _finished_before(settings: Run) -> tuple[RunFolder, RunRecord] | None:
 def _all_done(settings: Run, folder: RunFolder, stored: RunRecord, console: Console) -> Summary:
     rows, whole = folder.rows(), history.whole(settings, stored)
     own = _of_asked(settings, Recipe(settings), variants(whole)[0].name, rows)
-    console.note(f"{folder.path}: all {len(own)} trials were done before; name=... measures them again")
+    done = f"all {len(own):,} trials were" if len(own) != 1 else "its one trial was"
+    console.note(f"{folder.path}: {done} done before; name=... measures them again")
     if line := trials.ungraded(own):
         console.note(line)
     return Summary(folder.path, stored, rows, own, 0, frozenset(resume.passed_over(whole, folder)))

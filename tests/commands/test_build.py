@@ -46,7 +46,7 @@ def test_files_hold_what_a_run_would_send(tmp_path):
 def test_no_engine_and_no_weights_are_needed(niah, tmp_path):
     done = niah("build", "model=scout", "haystack=noise", "ctx.lengths=[8k]", "ctx.depths=[50]", "out=made")
     assert done.returncode == 0, done.stderr
-    assert "1 contexts, 8,192 tokens" in done.stdout
+    assert "1 context, 8,192 tokens" in done.stdout
     assert len(np.load(tmp_path / "made" / "00000.npy")) == 8192 - 32
     assert "torch" not in done.stderr
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from niah.commands.export.parts import parts, published
+from niah.runs import ruler
 from niah.stats import cells
 from tests.helpers.command import FAKE, ran_here, said
 from tests.helpers.runs import grid, rows, run
@@ -38,6 +39,13 @@ def exported(capfd, folder: Path, to: str, *words: str) -> list[Path]:
         text = file.read_bytes()
         assert b"/home/someone" not in text and str(folder.parent).encode() not in text, file
     return files
+
+
+def test_a_settings_name_is_looked_up_in_files_once(made):
+    ruler._is_text.cache_clear()
+    (part,) = parts(str(made))
+    names = {part.task for _ in range(500)}
+    assert names == {"single"} and ruler._is_text.cache_info().misses <= 20  # else each row reads all tasks' files
 
 
 def test_every_eval_ever(made, capfd):

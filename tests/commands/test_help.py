@@ -49,6 +49,18 @@ def test_each_verb_is_in_the_help_with_its_settings_and_examples(capsys):
     assert "did you mean plan" in said(capsys, "help", "plna", code=1)
 
 
+def test_no_example_stands_twice():
+    examples = [line.strip() for line in help._EXAMPLES.splitlines() if line.strip()]
+    assert len(examples) > 30 and len({*examples}) == len(examples)
+
+
+def test_a_note_is_a_whole_sentence(capsys):
+    notes = {one["choice"]: one["note"] for one in json.loads(said(capsys, "experiments", "format=json"))}
+    assert notes["scout_10m"] == "Llama 4 Scout up to its own limit of 10M tokens, text that never repeats"
+    assert notes["rag_vs_long"].endswith("rag_vs_long, then python -m niah rag outputs/rag_vs_long")
+    assert notes["my_documents"].endswith("file of questions") and all(notes.values())
+
+
 def test_choices_are_told_with_folders_and_the_users_own(capsys, tmp_path):
     own.write(tmp_path / "own")
     (tmp_path / "own/task/broken.yaml").write_text("{{{")

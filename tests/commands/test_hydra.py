@@ -167,7 +167,7 @@ def test_odd_words_from_the_shell_to_run_json(tmp_path):
     for _ in range(2):  # the second finds the first
         done = subprocess.run(command(*words), cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "all 1 trials were done before" in done.stderr
+    assert "its one trial was done before" in done.stderr
     config = json.loads((place / "é=1e5,@+" / "run.json").read_text())["config"]
     assert config["name"] == "é=1e5,@+" and config["outputs"] == str(place) and config["model"]["label"] == "007"
     assert config["task"]["needle"] == f"{text} {{value}}." and config["task"]["question"] == "What, of the tides?"

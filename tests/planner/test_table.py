@@ -1,6 +1,7 @@
 """What plan says: no above a model's limit, estimates as ranges, several machines in one table."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -31,9 +32,24 @@ def test_the_engine_is_not_asked_for_more_than_the_model_reads(capfd):
     assert "max_model_len=8192" in text and "estimates, each within a factor of 1.5" in text
 
 
+def test_the_whole_run_is_told_as_a_range_too(capfd):
+    text = said(capfd, "plan", "model=scout", "ctx.lengths=[8k,1m]", "hardware=8xh200")
+    (line,) = (line for line in text.splitlines() if line.startswith("the whole run takes "))
+    assert line.count(" to ") == 5 and "reading" in line and "an estimate" in line
+    assert "about" not in line and re.search(r"and save [\d.]+ to [\d.]+ (s|min)\)", text)
+
+
+def test_without_a_gpu_nothing_is_told_of_one(capfd, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    lines = said(capfd, "plan", "model=smollm2_135m", "ctx.lengths=[8k,16k,32k]").splitlines()
+    assert lines[0].endswith("GiB for the engine") and "GPU" not in lines[1]
+    assert any(line.startswith("limit: 16K, 32K are above what the model reads") for line in lines)
+    assert any(line.startswith("no GPU: seconds are not estimated") for line in lines)
+
+
 def test_seconds_and_dollars_are_ranges():
-    assert table.seconds(3600) == "40 to 90 min" and table.seconds(1) == "0.67 to 1.5 s"
-    assert table.seconds(0.03) == "20 to 45 ms"
+    assert estimate.seconds_span(3600) == "40 to 90 min" and estimate.seconds_span(1) == "0.67 to 1.5 s"
+    assert estimate.seconds_span(0.03) == "20 to 45 ms"
     assert format_range(5400, 9000, "s") == "1.5 to 2.5 h" and format_range(16.2, 36.4) == "16 to 36"
     run = built("model=scout", "ctx.lengths=[10m]")
     lines = table.lines(planner.make(run.model, run.ctx, eight("h200"), KNOWN))

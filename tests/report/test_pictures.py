@@ -10,9 +10,12 @@ import pytest
 from niah import cli
 from niah.commands.compare.compare import compare
 from niah.commands.page import shown_of, write_page
-from niah.report import column_width, style
+from niah.report import column_width, margin_chart, rag_curve, rag_pareto, style
+from niah.report.rag_pareto import Point
 from niah.report.settings import ReportSettings
 from niah.runs import store
+from niah.stats.cells import CellStats
+from niah.stats.noise_margin import Threshold
 from tests.helpers.browser import chromium, tab_of
 from tests.helpers.runs import grid, rows, run
 
@@ -83,6 +86,46 @@ def test_a_named_font_draws_them(tmp_path, capfd):
     (tmp_path / "odd.ttf").write_text("no font")
     assert cli.main(["report", path, f"report.font={tmp_path}/odd.ttf"]) == 1
     assert "cannot be read" in capfd.readouterr().err
+
+
+LONG = "A model whose name is long, task questions, haystack " + "documents of my own " * 5
+
+
+def within(figure) -> list[str]:
+    """Texts of the figure's titles that reach out of it, or into the line that says that no model was asked."""
+    figure.canvas.draw()
+    titles = [text for text in (*figure.texts, *(axes._left_title for axes in figure.axes)) if text.get_text()]
+    boxes = {text: text.get_window_extent() for text in titles}
+    (banner,) = [box for text, box in boxes.items() if text.get_gid() == column_width.BANNER]
+    out = [text for text, box in boxes.items() if box.x0 < 0 or box.x1 > figure.bbox.x1 + 1]
+    met = [text for text, box in boxes.items() if box is not banner and box.overlaps(banner)]
+    return [text.get_text() for text in (*out, *met)]
+
+
+@pytest.mark.parametrize("title", ("short", LONG))
+@pytest.mark.parametrize("is_of_axes", (False, True))
+def test_a_title_stays_within_its_picture(title, is_of_axes):
+    with style.figure_style():
+        figure, axes = style.subplots(figsize=(6, 3))
+        if is_of_axes:
+            axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        else:
+            style.title(figure, title)
+        style.made_up(figure, ["fake"])
+        style.finish(figure, 100)
+        assert within(figure) == []
+
+
+@pytest.mark.parametrize("engine", ("fake", "vllm"))
+def test_pictures_of_readers_and_margins_say_that_no_model_was_asked(tmp_path, engine):
+    settings = ReportSettings(formats=["svg"])
+    cell = CellStats(1024, None, 0.5, 0.3, 0.7, 10, 0)
+    files = [
+        *rag_curve.draw("t", [rag_curve.Line("full", "full", [cell])], [1024], (), engine, "c", tmp_path, settings),
+        *rag_pareto.draw("t", [("1K", [Point("full", "full", 992, cell)])], "tokens", engine, "p", tmp_path, settings),
+        *margin_chart.draw([Threshold("bfloat16", 1024, 3.0, 5.0)], engine, tmp_path, settings),
+    ]
+    assert [("no model was asked" in file.read_text()) for file in files] == [engine == "fake"] * 3
 
 
 @pytest.mark.slow

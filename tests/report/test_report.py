@@ -77,6 +77,13 @@ def test_table_has_interval_and_reasons():
     assert re.search(r"128K\s+-\s+-\s+0\s+1 out-of-memory", text)
 
 
+def test_the_table_says_once_that_no_model_was_asked():
+    told = "engine=fake: no model was asked, these answers are made up"
+    rows = [dataclasses.replace(row, variant=name) for row in ROWS for name in ("bf16", "fp8")]
+    assert accuracy_by_length(record([8192], [0.0], engine={"name": "fake"}), rows).split("\n").count(told) == 1
+    assert told not in accuracy_by_length(record([8192], [0.0], engine={"name": "vllm"}), rows)
+
+
 def test_unwritable_place_is_one_line(tmp_path):
     with pytest.raises(NiahError, match=r"heatmap\.png: cannot be written"):
         heatmap.draw(panels(record([8192], [0.0]), ROWS[:1]), tmp_path / "gone", ReportSettings())

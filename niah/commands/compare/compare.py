@@ -19,13 +19,14 @@ from niah.commands.compare.suite import compare_suites
 from niah.commands.compare.suites import are_suites
 from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
-from niah.report import difference, graded, labels, style, verdict
+from niah.report import difference, graded, style, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
 from niah.stats.comparison import Comparison
 from niah.stats.power import Resolution, fall, resolution
 from niah.terminal import say
+from niah.units import format_count
 
 _WHY = {
     graded.ACCURACY: (
@@ -69,7 +70,7 @@ class Results:
     def title(self) -> str:
         model = self.base.record.model_label or self.base.columns.model[0]
         tasks = ", ".join(dict.fromkeys(self.base.columns.task.tolist()))
-        return f"{model}, {tasks}{labels.made_up(self.base.record.engine_name)}: difference to {self.base.label}"
+        return f"{model}, {tasks}: difference to {self.base.label}"
 
     @property
     def named(self) -> list[tuple[str, Comparison]]:
@@ -144,7 +145,8 @@ def compare(paths: Sequence[str], words: Sequence[str]) -> tuple[list[str], int]
     write(folder / "discordant.jsonl", "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in trials))
     write(folder / "compare.json", json.dumps(made.content(code), indent=2, ensure_ascii=False) + "\n")
     files = difference.draw(
-        made.named[:MAX_GRIDS], made.base.label, made.title, settings.confidence, folder, look
+        made.named[:MAX_GRIDS], made.base.label, made.title, settings.confidence, made.base.record.engine_name, folder,
+        look,
     )
     lines += [*too_many(len(made.named), "comparisons"), *(f"difference: {file}" for file in files)]
     lines += style.undrawn([made.title, *(name for name, _ in made.named)], look.font) if files else []
@@ -164,7 +166,9 @@ def _table(pair: Pair, one: Comparison, settings: CompareSettings) -> list[str]:
     base, other = pair.base.label, pair.other.label
     how = "of the same length, depth and repeat" if settings.across else "of the same prompt"
     overall = one.overall
-    counts = f"{overall.num_pairs} pairs {how}, {overall.num_repeats} repeats" if one.is_paired else "not paired"
+    counts = "not paired"
+    if one.is_paired:
+        counts = f"{format_count(overall.num_pairs, 'pair')} {how}, {format_count(overall.num_repeats, 'repeat')}"
     different = changed(pair)
     return [
         f"{other} against {base} (baseline): {counts}",

@@ -15,7 +15,7 @@ from niah.commands.compare.pairs import CompareSettings, answers, measure
 from niah.commands.compare.suites import Suite, suites
 from niah.commands.results import make, without_nan, write
 from niah.errors import NiahError
-from niah.report import difference, graded, labels, style, suite_verdict, verdict
+from niah.report import difference, graded, style, suite_verdict, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
@@ -155,11 +155,12 @@ def _drawn(
     flat = [name for name, num in depths.items() if num == 1 < max(depths.values())]
     drawn = [(name, found) for name, found in named if name not in flat]
     first = judged[0].suite
-    model = next(iter(first.pairs.values())).base.record.model_label
+    record = next(iter(first.pairs.values())).base.record
     other = first.other if len(judged) == 1 else "others"
-    made_up = labels.made_up(next(iter(first.pairs.values())).base.record.engine_name)
-    title = f"{f'{model}, ' if model else ''}{other}{made_up}: difference to {first.base}"
-    files = difference.draw(drawn[:MAX_GRIDS], first.base, title, settings.confidence, folder, look)
+    title = f"{f'{record.model_label}, ' if record.model_label else ''}{other}: difference to {first.base}"
+    files = difference.draw(
+        drawn[:MAX_GRIDS], first.base, title, settings.confidence, record.engine_name, folder, look
+    )
     return [
         *too_many(len(drawn), "comparisons"), *(f"difference: {file}" for file in files),
         *(style.undrawn([title, *(name for name, _ in drawn)], look.font) if files else []),

@@ -11,6 +11,7 @@ from niah.commands.words import own_words
 from niah.errors import NiahError
 from niah.report import labels
 from niah.terminal import say
+from niah.units import format_count
 
 _FORMATS = ("every_eval_ever", "inspect", "lm_eval", "hf_eval_results", "parquet")
 
@@ -41,7 +42,7 @@ def main(words: list[str]) -> int:
     num_rows, num_lost = sum(len(one.rows) for one in found), sum(len(one.rows) - len(one.answered) for one in found)
     made_up = labels.made_up("fake" if any(one.is_fake for one in found) else "")
     lost = f", {num_lost} of them without an answer" if num_lost else ""
-    say(f"{own['to']}{made_up}: {num_rows} rows{lost}", *(str(file) for file in files))
+    say(f"{own['to']}{made_up}: {format_count(num_rows, 'row')}{lost}", *(str(file) for file in files))
     return 0
 
 

@@ -14,6 +14,7 @@ from niah.commands.results import without_nan
 from niah.report import labels
 from niah.report.text_table import aligned
 from niah.terminal import line
+from niah.units import format_count
 
 SCHEMA = 1
 EXIT_CODES = {GO: 0, NO_GO: 3, INCONCLUSIVE: 4}
@@ -64,7 +65,8 @@ def text(gate: Gate) -> str:
     rows = [(one.bound.tier, one.state, f"{one.name}: {one.words}") for one in gate.findings]
     policy = gate.policy
     return "\n".join([
-        f"policy {policy.name}: {len(gate.findings)} bounds, intervals of {policy.confidence:.0%}{gate.made_up}",
+        f"policy {policy.name}: {format_count(len(gate.findings), 'bound')}, intervals of {policy.confidence:.0%}"
+        f"{gate.made_up}",
         *(f"note: {note}" for note in gate.notes), *aligned(rows, [-8, -12, 0]), gate.sentence,
         *([f"what would decide it: {'; '.join(gate.decided_by)}"] if gate.decided_by else []),
     ]) + "\n"

@@ -12,6 +12,7 @@ from niah.commands.results import make, write
 from niah.commands.words import own_words
 from niah.errors import NiahError
 from niah.terminal import say
+from niah.units import format_count
 
 _USAGE = "gate POLICY RUN [BASELINE] [out=DIR] [format=text|json|junit|markdown]"
 
@@ -26,7 +27,7 @@ def main(words: list[str]) -> int:
     if own["format"] not in formats.FORMATS:
         raise NiahError(f"gate format: got {own['format']!r}; expected one of {', '.join(formats.FORMATS)}")
     if not 2 <= len(rest) <= 3:
-        raise NiahError(f"gate: got {len(rest)} words ({' '.join(rest) or 'none'}); expected {_USAGE}")
+        raise NiahError(f"gate: got {format_count(len(rest), 'word')} ({' '.join(rest) or 'none'}); expected {_USAGE}")
     policy, run, baseline = read(os.path.expanduser(rest[0])), rest[1], rest[2] if len(rest) > 2 else None
     found, notes = candidates(policy, run, baseline)
     gate = formats.Gate(policy, found, judged(policy, found), [*notes, *certificates.of_other_scores(found)])

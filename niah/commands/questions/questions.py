@@ -17,7 +17,7 @@ from niah.runs import store
 from niah.tasks import question_file
 from niah.tasks.question_file import QuestionFile
 from niah.terminal import say
-from niah.units import format_length
+from niah.units import format_count, format_length
 
 _USE = "niah questions check mine.jsonl haystack.path=FOLDER [run=outputs/NAME]"
 _MOST_SHOWN = 20
@@ -76,7 +76,7 @@ def _with_run(file: QuestionFile, found: Findings, path: str) -> tuple[Findings,
 
 def _lines(path: str, file: QuestionFile, found: Findings, skipped: Sequence[str]) -> list[str]:
     num = len(file.questions)
-    lines = [f"{path}: {num:,} question{'' if num == 1 else 's'}, {found.num_documents:,} documents"]
+    lines = [f"{path}: {format_count(num, 'question')}, {format_count(found.num_documents, 'document')}"]
     lines += [f"note: left out: {line}" for line in skipped[:_MOST_SHOWN]]
     parts = (
         ("lines that are no question", found.lines), ("questions that are asked twice", found.repeated),

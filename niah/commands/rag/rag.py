@@ -17,7 +17,7 @@ from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-from niah.report import labels, rag_advice, rag_curve, rag_pareto, rag_text, style, verdict
+from niah.report import rag_advice, rag_curve, rag_pareto, rag_text, style, verdict
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel
 from niah.report.rag_advice import Option
@@ -29,7 +29,7 @@ from niah.stats.comparison import Comparison, Difference, pooled
 from niah.stats.costs import Price
 from niah.stats.power import Resolution, resolution
 from niah.terminal import say
-from niah.units import format_length
+from niah.units import format_count, format_length
 
 
 def main(words: list[str]) -> int:
@@ -109,7 +109,7 @@ def _price(group: Group, machine: Hardware | None) -> tuple[Price | None, str]:
 
 def _lines(result: GroupResult, settings: RagSettings, is_priced: bool) -> list[str]:
     names, readers = [one.label for one in result.readers], result.readers
-    repeats = f"{result.num_repeats} repeat{'s' if result.num_repeats > 1 else ''}"
+    repeats = format_count(result.num_repeats, "repeat")
     return [
         f"task {result.group.label}: {len(names)} readers on the same instances, {repeats}",
         *_known(result, settings),
@@ -162,7 +162,8 @@ def _comparisons(result: GroupResult, settings: RagSettings) -> list[str]:
 def _comparison(one: ReaderResult, against: Comparison, unfit: Sequence[int], settings: RagSettings) -> list[str]:
     overall = against.overall
     return [
-        f"{one.label} against full: {overall.num_pairs} pairs of the same instance, {overall.num_repeats} repeats",
+        f"{one.label} against full: {format_count(overall.num_pairs, 'pair')} of the same instance, "
+        f"{format_count(overall.num_repeats, 'repeat')}",
         *verdict.table(against, "full", one.label, settings.confidence),
         *(rag_text.crossing(one.label, crossed, unfit) for crossed in one.crossings),
     ]
@@ -231,18 +232,17 @@ def _pictures(
     result: GroupResult, settings: RagSettings, folder: Path, look: ReportSettings, suffix: str
 ) -> list[str]:
     record = result.group.readers[0].record
-    made_up = labels.made_up(record.engine_name)
-    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}{made_up}"
+    title = f"{record.model_title}, {result.group.label}, haystack {record.haystack}"
     full = result.of("full")
     curves = rag_curve.draw(
-        title, [_curve(one) for one in result.readers], result.lengths, full.unfit if full else (), f"curve{suffix}",
-        folder, look,
+        title, [_curve(one) for one in result.readers], result.lengths, full.unfit if full else (), record.engine_name,
+        f"curve{suffix}", folder, look,
     )
     panels = [
         (heading, [_point(one, length, settings) for one in result.readers if length in one.cells])
         for heading, length in _headings(result)
     ]
-    stairs = rag_pareto.draw(title, panels, settings.cost, f"pareto{suffix}", folder, look)
+    stairs = rag_pareto.draw(title, panels, settings.cost, record.engine_name, f"pareto{suffix}", folder, look)
     unseen = style.undrawn([title, *(one.label for one in result.readers)], look.font) if curves else []
     lines = [f"curve: {file}" for file in curves] + [f"accuracy against cost: {file}" for file in stairs]
     return [*lines, *unseen]

@@ -8,6 +8,7 @@ from typing import Any
 
 from niah import __version__
 from niah.records import Outcome, Row, RunRecord
+from niah.report import labels
 from niah.report.accuracy import with_interval
 from niah.report.length_note import length_note
 from niah.report.page.plan import beside_measured
@@ -20,7 +21,7 @@ from niah.stats.cells import CONFIDENCE, CellStats, by_cell, by_length, mean_log
 from niah.stats.comparison import MIN_REPEATS, Comparison, Difference
 from niah.stats.computed_tokens import of_sessions
 from niah.stats.effective_length import RULER, EffectiveLength
-from niah.units import format_length
+from niah.units import format_count, format_length
 
 SCHEMA = 1
 """Of report.json: raised where a field changes its meaning or goes. New fields come without."""
@@ -176,8 +177,9 @@ def sentence(one: Shown, summary: effective_length.Summary | None) -> str:
     name = label if record.model_title in label else record.model_title + (f" ({label})" if label else "")
     if not together.n or summary is None:
         return f"{name}: no trial has an answer yet."
+    interval = f"[{together.low:.2f}, {together.high:.2f}]"
     parts = [
-        f"{name}: {together.mean:.2f} of {together.n} answers right [{together.low:.2f}, {together.high:.2f}], "
+        f"{name}: {together.mean:.2f} of {format_count(together.n, 'answer')} right {interval}, "
         f"{_span(summary.lengths)}"
     ]
     ruler = summary.effective[0]
@@ -200,7 +202,7 @@ def _warnings(shown: Sequence[Shown]) -> list[str]:
     lines = []
     if fake := [one for one in shown if one.panel.record.engine_name == "fake"]:
         which = "" if len(fake) == len(shown) else f" ({', '.join(one.panel.label for one in fake)})"
-        lines.append(f"engine=fake{which}: no model was asked, these answers are made up")
+        lines.append(labels.made_up_line(which))
     of_each = [_warnings_of(one) for one in shown]
     said = Counter(text for own in of_each for text in own)
     lines += [text for text, num in said.items() if num == len(shown)]
