@@ -130,9 +130,11 @@ class MeasuredRun:
 
     def __str__(self) -> str:
         """The table that the command prints."""
+        from niah.report import labels
         from niah.report.accuracy import accuracy_by_length
 
-        return accuracy_by_length(self.record, self._rows(), self._look({}).threshold)
+        table = accuracy_by_length(self.record, self._rows(), self._look({}).threshold)
+        return "\n".join([*labels.made_up_lines([("", self.record.engine_name)]), table])
 
     def __repr__(self) -> str:
         return f"niah.load({str(self.folder)!r})"

@@ -13,7 +13,7 @@ from niah.commands.results import make
 from niah.commands.ruler.ruler import tables_of
 from niah.commands.words import changes, folder_arguments, own_words
 from niah.errors import NiahError
-from niah.report import curve, heatmap, number_tables, setting_curve, style
+from niah.report import curve, heatmap, labels, number_tables, setting_curve, style
 from niah.report.accuracy import accuracy_by_length
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.page.numbers import Shown
@@ -57,7 +57,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     changed = changes(f"report {paths[0]}", words, ("report",))
     stored = opened[0][1].report_settings
     settings, _ = configuration.typed("report", ReportSettings, {**stored, **changed.get("report", {})})
-    lines: list[str] = []
+    engines = [record.engine_name for _, record, _ in opened]
+    lines = labels.made_up_lines([*zip(paths, engines, strict=True)])
     shown: list[Shown] = []
     for path, name, (_, record, rows) in zip(paths, named, opened, strict=True):
         if len(paths) > 1:

@@ -91,9 +91,12 @@ def _measure(config: Any, started: float, wanted: str, tracked: str, *, is_launc
             following.stop()
         raise
     from niah.commands import page, report  # matplotlib and scipy: seconds that whoever is refused above need not wait
+    from niah.report import labels
     from niah.report.accuracy import accuracy_by_length
     from niah.report.page.document import PAGE
 
+    for line in labels.made_up_lines([("", summary.record.engine_name)]):
+        console.say(line)
     console.say(accuracy_by_length(summary.record, summary.asked, settings.report.threshold))
     if len(summary.asked) < len(summary.rows):
         console.say(f"table: the {len(summary.asked)} trials asked for; figures and page: all {len(summary.rows)} here")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from niah.records import Row, RunRecord
-from niah.report import budget_table, labels
+from niah.report import budget_table
 from niah.report.length_note import length_note
 from niah.report.panel import panels
 from niah.report.text_table import aligned
@@ -23,14 +23,9 @@ def accuracy_by_length(record: RunRecord, rows: Sequence[Row], threshold: float 
     Where nothing is to be found, the rate of false alarms too, and of drafts the mean acceptance length. Several
     variants have a table each. ``threshold`` (0 to 1) is the user's own for the effective length.
     """
-    first = [labels.made_up_line()] if record.engine_name == "fake" else []
-    return "\n".join([*first, _by_length(record, rows, threshold)])
-
-
-def _by_length(record: RunRecord, rows: Sequence[Row], threshold: float | None) -> str:
     parts = panels(record, rows)
     if len(parts) > 1:
-        tables = [f"{one.label}\n{_by_length(record, one.rows, threshold)}" for one in parts]
+        tables = [f"{one.label}\n{accuracy_by_length(record, one.rows, threshold)}" for one in parts]
         return "\n".join([*tables, *budget_table.lines(rows)])
     cells, drafts = by_length(rows), acceptance.by_length(acceptance.of_rows(rows))
     every = acceptance.together(drafts.values())

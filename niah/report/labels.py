@@ -25,9 +25,11 @@ def apart(
     return [key for key in keys if any(twin.get(key) != own.get(key) for twin in twins)]
 
 
-def made_up_line(which: str = "") -> str:
-    """A line of its own that says so; ``which`` of several runs, where it is not all."""
-    return f"engine=fake{which}: no model was asked, these answers are made up"
+def made_up_lines(engines: Sequence[tuple[str, str]]) -> list[str]:
+    """A line of its own where no model answered one of these (label, engine); which, where it is not all."""
+    fake = [label for label, engine in engines if engine == "fake"]
+    which = "" if len(fake) == len(engines) else f" ({', '.join(fake)})"
+    return [f"engine=fake{which}: no model was asked, these answers are made up"] if fake else []
 
 
 def made_up(engine: str) -> str:

@@ -77,11 +77,16 @@ def test_table_has_interval_and_reasons():
     assert re.search(r"128K\s+-\s+-\s+0\s+1 out-of-memory", text)
 
 
-def test_the_table_says_once_that_no_model_was_asked():
-    told = "engine=fake: no model was asked, these answers are made up"
-    rows = [dataclasses.replace(row, variant=name) for row in ROWS for name in ("bf16", "fp8")]
-    assert accuracy_by_length(record([8192], [0.0], engine={"name": "fake"}), rows).split("\n").count(told) == 1
-    assert told not in accuracy_by_length(record([8192], [0.0], engine={"name": "vllm"}), rows)
+def test_several_runs_say_once_that_no_model_was_asked(tmp_path):
+    names, told = [], "no model was asked"
+    for engine in ("fake", "vllm"):
+        rows = generated(grid(2), lambda trial: True, engine=engine)
+        names += [run(tmp_path / f"{engine}{n}", rows, engine={"name": engine}) for n in (1, 2)]
+    words = ["report.formats=[]", "report.page=false", f"out={tmp_path}/out"]
+    assert report(names[:2], words)[0] == "engine=fake: no model was asked, these answers are made up"
+    assert report(names, words)[0].startswith(f"engine=fake ({names[0]}, {names[1]}): {told}")
+    assert "\n".join(report(names[:2], words)).count(told) == 1 and told not in "\n".join(report(names[2:], words))
+    assert report(names[:1], ["format=csv"])[0].startswith("label,")
 
 
 def test_unwritable_place_is_one_line(tmp_path):

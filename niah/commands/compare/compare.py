@@ -19,7 +19,7 @@ from niah.commands.compare.suite import compare_suites
 from niah.commands.compare.suites import are_suites
 from niah.commands.results import make, write
 from niah.commands.words import changes, folder_arguments
-from niah.report import difference, graded, style, verdict
+from niah.report import difference, graded, labels, style, verdict
 from niah.report.cell_grid import MAX_GRIDS, too_many
 from niah.report.settings import ReportSettings
 from niah.runs import sweeps
@@ -84,7 +84,9 @@ class Results:
 
     def lines(self) -> list[str]:
         """What a person reads: notes, then for each comparison its table and its sentences."""
-        lines = [f"note: {note}" for note in self.notes]
+        sides = [self.base, *(pair.other for pair in self.pairs)]
+        lines = labels.made_up_lines([(one.label, one.record.engine_name) for one in sides])
+        lines += [f"note: {note}" for note in self.notes]
         for pair, one, text, told in zip(self.pairs, self.found, self.verdicts, self.told, strict=True):
             lines += [*_table(pair, one, self.settings), *_in_order(text, told, one, self.settings)]
         lines += [f"note: {_WHY[self.settings.primary]}"] if any(self.told) else []

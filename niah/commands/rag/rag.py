@@ -17,7 +17,7 @@ from niah.commands.results import make, without_nan, write
 from niah.commands.words import changes, folder_arguments
 from niah.errors import NiahError
 from niah.planner.hardware import Hardware
-from niah.report import rag_advice, rag_curve, rag_pareto, rag_text, style, verdict
+from niah.report import labels, rag_advice, rag_curve, rag_pareto, rag_text, style, verdict
 from niah.report.page.numbers import Compared, Shown
 from niah.report.panel import Panel
 from niah.report.rag_advice import Option
@@ -111,6 +111,7 @@ def _lines(result: GroupResult, settings: RagSettings, is_priced: bool) -> list[
     names, readers = [one.label for one in result.readers], result.readers
     repeats = format_count(result.num_repeats, "repeat")
     return [
+        *labels.made_up_lines([(one.label, one.run.record.engine_name) for one in readers]),
         f"task {result.group.label}: {len(names)} readers on the same instances, {repeats}",
         *_known(result, settings),
         *rag_text.accuracy(

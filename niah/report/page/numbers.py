@@ -199,10 +199,7 @@ def _span(lengths: Sequence[int]) -> str:
 
 def _warnings(shown: Sequence[Shown]) -> list[str]:
     """What a reader has to know before any number; once, where it is so of all."""
-    lines = []
-    if fake := [one for one in shown if one.panel.record.engine_name == "fake"]:
-        which = "" if len(fake) == len(shown) else f" ({', '.join(one.panel.label for one in fake)})"
-        lines.append(labels.made_up_line(which))
+    lines = labels.made_up_lines([(one.panel.label, one.panel.record.engine_name) for one in shown])
     of_each = [_warnings_of(one) for one in shown]
     said = Counter(text for own in of_each for text in own)
     lines += [text for text, num in said.items() if num == len(shown)]
