@@ -33,8 +33,8 @@ def fit(figure: Figure, width: str) -> None:
     height = min(height, max(height * share, 0.68 * target)) if share < 1 else height
     figure.set_size_inches(target, height)
     _shrink_texts(figure, max(share, _LEAST_SCALE))
-    grids = [axes for axes in figure.axes if axes.get_visible() and not str(axes.get_label()).startswith("<colorbar")]
-    columns = max(1, len({round(axes.get_position().x0, 2) for axes in grids}))
+    grids = _grids(figure)
+    columns = _columns(grids)
     for text in figure.texts:  # its title
         _break(text, 0.96 * target)
     for axes in grids:
@@ -43,12 +43,22 @@ def fit(figure: Figure, width: str) -> None:
 
 
 def keep_within(figure: Figure) -> None:
-    """Before its layout, of a figure that is as wide as it needs: breaks titles that are wider than all of it."""
+    """Before its layout, of a figure that is as wide as it needs: breaks titles that are wider than all of it, or than
+    their own column of it."""
     width = float(figure.get_size_inches()[0])
-    above = [text for axes in figure.axes if axes.get_visible() for text in _titles(axes)]
-    for text, share in [*((text, 0.96) for text in figure.texts), *((text, 0.9) for text in above)]:
+    grids = _grids(figure)
+    above = [text for axes in grids for text in _titles(axes)]
+    for text, share in [*((text, 0.96) for text in figure.texts), *((text, 0.9 / _columns(grids)) for text in above)]:
         if text.get_gid() != BANNER:
             _break(text, share * width)
+
+
+def _grids(figure: Figure) -> list[Axes]:
+    return [axes for axes in figure.axes if axes.get_visible() and not str(axes.get_label()).startswith("<colorbar")]
+
+
+def _columns(grids: Sequence[Axes]) -> int:
+    return max(1, len({round(axes.get_position().x0, 2) for axes in grids}))
 
 
 def _titles(axes: Axes) -> list[Text]:

@@ -51,7 +51,7 @@ def test_each_verb_is_in_the_help_with_its_settings_and_examples(capsys):
 
 def test_no_example_stands_twice():
     examples = [line.strip() for line in help._EXAMPLES.splitlines() if line.strip()]
-    assert len(examples) > 30 and len({*examples}) == len(examples)
+    assert len(examples) > 20 and len({*examples}) == len(examples)
 
 
 def test_a_note_is_a_whole_sentence(capsys):

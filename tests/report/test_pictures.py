@@ -1,5 +1,6 @@
 """Pictures for papers: as wide as a column, with texts that can be read in fonts that a journal takes; one scale."""
 
+import itertools
 import re
 import struct
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_a_title_stays_within_its_picture(title, is_of_axes):
         style.made_up(figure, ["fake"])
         style.finish(figure, 100)
         assert within(figure) == []
+
+
+def test_titles_of_small_grids_stay_in_their_columns():
+    with style.figure_style():
+        figure, axes = style.subplots(1, 3, figsize=(7.5, 3))
+        for one in axes:
+            one.set_title("multivalue, essays, fp8_e5m2  (1,760 answers)", loc="left", fontsize=8.5)
+        style.title(figure, "Model")
+        style.made_up(figure, ["fake"])
+        style.finish(figure, 100)
+        assert within(figure) == []
+        boxes = [one._left_title.get_window_extent() for one in axes]
+        assert all(first.x1 < second.x0 for first, second in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("engine", ("fake", "vllm"))

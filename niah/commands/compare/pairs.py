@@ -290,7 +290,8 @@ def _same_lengths(base: Side, other: Side) -> tuple[Columns, Columns]:
     if not common:
         raise NiahError(
             f"compare: {base.label} and {other.label} have nothing in common: {_grid(a)} against {_grid(b)}; "
-            "expected a task and a length that both have"
+            "expected a task and a length that both have; of a sweep over several tasks compare the runs of one, as "
+            "compare outputs/sweep/*-single-*"
         )
     chosen = [np.array([cell in common for cell in _cells(side)], dtype=bool) for side in (a, b)]
     return a.where(chosen[0]), b.where(chosen[1])

@@ -76,7 +76,8 @@ def _with_run(file: QuestionFile, found: Findings, path: str) -> tuple[Findings,
 
 def _lines(path: str, file: QuestionFile, found: Findings, skipped: Sequence[str]) -> list[str]:
     num = len(file.questions)
-    lines = [f"{path}: {format_count(num, 'question')}, {format_count(found.num_documents, 'document')}"]
+    documents = "" if found.num_documents is None else f", {format_count(found.num_documents, 'document')}"
+    lines = [f"{path}: {format_count(num, 'question')}{documents}"]
     lines += [f"note: left out: {line}" for line in skipped[:_MOST_SHOWN]]
     parts = (
         ("lines that are no question", found.lines), ("questions that are asked twice", found.repeated),
