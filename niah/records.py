@@ -641,7 +641,8 @@ class RunRecord:
 
     @property
     def haystack(self) -> str:
-        return str(self._of("haystack").get("name") or "")
+        """Its name; "none" where the task writes the text itself."""
+        return "none" if self.sources.haystack_sha256 is None else str(self._of("haystack").get("name") or "")
 
     @property
     def haystack_details(self) -> list[str]:

@@ -143,5 +143,5 @@ def _task(record: RunRecord) -> str:
 
 def _haystack(record: RunRecord) -> str:
     if record.sources.haystack_sha256 is None:
-        return "none: the task writes the text"
+        return f"{record.haystack}: the task writes the text"
     return record.haystack + (f" ({', '.join(record.haystack_details)})" if record.haystack_details else "")

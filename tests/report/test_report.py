@@ -112,6 +112,19 @@ def test_shuffled_and_foreign_haystacks_are_named(tmp_path):
     assert "haystack generated (zh-Hans, shuffled)" in (tmp_path / "heatmap.svg").read_text()
 
 
+def test_a_text_that_the_task_writes_is_no_haystacks(tmp_path):
+    run = dataclasses.replace(record([8192, 131072], [0.0, 50.0]), sources=Sources(haystack_sha256=None))
+    shown = panels(run, [*ROWS[:3], made(3, 131072, 0.0, "correct", 1.0)])
+    for chart in (heatmap, curve):
+        chart.draw(shown, tmp_path, ReportSettings(formats=["svg"]))
+    assert "haystack none: the task writes the text" in (tmp_path / "heatmap.svg").read_text()
+    assert "task single, haystack none" in (tmp_path / "curve.svg").read_text()
+
+
+def test_one_core_is_one():
+    assert [Environment(cpu="x", num_cores=num).hardware for num in (1, 2)] == ["x, 1 core", "x, 2 cores"]
+
+
 def shown_in(file):
     return re.findall(r"<text[^>]*>([^<]*)</text>", file.read_text())
 
