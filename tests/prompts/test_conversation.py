@@ -94,6 +94,7 @@ def test_what_cannot_be_a_conversation_is_refused_in_one_line():
             made.build(made.trials[0])
 
 
+@pytest.mark.slow
 def test_questions_of_ones_own_are_counted_as_they_stand_in_turns(tmp_path):
     line = {"id": "a", "question": "Who was it?", "answers": ["Ada"], "needle": "It was Ada indeed. " * 20}
     (tmp_path / "mine.jsonl").write_text(json.dumps(line))
