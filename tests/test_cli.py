@@ -245,7 +245,8 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "message"), BAD, ids=[str(words)[:40] for words, _ in BAD])
 def test_bad_input_is_one_line(niah, words, message):
-    done = niah("engine=fake", "haystack=noise", *words)
+    usual = () if any(word.startswith("haystack=") for word in words) else ("haystack=noise",)
+    done = niah("engine=fake", *usual, *words)
     assert done.returncode == 1
     assert message in done.stderr
     assert is_one_line(done) and done.stderr.strip().splitlines()[-1].startswith("niah: "), done.stderr

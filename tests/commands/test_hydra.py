@@ -199,7 +199,7 @@ def test_words_of_other_verbs_are_as_typed_too(niah, tmp_path):
 
 def test_a_group_that_is_given_twice_is_said_to_be(capfd):
     adapted(["reader=bm25", "seed=1", "reader=none", "seed=2"])
-    assert capfd.readouterr().err == "niah: reader is given twice (bm25, none); the last counts, reader=none\n"
+    assert capfd.readouterr().err == "note: reader is given twice (bm25, none); the last counts, reader=none\n"
     own, rest = own_words({"track": "", "budget": ""}, ["track=wandb", "track=mlflow", "budget=1h", "budget=1h", "x=1"])
     assert own == {"track": "mlflow", "budget": "1h"} and rest == ["x=1"]
     said = "track is given twice (wandb, mlflow); the last counts, track=mlflow; track=[wandb,mlflow] takes both"

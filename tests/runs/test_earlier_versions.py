@@ -84,18 +84,19 @@ def test_what_the_model_saw_is_shown(niah, outputs, name, trial):
     assert niah("show", f"outputs/{name}", "--trial", str(trial)).stdout == expected(f"show_{name}_{trial}.txt")
 
 
-def _but_the_page(printed: str) -> str:
-    """Without the line that names it: that version drew none."""
-    return "".join(line for line in printed.splitlines(keepends=True) if not line.startswith("page: "))
+def _as_then(printed: str) -> str:
+    """Without the line that names the page, and the one that says that no model was asked: that version had neither."""
+    new = ("page: ", "engine=fake: ")
+    return "".join(line for line in printed.splitlines(keepends=True) if not line.startswith(new))
 
 
 def test_it_is_reported_as_before(niah, outputs):
-    assert _but_the_page(niah("report", "outputs/bm25").stdout) == expected("report.txt")
+    assert _as_then(niah("report", "outputs/bm25").stdout) == expected("report.txt")
     runs = json.loads((outputs / "bm25" / "report.json").read_text())["runs"]
     assert [run["num_answers"] for run in runs] == [24, 24]
 
 
 def test_it_is_compared_as_before(niah, outputs):
-    assert _but_the_page(niah("compare", "outputs/full", "outputs/wide").stdout) == expected("compare.txt")
+    assert _as_then(niah("compare", "outputs/full", "outputs/wide").stdout) == expected("compare.txt")
     for name in ("compare.json", "discordant.jsonl"):
         assert (outputs / "compare-full-wide" / name).read_text() == expected(name)

@@ -76,7 +76,7 @@ def test_drawing_is_repeatable_and_varied():
 def test_language_follows_or_crosses_the_haystack():
     assert "里斯本" in drawn(Single(key="里斯本"), language="zh-Hans").question
     assert drawn(Single(language="de"), language="zh-Hans").question.startswith("Wie")
-    with pytest.raises(NiahError, match=r"task.language: got 'fr'; expected auto or one of en, zh-Hans"):
+    with pytest.raises(NiahError, match=r"haystack.language: got 'fr'; expected one of en, zh-Hans"):
         drawn(Single(), language="fr")
 
 
