@@ -203,6 +203,6 @@ def test_a_group_that_is_given_twice_is_said_to_be(capfd):
     own, rest = own_words({"track": "", "budget": ""}, ["track=wandb", "track=mlflow", "budget=1h", "budget=1h", "x=1"])
     assert own == {"track": "mlflow", "budget": "1h"} and rest == ["x=1"]
     said = "track is given twice (wandb, mlflow); the last counts, track=mlflow; track=[wandb,mlflow] takes both"
-    assert capfd.readouterr().err == f"niah: {said}\n"
+    assert capfd.readouterr().err == f"note: {said}\n"
     adapted(["reader=none", "reader=none", "ctx.repeats=1", "ctx.repeats=2"])
     assert capfd.readouterr().err == ""
