@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from niah.errors import NiahError
+from niah.units import format_count
 
 
 class Outcome(StrEnum):
@@ -470,7 +471,7 @@ class Environment:
             return f"{len(names)} x {names[0]}"
         if not self.cpu:
             return "hardware that is not known"
-        return f"{self.cpu}, {self.num_cores} core{'' if self.num_cores == 1 else 's'}"
+        return f"{self.cpu}, {format_count(self.num_cores, 'core')}" if self.num_cores else self.cpu
 
 
 @dataclass(frozen=True)

@@ -220,14 +220,7 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         yield from lines
         return
     dtypes, read = _dtypes(run, words), _read(run)
-    try:
-        made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
-    except architecture.UnknownArchitectureError:
-        raise
-    except NiahError as error:
-        if run.hardware.name != "auto" or hardware.capability:
-            raise
-        raise NiahError(f"{error}; this machine has no GPU: name one to plan for, as hardware=8xh200") from error
+    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
     if form == "json":

@@ -56,7 +56,7 @@ def files_at_hand(model: Model) -> ModelFiles:
         found = Path(snapshot_download(
             repository, revision=model.revision, allow_patterns=_TOKENIZER_FILES, local_files_only=True
         ))
-    except Exception:  # not in the cache, or in one that cannot be read
+    except (OSError, ValueError):  # not in the cache, or in one that cannot be read
         revision = f"@{model.revision}" if model.revision else ""
         return ModelFiles(repository, Path(repository), model.revision, f"{repository}{revision}")
     return ModelFiles(repository, found, found.name, f"{repository}@{found.name}")

@@ -55,6 +55,7 @@ def make(
         if not read:
             sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest)
     if not cells:
-        raise NiahError(next(iter(refused.values())))
+        hint = "" if hardware.capability else "; this machine has no GPU: name one to plan for, as hardware=8xh200"
+        raise NiahError(f"{next(iter(refused.values()))}{hint}")
     ordered = sorted(cells, key=lambda cell: (cell.length, dtypes.index(cell.cache_dtype)))
     return Plan(hardware, tuple(ordered), sweeps, refused)

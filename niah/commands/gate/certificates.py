@@ -96,7 +96,7 @@ def _content(one: Candidate, name: str) -> Mapping[str, Any]:
     """Nothing where there is none, where it cannot be read, or is of other scores: the bound is then held against the
     rows."""
     content = _read(one, name)
-    return content if _is_of_these_scores(one, content) else {}
+    return content if content and _is_of_these_scores(one, content) else {}
 
 
 def _read(one: Candidate, name: str) -> Mapping[str, Any]:
