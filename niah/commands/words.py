@@ -38,7 +38,7 @@ def note_given_twice(words: Sequence[str], keys: Container[str]) -> None:
         if separator and key in keys and given.setdefault(key, value) != value:
             last = next(one for one in reversed(words) if one.startswith(f"{key}="))
             both = f"; {key}=[{given[key]},{value}] takes both" if key == "track" else ""
-            terminal.note(f"note: {key} is given twice ({given[key]}, {value}); the last counts, {last}{both}")
+            terminal.note(f"niah: {key} is given twice ({given[key]}, {value}); the last counts, {last}{both}")
             return
 
 

@@ -150,6 +150,10 @@ def test_one_word_of_many_runs_leaves_the_others_as_typed():
     words = adapted(["reader=bm25,dense", "reader.budget=[1k,4k]", "outputs=/d/a,b", "task.question=Who, when?"])
     assert words[0] == "-m" and "++reader.budget=1k,4k" in words and "reader=bm25,dense" in words
     assert "outputs='/d/a,b'" in words and "++task.question='Who, when?'" in words
+    words = adapted(["experiment=my_documents", "reader=full,bm25"])  # its file is a sweep of readers
+    assert words[0] == "-m" and "reader=full,bm25" in words
+    with pytest.raises(NiahError, match="reader=full,bm25: several choices"):
+        adapted(["experiment=kv_128k", "reader=full,bm25"])
 
 
 @pytest.mark.slow
@@ -199,10 +203,10 @@ def test_words_of_other_verbs_are_as_typed_too(niah, tmp_path):
 
 def test_a_group_that_is_given_twice_is_said_to_be(capfd):
     adapted(["reader=bm25", "seed=1", "reader=none", "seed=2"])
-    assert capfd.readouterr().err == "note: reader is given twice (bm25, none); the last counts, reader=none\n"
+    assert capfd.readouterr().err == "niah: reader is given twice (bm25, none); the last counts, reader=none\n"
     own, rest = own_words({"track": "", "budget": ""}, ["track=wandb", "track=mlflow", "budget=1h", "budget=1h", "x=1"])
     assert own == {"track": "mlflow", "budget": "1h"} and rest == ["x=1"]
     said = "track is given twice (wandb, mlflow); the last counts, track=mlflow; track=[wandb,mlflow] takes both"
-    assert capfd.readouterr().err == f"note: {said}\n"
+    assert capfd.readouterr().err == f"niah: {said}\n"
     adapted(["reader=none", "reader=none", "ctx.repeats=1", "ctx.repeats=2"])
     assert capfd.readouterr().err == ""
