@@ -96,6 +96,13 @@ def choices(group: str) -> list[dict[str, Any]]:
     return [content(file) for name in names(group) if (file := file_of(group, name))]
 
 
+def is_sweep(experiment: str) -> bool:
+    """Whether the file of an experiment makes several runs by itself: its ``hydra.mode`` is ``MULTIRUN``."""
+    file = file_of("experiment", experiment)
+    settings = content(file).get("hydra") if file else None
+    return isinstance(settings, dict) and settings.get("mode") == "MULTIRUN"
+
+
 def content(file: Path) -> dict[str, Any]:
     """A file of settings as plain data, ``${...}`` in it as text."""
     from omegaconf import OmegaConf  # not for --help

@@ -20,7 +20,8 @@ ROOT = {
 """All that may lie at the root of niah/: a verb is a file in commands/, a method one in its plug-in's folder."""
 FLOORS = (
     ("errors", "secrets"),
-    ("content", "limits", "origin", "terminal", "units", "values", "records"),
+    ("content", "limits", "origin", "terminal", "units", "values"),
+    ("records",),
     ("choices", "environment", "disk", "grid", "languages", "stats", "tokens"),
     ("scorers", "models", "haystacks"),
     ("tasks", "readers", "planner"),

@@ -73,7 +73,7 @@ def is_sweep(word: str) -> bool:
     file = choices.file_of("experiment", name)
     if file is None:
         return "," in name or name in choices.folders_of("experiment")
-    return "MULTIRUN" in file.read_text(encoding="utf-8") or name == "ruler_quick"
+    return choices.is_sweep(name) or name == "ruler_quick"
 
 
 def _passed_on(process: subprocess.Popen[bytes]) -> str:

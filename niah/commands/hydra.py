@@ -92,15 +92,8 @@ def _implies_a_sweep(word: str) -> bool:
     """Whether it means several runs without -m: then the choices of groups may be several too."""
     key, _, value = word.lstrip("+").partition("=")
     if key == "experiment":
-        return "," in _files_of_a_folder(value) or _is_a_sweep(value)
+        return "," in _files_of_a_folder(value) or choices.is_sweep(value)
     return key == "reader.budget" and value.startswith("[")
-
-
-def _is_a_sweep(experiment: str) -> bool:
-    """Whether its file says hydra.mode: MULTIRUN."""
-    file = choices.file_of("experiment", experiment)
-    mode = (choices.content(file).get("hydra") or {}) if file else {}
-    return bool(mode.get("mode") == "MULTIRUN")
 
 
 def _parts(word: str) -> tuple[str, str, str, str]:

@@ -8,4 +8,5 @@ from niah.commands.hydra import adapted
 
 def built(*overrides: str) -> config.Run:
     with initialize_config_dir(str(choices.conf_folder()), version_base="1.3"):
-        return config.build(compose("config", overrides=adapted(overrides)))
+        settings = [word for word in adapted(overrides) if word != "-m"]  # the application's, not a config's
+        return config.build(compose("config", overrides=settings))
