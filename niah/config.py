@@ -217,7 +217,7 @@ def from_resolved(plain: Mapping[str, Any], *, is_stored: bool = False) -> Run:
     if isinstance(parts["scorer"], Auto):
         parts["scorer"] = parts["task"].scorer
         resolved["scorer"] = {"_target_": _scorer_path(type(parts["scorer"])), **dataclasses.asdict(parts["scorer"])}
-    parts["name"] = resolved["name"] = _name(plain.get("name"))
+    parts["name"] = resolved["name"] = folder_name(plain.get("name"))
     resolved["outputs"] = _text("outputs", plain.get("outputs"))
     parts["outputs"] = os.path.expanduser(resolved["outputs"])
     parts["seed"] = resolved["seed"] = _seed(plain.get("seed"))
@@ -251,7 +251,7 @@ def _text(key: str, value: Any) -> str:
     return str(value)
 
 
-def _name(value: Any) -> str | None:
+def folder_name(value: Any) -> str | None:
     """A folder's name, or None. Refused is what would leave the folder of runs, or hide in it."""
     if value is None:
         return None

@@ -16,6 +16,7 @@ from niah.errors import NiahError
 from niah.models.settings import Model
 from niah.planner import features
 from niah.planner.memory import GIB
+from niah.report.text_table import aligned, width
 from niah.terminal import say
 from niah.units import format_length, parse_length
 
@@ -170,8 +171,8 @@ def _markdown(group: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _table(group: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = _rows(group, found)
-    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    widths = [-max(width(row[number]) for row in rows) for number in range(len(rows[0]))]
+    lines = [line.rstrip() for line in aligned(rows, widths)]
     return [*lines, f"python -m niah help {group}=NAME shows the settings of one"]
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, get_args
 
 import hydra
@@ -35,7 +36,7 @@ def adapted(words: Sequence[str]) -> list[str]:
     by its title. ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
     file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each, ``model.thinking_budget=[0,1k]`` one
     variant each. An experiment that is a folder means one run of each file in it. ``hardware=2x8xh100`` is two nodes
-    of eight.
+    of eight. ``name=`` of several runs is the folder that holds theirs.
 
     A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
@@ -45,6 +46,8 @@ def adapted(words: Sequence[str]) -> list[str]:
     words = meant.instead(words)
     given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
     words, drafts = _each_speculation(words)
+    if is_sweep or is_implied:
+        words = _in_one_folder(words)
     result = [*drafts, *(["model=custom"] if "model.path" in given and "model" not in given else [])]
     for word in words:
         if word.startswith("-"):
@@ -86,6 +89,16 @@ def adapted(words: Sequence[str]) -> list[str]:
     if is_implied and not is_sweep:
         result.append("-m")
     return sorted(result, key=lambda word: not word.startswith("-"))  # Hydra takes options before overrides alone
+
+
+def _in_one_folder(words: Sequence[str]) -> list[str]:
+    """Several runs cannot share the folder that ``name=`` says: it becomes the one that theirs lie in."""
+    given = {_parts(word)[1]: _parts(word)[3] for word in words if not word.startswith("-")}
+    name, outputs = given.get("name", "null"), given.get("outputs", "outputs")
+    if name == "null" or _swept("name", name) or _swept("outputs", outputs):
+        return list(words)
+    folder = Path(values.as_typed(outputs) or "outputs", config.folder_name(values.as_typed(name)) or "")
+    return [*(word for word in words if _parts(word)[1] not in ("name", "outputs")), f"outputs={folder}"]
 
 
 def _implies_a_sweep(word: str) -> bool:

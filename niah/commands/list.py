@@ -16,7 +16,7 @@ from niah.errors import NiahError
 from niah.records import RunRecord
 from niah.report import number_tables
 from niah.report.page import document
-from niah.report.text_table import Rows, aligned
+from niah.report.text_table import Rows, aligned, width
 from niah.runs import store
 from niah.runs.columns import Columns
 from niah.terminal import say
@@ -134,8 +134,8 @@ def table(found: Sequence[Listed], now: datetime) -> list[str]:
     """Lines of text; ages are counted from ``now``."""
     head = ["folder", "model", "task", "reader", "KV", "lengths", "trials", "accuracy", "age", "size"]
     rows = [head, *(_cells(one, now) for one in found)]
-    widths = [-max(len(row[column]) for row in rows) for column in range(6)]
-    widths += [max(len(row[column]) for row in rows) for column in range(6, len(head))]
+    widths = [-max(width(row[column]) for row in rows) for column in range(6)]
+    widths += [max(width(row[column]) for row in rows) for column in range(6, len(head))]
     notes = [f"{one.folder}: {one.trouble}" for one in found if one.trouble]
     return [line.rstrip() for line in aligned(rows, widths)] + notes
 

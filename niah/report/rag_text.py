@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from niah.report import verdict
-from niah.report.text_table import aligned
+from niah.report.text_table import aligned, width
 from niah.stats.cells import CellStats
 from niah.stats.comparison import MIN_REPEATS, Comparison
 from niah.stats.costs import Cost
@@ -24,7 +24,7 @@ def accuracy(
     rows = [["accuracy", *heads]]
     for name, own, above in zip(names, cells, unfit, strict=True):
         rows.append([name, *("does not fit" if n in above else interval(own.get(n)) for n in places)])
-    return aligned(rows, [-max(map(len, names)), *[19] * len(places)], gap="")
+    return aligned(rows, [-max(map(width, names)), *[19] * len(places)], gap="")
 
 
 def misses(found: Sequence[tuple[str, dict[int, Misses]]], lengths: Sequence[int]) -> list[str]:
@@ -64,7 +64,7 @@ def costs(
                     _seconds(one.first_token_seconds), _seconds(one.index_once_seconds), _seconds(one.index_seconds),
                     dollars if hardware else "",
                 ])
-    head, *lines = aligned(rows, [-max(len(name) for name, _ in found), 9, 13, 10, 8, 16, 15, 10, 20], gap="")
+    head, *lines = aligned(rows, [-max(width(name) for name, _ in found), 9, 13, 10, 8, 16, 15, 10, 20], gap="")
     return [head, *(line.rstrip() for line in lines)]
 
 

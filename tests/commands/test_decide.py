@@ -78,6 +78,14 @@ def test_sides_of_models_and_engines(place, tmp_path, capfd):
     assert all(row["engine"] == "twin" for row in rows(place / "e-twin"))
 
 
+def test_budgets_of_one_reader_are_called_by_their_budget(place, capfd):
+    text = said(
+        capfd, "decide", "engine=fake", "haystack=noise", "ctx.lengths=[1k]", "decide.most=2", "reader=bm25",
+        "reader.budget=[256,512]", "name=b",
+    )
+    assert "budget 512 against budget 256: open" in text and len([*(place / "b").glob("*/run.json")]) == 2
+
+
 def test_three_sides_share_the_error(place, capfd):
     said(capfd, "decide", *FAKE, "kv=[bf16,fp8,fp8_e5m2]", "name=a", "decide.margin=0.3", "decide.budget=2000 tokens")
     content = json.loads((place / "a" / "decide.json").read_text())["pairs"]

@@ -133,7 +133,7 @@ def overrides(*words: str) -> list[str]:
 def test_with_m_commas_sweep_and_all_else_is_as_typed():
     assert overrides("-m", "model.path=a/b,c/d") == "model.path=a/b,c/d"
     assert overrides("-m", "ctx.repeats=range(1,4)") == "ctx.repeats=range(1,4)"
-    assert overrides("-m", "name=1e5") == "name='1e5'" and overrides("-m", "outputs=/d/é(1)") == "outputs='/d/é(1)'"
+    assert overrides("-m", "name=1e5") == "outputs='outputs/1e5'" and overrides("-m", "outputs=/d/é(1)") == "outputs='/d/é(1)'"
     assert adapted(["-m", "kv=bf16,fp8", "seed=1,2"]) == ["-m", "kv=bf16,fp8", "seed=1,2"]
 
 
@@ -154,6 +154,29 @@ def test_one_word_of_many_runs_leaves_the_others_as_typed():
     assert words[0] == "-m" and "reader=full,bm25" in words
     with pytest.raises(NiahError, match="reader=full,bm25: several choices"):
         adapted(["experiment=kv_128k", "reader=full,bm25"])
+
+
+@pytest.mark.parametrize(("words", "folder"), [
+    (["-m", "seed=1,2", "name=x"], "outputs/x"), (["-m", "seed=1,2", "name=x", "outputs=/d e/f"], "/d e/f/x"),
+    (["reader=bm25", "reader.budget=[1k,4k]", "name='x y'", "outputs='~/a'"], None),
+    (["reader=bm25", "reader.budget=[1k,4k]", "name=北"], "outputs/北"), (["experiment=ruler", "name=x"], "outputs/x"),
+    (["experiment=capacity", "name=x"], "outputs/x"),
+])
+def test_the_name_of_several_runs_is_the_folder_of_theirs(words, folder):
+    if folder is None:
+        with pytest.raises(NiahError, match="name: got 'x y'"):
+            adapted(words)
+        return
+    found = adapted(words)
+    assert f"outputs='{folder}'" in found and not any(word.startswith("name=") for word in found)
+
+
+@pytest.mark.parametrize("words", [
+    ["seed=1", "name=x"], ["-m", "seed=1,2", "name=null"], ["-m", "seed=1,2", "name=a,b"],
+    ["-m", "outputs=a,b", "name=x"], ["experiment=kv_128k", "name=x"],
+])
+def test_the_name_of_one_run_is_its_own(words):
+    assert any(word.startswith("name=") for word in adapted(words))
 
 
 @pytest.mark.slow

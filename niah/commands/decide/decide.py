@@ -18,7 +18,7 @@ from niah.commands.words import own_settings, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import Trial
-from niah.runs import runner
+from niah.runs import runner, sweeps
 from niah.runs.console import Console
 from niah.runs.history import Cell
 from niah.runs.repeats import with_repeats
@@ -277,4 +277,6 @@ def _label(run: Run, variant: str, runs: Sequence[Run]) -> str:
             (run.engine.name, {one.engine.name for one in runs}),
         ) if len(others) > 1
     ]
+    if not parts and len(runs) > 1:
+        parts = list(sweeps.labels([one.recorded for one in runs])[runs.index(run)])
     return " ".join([*parts, *([variant] if len(variants(run)) > 1 or not parts else [])])

@@ -46,6 +46,8 @@ def _words(words: list[str]) -> Words:
                 given[name] = value or "".join(words[place + 1 : place + taken])
                 words = words[:place] + words[place + taken :]
                 break
+    if "--trial" not in given:
+        folder_arguments("shrink", words)
     number = given.get("--trial", "")
     if not number.isascii() or not number.isdigit():
         raise NiahError(f"shrink --trial: got {number!r}; expected the number of a failing trial, as --trial 17")
