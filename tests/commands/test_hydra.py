@@ -133,7 +133,8 @@ def overrides(*words: str) -> list[str]:
 def test_with_m_commas_sweep_and_all_else_is_as_typed():
     assert overrides("-m", "model.path=a/b,c/d") == "model.path=a/b,c/d"
     assert overrides("-m", "ctx.repeats=range(1,4)") == "ctx.repeats=range(1,4)"
-    assert overrides("-m", "name=1e5") == "outputs='outputs/1e5'" and overrides("-m", "outputs=/d/é(1)") == "outputs='/d/é(1)'"
+    assert overrides("-m", "name=1e5") == "outputs='outputs/1e5'"
+    assert overrides("-m", "outputs=/d/é(1)") == "outputs='/d/é(1)'"
     assert adapted(["-m", "kv=bf16,fp8", "seed=1,2"]) == ["-m", "kv=bf16,fp8", "seed=1,2"]
 
 
