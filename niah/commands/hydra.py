@@ -337,8 +337,10 @@ def run(overrides: list[str], job: Callable[[Any], int]) -> int:
     finally:
         sys.argv = before
     failed.sort(key=lambda error: not isinstance(error, UnansweredError))
-    for earlier in failed[:-1]:
-        fault.show(earlier)
+    said = {fault.line(error): error for error in failed[:-1]}  # each run of a sweep may be refused for the same
+    for line, earlier in said.items():
+        if line != fault.line(failed[-1]):
+            fault.show(earlier)
     if failed:
         raise failed[-1]
     return max(codes, default=0)

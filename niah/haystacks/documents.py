@@ -182,6 +182,11 @@ def find(names: Sequence[str], name: str, where: str) -> int:
             f"{where}: {name!r} may be any of {len(found)} documents ({several}); expected the name of one; write more "
             "of its path"
         )
+    if all(map(str.isdecimal, names)):
+        raise NiahError(
+            f"{where}: has no document {name!r}, as its texts have no names; expected haystack=files "
+            "haystack.path=FOLDER, whose files are documents"
+        )
     shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
     raise NiahError(
         f"{where}: has no document {name!r}; expected one of its {len(names):,} ({shown}); mend the name, or put the "

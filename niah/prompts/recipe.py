@@ -347,7 +347,7 @@ class Recipe:
         if self.run.task.writes_context or self.run.ctx.share != grid.APART:
             problem, _, frame = self._of(trial)
         else:
-            self._check_thinking(trial)
+            self._check_answer(trial)
             problem, frame = self._asked_in(trial.repeat)
         overhead = splice(self._text_tokenizer, frame.around(("",))).num_tokens
         needles = sum(len(self._text_tokenizer.encode(" " + needle).ids) for needle in problem.needles)
@@ -392,16 +392,23 @@ class Recipe:
                 f"ctx.lengths={length:,}: question {problem.question_id}",
             )
 
-    def _check_thinking(self, trial: Trial) -> None:
-        """Raises NiahError where thinking leaves no room for a prompt of this length."""
-        if (budget := self.run.model.thinking_room) and trial.length <= self.run.answer_tokens:
+    def _check_answer(self, trial: Trial) -> None:
+        """Raises NiahError where thinking and answer leave no room for a prompt of this length."""
+        if trial.length > self.run.answer_tokens:
+            return
+        answer = f"the answer takes {self.run.task.answer_tokens:,}"
+        if budget := self.run.model.thinking_room:
             raise NiahError(
-                f"model.thinking_budget: got {budget:,} tokens of ctx.lengths={trial.length:,}, and the answer takes "
-                f"{self.run.task.answer_tokens}: none is left for a prompt; expected fewer, or a longer length"
+                f"model.thinking_budget: got {budget:,} tokens of ctx.lengths={trial.length:,}, and {answer}: none is "
+                "left for a prompt; expected fewer, or a longer length"
             )
+        raise NiahError(
+            f"ctx.lengths={trial.length:,}: {answer} tokens, and none is left for a prompt; expected a longer length, "
+            "or a smaller task.max_tokens"
+        )
 
     def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:
-        self._check_thinking(trial)
+        self._check_answer(trial)
         if self.run.task.writes_context:
             return self.of_length(trial.repeat, trial.length)
         if self.run.ctx.share != grid.APART:

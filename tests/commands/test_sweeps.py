@@ -92,6 +92,11 @@ def test_a_folder_without_runs_is_refused(niah, tmp_path):
         assert done.returncode == 1 and "no run here" in done.stderr
 
 
+def test_what_refuses_each_run_is_said_once(niah):
+    done = niah("engine=fake", "-m", "seed=1,2,3", "task=questions")
+    assert done.returncode == 1 and done.stderr.count("niah: task.path: not given") == 1
+
+
 @pytest.mark.slow
 def test_a_stopped_sweep_leaves_no_worker_and_goes_on(niah, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

@@ -8,6 +8,7 @@ import pytest
 from niah.errors import NiahError
 from niah.haystacks import corpus
 from niah.haystacks.files import Files
+from niah.haystacks.noise import Noise
 from niah.tokens.splice import is_canonical
 from tests.helpers.tokenizers import load_tokenizer
 
@@ -73,6 +74,9 @@ def test_names_that_are_none_or_several_are_said(folder):
         documents.find("00.md")
     with pytest.raises(NiahError, match=r"has no document '99.md'; expected one of its 13 \(.*, \.\.\.\)"):
         documents.find("99.md")
+    nameless = corpus.load(Noise(), load_tokenizer("smollm2")).documents
+    with pytest.raises(NiahError, match=r"has no document '99.md', as its texts have no names; expected"):
+        nameless.find("99.md")
 
 
 def test_names_in_composed_and_decomposed_letters_are_the_same(folder):
