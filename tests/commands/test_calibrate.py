@@ -107,6 +107,7 @@ def test_a_planted_fault_is_caught_and_named(place, fault, kv, name, evidence):
     assert not (place / "outputs" / f"faulty-{fault}").exists()
 
 
+@pytest.mark.slow
 @in_this_process
 def test_a_block_is_lost_where_it_was_overwritten(place):
     done = run(

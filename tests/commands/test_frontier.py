@@ -73,6 +73,7 @@ def test_it_stops_at_its_budget_and_goes_on(place, capfd):
     assert rows(place / "a")[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_it_joins_a_grid_and_a_grid_joins_it(place, capfd):
     words = (*FAKE, "ctx.lengths=[256,512]", "engine.window=4000", "name=a")
     said(capfd, *words, "ctx.repeats=4")

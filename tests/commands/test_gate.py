@@ -247,6 +247,7 @@ def rescored(folder: Path) -> None:
     (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+@pytest.mark.slow
 def test_what_was_proven_of_other_scores_does_not_count(place, capfd):
     ladder = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,50,100]", "name=f")
     proof = ("frontier", *ladder, "frontier.threshold=0.85", "report.formats=[]", "report.page=false")
@@ -272,6 +273,7 @@ def test_a_decision_on_other_scores_does_not_count(tmp_path, capfd):
     assert f"{a}/decide.json: does not count: it was proven of other scores" in gate(capfd, tmp_path, bounds, a)[0]
 
 
+@pytest.mark.slow
 def test_what_decide_proved_decides_on_the_loss(place, capfd):
     pair = ("engine=fake", "haystack=noise", "kv=[bf16,fp8]", "ctx.lengths=[512,1k]", "ctx.depths=[0,50,100]")
     said(capfd, "decide", *pair, "name=d", "decide.margin=0.1", "decide.confidence=0.975", "report.formats=[]")

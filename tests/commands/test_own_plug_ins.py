@@ -67,6 +67,7 @@ def test_a_folder_of_experiments_and_a_launchers_processes(niah, tmp_path, folde
         assert row["length"] == length and row["outcome"] == "correct" and row["targets"] == [GREETING]
 
 
+@pytest.mark.slow
 def test_free_text_of_ones_own_is_no_sweep(niah, tmp_path, folder):
     done = niah("-m", *own.WORDS, "ctx=tiny", f"task.greeting={GREETING}", "task.num_words=1,2")
     assert done.returncode == 0, done.stderr

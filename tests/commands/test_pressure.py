@@ -52,6 +52,7 @@ def test_what_was_driven_out_and_is_found_all_the_same_is_named(place, capfd):
     assert named(place) == {"evicted"} and found(place)["conditions"]["evicted"]["cached_tokens"] > 8 * 400
 
 
+@pytest.mark.slow
 def test_a_block_of_another_prompt_that_comes_back_from_memory_is_named(place, capfd):
     text = said(capfd, *WORDS, "engine.fault=restored", code=2)
     assert named(place) == {"restored"} and "from the offload tier (restored): p = " in text

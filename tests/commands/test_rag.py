@@ -289,6 +289,7 @@ def test_the_stairs_join_what_nothing_cheaper_beats():
     assert [one.label for one in front(given)] == ["none", "bm25", "rerank"]
 
 
+@pytest.mark.slow
 def test_the_whole_way_with_the_fake_engine(niah, tmp_path):
     done = niah(
         "experiment=rag_vs_long", "engine=fake", "engine.window=3000", "ctx.lengths=[1k,4k,16k]", "ctx.repeats=3",

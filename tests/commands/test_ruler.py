@@ -188,6 +188,7 @@ def test_words_that_are_refused(tmp_path, words, said):
     assert str(refusal.value) == said
 
 
+@pytest.mark.slow
 def test_a_real_sweep(niah, tmp_path):
     words = ("engine=fake", "ctx.lengths=[2k]", "ctx.depths=[0,50]", "ctx.repeats=2", "report.formats=[]")
     done = niah("-m", "experiment=ruler/niah_single_1,ruler/vt", *words, "kv=[bf16,fp8]", "outputs=o")

@@ -68,6 +68,7 @@ def whole(niah, tmp_path):
     return by_trial(tmp_path / "outputs" / "one")
 
 
+@pytest.mark.slow
 def test_a_killed_replica_costs_no_row_and_is_started_again(whole, tmp_path):
     process, pids = begun(tmp_path, *FAKE)
     listening = heard_at(process.pid)

@@ -201,6 +201,7 @@ HOPPER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @classes_of_gpus
 def test_what_workers_on_a_hopper_gpu_say():

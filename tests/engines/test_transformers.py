@@ -78,6 +78,7 @@ def test_a_grade_that_fails_leaves_the_answer(smollm2):
     assert narrow.not_graded.startswith("no room for the right answer within the answer's 12 tokens")
 
 
+@pytest.mark.slow
 def test_a_reused_beginning_gives_the_value_of_a_full_computation(smollm2):
     first, second = prompt(), prompt(ending=GRASS)
     warm = ask(smollm2, first, second, first)

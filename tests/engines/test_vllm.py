@@ -103,7 +103,10 @@ def test_two_models_one_after_the_other_in_one_process(place):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["engine.args.max_model_length=5"], "engine.args.max_model_length: not an argument of this vLLM; "),
+        pytest.param(
+            ["engine.args.max_model_length=5"], "engine.args.max_model_length: not an argument of this vLLM; ",
+            marks=pytest.mark.slow,
+        ),
         (["engine.kv_cache_memory_gib=0.001"], "engine=vllm: did not start"),
     ],
 )

@@ -67,6 +67,7 @@ def test_out_of_memory_is_a_row_and_the_shorter_length_runs(run, folder):
     assert facts(folder)["num_restarts"] == 1 and "CUDA out of memory" in last_line(done)
 
 
+@pytest.mark.slow
 def test_out_of_memory_in_this_process_costs_no_engine_and_what_is_left_of_others_is_named(run, folder, tmp_path):
     sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     record = disk.root() / "processes" / f"test-{sleeping.pid}.json"

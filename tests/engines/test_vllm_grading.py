@@ -151,12 +151,14 @@ def test_an_engine_in_another_process(model):
     check_values(graded(processes=2, block=64, model=model, cases=FEW), 7)
 
 
+@pytest.mark.slow
 @exact_on_cpus
 def test_rows_from_the_cached_part_on(model):
     """As vLLM's second runner gives them, in blocks of 16 as on GPUs, several prompts at a time."""
     assert check(graded(block=16, model=model, cut=True, max_num_seqs=4, cases=FEW), 7)["rank"] <= 1
 
 
+@pytest.mark.slow
 def test_rows_that_make_no_sense_cost_the_grade_and_no_more(model):
     found = graded(block=32, model=model, broken=True, cases=FEW)
     assert len(found) == 7

@@ -10,6 +10,7 @@ from tests.helpers.reader_servers import ReaderServer
 FAKE = ("engine=fake", "haystack=noise", "ctx.lengths=[2k]", "engine.window=100k", "name=a")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_server_was_gone_and_is_shown_without_it(niah, tmp_path):
     words = (
         "reader=bm25", "reader.chunk_tokens=64", "reader.top_k=3", "reader.max_retries=0",
@@ -75,6 +76,7 @@ def test_a_retriever_elsewhere_stands_beside_the_long_context(niah, tmp_path):
     assert shown.returncode == 0 and "verified" in shown.stdout and "needle 1: whole" in shown.stdout, shown.stderr
 
 
+@pytest.mark.slow
 def test_what_a_service_says_in_its_own_words_is_shown_again(niah, tmp_path):
     own = [{"text": "It is said that\nnobody knows. \ud83d", "document": 7}, {"text": "The second.", "score": 1}]
     with ReaderServer(passages=own) as server:

@@ -236,6 +236,7 @@ def test_every_choice_of_scorer_makes_one():
     }
 
 
+@pytest.mark.slow
 def test_a_run_is_continued_rebuilt_and_another_one_with_another_file(own, tmp_path, capfd, monkeypatch):
     documents, _ = own
     mine = tmp_path / "mine.jsonl"

@@ -184,7 +184,7 @@ def test_questions_of_the_strict_way_have_their_answer_in_one_place(name, half):
     assert not any(target.casefold() in text for target in built.problem.targets for text in rest)
 
 
-@pytest.mark.parametrize("half", ["squad", "hotpotqa"])
+@pytest.mark.parametrize("half", ["squad", pytest.param("hotpotqa", marks=pytest.mark.slow)])
 def test_questions_among_the_text_of_a_haystack_are_those_that_were(half):
     """As experiment=ruler had them before its documents were numbered: needles in another half's text."""
     words = ["task=qa", f"task.dataset={half}", "haystack=wikipedia", f"haystack.parts=[{half}]", "haystack.half=even"]
