@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,26 @@ from niah.commands.results import without_nan, write
 from niah.commands.words import own_words
 from niah.errors import NiahError
 from niah.records import RunRecord
-from niah.report import number_tables
+from niah.report import labels, number_tables
 from niah.report.page import document
 from niah.report.text_table import Rows, aligned, width
-from niah.runs import store
+from niah.runs import store, sweeps
 from niah.runs.columns import Columns
 from niah.terminal import say
 from niah.units import format_bytes, format_count, format_length
 
 INDEX = "index.html"
 _FORMATS = ("text", "json", "csv", "latex")
+_MAX_DIFFERS = 60
+"""Characters in a terminal's column; index.html, JSON and CSV have all."""
 _MAX_DEPTH = 4
 """Folders within folders that are looked into for runs."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A run in a list. ``accuracy`` is of all answers, None without any; ``changed`` is when its rows were last written
+    """A run in a list. ``differs`` are the settings in which those of a folder differ that are alike otherwise, as the
+    seeds of a sweep; ``accuracy`` is of all answers, None without any; ``changed`` is when its rows were last written
     (UTC); ``bytes`` are those of all its files; ``trouble`` says why the rest is not known."""
 
     folder: str
@@ -39,6 +42,7 @@ class Listed:
     haystack: str = ""
     reader: str = ""
     variants: tuple[str, ...] = ()
+    differs: str = ""
     engine: str = ""
     lengths: tuple[int, ...] = ()
     num_planned: int = 0
@@ -75,7 +79,16 @@ def main(words: list[str]) -> int:
 
 def runs(root: Path) -> list[Listed]:
     """Every run in the folder and the folders in it, the last changed first."""
-    found = [listed(path) for path in _below(root, _MAX_DEPTH)]
+    opened = [_opened(path) for path in _below(root, _MAX_DEPTH)]
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for number, (one, config) in enumerate(opened):
+        if config:
+            key = (Path(one.folder).parent, one.model, one.task, one.haystack, one.reader, one.variants)
+            alike.setdefault(key, []).append(number)
+    found = [one for one, _ in opened]
+    for numbers in alike.values():
+        for number, parts in zip(numbers, sweeps.labels([opened[one][1] for one in numbers]), strict=True):
+            found[number] = replace(found[number], differs=", ".join(parts))
     return sorted(found, key=lambda one: (one.changed, one.folder), reverse=True)
 
 
@@ -94,12 +107,17 @@ def _below(folder: Path, depth: int) -> list[Path]:
 
 def listed(path: Path) -> Listed:
     """What a list says of a run; one that cannot be read says why."""
+    return _opened(path)[0]
+
+
+def _opened(path: Path) -> tuple[Listed, Mapping[str, Any]]:
+    """The same, with the run's settings; without any where they are not known."""
     size, changed = _size(path)
     try:
         folder, record = store.opened(str(path), needs_settings=False)
-        return _summary(path, record, folder.columns(), size, changed)
+        return _summary(path, record, folder.columns(), size, changed), record.config
     except NiahError as error:
-        return Listed(str(path), bytes=size, changed=changed, trouble=str(error))
+        return Listed(str(path), bytes=size, changed=changed, trouble=str(error)), {}
 
 
 def _summary(path: Path, record: RunRecord, columns: Columns, size: int, changed: str) -> Listed:
@@ -132,24 +150,32 @@ def _size(path: Path) -> tuple[int, str]:
 
 def table(found: Sequence[Listed], now: datetime) -> list[str]:
     """Lines of text; ages are counted from ``now``."""
-    head = ["folder", "model", "task", "reader", "KV", "lengths", "trials", "accuracy", "age", "size"]
+    head = ["folder", "model", "task", "reader", "KV", "differs", "lengths", "trials", "accuracy", "age", "size"]
     rows = [head, *(_cells(one, now) for one in found)]
-    widths = [-max(width(row[column]) for row in rows) for column in range(6)]
-    widths += [max(width(row[column]) for row in rows) for column in range(6, len(head))]
+    if not any(one.differs for one in found):
+        place = head.index("differs")
+        rows = [row[:place] + row[place + 1 :] for row in rows]
+    num_texts = rows[0].index("trials")
+    widths = [-max(width(row[column]) for row in rows) for column in range(num_texts)]
+    widths += [max(width(row[column]) for row in rows) for column in range(num_texts, len(rows[0]))]
     notes = [f"{one.folder}: {one.trouble}" for one in found if one.trouble]
     return [line.rstrip() for line in aligned(rows, widths)] + notes
 
 
 def _cells(one: Listed, now: datetime) -> list[str]:
     if one.trouble:
-        return [one.folder, "cannot be read", "", "", "", "", "", "", age(one.changed, now), format_bytes(one.bytes)]
+        return [one.folder, "cannot be read", *[""] * 7, age(one.changed, now), format_bytes(one.bytes)]
     ends = dict.fromkeys(format_length(length) for length in (one.lengths[:1] + one.lengths[-1:]))
     fake = " (fake)" if one.engine == "fake" else ""
     return [
-        one.folder, one.model + fake, one.task, one.reader, ",".join(one.variants), "-".join(ends),
+        one.folder, one.model + fake, one.task, one.reader, ",".join(one.variants), _short(one.differs), "-".join(ends),
         f"{one.num_answers:,}/{one.num_planned * max(1, len(one.variants)):,}",
         "-" if one.accuracy is None else f"{one.accuracy:.2f}", age(one.changed, now), format_bytes(one.bytes),
     ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_DIFFERS else text[: _MAX_DIFFERS - 3] + "..."
 
 
 def age(changed: str, now: datetime) -> str:
@@ -181,6 +207,7 @@ def write_index(root: Path) -> list[str]:
         inside = Path(one["folder"]).relative_to(root)
         one["name"], one["page"] = str(inside), (inside / document.PAGE).as_posix() if one["has_page"] else ""
     title = f"{format_count(len(found), 'run')} in {root.resolve().name}"
-    content = {"title": title, "sentences": [], "warnings": [], "runs": found}
+    fake = labels.made_up_lines([(str(one["name"]), str(one["engine"])) for one in found if one["engine"]])
+    content = {"title": title, "sentences": [], "warnings": fake, "runs": found}
     write(root / INDEX, "".join(document.parts(without_nan(content), (), {}, script="index.js")))
     return [f"index: {root / INDEX}"]

@@ -50,7 +50,10 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     number = sweeps.varied([record.config for _, record, _ in opened]) if len(paths) > 1 else None
     value_of = dict(zip(paths, number[1], strict=True)) if number else {}
     if len({*named}) == len(paths):  # a sweep: in the order of what was swept
-        ordered = sorted(zip(named, paths, opened, strict=True), key=lambda one: (value_of.get(one[1], 0), one[0]))
+        ordered = sorted(
+            zip(named, paths, opened, strict=True),
+            key=lambda one: (value_of.get(one[1], 0), sweeps.natural(one[0])),
+        )
         named, paths, opened = map(list, zip(*ordered, strict=True))
     else:
         named = [(Path(path).resolve().name,) for path in paths]
@@ -62,7 +65,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
     shown: list[Shown] = []
     for path, name, (_, record, rows) in zip(paths, named, opened, strict=True):
         if len(paths) > 1:
-            lines.append(path)
+            label = ", ".join(name)
+            lines.append(path if label == Path(path).resolve().name else f"{path} ({label})")
         lines.append(accuracy_by_length(record, rows, settings.threshold))
         if others := beside.sentence(rows):
             lines.append(others)

@@ -1,6 +1,7 @@
 """A sweep's folder is one of run folders: which runs it holds, and what sets each apart from the others."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from niah.errors import NiahError
 from niah.models.speculation import NONE
 from niah.runs import store
 
+_NUMBERED = re.compile(r"(\D*)(\d+(?:\.\d+)?)?")
 _GROUPS = ("model", "task", "haystack", "reader", "kv", "spec", "engine", "scorer")
 _OF_RULER = ("model", "ruler", "reader", "kv", "spec", "engine")
 
@@ -65,6 +67,11 @@ def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             for part, one in zip(parts, flats, strict=True):
                 part.append(f"{key.split('.', 1)[-1]} {one.get(key)}")
     return [tuple(part) for part in parts]
+
+
+def natural(label: Sequence[str]) -> list[list[tuple[str, float]]]:
+    """What labels are sorted by: numbers in them by their size, so that seed 2 stands before seed 10."""
+    return [[(text, float(digits or 0)) for text, digits in _NUMBERED.findall(part)] for part in label]
 
 
 def varied(configs: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]] | None:

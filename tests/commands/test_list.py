@@ -61,6 +61,20 @@ def test_json_and_csv_hold_the_same(here, capsys):
     assert rows["outputs/a"]["accuracy"] == str(found["outputs/a"]["accuracy"]) and rows.keys() == found.keys()
 
 
+def test_runs_that_are_alike_are_told_apart_by_what_was_swept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ran_here(tmp_path, ("-m", *GRID, "seed=1,2,10", "name=s", "ctx.repeats=1", "report.page=false"))
+    assert cli.main(["list", "outputs/s"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    place = head.index("differs")
+    assert {line[place : place + 8].strip() for line in lines} == {"seed 1", "seed 2", "seed 10"}
+    assert cli.main(["report", "outputs/s", "report.page=true"]) == 0
+    said = capsys.readouterr().out
+    places = [said.index(f"(seed {seed})\n") for seed in (1, 2, 10)]
+    assert places == sorted(places)
+    assert '"seed 10"' in (tmp_path / "outputs/s/index.html").read_text()
+
+
 @pytest.mark.parametrize("words, expected", (
     (["list", "nowhere"], "nowhere: no such folder"), (["list", "outputs", "format=xml"], "expected one of text, json"),
     (["list", "outputs", "a"], "expected list [DIR]"), (["list", "key=1"], "expected list [DIR]"),

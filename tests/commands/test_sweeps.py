@@ -28,6 +28,10 @@ def test_runs_are_named_by_what_differs():
     ]
     assert sweeps.labels([config("a", "bm25", budget=b) for b in (512, 1024)]) == [("budget 512",), ("budget 1024",)]
     assert sweeps.labels([config("a", "full")]) == [()]
+    seeds = [("seed 10",), ("seed 2", "b"), ("seed 2", "a"), ("budget 1.5",), ("budget 1.25",), ()]
+    assert sorted(seeds, key=sweeps.natural) == [
+        (), ("budget 1.25",), ("budget 1.5",), ("seed 2", "a"), ("seed 2", "b"), ("seed 10",),
+    ]
 
 
 @pytest.mark.slow

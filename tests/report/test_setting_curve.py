@@ -25,7 +25,7 @@ def swept(tmp_path):
 def test_runs_that_differ_in_one_number_are_one_curve_in_its_order(swept):
     lines = report([str(swept)], ["report.page=false"])
     named = [line for line in lines if line.startswith(str(swept / "run-"))]
-    assert named == [str(swept / f"run-{keys}") for keys in RIGHT]
+    assert named == [str(swept / f"run-{keys} (num_keys {keys})") for keys in RIGHT]
     assert f"curve by task.num_keys: {swept / 'curve_by_setting.png'}" in lines
     assert (swept / "curve_by_setting.png").stat().st_size > 5000
 

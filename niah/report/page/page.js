@@ -132,7 +132,7 @@
   const drawBar = () => {
     const run = RUNS[S.run], attributes = RUNS.every(r => r.ruler_setting) ? OF_RULER : ATTRIBUTES, varied = attributes.filter(([key]) => unique(RUNS.map(r => r[key])).length > 1), named = varied.filter(([key]) => key !== "folder");
     const differing = unique(RUNS.map(r => JSON.stringify(named.map(([key]) => r[key])))).length === RUNS.length ? named : varied; // a folder is asked for where nothing else tells runs apart
-    const isPlain = unique(RUNS.map(r => r.label)).length === RUNS.length && differing.length > 3;
+    const isPlain = unique(RUNS.map(r => r.label)).length === RUNS.length && (differing.length > 3 || differing.some(([key]) => key === "folder"));
     const pick = (key, value) => {
       const agree = other => differing.filter(([k]) => other[k] === run[k]).length;
       const fit = RUNS.map((other, i) => [other[key] === value ? agree(other) : -1, i]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
