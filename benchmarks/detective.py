@@ -93,7 +93,8 @@ def line(place: Path, name: str, case: Case, also: list[str]) -> str:
             niah(place, *words, *case.before, f"name={name}-before")
             asked = [f"outputs/{name}-before", f"outputs/{name}", "compare.primary=graded"]
         told = niah(place, "compare", *asked, "report.page=false").stdout
-        named = next((one for one in told.splitlines() if "loses" in one), "")
+        wanted = "Graded signal" if case.before else "loses"
+        named = next((one for one in told.splitlines() if wanted in one), "")
     rows = [json.loads(row) for file in folder.rglob("rows.jsonl") for row in file.read_text().splitlines()]
     computed = sum(int(row["num_prompt_tokens"] or 0) - int(row["num_cached_tokens"] or 0) for row in rows)
     command = f"`{case.words[0] if '=' not in case.words[0] else 'compare'}`"
