@@ -46,15 +46,15 @@ def main(words: list[str]) -> int:
 
     def show(config: Any) -> int:
         run = build(config)
+        places: list[Hardware | None] = [*machines] if machines else [None]
+        repeats = [of_budget(run, own["budget"], one) for one in places] if own["budget"] else []
         if machines:
             found = side_by_side(run, rest, machines, own["format"])
         else:
             found = exactly(run) if is_exact else describe(run, rest, own["format"], own["out"])
         for line in found:
             say(line)
-        if own["budget"]:
-            places: list[Hardware | None] = [*machines] if machines else [None]
-            say(*(of_budget(run, own["budget"], one) for one in places))
+        say(*repeats)
         return 0
 
     return hydra.run(hydra.adapted(rest), show)
