@@ -10,7 +10,7 @@ from niah.commands.list import listed
 from niah.errors import NiahError
 from niah.runs import store
 from niah.terminal import say
-from niah.units import format_bytes
+from niah.units import format_bytes, format_count
 
 
 def main(words: list[str]) -> int:
@@ -22,6 +22,11 @@ def main(words: list[str]) -> int:
     if not paths:
         raise NiahError("rm: which run? expected its folder, as rm outputs/NAME")
     for path in paths:
+        if not store.is_run(path) and (inside := store.runs_in(path)):
+            raise NiahError(
+                f"rm: {path}: holds {format_count(len(inside), 'run')}, and is none itself; expected runs, as {path}/*"
+                "; nothing was removed"
+            )
         if not path.is_dir() or not store.is_run(path):
             raise NiahError(f"rm: {path}: no run here; expected a folder with run.json; nothing was removed")
         if path.is_symlink():

@@ -21,6 +21,7 @@ from niah.records import RETRIED, Outcome, Row, RunRecord
 from niah.runs import columns, record, shape
 from niah.runs.control import Control
 from niah.runs.record import UnreadableError
+from niah.units import format_count
 
 _RETRIED = {outcome.value for outcome in RETRIED}
 _ANSWERS = {outcome.value for outcome in Outcome if outcome.is_answer}
@@ -36,6 +37,14 @@ _RUN, _ROWS, _COPY = "run.json", "rows.jsonl", ".run.json.copy"
 def is_run(path: Path) -> bool:
     """Whether the folder holds a run, or what is left of one."""
     return any((path / name).is_file() for name in (_RUN, _ROWS, _COPY))
+
+
+def runs_in(folder: Path) -> list[str]:
+    """The names of the runs in a sweep's folder; none where it is no folder."""
+    try:
+        return sorted(place.name for place in folder.iterdir() if is_run(place))
+    except OSError:
+        return []
 
 
 class RunFolder:
@@ -334,6 +343,11 @@ def opened(path: str, *, needs_settings: bool = True) -> tuple[RunFolder, RunRec
     except UnreadableError as error:
         damage = error
     if not folder.rows_path.is_file():
+        if damage is None and (inside := runs_in(Path(path))):
+            raise NiahError(
+                f"{path}: holds {format_count(len(inside), 'run')}, and is none itself; expected one of them, as "
+                f"{Path(path) / inside[0]}"
+            )
         raise damage or NiahError(f"{path}: no run here; expected a folder with run.json, as outputs/NAME")
     lost = f"{folder.run_path}: {'is damaged' if damage else 'is gone'}, and has no copy"
     again = f"the command that made the run writes it anew, with name={folder.path.resolve().name}"

@@ -120,7 +120,9 @@ def test_rm_asks_and_takes_nothing_but_runs(outputs, tmp_path, monkeypatch, caps
     (tmp_path / "notes").mkdir()
     for words, expected in (
         (["rm"], "which run?"), (["rm", "notes", "yes=true"], "no run here"),
-        (["rm", "a", "notes", "yes=true"], "no run here"), (["rm", "."], "no run here"), (["rm", "a"], "nobody to ask"),
+        (["rm", "a", "notes", "yes=true"], "no run here"), (["rm", "."], "holds 1 run, and is none itself"),
+        (["rm", "a"], "nobody to ask"),
+        (["show", "."], ".: holds 1 run, and is none itself; expected one of them, as a"),
         (["rm", "a", "yes=perhaps"], "got yes=perhaps; expected yes=true"),
     ):
         monkeypatch.setattr("sys.stdin", None)
