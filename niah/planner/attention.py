@@ -1,9 +1,10 @@
 """Which attention backends of vLLM will serve a model, told before it loads; and what vLLM would refuse, refused here.
 
-The order is that of platforms/cuda.py (_get_backend_priorities), the version of FlashAttention that of
-v1/attention/backends/fa_utils.py (get_flash_attn_version), the exceptions those of the model's own config
+The order is that of platforms/cuda.py and platforms/rocm.py (_get_backend_priorities), the version of FlashAttention
+that of v1/attention/backends/fa_utils.py (get_flash_attn_version), the exceptions those of the model's own config
 (model_executor/models/config.py, Gemma4Config) and of engine/arg_utils.py (TurboQuant); read in vLLM 0.32 and 0.33.
-Tests compare it with vLLM's own choice, on its CUDA platform class without a GPU (tests/planner/test_choices.py).
+Tests compare it with vLLM's own choice, on its platform classes without a GPU (tests/planner/test_choices.py,
+test_amd.py).
 """
 
 from collections.abc import Sequence
@@ -275,6 +276,8 @@ def _refuses(backend: Backend, part: _Part, model: _Model) -> str:
             f"{backend.name} leaves the first and last {_SKIPPED} layers of this model in {part.dtype}, which another "
             "backend serves"
         )
+    if "turboquant" in model.dtype and part.dtype != model.dtype and backend.name == "ROCM_ATTN":
+        return f"{backend.name} has no cache layout in common with TURBOQUANT"  # platforms/rocm.py:534
     if backend.name == "FLASH_ATTN" and part.dtype in backend.caches and model.capability:
         if reason := _flash_attention_refuses(part, model):
             return reason
@@ -361,7 +364,7 @@ def _unserved_version(model: _Model) -> str:
 
 def _has_version(version: int, capability: float) -> bool:
     major = int(capability)
-    return {2: major >= 8, 3: major == 9, 4: major in (9, 10)}[version]
+    return {2: major in (8, 9, 10, 12), 3: major == 9, 4: major in (9, 10)}[version]
 
 
 def _no_version(version: int, capability: float) -> str:
@@ -381,4 +384,4 @@ def _alike(found: Sequence[Backend], parts: Sequence[_Part], model: _Model) -> C
     sizes = [_block(one, model) for one in found]
     if any(part.dtype != model.dtype for part in parts):
         sizes.append(_MIXED_BLOCK)
-    return Choice(tuple(sorted({one.name for one in found})), tuple(sorted(versions)), lcm(*sizes))
+    return Choice(tuple(sorted({one.name for one in found})), tuple(sorted(versions - {0})), lcm(*sizes))

@@ -2,7 +2,8 @@
 
 The lists are those of vLLM's backend classes (v1/attention/backends: supported_kv_cache_dtypes,
 get_supported_head_sizes, supports_compute_capability, supports_combination), read in 0.32 and 0.33; tests compare them
-with the classes. Which of them serves a model is in attention.py. Compute capability 0 stands for a CPU.
+with the classes. Which of them serves a model is in attention.py. Compute capability 0 stands for a CPU, 94.2 and 95.0
+for AMD's gfx942 and gfx950 (hardware.py), without the kernels of the package aiter where vLLM has others.
 """
 
 import re
@@ -17,6 +18,7 @@ _TURBOQUANT = tuple(f"turboquant_{name}" for name in ("k8v4", "4bit_nc", "k3v4_n
 LLAMACPP = re.compile(r"i?q\d_\w+")
 """llama.cpp's names of caches: a server's, never vLLM's."""
 _GPUS = (8, 9, 10, 12)
+_AMD = (94, 95)
 DTYPES = (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD, "nvfp4", "nvfp4_4over6", "nvfp4_ds_mla", *_TURBOQUANT)
 """KV-cache dtypes that niah knows by vLLM's names; fp8 is fp8_e4m3."""
 
@@ -83,17 +85,21 @@ class Backend:
 
 KINDS = {"heads": "models without latent attention", "latent": "latent attention (MLA)", "sparse": "sparse MLA"}
 BACKENDS = (
+    Backend(
+        "ROCM_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), _AMD, heads=(32, 64, 80, 96, 128, 160, 192, 224, 256),
+    ),
     Backend("FLASH_ATTN", "heads", (*NATIVE, *_FP8), narrower={"fp8_e4m3": (9, 10)}, max_head=256, sink_majors=(9, 10)),
     Backend(
         "FLASHINFER", "heads", (*NATIVE, *_FP8, "fp8_e5m2", "nvfp4", "nvfp4_4over6"),
         narrower={"nvfp4_4over6": (10,)}, heads=(64, 128, 256, 512), sink_majors=(9, 10, 12),
     ),
     Backend(
-        "TRITON_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD),
-        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9), min_head=32, sink_majors=_GPUS,
+        "TRITON_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD), (*_GPUS, *_AMD),
+        narrower=dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "fp8_per_token_head"), 8.9), min_head=32,
+        sink_majors=(*_GPUS, *_AMD),
     ),
     Backend("FLEX_ATTENTION", "heads", NATIVE),
-    Backend("TURBOQUANT", "heads", _TURBOQUANT, has_windows=False),
+    Backend("TURBOQUANT", "heads", _TURBOQUANT, (*_GPUS, *_AMD), has_windows=False),
     Backend(
         "CPU_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), (0,),
         heads=(32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512), block=32, sink_majors=(0,),
@@ -102,7 +108,7 @@ BACKENDS = (
     Backend("FLASHMLA", "latent", (*NATIVE, *_FP8), (9,), block=64),
     Backend("FLASHINFER_MLA", "latent", (*NATIVE, *_FP8), (10,), block=32),
     Backend("CUTLASS_MLA", "latent", (*NATIVE, *_FP8), (10,), block=128),
-    Backend("TRITON_MLA", "latent", (*NATIVE, *_FP8), narrower={"fp8_e4m3": 8.9}),
+    Backend("TRITON_MLA", "latent", (*NATIVE, *_FP8), (*_GPUS, *_AMD), narrower={"fp8_e4m3": 8.9}),
     Backend("CPU_MLA", "latent", NATIVE, (0,), heads=(576,)),
     Backend("FLASH_ATTN_MLA_SPARSE", "sparse", NATIVE, (9,), block=64),
     Backend(
@@ -112,12 +118,13 @@ BACKENDS = (
     Backend("FLASHINFER_MLA_SPARSE", "sparse", (*NATIVE, *_FP8), (10,), heads=(512, 576), block=64),
     Backend("FLASHINFER_MLA_SPARSE_SM90", "sparse", ("bfloat16", *_FP8), (9,), heads=(512, 576), block=64),
     Backend("FLASHINFER_MLA_SPARSE_SM120", "sparse", _FP8, (12,), heads=(512, 576), block=64),
+    Backend("ROCM_AITER_MLA_SPARSE", "sparse", (*NATIVE, *_FP8), _AMD),
 )
 BATCH_INVARIANT = ("FLASH_ATTN", "TRITON_ATTN", "FLEX_ATTENTION", "FLASH_ATTN_MLA", "TRITON_MLA")
 """Whose answer for a prompt does not depend on the others in work (supports_batch_invariance)."""
 _ELSEWHERE = (
-    "B12X", "HPC_ATTN", "ULTRAQUANT", "ROCM_ATTN", "TOKENSPEED_MLA", "TRITON_FLASH_ATTN", "TRITON_FLASHINFER",
-    "FLASH_ATTN_MLA_SPARSE_FA4",
+    "B12X", "HPC_ATTN", "ULTRAQUANT", "ROCM_AITER_FA", "ROCM_AITER_UNIFIED_ATTN", "ROCM_AITER_MLA",
+    "TOKENSPEED_MLA", "TRITON_FLASH_ATTN", "TRITON_FLASHINFER", "FLASH_ATTN_MLA_SPARSE_FA4",
 )
 """Backends of special builds and of newer versions: not in the table, left to vLLM."""
 
@@ -142,6 +149,8 @@ def named(word: str) -> str:
 
 def gpu(capability: float) -> str:
     """A GPU by its generation, for people."""
+    if int(capability) in _AMD:
+        return f"AMD's CDNA {int(capability) - 91} (gfx{10 * capability:.0f})"
     names = {0: "a CPU", 8: "Ampere", 9: "Hopper", 10: "Blackwell (B200)", 12: "Blackwell (RTX)"}
     name = "Ada" if capability == 8.9 else names.get(int(capability), "this GPU")
     return name if not capability else f"{name}, compute capability {capability:.1f}"

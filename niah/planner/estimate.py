@@ -111,8 +111,10 @@ def cell(architecture: Architecture, hardware: Hardware, setup: Setup, length: i
 def least(
     architecture: Architecture, machines: Sequence[Hardware], base: Setup, length: int
 ) -> Hardware | None:
-    """The cheapest of the machines on which this length fits, one node before two; None where none does."""
-    by_price = sorted(machines, key=lambda one: (one.num_nodes, one.total_gpus * one.dollars_per_gpu_hour))
+    """The cheapest of the machines on which this length fits, one node before two; None where none does. A machine
+    without a price is none of them."""
+    priced = [one for one in machines if one.dollars_per_gpu_hour]
+    by_price = sorted(priced, key=lambda one: (one.num_nodes, one.total_gpus * one.dollars_per_gpu_hour))
     for hardware in by_price:
         setup = setup_for(architecture, hardware, base)
         if setup.tensor_parallel != hardware.num_gpus:

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass
 
 from niah import limits
+from niah.errors import NiahError
 from niah.limits import limited
 
+_CAPABILITY = re.compile(r"\d{1,2}\.\d")
 _COUNTED = re.compile(r"(?:(\d+)x)?(\d+)x(\w+)")
 
 
@@ -32,6 +34,15 @@ class Hardware:
 
     def __post_init__(self) -> None:
         limits.check(self, "hardware")
+        if self.compute_capability and not (_CAPABILITY.fullmatch(self.compute_capability) or self._gfx):
+            raise NiahError(
+                f"hardware.compute_capability: got {self.compute_capability!r}; expected a number as nvidia-smi writes "
+                "it, as 9.0, or gfx942 or gfx950 of an AMD GPU"
+            )
+
+    @property
+    def _gfx(self) -> float:
+        return {"gfx942": 94.2, "gfx950": 95.0}.get(self.compute_capability, 0.0)
 
     @property
     def total_gpus(self) -> int:
@@ -39,8 +50,8 @@ class Hardware:
 
     @property
     def capability(self) -> float:
-        """Compute capability as a number, 0 without a GPU."""
-        return float(self.compute_capability or 0)
+        """Compute capability as a number, 0 without a GPU; an AMD GPU's is far from any of NVIDIA's."""
+        return self._gfx or float(self.compute_capability or 0)
 
     def __str__(self) -> str:
         nodes = f"{self.num_nodes}x" if self.num_nodes > 1 else ""

@@ -41,10 +41,11 @@ def lines(plan: Plan) -> list[str]:
         longest = max((cell.longest for cell in cells if cell.cache_dtype == dtype), default=0)
         line = f"{dtype}: {f'longest that fits {longest:,} tokens' if longest else 'no length of these fits'}"
         if sweep.num_trials and sweep.seconds:
+            price = f"{_dollars(sweep.dollars)}; " if plan.hardware.dollars_per_gpu_hour else ""
             line += (
                 f"; to read the prompts of the {sweep.num_trials} trials that fit takes {seconds_span(sweep.seconds)} "
                 f"with prefix reuse ({seconds_span(sweep.cold_seconds)} without), {_range(sweep.gpu_hours)} GPU-hours, "
-                f"{_dollars(sweep.dollars)}; {sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
+                f"{price}{sweep.num_tokens:,} tokens, {sweep.computed_tokens:,} to compute"
             )
         shown.append(line)
     return shown + [f"{dtype}: refused; {reason}" for dtype, reason in plan.refused.items()]

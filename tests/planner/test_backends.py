@@ -37,7 +37,8 @@ def test_lists_are_those_of_vllms_classes(ours):
     if sizes := [size for size in theirs.get_supported_head_sizes() if isinstance(size, int)]:
         assert sorted(ours.heads) == sorted(sizes) or not ours.heads
     for major, minor in CAPABILITIES:
-        if ours.majors != (0,) and ours.name != "FLASHMLA":  # dense FlashMLA narrows it to Hopper when asked again
+        # dense FlashMLA narrows it to Hopper when asked again; those of AMD's platform are asked there (test_amd.py)
+        if ours.majors != (0,) and ours.name != "FLASHMLA" and not ours.name.startswith("ROCM"):
             runs = theirs.supports_compute_capability(DeviceCapability(major, minor))
             assert runs == (major in ours.majors), (major, minor)
 
