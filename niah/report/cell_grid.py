@@ -79,13 +79,15 @@ def too_many(num: int, what: str) -> list[str]:
 
 def draw(
     panels: Sequence[Squares], lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable,
-    margins: Margins, *, has_depth: bool, titles: Sequence[str] = (), title_size: float = 8.5,
+    margins: Margins, *, has_depth: bool | Sequence[bool], titles: Sequence[str] = (), title_size: float = 8.5,
     page: str | None = None,
 ) -> Grids:
     """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours;
-    ``page`` is the width of a paper's column that they are for."""
+    ``page`` is the width of a paper's column that they are for. A panel without depth, of a task that asks about the
+    whole context, has a cell a length, as high as the depths of the others."""
+    has_depths = [has_depth] * len(panels) if isinstance(has_depth, bool) else has_depth
     cell = _cell(len(panels), len(lengths))
-    width, height = cell.width * max(len(lengths), 4), cell.height * (max(len(depths), 4) if has_depth else 1.2)
+    width, height = cell.width * max(len(lengths), 4), cell.height * (max(len(depths), 4) if any(has_depths) else 1.2)
     columns = _columns(len(panels), width)
     if page:
         columns = max(1, min(columns, int(INCHES[page] / (_LEAST_CELL_INCHES * len(lengths) + _LABEL_INCHES))))
@@ -98,11 +100,12 @@ def draw(
         axes.set_visible(False)
     has_hatching = False
     for number, (axes, squares) in enumerate(zip(grids.flat, panels, strict=False)):
-        has_hatching |= _grid(axes, squares, lengths, depths, scale, cell, has_depth=has_depth)
+        spread = 1 if has_depths[number] or not any(has_depths) else 1 / len(depths)
+        has_hatching |= _grid(axes, squares, lengths, depths if has_depths[number] else (), scale, cell, spread)
         if titles:
             axes.set_title(titles[number], loc="left", fontsize=title_size)
     bottom = grids[-1][0]
-    bottom.set_ylabel("depth of the needle (0% = start)" if has_depth else "")
+    bottom.set_ylabel("depth of the needle (0% = start)" if any(has_depths) else "")
     bar = figure.colorbar(scale, ax=grids, shrink=0.8 / lines**0.5, aspect=18, pad=0.02)
     bar.outline.set_visible(False)
     return Grids(figure, grids[0][0], bottom, bar, has_hatching)
@@ -129,25 +132,31 @@ def _columns(num_panels: int, width: float) -> int:
 
 def _grid(
     axes: Axes, squares: Squares, lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable, cell: _Cell,
-    *, has_depth: bool,
+    spread: float,
 ) -> bool:
-    """Draws one grid. True where a cell is hatched."""
+    """Draws one grid, of one line where there are no depths; ``spread`` is a cell's usual height in its own. True where
+    a cell is hatched."""
     has_hatching = False
+    whole = {length: square for (length, _), square in squares.items()}
     for column, length in enumerate(lengths):
-        for line, depth in enumerate(depths):
-            square = squares.get((length, depth), Square(None))
+        for line, depth in enumerate(depths or (None,)):
+            square = whole.get(length) if depth is None else squares.get((length, depth))
+            square = square or Square(None)
             has_hatching |= square.value is None
-            _square(axes, square, column, line, scale, cell)
+            _square(axes, square, column, line, scale, cell, spread)
     axes.set_xlim(-0.5, len(lengths) - 0.5)
-    axes.set_ylim(len(depths) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(depths)) - 0.5, -0.5)
     step = math.ceil(_LABEL_INCHES / cell.width)  # names of lengths do not run into each other
     axes.set_xticks(range(0, len(lengths), step), [format_length(length) for length in lengths[::step]])
-    axes.set_yticks(range(len(depths)), [f"{depth:g}%" for depth in depths] if has_depth else ["whole\ncontext"])
+    names = [f"{depth:g}%" for depth in depths] or ["whole\ncontext"]
+    axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0, labelsize=9 if cell.detail_size else 7)
     return has_hatching
 
 
-def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMappable, cell: _Cell) -> None:
+def _square(
+    axes: Axes, square: Square, column: int, line: int, scale: ScalarMappable, cell: _Cell, spread: float
+) -> None:
     centre: dict[str, Any] = {"ha": "center", "va": "center"}
     box: dict[str, Any] = {"xy": (column - 0.5, line - 0.5), "width": 1, "height": 1, "linewidth": 0.8}
     if square.value is None:
@@ -165,7 +174,7 @@ def _square(axes: Axes, square: Square, column: int, line: int, scale: ScalarMap
         axes.add_patch(Rectangle(**frame, fill=False, edgecolor=own_ink, zorder=3))
     inside: dict[str, Any] = {**centre, "color": own_ink, "in_layout": False}
     if cell.text_size:  # numbers lie within their cell: measuring them for the layout takes as long as drawing them
-        up = 0.1 if square.detail and cell.detail_size else 0
+        up = 0.1 * spread if square.detail and cell.detail_size else 0
         axes.text(column, line - up, square.text, **inside, fontsize=cell.text_size)
     if square.detail and cell.detail_size:
-        axes.text(column, line + 0.26, square.detail, **inside, fontsize=cell.detail_size)
+        axes.text(column, line + 0.26 * spread, square.detail, **inside, fontsize=cell.detail_size)

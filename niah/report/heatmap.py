@@ -43,7 +43,7 @@ def figure(shown: Sequence[Panel], settings: ReportSettings) -> style.Picture:
     with style.figure_style(settings.font, has_axes=False):
         grids = cell_grid.draw(
             panels, lengths, depths, _scale(settings.cell, values), margins,
-            has_depth=any(record.scope.has_depth for record in records),
+            has_depth=[record.scope.has_depth for record in records],
             titles=[_panel_title(panel, has_engine) for panel in shown] if len(shown) > 1 else (), page=settings.width,
         )
         grids.bottom.set_xlabel("length (tokens, prompt and answer)")
@@ -89,11 +89,16 @@ def _scale(kind: str, values: Sequence[float]) -> ScalarMappable:
 
 def _common_title(records: Sequence[RunRecord]) -> str:
     """What all panels have in common, and each of what they have not."""
-    models, tasks, haystacks = (
-        ", ".join(dict.fromkeys(parts))
-        for parts in zip(*((record.model_title, _task(record), _haystack(record)) for record in records), strict=True)
+    models = dict.fromkeys(record.model_title for record in records)
+    tasks = dict.fromkeys(_task(record).removeprefix("task ") for record in records)
+    texts = dict.fromkeys(_haystack(record) for record in records if record.sources.haystack_sha256 is not None)
+    own = dict.fromkeys(_haystack(record) for record in records if record.sources.haystack_sha256 is None)
+    if texts and own:
+        own = {"none where the task writes the text": None}
+    return (
+        f"{', '.join(models)}\n{'task' if len(tasks) == 1 else 'tasks'} {', '.join(tasks)}, "
+        f"haystack {', '.join([*texts, *own])}"
     )
-    return f"{models}\n{tasks}, haystack {haystacks}"
 
 
 def _details(panel: Panel, kind: str) -> list[str]:

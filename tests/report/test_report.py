@@ -214,6 +214,21 @@ def test_many_runs_are_small_multiples(tmp_path):
     assert width < 50 * 18 and height < 50 * 20
 
 
+def test_a_task_about_the_whole_context_has_no_depths_beside_others_that_have(tmp_path):
+    whole = record([8192, 16384], [0.0])
+    whole = dataclasses.replace(whole, scope=dataclasses.replace(whole.scope, has_depth=False))
+    rows = [made(k, length, 0.0, "correct", 1.0) for k, length in enumerate((8192, 16384))]
+    grid = [
+        made(k, length, depth, "correct", 1.0)
+        for k, (length, depth) in enumerate((a, b) for a in (8192, 16384) for b in (0.0, 50.0, 100.0))
+    ]
+    panels = [Panel("whole", whole, rows), Panel("grid", record([8192, 16384], [0.0, 50.0, 100.0]), grid)]
+    (file,) = heatmap.draw(panels, tmp_path, ReportSettings(formats=["svg"]))
+    shown = re.findall(r">([^<>]+)</(?:text|tspan)>", file.read_text())
+    assert shown.count("1.00") == 2 + 6 and shown.count("50%") == 1 and "whole" in shown
+    assert not any("no answer" in text for text in shown)
+
+
 def test_a_long_ladder_stays_legible(tmp_path):
     lengths = [1024 * k for k in range(1, 36)]
     rows = [made(k, length, 0.0, "correct", 1.0) for k, length in enumerate(lengths)]
