@@ -85,13 +85,13 @@ class Backend:
 
 KINDS = {"heads": "models without latent attention", "latent": "latent attention (MLA)", "sparse": "sparse MLA"}
 BACKENDS = (
-    Backend(
-        "ROCM_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), _AMD, heads=(32, 64, 80, 96, 128, 160, 192, 224, 256),
-    ),
     Backend("FLASH_ATTN", "heads", (*NATIVE, *_FP8), narrower={"fp8_e4m3": (9, 10)}, max_head=256, sink_majors=(9, 10)),
     Backend(
         "FLASHINFER", "heads", (*NATIVE, *_FP8, "fp8_e5m2", "nvfp4", "nvfp4_4over6"),
         narrower={"nvfp4_4over6": (10,)}, heads=(64, 128, 256, 512), sink_majors=(9, 10, 12),
+    ),
+    Backend(
+        "ROCM_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2"), _AMD, heads=(32, 64, 80, 96, 128, 160, 192, 224, 256),
     ),
     Backend(
         "TRITON_ATTN", "heads", (*NATIVE, *_FP8, "fp8_e5m2", *_PER_TOKEN_HEAD), (*_GPUS, *_AMD),

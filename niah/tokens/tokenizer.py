@@ -18,7 +18,6 @@ from niah.errors import NiahError, reason
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """Those that a chat template may name, as transformers has them; a model may have more (extra_special_tokens)."""
-_ANY_TEXT = "The 1st word."
 _CONTROL_FORM = re.compile(r"<\|.*\|>|<｜.*｜>")
 
 
@@ -136,18 +135,12 @@ class HuggingFaceTokenizer:
             )
         file = "chat_template.jinja" if (folder / "chat_template.jinja").is_file() else "tokenizer_config.json"
         try:
-            found = cls(text, template, settings, stop_ids, str(folder / file))
+            return cls(text, template, settings, stop_ids, str(folder / file))
         except Exception as error:  # what the library finds wrong has no type of its own
             raise NiahError(
                 f"{where}: {definition} is no tokenizer, or was cut ({reason(error)}); expected that of the package "
                 "tokenizers; fetch the model's tokenizer files again"
             ) from error
-        if not len(found.encode(_ANY_TEXT).ids):  # transformers makes one without a vocabulary where there is no file
-            raise NiahError(
-                f"{where}: the tokenizer of {folder} has no vocabulary; expected a tokenizer.json beside the weights; "
-                "copy the model's tokenizer files there, or name another's: model.tokenizer=..."
-            )
-        return found
 
     def encode(self, text: str) -> Encoding:
         self._plain.encode_special_tokens = True
@@ -198,6 +191,8 @@ def _converted(folder: Path, where: str, trust_remote_code: bool) -> str:
         from transformers import AutoTokenizer
 
         made: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        if made.get_vocab().keys() <= made.get_added_vocab().keys():  # made of config.json alone
+            raise ValueError("one without a vocabulary")
         return str(made.backend_tokenizer.to_str())
     except Exception as error:
         asks = "trust_remote_code" in str(error)

@@ -92,7 +92,7 @@ MEANT = [
     (("plan", "mode=scout"), "mode: unknown key; did you mean model=..."),
     (("plan", "lengths=8k"), "lengths: unknown key; did you mean ctx.lengths=..."),
     (("plan", "hardware=8xh100", "hardware.price=3"), "did you mean hardware.dollars_per_gpu_hour?"),
-    (("plan", "model=ORG/NAME"), "model.max_length: not given"), (("plan", "model=./x"), "model.max_length: not given"),
+    (("plan", "model=ORG/NAME"), "model.max_length: not given"), (("plan", "model=./x"), "model.path: no such folder"),
 ]
 
 
