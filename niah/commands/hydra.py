@@ -22,6 +22,7 @@ from niah.errors import NiahError, UnansweredError, is_full
 from niah.limits import is_free_text
 from niah.models.speculation import METHODS
 from niah.planner.hardware import counted
+from niah.runs import store
 from niah.units import parse_length
 
 _WORD = re.compile(r"(\+\+|\+|~|)([^=]*)(=?)(.*)", re.DOTALL)
@@ -92,12 +93,15 @@ def adapted(words: Sequence[str]) -> list[str]:
 
 
 def _in_one_folder(words: Sequence[str]) -> list[str]:
-    """Several runs cannot share the folder that ``name=`` says: it becomes the one that theirs lie in."""
+    """Several runs cannot share the folder that ``name=`` says: it becomes the one that theirs lie in. A run that is
+    there already keeps it, and goes on."""
     given = {_parts(word)[1]: _parts(word)[3] for word in words if not word.startswith("-")}
     name, outputs = given.get("name", "null"), given.get("outputs", "outputs")
     if name == "null" or _swept("name", name) or _swept("outputs", outputs):
         return list(words)
     folder = Path(values.as_typed(outputs) or "outputs", config.folder_name(values.as_typed(name)) or "")
+    if store.is_run(folder.expanduser()):
+        return list(words)
     return [*(word for word in words if _parts(word)[1] not in ("name", "outputs")), f"outputs={folder}"]
 
 

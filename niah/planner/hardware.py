@@ -15,8 +15,9 @@ _COUNTED = re.compile(r"(?:(\d+)x)?(\d+)x(\w+)")
 class Hardware:
     """``memory_gib`` is one GPU's (with no GPU: the machine's). ``num_gpus`` is per node.
 
-    TFLOPS are dense, of tensor cores; ``fp8_tflops`` 0 means no FP8 arithmetic. ``link_gb_s`` is what one GPU sends
-    to others of its node (gigabytes a second, one direction); 0 is not known, and no time is counted for it.
+    ``compute_capability`` is NVIDIA's, as 9.0, or gfx942 or gfx950 of an AMD GPU; empty without a GPU. TFLOPS are
+    dense, of tensor cores; ``fp8_tflops`` 0 means no FP8 arithmetic. ``link_gb_s`` is what one GPU sends to others of
+    its node (gigabytes a second, one direction); 0 is not known, and no time is counted for it.
     ``memory_tb_s`` is what it reads of its own memory (terabytes a second, data sheet); 0 is not known.
     """
 

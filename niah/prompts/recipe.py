@@ -404,7 +404,7 @@ class Recipe:
             )
         raise NiahError(
             f"ctx.lengths={trial.length:,}: {answer} tokens, and none is left for a prompt; expected a longer length, "
-            "or a smaller task.max_tokens"
+            "or a task that asks for less (task.max_tokens says how many tokens an answer has)"
         )
 
     def _of(self, trial: Trial) -> tuple[Problem, Stretch, template.Frame]:

@@ -79,15 +79,14 @@ def too_many(num: int, what: str) -> list[str]:
 
 def draw(
     panels: Sequence[Squares], lengths: Sequence[int], depths: Sequence[float], scale: ScalarMappable,
-    margins: Margins, *, has_depth: bool | Sequence[bool], titles: Sequence[str] = (), title_size: float = 8.5,
+    margins: Margins, *, has_depth: Sequence[bool], titles: Sequence[str] = (), title_size: float = 8.5,
     page: str | None = None,
 ) -> Grids:
     """A grid for each panel, all with the same lengths, depths and colours, and the bar that explains the colours;
     ``page`` is the width of a paper's column that they are for. A panel without depth, of a task that asks about the
     whole context, has a cell a length, as high as the depths of the others."""
-    has_depths = [has_depth] * len(panels) if isinstance(has_depth, bool) else has_depth
     cell = _cell(len(panels), len(lengths))
-    width, height = cell.width * max(len(lengths), 4), cell.height * (max(len(depths), 4) if any(has_depths) else 1.2)
+    width, height = cell.width * max(len(lengths), 4), cell.height * (max(len(depths), 4) if any(has_depth) else 1.2)
     columns = _columns(len(panels), width)
     if page:
         columns = max(1, min(columns, int(INCHES[page] / (_LEAST_CELL_INCHES * len(lengths) + _LABEL_INCHES))))
@@ -100,12 +99,12 @@ def draw(
         axes.set_visible(False)
     has_hatching = False
     for number, (axes, squares) in enumerate(zip(grids.flat, panels, strict=False)):
-        spread = 1 if has_depths[number] or not any(has_depths) else 1 / len(depths)
-        has_hatching |= _grid(axes, squares, lengths, depths if has_depths[number] else (), scale, cell, spread)
+        spread = 1 if has_depth[number] or not any(has_depth) else 1 / len(depths)
+        has_hatching |= _grid(axes, squares, lengths, depths if has_depth[number] else (), scale, cell, spread)
         if titles:
             axes.set_title(titles[number], loc="left", fontsize=title_size)
     bottom = grids[-1][0]
-    bottom.set_ylabel("depth of the needle (0% = start)" if any(has_depths) else "")
+    bottom.set_ylabel("depth of the needle (0% = start)" if any(has_depth) else "")
     bar = figure.colorbar(scale, ax=grids, shrink=0.8 / lines**0.5, aspect=18, pad=0.02)
     bar.outline.set_visible(False)
     return Grids(figure, grids[0][0], bottom, bar, has_hatching)

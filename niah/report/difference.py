@@ -31,8 +31,8 @@ def figure(
     titles = [f"{name}, all cells: {_overall(one.overall)}" for name, one in found]
     with style.figure_style(settings.font, has_axes=False):
         grids = cell_grid.draw(
-            panels, lengths, depths, style.differences(), Margins(2.2, 1.5, 1.3), has_depth=len(depths) > 1,
-            titles=titles, title_size=7.5, page=settings.width,
+            panels, lengths, depths, style.differences(), Margins(2.2, 1.5, 1.3), titles=titles, title_size=7.5,
+            has_depth=[depths != [0.0]] * len(panels), page=settings.width,
         )
         framed = f"framed, *: significant at {1 - confidence:.2g} after Holm's adjustment"
         grids.bottom.set_xlabel(f"length (tokens)   {framed}", loc="left")

@@ -28,7 +28,7 @@ def runs_below(paths: Sequence[str]) -> list[str]:
             found.append(path)
             named.add(path)
             continue
-        if not (below := sorted(str(place) for place in Path(path).glob("*/") if store.is_run(place))):
+        if not (below := [str(Path(path) / name) for name in store.runs_in(Path(path))]):
             raise NiahError(f"{path}: no run here; expected a folder with run.json, or a folder of such folders")
         found += [run for run in below if run not in named]
         named.update(below)

@@ -180,6 +180,14 @@ def test_the_name_of_one_run_is_its_own(words):
     assert any(word.startswith("name=") for word in adapted(words))
 
 
+def test_a_run_that_has_the_name_of_several_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs/x").mkdir(parents=True)
+    (tmp_path / "outputs/x/rows.jsonl").touch()
+    assert "name='x'" in adapted(["-m", "seed=1", "name=x"])
+    assert "outputs='outputs/y'" in adapted(["-m", "seed=1", "name=y"])
+
+
 @pytest.mark.slow
 def test_odd_words_from_the_shell_to_run_json(tmp_path):
     text = "Tides, it's {said}: ~ #1 [é] = \"5\" ${oc.env:SECRET} $HOME"
