@@ -7,7 +7,7 @@ from niah import limits
 from niah.errors import NiahError
 from niah.limits import limited
 
-_CAPABILITY = re.compile(r"\d{1,2}\.\d")
+_CAPABILITY = re.compile(r"\d{1,2}(\.\d)?")
 _COUNTED = re.compile(r"(?:(\d+)x)?(\d+)x(\w+)")
 
 
