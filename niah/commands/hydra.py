@@ -33,11 +33,11 @@ _MOST_DEPTHS = 99
 def adapted(words: Sequence[str]) -> list[str]:
     """Overrides as Hydra wants them, from the commands people write.
 
-    ``model=ORG/NAME`` and ``model=./folder`` mean ``model.path=``; a choice may be in another letter case, or called
-    by its title. ``model.path=`` without ``model=`` means a model without a file. ``ctx=24k``, a length without a
-    file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each, ``model.thinking_budget=[0,1k]`` one
-    variant each. An experiment that is a folder means one run of each file in it. ``hardware=2x8xh100`` is two nodes
-    of eight. ``name=`` of several runs is the folder that holds theirs.
+    ``model=ORG/NAME`` and ``model=./folder`` mean ``model.path=``; a choice may be in another letter case, or
+    called by its title. ``model.path=`` without ``model=`` means a model without a file; a calibration model has
+    one. ``ctx=24k``, a length without a file, means the ladder up to it. ``reader.budget=[1k,4k]`` is one run each,
+    ``model.thinking_budget=[0,1k]`` one variant each. An experiment that is a folder means one run of each file in
+    it. ``hardware=2x8xh100`` is two nodes of eight. ``name=`` of several runs is the folder that holds theirs.
 
     A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
@@ -45,11 +45,10 @@ def adapted(words: Sequence[str]) -> list[str]:
     is_sweep, is_implied = bool(_SWEEP & {*words}), any(map(_implies_a_sweep, words))
     note_given_twice(words, choices.groups())
     words = meant.instead(words)
-    given = {match[2] for word in words if (match := _WORD.fullmatch(word)) and match[3]}
     words, drafts = _each_speculation(words)
     if is_sweep or is_implied:
         words = _in_one_folder(words)
-    result = [*drafts, *(["model=custom"] if "model.path" in given and "model" not in given else [])]
+    result = [*drafts]
     for word in words:
         if word.startswith("-"):
             result.append(word)

@@ -4,8 +4,9 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from niah import choices
+from niah import choices, values
 from niah.errors import NiahError
+from niah.models.constructed import SCHEME
 from niah.units import parse_length
 
 PLURALS = {
@@ -67,17 +68,33 @@ def bare(word: str, verbs: Sequence[str]) -> NiahError:
 
 
 def instead(words: Sequence[str]) -> list[str]:
-    """A command's words with those in other words that are plain: model=ORG/NAME and model=./folder as model.path=.
+    """A command's words with those in other words that are plain: model=ORG/NAME and model=./folder as model.path=,
+    and model.path= without a model as that of no file, or of a calibration model's file.
 
     Raises NiahError for an option that there is none of.
     """
-    found = []
+    found, models, path = [], [], None
     for number, word in enumerate(words):
         if word.startswith("-"):
             _check_option(word, words[number + 1] if number + 1 < len(words) else "")
         key, _, value = word.partition("=")
-        found += ["model=custom", f"model.path={value}"] if key == "model" and _names_weights(value) else [word]
-    return found
+        if key.lstrip("+") == "model.path":
+            path = values.as_typed(value)
+        if key == "model" and _names_weights(value):
+            path, word = value, f"model.path={value}"
+        elif key == "model":
+            models.append(value)
+        found.append(word)
+    if path is None or {*models} - {"custom"}:
+        return found
+    return [f"model={_file_of_weights(path)}", *(word for word in found if word != "model=custom")]
+
+
+def _file_of_weights(path: str) -> str:
+    """The choice of model for weights named by where they lie: custom, but for calibration:margin@nats:12 the file of
+    that calibration model, which says how it is asked."""
+    own = f"calibration/{path.removeprefix(SCHEME).partition('@')[0]}"
+    return own if path.startswith(SCHEME) and choices.file_of("model", own) else "custom"
 
 
 def _check_option(word: str, following: str) -> None:
@@ -98,7 +115,7 @@ def _names_weights(value: str) -> bool:
     """Whether a model is named by where it lies: a folder or file that is there, or an id of Hugging Face's hub."""
     if "," in value or choices.file_of("model", value) or _same("model", value):
         return False
-    if value and (os.path.exists(os.path.expanduser(value)) or value.startswith(("./", "../", "/", "~"))):
+    if value and (os.path.exists(os.path.expanduser(value)) or value.startswith(("./", "../", "/", "~", SCHEME))):
         return True
     organisation, _, name = value.partition("/")
     is_id = bool(organisation and name) and "/" not in name and organisation not in choices.folders_of("model")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from niah.models.constructed.files import SCHEME, SMOLLM2
+from niah.models.constructed import SCHEME
+from niah.models.constructed.files import SMOLLM2
 from niah.models.gguf import missing_package
 from niah.models.load_tokenizer import package_of
 from niah.models.settings import Model

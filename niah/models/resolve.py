@@ -9,7 +9,8 @@ from typing import Any
 
 from niah import content
 from niah.errors import NiahError, first_line
-from niah.models.constructed.files import SCHEME, constructed_config, constructed_files
+from niah.models.constructed import SCHEME
+from niah.models.constructed.files import constructed_config, constructed_files
 from niah.models.files import ModelFiles
 from niah.models.gguf import converted_files, package_file
 from niah.models.settings import Model

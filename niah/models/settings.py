@@ -6,6 +6,7 @@ from typing import Any
 from niah import limits
 from niah.errors import NiahError
 from niah.limits import NEW, free_text, limited
+from niah.models.constructed.design import positions_at
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class Model:
     def arguments_at(self, length: int, *, is_wrapped: bool = True) -> dict[str, Any]:
         """Engine arguments that the model itself asks for at this length. The text model of a multimodal checkpoint
         has its settings under text_config; a checkpoint of the text model alone (not ``is_wrapped``) has not."""
-        arguments = {**self.engine_args, **(self.extended_args if length > self.max_length else {})}
+        is_extended = length > self.max_length
+        own = positions_at(self.path, length, self.limit if is_extended else self.max_length)
+        arguments = {**own, **self.engine_args, **(self.extended_args if is_extended else {})}
         overrides = arguments.get("hf_overrides", {})
         if "text_config" in overrides and not is_wrapped:
             rest = {key: value for key, value in overrides.items() if key != "text_config"}

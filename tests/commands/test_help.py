@@ -111,7 +111,25 @@ def test_what_is_plainly_meant_is_done(capsys, place):
     assert "one depth" not in said(capsys, "power", "ctx.depths=[35]") and said(capsys, "version").strip()
     assert "no such folder" in said(capsys, "ls", code=1)
     assert meant.instead(["model=~/m"]) == ["model=custom", "model.path=~/m"]
-    assert meant.instead(["seed=1", "model=a/b"]) == ["seed=1", "model=custom", "model.path=a/b"]
+    assert meant.instead(["seed=1", "model=a/b"]) == ["model=custom", "seed=1", "model.path=a/b"]
+
+
+@pytest.mark.parametrize("words, model", [
+    (["model.path=calibration:full"], "calibration/full"),
+    (["model=calibration:margin@nats:12@heads:2"], "calibration/margin"),
+    (["model=custom", "model.path='calibration:scout'"], "calibration/scout"),
+    (["++model.path=calibration:window_4k"], "calibration/window_4k"),
+    (["model.path=calibration:none"], "custom"),
+    (["model.path=a/b", "model=custom"], "custom"),
+])
+def test_weights_without_a_file_of_their_own(words, model):
+    found = meant.instead(words)
+    assert found[0] == f"model={model}" and len(found) == 2 and found[1].lstrip("+").startswith("model.path=")
+
+
+def test_another_model_with_a_path_stays_as_it_is():
+    words = ["model=scout", "model.path=calibration:full"]
+    assert meant.instead(words) == words
 
 
 COMPLETED = [

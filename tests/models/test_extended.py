@@ -57,3 +57,20 @@ def test_extended_arguments_only_beyond_the_limit():
     assert model.arguments_at(2048) == {"a": 1}
     assert model.arguments_at(4096) == {"a": 1, "hf_overrides": {"text_config": {"b": 2}, "c": 3}}
     assert model.arguments_at(4096, is_wrapped=False) == {"a": 1, "hf_overrides": {"c": 3, "b": 2}}
+
+
+@pytest.mark.parametrize("path, max_length, length, positions", [
+    ("calibration:full", 1_048_576, 131_072, None),
+    ("calibration:full", 1_048_576, 1_048_576, 1_048_576),
+    ("calibration:full@heads:2", 10_485_760, 10_485_760, 10_485_760),
+    ("calibration:margin", 10_485_760, 2_097_152, 1_048_576),  # its own limit, which is refused before anything loads
+    ("org/m", 1_048_576, 1_048_576, None),
+])
+def test_a_constructed_model_has_as_many_positions_as_its_setting_says(path, max_length, length, positions):
+    found = Model("m", path, max_length).arguments_at(length)
+    assert found == ({"hf_overrides": {"max_position_embeddings": positions}} if positions else {})
+
+
+def test_what_a_constructed_models_file_says_of_long_prompts_comes_first():
+    model = Model("m", "calibration:full", 262_144, extended_length=10_485_760, extended_args={"hf_overrides": {"a": 1}})
+    assert model.arguments_at(524_288) == {"hf_overrides": {"a": 1}}

@@ -13,9 +13,9 @@ from niah.commands.results import make
 from niah.commands.words import changes, folder_arguments, own_words, restart_with_environment
 from niah.config import Run, build, stored, typed
 from niah.errors import NiahError
-from niah.models.constructed import checkpoint
+from niah.models.constructed import SCHEME, checkpoint
 from niah.models.constructed.design import DESIGNS, design
-from niah.models.constructed.files import SCHEME, design_of, tokenizer_and_folder
+from niah.models.constructed.files import design_of, tokenizer_and_folder
 from niah.models.resolve import files_of
 from niah.models.settings import Model
 from niah.records import Row, RunRecord

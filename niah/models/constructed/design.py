@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from niah.errors import NiahError
+from niah.models.constructed import SCHEME
 
 CODE = 64
 """Signs in the code of a token and of an n-gram."""
@@ -32,7 +33,8 @@ class Design:
     ``nats`` is the score of a matching n-gram, that of any other is spread around 0 with a standard deviation of
     ``nats / sqrt(bits)``. ``carrier`` is the size, relative to the signal, of what every key holds and the query
     cancels exactly: it makes rounding visible. ``heads`` is how many do the same work, each with keys and values of
-    its own: what tensor parallelism divides. ``max_length`` is in tokens.
+    its own: what tensor parallelism divides. ``max_length`` is in tokens, and so is ``table_length``, what config.json
+    says: an engine makes its table of rotary positions that long, 2.5 GiB for 10M.
     """
 
     name: str
@@ -100,6 +102,15 @@ DESIGNS = {
         Design("margin", bits=CODE // 2, nats=24.0, carrier=12.0, max_length=1_048_576),
     )
 }
+
+
+def positions_at(path: str, length: int, longest: int) -> dict[str, Any]:
+    """Engine arguments that give a constructed model ``longest`` rotary positions, up to its own limit, where
+    ``length`` tokens are more than its config.json says; none for any other model's path."""
+    wanted = design(path.removeprefix(SCHEME)) if path.startswith(SCHEME) else None
+    if wanted is None or length <= wanted.table_length:
+        return {}
+    return {"hf_overrides": {"max_position_embeddings": min(wanted.max_length, longest)}}
 
 
 def design(name: str) -> Design:

