@@ -66,7 +66,10 @@ def measure(run: Run, console: Console, place: Path) -> list[Share]:
     lengths = sorted(set(run.ctx.lengths))
     task = {"_target_": "niah.tasks.single.Single", "max_tokens": _MAX_TOKENS}  # a lost needle is read no further
     repeats = max(_REPEATS, run.ctx.repeats)
-    base = verify.calibration_run(run, "margin", lengths, depths=run.ctx.depths, repeats=repeats, task=task, spec={})
+    base = verify.calibration_run(
+        run, "margin", lengths, depths=run.ctx.depths, repeats=repeats, tokenizer=run.model.tokenizer, task=task,
+        spec={},
+    )
     packages.check(base)
     recipe = Recipe(base)
     identity = fingerprint({

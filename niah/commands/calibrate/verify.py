@@ -20,8 +20,10 @@ from niah.engines import KVCache
 from niah.errors import NiahError
 from niah.models.constructed import checkpoint
 from niah.models.constructed.design import DESIGNS
-from niah.models.constructed.files import design_of
-from niah.models.resolve import config_of
+from niah.models.constructed.files import SMOLLM2, design_of
+from niah.models.gguf import missing_package
+from niah.models.resolve import config_of, files_of
+from niah.models.settings import Model
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
 from niah.records import RETRIED, EngineFacts, Row, RunRecord
@@ -82,15 +84,16 @@ def depths_at(length: int) -> list[float]:
 
 def calibration_run(
     run: Run, name: str, lengths: Sequence[int], *, depths: Sequence[float] = (), repeats: int = 1, heads: int = 1,
-    **changes: Any,
+    tokenizer: str = "", **changes: Any,
 ) -> Run:
     """A run of the calibration model ``name`` under the engine and KV cache of ``run``: a single number to find, in
-    text that never repeats. Of speculation n-grams alone draft for such a model. ``changes`` are further settings, as
-    plain data."""
+    text that never repeats, in the tokens of ``tokenizer``, else SmolLM2's, else (without their package) those of the
+    run's own model. Of speculation n-grams alone draft for such a model. ``changes`` are further settings, as plain
+    data."""
     replaced = ("reader", "scorer", "task", "haystack", "model")
     resolved = {key: value for key, value in run.resolved.items() if key not in replaced}
     model = next(node for node in choices("model/calibration") if node["name"] == f"calibration_{name}")
-    model = {**model, "dtype": run.model.dtype}
+    model = {**model, "dtype": run.model.dtype, "tokenizer": tokenizer or _tokenizer(run.model)}
     if heads > 1:  # as many as GPUs share the model
         model = {**model, "path": f"{model['path']}@heads:{heads}"}
     plain = {
@@ -106,6 +109,13 @@ def calibration_run(
     }
     kept = {key: value for key, value in run.named.items() if key not in {*replaced, *plain, *changes}}
     return dataclasses.replace(from_resolved({**resolved, **plain, **changes}), named=kept)
+
+
+def _tokenizer(model: Model) -> str:
+    """The source of a constructed model's tokenizer, as ``model.tokenizer`` names it; empty for SmolLM2's."""
+    if not missing_package(SMOLLM2.path):
+        return ""
+    return model.tokenizer or str(files_of(model).folder)
 
 
 def _speculation(run: Run) -> dict[str, Any]:

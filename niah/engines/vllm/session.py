@@ -319,13 +319,13 @@ class VLLMSession(Session):
 
     def reading(self) -> tuple[int, int] | None:
         """By the blocks of the KV pool that are in use: those of the prompts under way, as far as they are scheduled.
-        None where layers give up blocks while they read."""
+        None where layers give up blocks while they read, and in a vLLM that tells its use at a request's end alone."""
         requests, cache = list(self._running.values()), self._engine.vllm_config.cache_config
         if not (self._is_all_kept and requests and cache.num_gpu_blocks):
             return None
         used = next((one.value for one in self._llm.get_metrics() if one.name == _USED), None)
         num = sum(len(request.prompt.ids) for request in requests)
-        return None if used is None else (min(num, round(used * cache.num_gpu_blocks) * cache.block_size), num)
+        return (min(num, round(used * cache.num_gpu_blocks) * cache.block_size), num) if used else None
 
     def counters(self) -> dict[str, int]:
         found: dict[str, int] = {}
