@@ -3,12 +3,15 @@
     python benchmarks/sweep.py [overrides]      about 8 minutes on two cores
 
 Runs, one after the other: this project; a hand-written ``LLM.generate`` loop with the same engine
-arguments and order; the same prompts in grid order given to one ``generate`` call of vLLM as it
-comes. Prints seconds and ratios, and whether the first two gave the same answers.
+arguments (those that vLLM's own log shows) and order; the same prompts in grid order given to one
+``generate`` call of vLLM as it comes. Prints seconds and ratios, and whether the first two gave the
+same answers.
 """
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,7 +54,6 @@ def main(overrides: list[str]) -> None:
     from niah.commands import hydra
     from niah.config import build
     from niah.engines.vllm import process
-    from niah.planner import cpu
     from niah.prompts.recipe import Recipe
 
     recipes: list[Recipe] = []
@@ -69,15 +71,14 @@ def main(overrides: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, our_wall, our_rows = run_niah(overrides, Path(folder))
         arguments = {
-            "model": recipe.files.engine_path, "dtype": "bfloat16", "kv_cache_dtype": recipe.run.kv.dtype,
+            "model": recipe.files.engine_path, "dtype": recipe.run.model.dtype, "kv_cache_dtype": recipe.run.kv.dtype,
             "max_model_len": max(recipe.run.ctx.lengths), "enable_prefix_caching": True,
         }
-        same = {
-            **arguments, "skip_tokenizer_init": True, "enforce_eager": True, "max_num_seqs": 1, "block_size": cpu.CHUNK,
-            "max_num_batched_tokens": cpu.CHUNK, "prefix_cache_retention_interval": None, "disable_log_stats": False,
-            "kv_cache_memory_bytes": 512 * 2**20,
-        }
-        modest = {**arguments, "gpu_memory_utilization": 0.5}  # at vLLM's own 0.92 it refuses a machine this small
+        if "float32" in arguments.values():  # vLLM has no such name: auto is the model's
+            arguments["kv_cache_dtype"] = "auto"
+        same = {**shown(Path(folder) / "niah" / "engine.log"), "disable_log_stats": False}
+        # at vLLM's own 0.92 it refuses a machine as small as those without a GPU
+        modest = {**arguments, **({"gpu_memory_utilization": 0.5} if process.is_cpu_build() else {})}
         stop = list(recipe.tokenizer.stop_ids)
         job = {"max_tokens": recipe.run.task.answer_tokens, "stop": stop}
         in_order = {"at_once": False, "prompts": [prompts[trial.index] for trial in ordered]}
@@ -90,7 +91,7 @@ def main(overrides: list[str]) -> None:
     print(f"{len(ordered)} trials, {sum(map(len, prompts.values())):,} prompt tokens")
     print(f"{'':34}{'engine start':>13}{'trials':>9}{'in all':>9}{'cached':>10}")
     ours_cached = sum(row["num_cached_tokens"] for row in our_rows)
-    our_start, our_trials = ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"]["bf16"]
+    our_start, our_trials = ours["engine"]["start_seconds"], ours["sessions"][-1]["trials_seconds"][recipe.run.kv.name]
     for name, start, trials, wall, cached in (
         ("niah", our_start, our_trials, our_wall, ours_cached),
         ("plain loop, same arguments", plain["start"], plain["trials"], plain["wall"], plain["cached"]),
@@ -114,8 +115,17 @@ def run_niah(overrides: list[str], folder: Path) -> tuple[dict[str, Any], float,
     wall = time.perf_counter() - started
     run = json.loads((folder / "niah" / "run.json").read_text())
     rows = [json.loads(line) for line in (folder / "niah" / "rows.jsonl").read_text().splitlines()]
-    print({"trials": run["sessions"][-1]["trials_seconds"]["bf16"], "wall": round(wall, 1)}, file=sys.stderr)
+    print({"trials": run["sessions"][-1]["trials_seconds"], "wall": round(wall, 1)}, file=sys.stderr)
     return run, wall, rows
+
+
+def shown(log: Path) -> dict[str, Any]:
+    """The engine arguments that vLLM's log says it was given, without niah's own extension of its workers."""
+    found = re.search(r"non-default args: (\{.*\})", log.read_text())
+    if not found:
+        sys.exit(f"sweep: {log}: vLLM shows no arguments")
+    arguments: dict[str, Any] = ast.literal_eval(found[1])
+    return {name: value for name, value in arguments.items() if name != "worker_extension_cls"}
 
 
 def run_plain(job: dict[str, Any], extra: dict[str, str], folder: Path) -> dict[str, Any]:
