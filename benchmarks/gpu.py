@@ -106,7 +106,7 @@ def main(words: list[str]) -> None:
             continue
         if "model=custom" in step.words:
             _random_weights(folder / "dense", given)
-        perform(step, folder, [*_scaled(step, scale), *given], limit)
+        perform(step, folder, [*_changed(_scaled(step, scale), given), *given], limit)
         (folder / "gpu.md").write_text("\n".join(tables(folder)) + "\n")
     print("\n".join(tables(folder)))
 
@@ -116,6 +116,12 @@ def _scaled(step: Step, scale: int) -> list[str]:
     words = [word for word in step.words if scale == 1 or word not in (*FLASH_3, *FLASH_2)]
     lengths = ",".join(str(max(length // scale, 512)) for length in step.lengths)
     return [*words, f"ctx.lengths=[{lengths}]"]
+
+
+def _changed(words: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The words without those whose key is given otherwise."""
+    keys = {word.partition("=")[0] for word in given}
+    return [word for word in words if word.partition("=")[0] not in keys]
 
 
 def perform(step: Step, folder: Path, words: Sequence[str], limit: float) -> None:

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from niah import choices, config, terminal, values
 from niah.commands import fault, meant
-from niah.commands.words import note_given_twice
+from niah.commands.words import last_of_each
 from niah.errors import NiahError, UnansweredError, is_full
 from niah.limits import is_free_text
 from niah.models.speculation import METHODS
@@ -42,9 +42,8 @@ def adapted(words: Sequence[str]) -> list[str]:
     A setting's value is taken as typed: only with -m a comma, or a function as range(1,3), sweeps. A value that is
     wholly in quotes is what they hold; ``\\n`` in free text is a line break.
     """
+    words = meant.instead(last_of_each(words, choices.groups()))
     is_sweep, is_implied = bool(_SWEEP & {*words}), any(map(_implies_a_sweep, words))
-    note_given_twice(words, choices.groups())
-    words = meant.instead(words)
     words, drafts = _each_speculation(words)
     if is_sweep or is_implied:
         words = _in_one_folder(words)
@@ -72,13 +71,13 @@ def adapted(words: Sequence[str]) -> list[str]:
         elif key == "model.thinking_budget" and value.startswith("["):
             result.append(f"++model.thinking_budgets={_setting('model.thinking_budgets', value, is_sweep)}")
         elif key == "ctx" and (ladder := _ladder_up_to(value)):
-            result.append(f"++ctx.lengths={ladder}".replace(" ", ""))
+            result.insert(0, f"++ctx.lengths={ladder}".replace(" ", ""))  # before ctx.lengths=, wherever that stands
         elif key == "kv" and value.startswith("["):
             result += _each_cache(value)
         elif key == "hardware" and (parts := counted(value)):
             name, num_gpus, num_nodes = parts
-            result += [f"hardware={_quoted(meant.choice('hardware', name))}"]
-            result += [f"++hardware.num_gpus={num_gpus}", f"++hardware.num_nodes={num_nodes}"]
+            counts = [f"++hardware.num_gpus={num_gpus}", f"++hardware.num_nodes={num_nodes}"]
+            result[:0] = [f"hardware={_quoted(meant.choice('hardware', name))}", *counts]
         elif "." in key:
             _note_a_lone_depth(key, value)
             # a field that a group's file leaves at its default is there all the same; config checks names

@@ -19,9 +19,8 @@ RULER_QUICK = "experiment=ruler_quick"
 
 def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str], list[str]]:
     """The verb's own key=value words by name, ``defaults`` where they are not given; and the other words, in order."""
-    note_given_twice(words, defaults)
     own, rest = dict(defaults), []
-    for word in words:
+    for word in last_of_each(words, defaults):
         key, separator, value = word.partition("=")
         if separator and key in own:
             own[key] = os.path.expanduser(value) if key == "out" else value
@@ -30,16 +29,22 @@ def own_words(defaults: dict[str, str], words: list[str]) -> tuple[dict[str, str
     return own, rest
 
 
-def note_given_twice(words: Sequence[str], keys: Container[str]) -> None:
-    """Says of the first of these keys that has two values which one counts: the last, as Hydra has it."""
-    given: dict[str, str] = {}
-    for word in words:
+def last_of_each(words: Sequence[str], keys: Container[str]) -> list[str]:
+    """The words, of those that give one of these keys the last alone, which is the one that counts: an earlier one
+    would leave what it means beside itself (kv=[bf16,fp8] a second cache). The first key with two values is told."""
+    last = {word.partition("=")[0]: place for place, word in enumerate(words) if "=" in word}
+    kept, is_told = [], False
+    for place, word in enumerate(words):
         key, separator, value = word.partition("=")
-        if separator and key in keys and given.setdefault(key, value) != value:
-            last = next(one for one in reversed(words) if one.startswith(f"{key}="))
-            both = f"; {key}=[{given[key]},{value}] takes both" if key == "track" else ""
-            terminal.note(f"niah: {key} is given twice ({given[key]}, {value}); the last counts, {last}{both}")
-            return
+        if not separator or key not in keys or place == last[key]:
+            kept.append(word)
+        elif not is_told and (final := words[last[key]]) != word:
+            both = f"; {key}=[{value},{final.partition('=')[2]}] takes both" if key == "track" else ""
+            terminal.note(
+                f"niah: {key} is given twice ({value}, {final.partition('=')[2]}); the last counts, {final}{both}"
+            )
+            is_told = True
+    return kept
 
 
 def folder_arguments(verb: str, arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -236,6 +236,12 @@ def test_words_of_other_verbs_are_as_typed_too(niah, tmp_path):
 def test_a_group_that_is_given_twice_is_said_to_be(capfd):
     adapted(["reader=bm25", "seed=1", "reader=none", "seed=2"])
     assert capfd.readouterr().err == "niah: reader is given twice (bm25, none); the last counts, reader=none\n"
+    for first, second in (("kv=[bf16,fp8]", "kv=fp8"), ("ctx=24k", "ctx=8k"), ("hardware=8xh100", "hardware=h200"),
+                          ("model=org/name", "model=scout"), ("spec=[none,ngram]", "spec=none")):
+        assert adapted([first, second]) == adapted([second])
+    assert adapted(["ctx.lengths=[1k]", "ctx=24k"])[-1] == "++ctx.lengths='[1k]'"
+    assert adapted(["hardware.num_gpus=4", "hardware=8xh100"])[-1] == "++hardware.num_gpus='4'"
+    capfd.readouterr()
     own, rest = own_words({"track": "", "budget": ""}, ["track=wandb", "track=mlflow", "budget=1h", "budget=1h", "x=1"])
     assert own == {"track": "mlflow", "budget": "1h"} and rest == ["x=1"]
     said = "track is given twice (wandb, mlflow); the last counts, track=mlflow; track=[wandb,mlflow] takes both"

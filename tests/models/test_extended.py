@@ -72,5 +72,6 @@ def test_a_constructed_model_has_as_many_positions_as_its_setting_says(path, max
 
 
 def test_what_a_constructed_models_file_says_of_long_prompts_comes_first():
-    model = Model("m", "calibration:full", 262_144, extended_length=10_485_760, extended_args={"hf_overrides": {"a": 1}})
-    assert model.arguments_at(524_288) == {"hf_overrides": {"a": 1}}
+    own = {"hf_overrides": {"a": 1}}
+    model = Model("m", "calibration:full", 262_144, extended_length=10_485_760, extended_args=own)
+    assert model.arguments_at(524_288) == own
