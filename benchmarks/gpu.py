@@ -114,7 +114,7 @@ def main(words: list[str]) -> None:
 def _scaled(step: Step, scale: int) -> list[str]:
     """The step's words with its lengths; in small, without what a processor has none of."""
     words = [word for word in step.words if scale == 1 or word not in (*FLASH_3, *FLASH_2)]
-    lengths = ",".join(str(max(length // scale, 512)) for length in step.lengths)
+    lengths = ",".join(dict.fromkeys(str(max(length // scale, 512)) for length in step.lengths))
     return [*words, f"ctx.lengths=[{lengths}]"]
 
 

@@ -154,7 +154,7 @@ def damage(place: Path, *, is_whole: bool = False) -> str:
     except (ValueError, KeyError, TypeError):
         return f"{_SUMS} is damaged"
     is_whole |= sum(size for size, _, _ in files.values()) <= _ALWAYS_READ
-    has_moved = False
+    moved = {}
     for name, (size, time, sha256) in files.items():
         try:
             status = (place / name).stat()
@@ -164,10 +164,11 @@ def damage(place: Path, *, is_whole: bool = False) -> str:
                 return f"{name} holds other bytes than were written"
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
-        has_moved |= status.st_mtime_ns != time
-    if has_moved:
-        with suppress(OSError):  # a copy of a cache, found whole: the next use need not read it all again
-            _seal(place)
+        if status.st_mtime_ns != time:
+            moved[name] = {**kept[name], "mtime_ns": status.st_mtime_ns}
+    if moved:
+        with suppress(OSError):  # a copy of a cache, found whole: the next use need not read these again
+            replace(place / _SUMS, json.dumps({**kept, **moved}, indent=1))
     return ""
 
 

@@ -220,6 +220,7 @@ def test_of_large_files_the_bytes_are_read_where_something_was_written_or_all_is
     def large(folder: Path) -> None:
         with (folder / "weights").open("wb") as file:
             file.truncate(2**26 + 1)
+        (folder / "tokenizer").write_text("{}")
 
     place = disk.folder("models", "key", large)
     with (place / "weights").open("r+b") as file:
@@ -227,6 +228,8 @@ def test_of_large_files_the_bytes_are_read_where_something_was_written_or_all_is
     assert "other bytes" in disk.damage(place)
     sums = json.loads((place / ".sha256.json").read_text())
     os.utime(place / "weights", ns=(0, sums["weights"]["mtime_ns"]))
+    assert not disk.damage(place) and "other bytes" in disk.damage(place, is_whole=True)
+    os.utime(place / "tokenizer", ns=(1, 1))  # its being read again says nothing of the other
     assert not disk.damage(place) and "other bytes" in disk.damage(place, is_whole=True)
 
 

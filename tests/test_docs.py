@@ -69,3 +69,13 @@ def test_the_readme_is_short_and_leads_to_every_page():
 @pytest.mark.parametrize("name", ["LICENSE", "CITATION.cff", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md"])
 def test_what_a_project_is_expected_to_have_is_there(name):
     assert (REPOSITORY / name).stat().st_size > 300
+
+
+def test_every_file_that_a_page_or_a_docstring_names_is_there():
+    named = re.compile(r"\b(?:niah|tests|benchmarks|deploy)/[a-zA-Z0-9_/]*\.(?:py|sh|yaml|yml)\b")
+    files = ("*.md", "docs/*.md", "niah/**/*.py", "benchmarks/*.py", "tests/helpers/*.py", "deploy/*.*", "Makefile")
+    texts = [text for pattern in files for text in REPOSITORY.glob(pattern)]
+    assert len(texts) > 400 and not {
+        f"{text.relative_to(REPOSITORY)}: {name}" for text in texts
+        for name in named.findall(text.read_text(encoding="utf-8")) if not (REPOSITORY / name).exists()
+    }

@@ -51,7 +51,7 @@ def main(words: list[str]) -> int:
         if machines:
             found = side_by_side(run, rest, machines, own["format"])
         else:
-            found = exactly(run) if is_exact else describe(run, rest, own["format"], own["out"])
+            found = exactly(run, rest) if is_exact else describe(run, rest, own["format"], own["out"])
         for line in found:
             say(line)
         say(*repeats)
@@ -162,7 +162,10 @@ def side_by_side(run: Run, words: Sequence[str], machines: Sequence[Hardware], f
         raise NiahError(f"plan engine={run.engine.name}: plans one machine; expected hardware=NAME without brackets")
     dtypes, read = _dtypes(run, words), _read(run)
     plans = [
-        planner.make(run.model, run.ctx, capacity.share(one, run), known, dtypes, _wish(run), read)
+        planner.make(
+            run.model, run.ctx, capacity.share(one, run), known, dtypes, _wish(run), read,
+            has_depth=run.task.has_depth,
+        )
         for one in machines
     ]
     if form == "json":
@@ -173,7 +176,7 @@ def side_by_side(run: Run, words: Sequence[str], machines: Sequence[Hardware], f
     yield from _of_reader(run, read)
 
 
-def exactly(run: Run) -> Iterator[str]:
+def exactly(run: Run, words: Sequence[str] = ()) -> Iterator[str]:
     """What vLLM's own classes say of each length and KV dtype on this hardware; takes some seconds."""
     from niah.engines.vllm import exact  # not for the fast plan
 
@@ -181,7 +184,7 @@ def exactly(run: Run) -> Iterator[str]:
     config = config_of(run.model)
     wish = _wish(run)
     split, block = _split(run, hardware, wish, config), wish.block_size or wish.chunk or Setup.block_size
-    cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in planner.DTYPES]
+    cells = [(length, dtype) for length in sorted(set(run.ctx.lengths)) for dtype in _named_dtypes(run, words)]
     room = estimate.available_bytes(hardware, Setup(utilization=wish.utilization)) - memory.ENGINE_BYTES
     batch = wish.batch or wish.chunk or memory.BATCH
     questions = [exact.Question(length, dtype, split, block, batch, room) for length, dtype in cells]
@@ -220,7 +223,8 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
         yield from lines
         return
     dtypes, read = _dtypes(run, words), _read(run)
-    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read)
+    has_depth = run.task.has_depth
+    made = planner.make(run.model, run.ctx, hardware, known, dtypes, _wish(run), read, has_depth=has_depth)
     content = table.as_json(run.model.name, hardware, made)
     title = f"{run.model.label or run.model.path} ({run.model.weights} weights) on {hardware}"
     if form == "json":
@@ -260,11 +264,15 @@ def describe(run: Run, words: Sequence[str], form: str, out: str) -> Iterator[st
             yield f"picture: {picture}"
 
 
-def _dtypes(run: Run, words: Sequence[str]) -> tuple[str, ...]:
-    """The KV dtypes to plan: the run's own first, where it was asked for. Raises NiahError for one that is not
-    counted."""
+def _named_dtypes(run: Run, words: Sequence[str]) -> tuple[str, ...]:
+    """The KV dtypes to plan: the run's own first, where it was asked for."""
     given = {word.split("=")[0] for word in words}
-    dtypes = planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
+    return planner.DTYPES if "kv" not in given else tuple(dict.fromkeys((run.kv.dtype, *planner.DTYPES)))
+
+
+def _dtypes(run: Run, words: Sequence[str]) -> tuple[str, ...]:
+    """The same. Raises NiahError for one that is not counted."""
+    dtypes = _named_dtypes(run, words)
     if run.kv.dtype in dtypes and not memory.counts(architecture.of(run.model), run.kv.dtype):
         raise NiahError(
             f"kv.dtype: the fast plan does not count {run.kv.dtype}; take exact=true, which asks vLLM itself"

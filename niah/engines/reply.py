@@ -40,6 +40,11 @@ _END_OF_PROMPT = 64
 _MAX_SHOWN = 80
 
 
+def left_open(tokenizer: Tokenizer, delimiters: Sequence[thinking.Pair], prompt: Prompt) -> str | None:
+    """What ends the thinking that the prompt's template has begun; None where it has begun none."""
+    return thinking.left_open(tokenizer.decode(prompt.ids[-_END_OF_PROMPT:]), delimiters)
+
+
 class Unusable(Exception):
     """What came is no answer, and another try would bring the same; the message says what came."""
 
@@ -113,7 +118,7 @@ class Door:
         return self._cut(replace(result, text=whole(result.text), finish_reason=ended), prompt)
 
     def _cut(self, result: Completion, prompt: Prompt) -> Completion:
-        opened = None if result.thinking else self._left_open(prompt)
+        opened = None if result.thinking else left_open(self.tokenizer, self.delimiters, prompt)
         found = thinking.cut(result.text, self.delimiters, opened)
         if opened and found.is_open and result.finish_reason != LENGTH and not thinking.cut(result.text).sections:
             found = thinking.cut("", ())  # it never ended the section, and ended by itself: that is an answer
@@ -127,9 +132,6 @@ class Door:
             result, text=found.answer, thinking=thought, num_thinking_tokens=num_tokens,
             ended_in_thinking=result.finish_reason == LENGTH and is_thought,
         )
-
-    def _left_open(self, prompt: Prompt) -> str | None:
-        return thinking.left_open(self.tokenizer.decode(prompt.ids[-_END_OF_PROMPT:]), self.delimiters)
 
     def _num_tokens(self, result: Completion, found: thinking.Cut, thought: str) -> int:
         """Tokens of the sections with their delimiters, by the ids where the engine gave them."""

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 
 from niah.engines import Session
-from niah.engines.reply import LENGTH, Unusable, finish_reason
+from niah.engines.reply import LENGTH, Unusable, finish_reason, left_open
 from niah.errors import NiahError
 from niah.records import Completion, Failure, Grade, Prompt
 from niah.scorers import thinking
 from niah.tokens.tokenizer import Tokenizer
-
-_END_OF_PROMPT = 64
-"""Tokens of a prompt's end that are looked at for what its template left open."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +116,7 @@ class BudgetedSession(Session):
         if step.first or step.forced or not _by_budget(result):
             return None
         ids = result.ids or self._ids(result.text)
-        opened = thinking.left_open(
-            self._tokenizer.decode(step.prompt.ids[-_END_OF_PROMPT:]), self._delimiters
-        )
+        opened = left_open(self._tokenizer, self._delimiters, step.prompt)
         is_open = thinking.cut(result.text, self._delimiters, opened).is_open
         end = self._ending.late if is_open else Forced((), "")
         return _Begun(step.prompt, self._gone_on(step.prompt, end, ids, len(ids)), end.text, replace(result, ids=ids))

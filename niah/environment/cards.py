@@ -65,12 +65,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Seen:
-    """``cards`` as CUDA counts them. ``trouble`` says in one line why there are none, or fewer than one would expect;
-    ``is_broken``: because the driver, or nvidia-smi, does not work."""
+    """``cards`` as CUDA counts them. ``trouble`` says in one line why there are none, or fewer than one would
+    expect."""
 
     cards: tuple[Card, ...] = ()
     trouble: str = ""
-    is_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def seen(variables: Mapping[str, str] = os.environ) -> Seen:
     except _FailedError as error:
         hidden = variables.get("NVIDIA_VISIBLE_DEVICES", "")
         why = f" (the container has NVIDIA_VISIBLE_DEVICES={hidden})" if hidden in ("none", "void") else ""
-        return Seen(trouble=f"nvidia-smi: {error}{why}", is_broken=True)
+        return Seen(trouble=f"nvidia-smi: {error}{why}")
     return _visible(cards, devices, variables)
 
 

@@ -54,7 +54,7 @@ class Hub(Haystack):
             if text.strip():
                 yield from parts(text)
             num_characters += len(text)
-            if num_characters == self.max_characters:
+            if self.max_characters and num_characters == self.max_characters:
                 break
         if not num_characters:
             raise self._error("has no text", "none", f"text in column {self.column}", "set haystack.column or split")

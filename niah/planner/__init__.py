@@ -8,11 +8,10 @@ from niah.grid import Ladder
 from niah.models.settings import Model
 from niah.planner import architecture, attention, defaults, estimate, serving
 from niah.planner.estimate import Cell, Sweep
-from niah.planner.hardware import Hardware
+from niah.planner.hardware import Hardware, counted_machines
 from niah.planner.serving import Wish
 
 DTYPES = ("bfloat16", "fp8_e4m3")
-_COUNTS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -27,17 +26,16 @@ class Plan:
 
 def make(
     model: Model, ladder: Ladder, hardware: Hardware, known: Sequence[Hardware], dtypes: Sequence[str] = DTYPES,
-    wish: Wish = Wish(), read: Mapping[int, int] | None = None,  # noqa: B008 - frozen
+    wish: Wish = Wish(), read: Mapping[int, int] | None = None, *, has_depth: bool = True,  # noqa: B008 - frozen
 ) -> Plan:
     """The plan. ``known`` machines, one GPU each, are tried in ones, twos, fours and eights for the least that does.
     ``read`` gives the tokens that the model reads of each length where a reader leaves text out; then there are no
-    sweeps.
+    sweeps. Without ``has_depth`` a task plants nothing, and a length is one trial of each repeat.
 
     Raises NiahError where the architecture is not known, or the split asked for is not possible.
     """
     shape = architecture.of(model)
-    machines = [replace(one, num_gpus=count) for one in known for count in _COUNTS]
-    machines += [replace(one, num_gpus=8, num_nodes=2) for one in known]
+    machines = counted_machines(known)
     cells, sweeps, refused = [], {}, {}
     for dtype in dtypes:
         if reason := attention.refusal(shape, dtype, hardware.capability, wish.asked):
@@ -53,7 +51,7 @@ def make(
             named = str(least) if least else ""
             cells.append(replace(cell, length=length, token_seconds=seconds, least=named))
         if not read:
-            sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest)
+            sweeps[dtype] = estimate.sweep(shape, hardware, setup, ladder, cells[-1].longest, has_depth=has_depth)
     if not cells:
         hint = "" if hardware.capability else "; this machine has no GPU: name one to plan for, as hardware=8xh200"
         raise NiahError(f"{next(iter(refused.values()))}{hint}")

@@ -362,9 +362,14 @@ def _unserved_version(model: _Model) -> str:
     )
 
 
+_OTHERS = 90
+"""From here on a capability is no GPU of NVIDIA's (Hardware.capability)."""
+
+
 def _has_version(version: int, capability: float) -> bool:
+    """As vLLM's flash_attn_interface.py has it."""
     major = int(capability)
-    return {2: major in (8, 9, 10, 12), 3: major == 9, 4: major in (9, 10)}[version]
+    return {2: 8 <= major < _OTHERS, 3: major == 9, 4: major in (9, 10, 11)}[version]
 
 
 def _no_version(version: int, capability: float) -> str:

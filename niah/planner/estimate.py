@@ -161,9 +161,12 @@ def _talking(exchanged: float, gpus: int, hardware: Hardware) -> float:
     return 2 * (gpus - 1) / gpus * exchanged / (hardware.link_gb_s * 1e9 * LINK_EFFICIENCY)
 
 
-def sweep(architecture: Architecture, hardware: Hardware, setup: Setup, ladder: Ladder, longest: int) -> Sweep:
+def sweep(
+    architecture: Architecture, hardware: Hardware, setup: Setup, ladder: Ladder, longest: int, *,
+    has_depth: bool = True,
+) -> Sweep:
     """The grid's lengths up to ``longest``, in the order in which they run."""
-    prompts = of_one_repeat(ladder, [length for length in ladder.lengths if length <= longest])
+    prompts = of_one_repeat(ladder, [length for length in ladder.lengths if length <= longest], has_depth=has_depth)
     seconds = cold = 0.0
     num_tokens = ladder.repeats * sum(length for length, _ in prompts)
     reused = ladder.repeats * sum(start for _, start in prompts)

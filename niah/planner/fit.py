@@ -7,7 +7,7 @@ from niah.models.settings import Model
 from niah.models.speculation import NONE, Speculation
 from niah.planner import architecture, drafter, estimate, memory, serving
 from niah.planner.architecture import Architecture
-from niah.planner.hardware import Hardware
+from niah.planner.hardware import Hardware, counted_machines
 from niah.planner.memory import GIB, Setup
 from niah.planner.serving import Wish
 from niah.units import format_length
@@ -64,7 +64,7 @@ def _refusal(
     known: Sequence[Hardware],
 ) -> str:
     """What is needed, what is here, and the three nearest things that would do."""
-    machines = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
+    machines = counted_machines(known)
     plain = replace(Setup(), weights=setup.weights, cache_dtype=setup.cache_dtype)
 
     def least(length: int, served: Setup = plain) -> Hardware | None:

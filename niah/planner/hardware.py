@@ -1,7 +1,8 @@
 """The machine a plan is for: kind of GPU, how many, on how many nodes."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from niah import limits
 from niah.errors import NiahError
@@ -58,6 +59,12 @@ class Hardware:
         nodes = f"{self.num_nodes}x" if self.num_nodes > 1 else ""
         gpus = f"{self.num_gpus}x" if self.total_gpus > 1 else ""
         return nodes + gpus + (self.name if self.name != "auto" else self.label)
+
+
+def counted_machines(known: Sequence[Hardware]) -> list[Hardware]:
+    """``known`` machines, one GPU each, in ones, twos, fours and eights, and as two nodes of eight."""
+    alone = [replace(one, num_gpus=count) for one in known for count in (1, 2, 4, 8)]
+    return [*alone, *(replace(one, num_gpus=8, num_nodes=2) for one in known)]
 
 
 def counted(word: str) -> tuple[str, int, int] | None:

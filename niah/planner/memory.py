@@ -1,6 +1,8 @@
 """What fills a GPU: weights, KV cache, position table, activations, the engine's own buffers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil
 
 from niah.planner import kv
@@ -102,12 +104,24 @@ class Need:
 
 
 def pool(architecture: Architecture, setup: Setup) -> kv.Pool:
-    """The KV cache of one GPU (of the stage with most layers)."""
-    layers = [_cached(layer, setup) for layer in architecture.layers if layer.owns_cache]
-    layers += [kv.Layers("full", 1, layer.index_bytes) for layer in architecture.layers if layer.index_bytes]
-    if setup.pipeline_parallel > 1:
-        layers = layers[: ceil(len(layers) / setup.pipeline_parallel)]
-    return kv.pool(layers, setup.block_size, hybrid=setup.hybrid)
+    """The KV cache of one GPU, of the stage whose block is largest."""
+    cached = [
+        [_cached(layer, setup) for layer in stage if layer.owns_cache]
+        + [kv.Layers("full", 1, layer.index_bytes) for layer in stage if layer.index_bytes]
+        for stage in stages(architecture.layers, setup.pipeline_parallel)
+    ]
+    pools = [kv.pool(layers, setup.block_size, hybrid=setup.hybrid) for layers in cached if layers]
+    return max(pools, key=lambda one: one.block_bytes)
+
+
+def stages(layers: Sequence[Layer], num: int) -> list[Sequence[Layer]]:
+    """The layers of each of ``num`` pipeline stages: as even as they go, what is left over one each from the last but
+    one forwards (vLLM's distributed/utils.py, get_pp_indices)."""
+    sizes = [len(layers) // num] * num
+    for place in range(len(layers) % num):
+        sizes[num - 2 - place] += 1
+    ends = [*accumulate(sizes)]
+    return [layers[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def counts(architecture: Architecture, dtype: str) -> bool:
@@ -138,22 +152,29 @@ def need(architecture: Architecture, setup: Setup, length: int) -> Need:
 
 
 def weight_bytes(architecture: Architecture, setup: Setup) -> int:
-    """Bytes of the weights on one GPU, as vLLM's layers split them."""
+    """Bytes of the weights on one GPU, of the stage with most, as vLLM's layers split them: embeddings and encoders are
+    the first stage's, the head the last one's."""
+    padded = ceil(architecture.vocabulary / 64) * 64 / architecture.vocabulary
+    split, each = setup.tensor_parallel, stages(architecture.layers, setup.pipeline_parallel)
+    totals = [_layer_bytes(stage, setup) for stage in each]
+    totals[0] += 2 * (architecture.embedding_parameters * padded + architecture.lookup_parameters) / split
+    totals[0] += 0 if setup.text_only else 2 * architecture.other_parameters
+    head = architecture.head_parameters
+    if not head and len(each) > 1:  # tied to the embedding, which the last stage then has too
+        head = architecture.embedding_parameters
+    totals[-1] += 2 * head * padded / split + 2 * architecture.hidden_size  # with the last norm
+    return int(max(totals))
+
+
+def _layer_bytes(layers: Sequence[Layer], setup: Setup) -> float:
     split, expert, other = setup.tensor_parallel, WEIGHT_BYTES[setup.weights], _other_bytes(setup.weights)
-    layers = architecture.layers
-    if setup.pipeline_parallel > 1:
-        layers = layers[: ceil(len(layers) / setup.pipeline_parallel)]
     total = 0.0
     for layer in layers:
         whole_heads = max(1, ceil(layer.kv_heads / split)) / max(1, layer.kv_heads)  # each GPU holds one at least
         inside = (layer.heads_parameters + layer.mlp_parameters) / split + layer.cache_parameters * whole_heads
         total += other * inside + expert * layer.expert_parameters / split
         total += 2 * (layer.expert_bias_parameters / split + layer.whole_parameters)
-    padded = ceil(architecture.vocabulary / 64) * 64 / architecture.vocabulary
-    tables = architecture.embedding_parameters + architecture.head_parameters
-    total += 2 * (tables * padded + architecture.lookup_parameters) / split
-    total += 2 * architecture.hidden_size  # the last norm
-    return int(total + (0 if setup.text_only else 2 * architecture.other_parameters))
+    return total
 
 
 def active_bytes(architecture: Architecture, weights: str) -> float:

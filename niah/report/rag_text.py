@@ -60,7 +60,7 @@ def costs(
             if one is not None and one.n:
                 dollars = "-" if math.isnan(one.dollars) else f"{1000 * one.dollars:.4g}"
                 rows.append([
-                    name, format_length(length), f"{one.tokens:,.0f}", share(one.share), f"{one.cached:.0%}",
+                    name, format_length(length), f"{one.tokens:,.0f}", share(one.share), share(one.cached),
                     _seconds(one.first_token_seconds), _seconds(one.index_once_seconds), _seconds(one.index_seconds),
                     dollars if hardware else "",
                 ])

@@ -6,6 +6,7 @@ one text less on the page.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -50,6 +51,7 @@ class Excerpts:
     def __init__(self, folder: Path, decode: Callable[[np.ndarray], str]):
         self._path, self._decode = folder / NAME, decode
         self._known = {sha256 for sha256, _ in _lines(folder)}
+        self._is_torn = _ends_in_a_torn_line(self._path)
 
     def add(self, built: Built, retrieval: Retrieval | None) -> None:
         """Once for all variants that were asked the same prompt."""
@@ -58,9 +60,10 @@ class Excerpts:
         self._known.add(built.prompt.sha256)
         if self._path.exists() and not self._path.is_file():
             return
-        line = json.dumps(asdict(excerpt(built, retrieval, self._decode)), separators=(",", ":"))
+        line = json.dumps(asdict(excerpt(built, retrieval, self._decode)), separators=(",", ":")).encode()
         with suppress(OSError), self._path.open("ab") as file:
-            file.write(line.encode() + b"\n")
+            file.write(b"\n" * self._is_torn + line + b"\n")
+            self._is_torn = False
 
 
 def excerpt(built: Built, retrieval: Retrieval | None, decode: Callable[[np.ndarray], str]) -> Excerpt:
@@ -90,6 +93,17 @@ def read(folder: Path) -> dict[str, str]:
     return {sha256: line.decode(errors="replace") for sha256, line in _lines(folder)}
 
 
+def _ends_in_a_torn_line(path: Path) -> bool:
+    """Whether a write was cut: the next line begins on one of its own."""
+    if not path.is_file():
+        return False
+    with suppress(OSError), path.open("rb") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    return False
+
+
 def _lines(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Each line with its prompt's sha256; those that do not begin as ours are passed over."""
     if not (folder / NAME).is_file():  # a pipe would be waited for, a device read for ever
@@ -99,5 +113,5 @@ def _lines(folder: Path) -> Iterator[tuple[str, bytes]]:
         while line := file.readline(_MAX_LINE + 1):
             begun = _BEGINNING.match(line) if is_whole and len(line) <= _MAX_LINE else None
             is_whole = line.endswith(b"\n")
-            if begun:
+            if begun and is_whole:
                 yield begun[1].decode(), line

@@ -17,7 +17,7 @@ from niah.errors import EngineStoppedError, NiahError, NoRoomError
 from niah.planner import drafter, serving
 from niah.planner.fit import Fit
 from niah.prompts.recipe import Recipe
-from niah.records import Completion, Outcome, RunRecord, Trial
+from niah.records import Completion, Outcome, Row, RunRecord, Trial
 from niah.runs import capacity, control, resume, trials
 from niah.runs.agenda import Agenda, Arranged, Chooser
 from niah.runs.beginnings import Beginnings, depth_first
@@ -51,10 +51,16 @@ class Part:
     on_row: OnRow
     chooser: Chooser | None = None
     through: Through | None = None
+    is_first: bool = True
+    """Of the run's variants, whose rows name none where there is but one."""
 
     @property
     def log(self) -> Path:
         return self.folder.path / "engine.log"
+
+    def own(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of this variant."""
+        return [row for row in rows if row.variant == self.variant or (self.is_first and not row.variant)]
 
 
 def measure_each(parts: list[Part]) -> None:
@@ -81,7 +87,7 @@ def _measure(part: Part) -> None:
     """
     settings, variant, unfit, journal = part.settings, part.variant, dict(part.fit.unfit), part.journal
     if part.chooser:
-        part.chooser.resume([row for row in part.folder.rows() if (row.variant or variant) == variant])
+        part.chooser.resume(part.own(part.folder.rows()))
         part = replace(part, todo=[])
     while True:
         for trial in [trial for trial in part.todo if trial.length in unfit and not part.chooser]:
@@ -205,14 +211,13 @@ def _counted(part: Part) -> Beginnings | None:
 
 def _agenda(part: Part, todo: list[Trial]) -> Agenda:
     """The trials to send, with what earlier commands found out about the memory."""
-    own = [row for row in part.folder.rows() if (row.variant or part.variant) == part.variant]
     one_of = {trial.length: trial for trial in part.recipe.trials}
-    own = [row for row in own if row.length in one_of]
+    own = [row for row in part.own(part.folder.rows()) if row.length in one_of]
     before = Counter(row.length for row in own if row.outcome == Outcome.OUT_OF_MEMORY)
     has_room = [row.length for row in own if row.score is not None]
     sizes = {length: part.recipe.num_read(trial) for length, trial in one_of.items()}
     ordered = grid.side_by_side(todo, part.settings.engine.replicas)
-    failed = {trial for variant, trial in resume.failed(part.settings, part.folder) if variant == part.variant}
+    failed = {row.trial for row in part.own(part.folder.failures())}
     return Agenda(ordered, sizes.__getitem__, before, has_room, part.chooser, _arranged(part), failed)
 
 

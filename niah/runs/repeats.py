@@ -92,7 +92,7 @@ class WholeRepeats(Chooser):
 
     def resume(self, rows: Sequence[Row]) -> None:
         self._done.update(row.trial for row in rows if row.score is not None or row.outcome == Outcome.DOES_NOT_FIT)
-        self.asked = sorted({row.repeat for row in rows})
+        self.asked = sorted({row.repeat for row in rows} & self._repeats.keys())
 
     def leave_out(self, lengths: Collection[int]) -> None:
         self._left_out.update(lengths)

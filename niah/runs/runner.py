@@ -224,6 +224,7 @@ def _measure(
             variant.of(left.settings), variant.name, left.recipe, left.fits[variant.name], folder,
             left.todo[variant.name], journal, console, on_row,
             choosing(variant.name, left.recipe.trials) if choosing else None, through.get(variant.name),
+            is_first=variant.name == left.only,
         )
         for variant in variants(left.settings) if left.todo[variant.name] or variant.name in left.due
     ]

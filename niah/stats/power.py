@@ -57,7 +57,7 @@ class Resolution:
 def resolution(a: Answers, b: Answers, is_paired: bool, found: Difference, confidence: float) -> Resolution:
     """For a difference ``found`` between two runs' answers, in a second or two."""
     if not is_paired:
-        return _unpaired(found)
+        return _unpaired(found, confidence)
     shift = b.score - a.score
     names, labels = np.unique(a.repeat, return_inverse=True)
     repeats, trials = len(names), max(1, round(len(shift) / len(names)))
@@ -112,13 +112,13 @@ def assumptions(shift: np.ndarray, labels: np.ndarray, repeats: int) -> Assumpti
     return Assumptions(max(lost + gained, 1 / len(shift)), correlation)
 
 
-def _unpaired(found: Difference) -> Resolution:
+def _unpaired(found: Difference, confidence: float) -> Resolution:
     """From the width of the interval, which shrinks with the square root of the repeats: a power of 80% needs 1.43
-    times the distance that is significant. As wide as it is for few repeats, it asks for too many rather than too
-    few."""
+    times the distance that is significant at 95%. As wide as it is for few repeats, it asks for too many rather than
+    too few."""
     if not found.has_test:
         return Resolution(None, (None,) * len(GOALS))
-    limit, wanted = ndtri(0.975), ndtri(WANTED)
+    limit, wanted = ndtri((1 + confidence) / 2), ndtri(WANTED)
     loss = float((found.difference - found.low) * (limit + wanted) / limit)
     needed = [max(4, math.ceil(found.num_repeats * (loss / goal) ** 2)) for goal in GOALS]
     return Resolution(loss if loss < 1 else None, tuple(one if one <= FEW_REPEATS else None for one in needed))
@@ -181,9 +181,9 @@ def fewest(enough: Callable[[int], bool], most: int) -> int | None:
     """The fewest repeats, from 6 on, that are enough; None above ``most``."""
     low, high = MIN_REPEATS - 1, MIN_REPEATS
     while not enough(high):
-        low, high = high, high * 2
-        if low >= most:
+        if high >= most:
             return None
+        low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

@@ -21,6 +21,12 @@ def rows(tmp_path):
     return str(tmp_path / "rows.jsonl")
 
 
+@pytest.mark.parametrize("most", [0, 100])
+def test_an_empty_row_ends_nothing(tmp_path, most):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in ("", "Hello there.")))
+    assert read(Hub(dataset="json", data_files=[str(tmp_path / "rows.jsonl")], max_characters=most)) == ["Hello there."]
+
+
 def test_a_column_of_local_files_is_streamed(tmp_path, rows, capfd):
     import pyarrow
     import pyarrow.parquet

@@ -1,10 +1,10 @@
 """Every architecture in miniature: the same class of vLLM, layer pattern and heads, small and with random weights.
 
-``python tests/miniatures.py`` runs them all and writes the table of docs/miniatures.md; tests/test_miniatures.py
-runs the same. What a miniature keeps: class, attention kinds and their order, head widths, the ratios of query,
-key-value and state heads, shared caches, experts and their routing. What it makes small: layers (two periods of the
-pattern and what is left over), hidden and inner widths, number of experts, windows (so that layers forget within
-2K tokens), and the vocabulary where the tokenizer is not the model's own.
+``python -m tests.helpers.miniatures`` runs them all and writes the table of docs/miniatures.md;
+tests/planner/test_miniatures.py runs the same. What a miniature keeps: class, attention kinds and their order, head
+widths, the ratios of query, key-value and state heads, shared caches, experts and their routing. What it makes small:
+layers (two periods of the pattern and what is left over), hidden and inner widths, number of experts, windows (so that
+layers forget within 2K tokens), and the vocabulary where the tokenizer is not the model's own.
 """
 
 import json

@@ -236,3 +236,36 @@ def test_a_config_that_lacks_a_field_is_told_by_its_name(field):
         architecture.read(config, "model.path=x")
     with pytest.raises(NiahError, match="cannot be counted"):
         architecture.read({**config, field: None}, "model.path=x")
+
+
+@pytest.mark.parametrize("num_layers", [4, 27, 61, 62, 94])
+@pytest.mark.parametrize("num", [1, 2, 3, 4])
+def test_pipeline_stages_are_vllms_own(num_layers, num):
+    from vllm.distributed.utils import get_pp_indices
+
+    assert [len(stage) for stage in memory.stages(range(num_layers), num)] == [
+        stop - start for start, stop in (get_pp_indices(num_layers, rank, num) for rank in range(num))
+    ]
+
+
+@pytest.mark.parametrize("name", ["deepseek_r1", "deepseek_v3_2", "glm_5", "llama3_1_70b", "gemma3_4b"])
+def test_a_stage_is_no_smaller_than_any_by_itself(name):
+    made, setup = shape(name), Setup(weights="fp8", pipeline_parallel=2, cache_dtype="fp8_e4m3")
+    alone, first, last = replace(setup, pipeline_parallel=1), *memory.stages(made.layers, 2)
+    none = {"embedding_parameters": 0, "head_parameters": 0, "lookup_parameters": 0, "other_parameters": 0}
+    head = made.head_parameters or made.embedding_parameters
+    of_first = replace(made, layers=first, **{**none, "embedding_parameters": made.embedding_parameters})
+    of_last = replace(made, layers=last, **{**none, "head_parameters": head})
+    weights = memory.weight_bytes(made, setup)
+    assert weights >= max(memory.weight_bytes(of_first, alone), memory.weight_bytes(of_last, alone)) - 2**20
+    assert weights < memory.weight_bytes(made, alone)
+    pools = [memory.pool(replace(made, layers=stage), alone) for stage in (first, last)]
+    assert memory.pool(made, setup) in pools
+    assert memory.pool(made, setup).block_bytes == max(one.block_bytes for one in pools)
+
+
+def test_a_task_without_depth_is_planned_as_one_trial_a_length_and_repeat(niah):
+    words = ("plan", "model=qwen3_8b", "hardware=h100", "ctx=32k", "ctx.repeats=2", "format=json")
+    trials = [json.loads(niah(*words, f"task={task}").stdout)["sweeps"]["bfloat16"]["num_trials"]
+              for task in ("single", "aggregate")]
+    assert trials == [2 * 3 * 11, 2 * 3]

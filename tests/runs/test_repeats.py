@@ -82,3 +82,11 @@ def test_on_the_command_line(niah, tmp_path):
         assert refused.returncode and is_one_line(refused) and "niah: budget: got" in refused.stderr
     refused = niah(*words, "budget=5m", "reader=route")
     assert refused.returncode and "reader=route: asks a second time" in refused.stderr
+
+
+def test_repeats_of_before_that_are_no_longer_asked_are_passed_over():
+    few = [trial for trial in TRIALS if trial.repeat < 3]
+    first = WholeRepeats(few, grid.APART, Clock(0.01), 1.0)
+    first.resume(answered([trial for trial in TRIALS if trial.repeat < 5]))
+    assert first.asked == [0, 1, 2] and ask(first) == []
+    assert set(ask(WholeRepeats(few, grid.APART, Clock(0.01), 1.0, first))) == {0, 1, 2}

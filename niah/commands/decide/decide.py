@@ -244,7 +244,8 @@ class Deciding:
         cells = len(self._plan.lengths) * len(self._plan.depths)
         if assumed.discordant / 2 + self._settings.margin >= 1:
             return "no fixed design of these cells finds such a loss"
-        repeats = power.repeats_for(self._settings.margin, cells, assumed, 0.05, 0.8, 400, power.FEW_REPEATS)
+        alpha = 1 - self._settings.confidence
+        repeats = power.repeats_for(self._settings.margin, cells, assumed, alpha, 0.8, 400, power.FEW_REPEATS)
         if repeats is None:
             return f"a fixed design takes more than {power.FEW_REPEATS} repeats of {cells} cells"
         return (

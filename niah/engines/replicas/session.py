@@ -11,14 +11,13 @@ from niah.engines import Session
 from niah.engines.failures import ENDED_BY_IT
 from niah.engines.replicas.dealer import Dealer, Dealt
 from niah.engines.replicas.replica import Opened
+from niah.engines.restart import MAX_DEATHS
 from niah.errors import NiahError, reason
 from niah.records import Completion, Failure, Outcome, Prompt
 
 MAX_RESTARTS = 3
 _HEAD_EVERY_SECONDS, _HEAD_MISSES = 10, 3
 """Ray ends a process without a word that has not reached the cluster's head for a minute: this finds out before."""
-_MAX_DEATHS = 2
-"""A prompt that ends this many replicas is recorded as failed."""
 _SUMMED = ("prompt_tokens_sent", "prompt_tokens_counted", "num_not_graded")
 _OF_EACH = ("start_seconds", "num_restarts", *_SUMMED)
 
@@ -175,11 +174,11 @@ class ReplicatedSession(Session):
         replica.call = None if replica.is_gone else replica.reopen()
         unfinished, replica.unfinished = list(replica.unfinished.values()), {}
         self._deaths.update(one.key for one in unfinished)
-        dealer.give_back(replica.number, [one for one in unfinished if self._deaths[one.key] < _MAX_DEATHS])
+        dealer.give_back(replica.number, [one for one in unfinished if self._deaths[one.key] < MAX_DEATHS])
         dealer.set_away(replica.number, True)
         for one in unfinished:
-            if self._deaths[one.key] >= _MAX_DEATHS:
-                why = f"ended {_MAX_DEATHS} replicas, see engine.{replica.number}.log; {reason(self._cause(error))}"
+            if self._deaths[one.key] >= MAX_DEATHS:
+                why = f"ended {MAX_DEATHS} replicas, see engine.{replica.number}.log; {reason(self._cause(error))}"
                 yield one.key, Failure(Outcome.ENGINE_ERROR, why[:500], 0.0, ENDED_BY_IT)
 
     def facts(self) -> dict[str, Any]:
