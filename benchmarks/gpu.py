@@ -15,17 +15,19 @@ Tables go to the screen and to OUT/gpu.md after every step, what nvidia-smi said
 """
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -45,7 +47,7 @@ GROUPS = ("constructed", "longest", "speed", "real", "margin")
 FLASH_3 = ("engine.attention=[flash_attn]", "engine.flash_attn_version=[3]")
 FLASH_2 = ("engine.attention=[flash_attn]", "engine.flash_attn_version=[2]")
 _SMI = ("memory.used", "utilization.gpu", "clocks.sm", "power.draw")
-_LEAST_SECONDS = 20
+_LEAST_SECONDS, _GRACE_SECONDS = 20, 15
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,7 @@ def perform(step: Step, folder: Path, words: Sequence[str], limit: float) -> Non
     log, began = folder / f"{step.name}.log", time.monotonic()
     print(f"== {step.name}: {' '.join((*words, *place))}", flush=True)
     with log.open("w") as out, _watched(folder / f"{step.name}.smi"):
-        try:
-            code = str(subprocess.run([*program, *words, *place], stdout=out, stderr=out, timeout=limit).returncode)
-        except subprocess.TimeoutExpired:
-            code = "none: its time was up"
+        code = _ended([*program, *words, *place], out, limit)
     print(f"   exit code {code}, {time.monotonic() - began:.0f} s", flush=True)
     for line in re.split(r"[\r\n]+", log.read_text(errors="replace").strip())[-4:]:
         print(f"   | {line[:200]}", flush=True)
@@ -143,6 +142,23 @@ def perform(step: Step, folder: Path, words: Sequence[str], limit: float) -> Non
             [sys.executable, "-m", "niah", "calibrate", str(folder / step.name)], capture_output=True, text=True
         )
         print(f"   calibrate: {(done.stdout or done.stderr).strip().splitlines()[0][:200]}", flush=True)
+
+
+def _ended(command: Sequence[str], out: IO[str], limit: float) -> str:
+    """Exit code of the command; at its limit it and all that it started are interrupted, then killed: an engine that
+    stayed would keep the card's memory from the next step."""
+    with subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as running:
+        try:
+            return str(running.wait(limit))
+        except BaseException as error:
+            for end in (signal.SIGINT, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(running.pid, end)
+                with suppress(subprocess.TimeoutExpired):
+                    running.wait(_GRACE_SECONDS)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return "none: its time was up"
+            raise
 
 
 @contextmanager

@@ -52,8 +52,15 @@ def main(words: list[str]) -> int:
             found = side_by_side(run, rest, machines, own["format"])
         else:
             found = exactly(run, rest) if is_exact else describe(run, rest, own["format"], own["out"])
-        for line in found:
-            say(line)
+        try:
+            for line in found:
+                say(line)
+        except architecture.UnknownArchitectureError as error:
+            if machines or own["out"] or own["format"] == "json" or own["budget"] or run.engine.missing():
+                raise
+            say(f"{str(error).partition(';')[0]}: vLLM itself is asked (exact=true), which takes some seconds")
+            for line in exactly(run, rest):
+                say(line)
         say(*repeats)
         return 0
 

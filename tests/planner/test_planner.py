@@ -269,3 +269,23 @@ def test_a_task_without_depth_is_planned_as_one_trial_a_length_and_repeat(niah):
     trials = [json.loads(niah(*words, f"task={task}").stdout)["sweeps"]["bfloat16"]["num_trials"]
               for task in ("single", "aggregate")]
     assert trials == [2 * 3 * 11, 2 * 3]
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name", "code", "told"), [
+    ("olmo2", "Olmo2ForCausalLM", 0, "vLLM's own classes, tensor parallel 1: 2.77 GiB of weights"),
+    ("mamba9", "Mamba9ForCausalLM", 1, "vLLM refuses this model: The checkpoint you are trying to load has model type"),
+])
+def test_an_architecture_that_the_fast_plan_does_not_know_is_asked_of_vllm(niah, tmp_path, kind, name, code, told):
+    (tmp_path / "config.json").write_text(json.dumps({
+        "architectures": [name], "model_type": kind, "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 100_352,
+        "max_position_embeddings": 4096, "torch_dtype": "bfloat16",
+    }))
+    done = niah("plan", f"model={tmp_path}", "hardware=h100", "ctx.lengths=[2k]")
+    assert done.returncode == code and told in done.stdout + done.stderr
+    assert f"architecture '{kind}' is not known to the fast plan: vLLM itself is asked" in done.stdout
+    several = niah("plan", f"model={tmp_path}", "hardware=[h100,h200]", "ctx.lengths=[2k]")
+    assert is_one_line(several) and "is not known to the fast plan" in several.stderr
+    assert "take exact=true" in several.stderr

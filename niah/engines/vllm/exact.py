@@ -19,6 +19,8 @@ from typing import Any
 from niah.engines.vllm.process import environment
 from niah.errors import NiahError, first_line
 
+_CHECKED = "Value error, "
+"""How pydantic begins the line of a refusal."""
 _VISION_MODULES = ("transforms", "transforms.v2", "transforms.v2.functional")
 
 
@@ -50,9 +52,17 @@ def ask(config: dict[str, Any], questions: Sequence[Question]) -> list[dict[str,
             env={**os.environ, **environment(), "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"},
         )
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise NiahError(f"plan.exact: vLLM refused this model; got {reason[:300]}; take the fast plan")
+        raise NiahError(
+            f"plan exact=true: vLLM refuses this model: {_refusal(done.stderr)}; expected one that this vLLM serves"
+        )
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def _refusal(said: str) -> str:
+    """What a check of vLLM's settings says first, else the last line that says something."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line.removeprefix(_CHECKED) for line in lines if line.startswith(_CHECKED)] or lines[-1:]
+    return (telling or ["no reason given"])[0].partition(" [type=")[0].rstrip(".")[:300]
 
 
 def network(folder: Path, question: Question) -> tuple[Any, Any]:
