@@ -14,6 +14,7 @@ def run() -> int:
         terminal.take_streams()
         if os.environ.get("HOME") == "":
             del os.environ["HOME"]  # the system knows another one; and ~ would be the root of all folders
+        os.environ.pop("MPLBACKEND", None)  # pictures are files here; one that is not known ends the import
         return main(sys.argv[1:])
     except KeyboardInterrupt:  # while that was imported
         return 130

@@ -19,7 +19,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 from niah import origin, secrets, values
 from niah.choices import PLUG_INS, choices, named, plug_in_folders
 from niah.engines import Engine, KVCache
-from niah.errors import NiahError, first_line
+from niah.errors import NiahError, first_line, own_line
 from niah.grid import APART, Ladder
 from niah.haystacks import Haystack
 from niah.limits import identity
@@ -349,6 +349,8 @@ def plug_in(key: str, path: Any, *, is_stored: bool = False) -> type[Any]:
         if key in _BASES and not issubclass(cls, _BASES[key]):
             raise TypeError(f"it is no subclass of {_BASES[key].__module__}.{_BASES[key].__name__}")
     except Exception as error:
+        if place := own_line(error):  # a bug in it
+            raise NiahError(f"{key}._target_: {path} cannot be imported: {place}: {first_line(error)}") from error
         is_own = isinstance(error, ModuleNotFoundError) and not str(path).startswith("niah.")
         where = "; a module of your own is found with --config-dir FOLDER, the one that holds it" if is_own else ""
         raise NiahError(

@@ -1,7 +1,11 @@
 """The one exception a user is meant to read, and what other exceptions say on one line."""
 
 import errno
+import sysconfig
+import traceback
+from pathlib import Path
 
+_PACKAGE = Path(__file__).resolve().parent
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _LACKING = {
     errno.EMFILE: "this process to be allowed more open files (ulimit -n)",
@@ -74,6 +78,19 @@ class ServiceError(NiahError):
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message that holds anything; its type's name where none does."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def own_line(error: BaseException) -> str:
+    """file:line of the innermost call that is neither niah's nor a library's: a plug-in's of the user. Empty where
+    there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    libraries = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+    own = [
+        call for call in traceback.extract_tb(error.__traceback__)
+        if not (Path(call.filename).is_relative_to(_PACKAGE) or call.filename.startswith(("<", *libraries)))
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
 def reason(error: BaseException) -> str:

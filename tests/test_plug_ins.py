@@ -45,6 +45,23 @@ class Greeting(Task):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Nought(Task):
+    name: str = "nought"
+
+    def problem(self, rng, haystack):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Haystack):
+    name: str = "numbers"
+    licence: str = "none"
+
+    def documents(self, skip):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Days(Haystack):
     name: str = "days"
     licence: str = "none"
@@ -140,4 +157,22 @@ def test_what_is_wrong_with_one_is_one_line(mine, classes, message):
 def test_what_was_not_written_is_named(mine):
     recipe = Recipe(mine(task={"_target_": "Empty"}))
     with pytest.raises(NiahError, match="task=empty: Empty has no method problem"):
+        recipe.build(recipe.trials[0])
+
+
+@pytest.mark.parametrize(("text", "line"), [("import os\nx = nowhere\n", 2), ("def f(:\n", 1)])
+def test_a_bug_in_ones_own_module_is_told_with_its_line(tmp_path, monkeypatch, text, line):
+    (tmp_path / f"own_broken_{line}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(NiahError, match=rf"scorer._target_: .* cannot be imported: .*own_broken_{line}.py:{line}: "):
+        config.plug_in("scorer", f"own_broken_{line}.Mine")
+
+
+@pytest.mark.parametrize(("group", "name", "message"), [
+    ("task", "Nought", r"task=nought: my_plug_ins.Nought made None; expected niah.records.Problem"),
+    ("haystack", "Numbers", r"haystack: documents.skip. of its class gave None; expected texts"),
+])
+def test_what_a_class_of_ones_own_gives_is_checked(mine, group, name, message):
+    recipe = Recipe(mine(**{group: {"_target_": name}}))
+    with pytest.raises(NiahError, match=message):
         recipe.build(recipe.trials[0])

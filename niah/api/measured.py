@@ -42,6 +42,8 @@ class MeasuredRun:
     def __init__(self, folder: str | Path, *, config_dir: str | Path | None = None):
         self.folder = Path(folder).expanduser()
         self._config_dir = config_dir
+        if config_dir is not None and not Path(config_dir).is_dir():
+            raise NiahError(f"config_dir: got {str(config_dir)!r}, no folder; expected one with plug-ins, or None")
         store.opened(str(self.folder), needs_settings=False)
 
     @property
@@ -118,6 +120,10 @@ class MeasuredRun:
         """
         from niah.commands import show
 
+        if trial is not None and (isinstance(trial, bool) or not isinstance(trial, int)):
+            raise NiahError(f"show: got trial {trial!r}; expected its number, as show(17)")
+        if cell is not None and not isinstance(cell, str):
+            raise NiahError(f'show: got cell {cell!r}; expected a length and a depth in percent, as cell="8k,50"')
         if cell is not None:
             if trial is not None:
                 raise NiahError("show: got a trial and a cell; expected one of them")
@@ -127,6 +133,10 @@ class MeasuredRun:
             (trial,) = trials
         with self._own_plug_ins():
             return Text(show.describe(str(self.folder), trial, whole=whole))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is kept of the open folder: another process opens its own."""
+        return {"folder": self.folder, "_config_dir": self._config_dir}
 
     def __str__(self) -> str:
         """The table that the command prints."""

@@ -3,17 +3,15 @@
 import os
 import signal
 import sys
-import sysconfig
 import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
 from niah import terminal
-from niah.errors import NiahError, lacking, reason
+from niah.errors import NiahError, lacking, own_line, reason
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _AGAIN_SECONDS = 0.02
 _unraisable = sys.unraisablehook
 
@@ -66,11 +64,8 @@ def line(error: BaseException) -> str:
 
 def _place(error: BaseException) -> str:
     """file:line of the innermost call in a plug-in of the user's, else in niah, else anywhere."""
+    if own := own_line(error):
+        return own
     calls = traceback.extract_tb(error.__traceback__)
-    niahs = [call for call in calls if Path(call.filename).is_relative_to(_PACKAGE)]
-    own = [
-        call for call in calls
-        if call not in niahs and call.filename[:1] != "<" and not call.filename.startswith(_LIBRARIES)
-    ]
-    found = (own or niahs or calls)[-1:]
+    found = ([call for call in calls if Path(call.filename).is_relative_to(_PACKAGE)] or calls)[-1:]
     return f"{found[0].filename}:{found[0].lineno}" if found else "an unknown place"

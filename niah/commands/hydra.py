@@ -371,6 +371,11 @@ def _one_line(error: Exception) -> str:
 def _unknown_key(key: str) -> str:
     """One line about a key that is neither a group nor a setting without one; often it is a group's setting."""
     groups = choices.groups()
+    if key == "budget":
+        return (
+            "budget: no setting of this verb; expected it with niah run and niah plan; niah frontier and niah decide "
+            "have frontier.budget= and decide.budget="
+        )
     inside = [f"{group}.{key}=..." for group in groups if config.fields_named(f"{group}.{key}")]
     if right := inside[:3] or [f"{name}=..." for name in meant.near(key, [*groups, *config.PLACE_ONLY, "seed"])[:1]]:
         return f"{key}: unknown key; did you mean {' or '.join(right)}"

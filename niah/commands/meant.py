@@ -17,10 +17,10 @@ PLURALS = {
 OTHER_VERBS = {"ls": "list", "remove": "rm", "diff": "compare", "measure": "run", "eval": "run"}
 """What others call a verb of niah's."""
 _OPTIONS = {
-    "-m", "--multirun", "-c", "--cfg", "--info", "-i", "--resolve", "-p", "--package", "-r", "--run", "-sc",
-    "--shell-completion", "--hydra-help", "--config-path", "-cp", "--config-name", "-cn", "--experimental-rerun",
+    "-m", "--multirun", "--cfg", "--info", "--package", "--hydra-help",
 }
-"""Hydra's own."""
+"""Hydra's own, those that are of use here."""
+_WITH_VALUE = {"--cfg": "job, hydra or all", "--info": "all or defaults", "--package": "a group"}
 _NEAR = 0.6
 _SHOWN = 4
 
@@ -99,6 +99,10 @@ def _file_of_weights(path: str) -> str:
 
 def _check_option(word: str, following: str) -> None:
     name, separator, value = word.partition("=")
+    if name in _WITH_VALUE and not (separator and value):
+        raise NiahError(f"{name}: which? expected {name}=..., {_WITH_VALUE[name]}")
+    if name == "--resolve":
+        raise NiahError("--resolve: resolves nothing by itself; expected it behind --cfg=job")
     if name in _OPTIONS:
         return
     key = name.lstrip("-").replace("-", "_")

@@ -10,7 +10,7 @@ from niah.records import Row
 from niah.runs import store, sweeps
 from niah.runs.scoring import rescored
 from niah.runs.store import RunFolder
-from niah.terminal import say
+from niah.terminal import note, say
 from niah.units import format_count
 
 _SHOWN = 10
@@ -22,8 +22,17 @@ def main(words: list[str]) -> int:
     paths, rest = folder_arguments("rescore", words)
     if rest:
         raise NiahError(f"rescore: got {rest[0]!r}; expected folders alone, as rescore outputs/NAME")
-    for path in sweeps.runs_below(paths):
-        say(*rescore(path))
+    runs, failed = sweeps.runs_below(paths), []
+    for path in runs:
+        try:
+            say(*rescore(path))
+        except NiahError as error:
+            if len(runs) == 1:
+                raise
+            failed.append(path)
+            note(f"niah: {path}: {str(error).removeprefix(f'{path}: ')}")
+    if failed:
+        raise NiahError(f"rescore: {len(failed)} of {len(runs)} runs are as they were, see above; the others are done")
     return 0
 
 

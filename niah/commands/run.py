@@ -99,7 +99,8 @@ def _measure(config: Any, started: float, wanted: str, tracked: str, *, is_launc
         console.say(line)
     console.say(accuracy_by_length(summary.record, summary.asked, settings.report.threshold))
     if len(summary.asked) < len(summary.rows):
-        console.say(f"table: the {len(summary.asked)} trials asked for; figures and page: all {len(summary.rows)} here")
+        asked = format_count(len(summary.asked), "trial")
+        console.say(f"table: the {asked} asked for; figures and page: all {len(summary.rows)} here")
     if summary.num_new or not page.is_current(summary.folder, settings.report):
         shown = page.shown_of(str(summary.folder), "", summary.record, summary.rows)
         lines = report.draw([one.panel for one in shown], summary.folder, settings.report)

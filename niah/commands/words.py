@@ -78,6 +78,14 @@ def own_settings(group: str, cls: type[_Settings], words: Sequence[str]) -> tupl
     return config.typed(group, cls, changed)[0], [word for word in words if word not in own]
 
 
+def refuse_repeats(verb: str, words: Sequence[str]) -> None:
+    """Raises NiahError where a verb that asks repeats until it knows enough is told how many."""
+    if given := [word for word in words if word.lstrip("+").startswith("ctx.repeats=")]:
+        raise NiahError(
+            f"{verb} {given[-1]}: it asks repeats until it knows enough; expected none, or {verb}.most= for the most"
+        )
+
+
 def restart_with_environment(overrides: Sequence[str]) -> None:
     """Starts this command anew where vLLM needs variables that only a new process sees.
 

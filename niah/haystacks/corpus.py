@@ -296,7 +296,9 @@ class _Counted:
 
 def clean(documents: Iterable[str]) -> Iterator[str]:
     """Documents in Unicode's composed form (NFC), without white space around; empty ones left out."""
-    for document in documents:
+    for document in documents if documents is not None else (None,):
+        if not isinstance(document, str):
+            raise NiahError(f"haystack: documents(skip) of its class gave {document!r:.100}; expected texts")
         if text := unicodedata.normalize("NFC", document).strip():
             yield NamedText(text, document.name) if isinstance(document, NamedText) else text
 

@@ -195,6 +195,12 @@ class Recipe:
         run, source = self.run, self.corpus
         assert source is not None, "a task that writes the whole context asks of_length"
         problem = run.task.problem_of(repeat, grid.generator(run.seed, repeat, "problem"), source)
+        if not isinstance(problem, Problem) or not problem.targets:
+            kind = type(run.task)
+            raise NiahError(
+                f"task={run.task.name}: {kind.__module__}.{kind.__name__} made {problem!r:.100}; expected "
+                "niah.records.Problem(needles, question, targets), with a target at least"
+            )
         self._check_budget(problem)
         return self._planted(problem), self._frame(problem)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from niah.report.text_table import aligned
 from niah.stats import two_samples
@@ -11,6 +12,7 @@ from niah.stats.signflip import smallest_p
 from niah.stats.significance import NONZERO, picked_confidence
 from niah.units import format_length
 
+_HEAD = 16
 Pooled = Callable[[tuple[int, ...], float], Difference]
 """The difference over some lengths together, at a confidence (0 to 1)."""
 
@@ -20,7 +22,7 @@ def table(found: Comparison, base: str, other: str, confidence: float) -> list[s
     interval = f"difference [{confidence:.0%}], points"
     counts = ["lost", "gained", "McNemar p"] if found.is_paired else []
     unit = "pairs" if found.is_paired else "trials"
-    rows = [["length", unit, base[:16], other[:16], interval, *counts, "p", "Holm p"]]
+    rows = [["length", unit, *_heads(base, other), interval, *counts, "p", "Holm p"]]
     for d in (*found.lengths, found.overall):
         counts = [str(d.num_lost), str(d.num_gained), p_text(d.mcnemar_p)] if found.is_paired else []
         rows.append([
@@ -28,6 +30,14 @@ def table(found: Comparison, base: str, other: str, confidence: float) -> list[s
             f"{d.other:.3f}", span(d), *counts, p_text(d.p), p_text(d.adjusted_p),
         ])
     return aligned(rows, [8, 6, 16, 16, 28, *([4, 6, 9] if found.is_paired else []), 7, 7])
+
+
+def _heads(base: str, other: str) -> tuple[str, str]:
+    """Two names in 16 characters each: of longer ones, where they begin alike, what is behind that."""
+    num_alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(base, other, strict=False)))
+    start = base[:num_alike].rfind("-") + 1 if max(len(base), len(other)) > _HEAD else 0
+    first, second = (f"{'…' if start else ''}{name[start:]}"[:_HEAD] for name in (base, other))
+    return first, second
 
 
 def is_open(found: Comparison, confidence: float) -> bool:

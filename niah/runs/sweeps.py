@@ -1,5 +1,6 @@
 """A sweep's folder is one of run folders: which runs it holds, and what sets each apart from the others."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from niah.runs import store
 
 _NUMBERED = re.compile(r"(\D*)(\d+(?:\.\d+)?)?")
 _GROUPS = ("model", "task", "haystack", "reader", "kv", "spec", "engine", "scorer")
+_LONGEST_NAME = 120
 _OF_RULER = ("model", "ruler", "reader", "kv", "spec", "engine")
 
 
@@ -36,9 +38,14 @@ def runs_below(paths: Sequence[str]) -> list[str]:
 
 
 def together(verb: str, paths: Sequence[str]) -> Path:
-    """Beside the first run: a folder named by the verb and all runs."""
-    names = "-".join(Path(path).resolve().name for path in paths)
-    return Path(paths[0]).parent / f"{verb}-{names}"[:120]
+    """Beside the first run: a folder named by the verb and all runs, and by a digest of their places where names alone
+    would be those of other runs too."""
+    places = [Path(path).resolve() for path in paths]
+    name = "-".join([verb, *(place.name for place in places)])
+    if len(name) > _LONGEST_NAME or len({place.parent for place in places}) > 1:
+        digest = hashlib.sha256("\n".join(map(str, places)).encode()).hexdigest()[:8]
+        name = f"{name[: _LONGEST_NAME - 9]}-{digest}"
+    return Path(paths[0]).parent / name
 
 
 def labels(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from niah.errors import NiahError
 from niah.records import Outcome, Problem, Score
 from niah.scorers import Scorer
 from niah.scorers.normal_form import normal
@@ -28,7 +29,7 @@ def judge(
     answer = found.answer.strip()
     if finish_reason == "content_filter":
         return Score(0.0, answer), Outcome.REFUSED
-    score = scorer.score_problem(answer, problem)
+    score = _checked(scorer.score_problem(answer, problem), scorer)
     if score.value >= 1:
         return score, Outcome.CORRECT
     if finish_reason == "length" and (in_thinking or found.is_open or not answer or is_cut(answer, problem.targets)):
@@ -39,6 +40,17 @@ def judge(
     if speech.refuses:
         return score, Outcome.REFUSED
     return score, Outcome.WRONG
+
+
+def _checked(score: object, scorer: Scorer) -> Score:
+    """Raises NiahError for what a scorer of the user's own may return and no row can hold."""
+    if isinstance(score, Score) and isinstance(score.answer, str) and 0 <= score.value <= 1:
+        return score
+    kind = type(scorer)
+    raise NiahError(
+        f"scorer={scorer.name}: {kind.__module__}.{kind.__name__} returned {score!r:.100}; expected "
+        "niah.records.Score(value, answer), a value from 0 to 1 and a text"
+    )
 
 
 def hangs_on_question(response: str, problem: Problem, scorer: Scorer) -> bool:

@@ -1,6 +1,7 @@
 """niah.load and niah.compare: numbers as the report has them, pictures beside a notebook's own, text of a trial."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -93,3 +94,19 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), f"cell {cell['id']}", "exec"), names)
     assert isinstance(names["run"], niah.MeasuredRun) and "trial" in str(names["trial"])
+
+
+def test_odd_arguments_are_one_line(folders):
+    run = niah.load(folders[0])
+    for trial in ("0", True, 1.0):
+        with pytest.raises(niah.NiahError, match=f"show: got trial {trial!r}"):
+            run.show(trial)
+    with pytest.raises(niah.NiahError, match="show: got cell"):
+        run.show(cell=("8k", 50))  # type: ignore[arg-type]
+    with pytest.raises(niah.NiahError, match="config_dir: got 'nope', no folder"):
+        niah.load(folders[0], config_dir="nope")
+
+
+def test_a_run_goes_to_another_process(folders):
+    run = niah.load(folders[0])
+    assert str(pickle.loads(pickle.dumps(run))) == str(run)

@@ -131,7 +131,7 @@ def test_a_sweep_of_several_tasks_and_its_baseline(tmp_path, capfd):
 
 def test_failures_unfinished_runs_calibration_and_pinned_prompts(tmp_path, capfd):
     a = run(tmp_path / "a", rows(grid(8), lambda trial: None if trial.index == 3 else True), **TASK)
-    bounds = "bounds: [{max_failures: %s}, {calibration: verified}, {prompts_sha256: %s}, {min_accuracy: 0.5}]"
+    bounds = "bounds: [{max_failures: %s}, {calibration: verified}, {prompts_sha256: '%s'}, {min_accuracy: 0.5}]"
     _, content = gate(capfd, tmp_path, bounds % ("0", "0" * 64), a, code=3)
     assert [one["state"] for one in content["findings"]] == ["failed", "inconclusive", "failed", "met"]
     assert content["findings"][0]["words"] == "1 of 72 without (1 engine-error)"

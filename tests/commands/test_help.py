@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import sys
@@ -14,6 +15,7 @@ import pytest
 from niah import choices
 from niah.cli import VERBS
 from niah.commands import completion, fields, help, meant
+from niah.errors import NiahError
 from niah.limits import allowed
 from tests.helpers import own
 from tests.helpers.command import FAKE, environment_with, is_one_line, said
@@ -188,3 +190,14 @@ def test_exit_codes(niah, tmp_path):
     assert both.returncode == 1 and both.stderr.splitlines()[-1].startswith("niah: ctx.repeats: got 0")
     for words, code in (("done", 0), ("refused", 1), ("regression", 2), ("without an answer", 5), ("stopped", 130)):
         assert f"{code} " in help.EXIT_CODES.partition(words)[0] and words in help.EXIT_CODES
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--info"], "--info: which? expected --info=..., all or defaults"),
+    (["--cfg", "seed=1"], "--cfg: which? expected --cfg=..., job, hydra or all"),
+    (["--resolve"], "--resolve: resolves nothing by itself"),
+    (["--config-name", "foo"], "--config-name: no such option here"),
+])
+def test_options_of_hydras_are_refused_in_our_words(words, message):
+    with pytest.raises(NiahError, match=re.escape(message)):
+        meant.instead(words)

@@ -130,3 +130,15 @@ def test_where_the_question_decides_it_is_in_the_row(tmp_path):
     asked = {name: f"What is the special magic number for {name}?" for name in ("Oslo", "Lisbon")}
     made = [replace(found[0], response=said, question=question) for question in asked.values()]
     assert [row.outcome for row in scoring.rescored(record, made).rows] == ["absent-claimed", "wrong"]
+
+
+def test_a_run_that_cannot_be_judged_keeps_no_other_from_it(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "aaa")
+    stored = json.loads((tmp_path / "aaa/run.json").read_text())
+    stored["config"]["scorer"]["_target_"] = "nobody.Has"
+    (tmp_path / "aaa/run.json").write_text(json.dumps(stored))
+    assert main(["rescore", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert f"niah: {tmp_path / 'aaa'}: scorer._target_: got 'nobody.Has'" in said.err
+    assert "rescore: 1 of 2 runs are as they were" in said.err and any("scored_before" in row for row in rows(run))
+    assert not any("scored_before" in row for row in rows(tmp_path / "aaa"))

@@ -14,7 +14,7 @@ from niah.commands.budget import Budget
 from niah.commands.decide.pairing import Listed, Plan, Side, differences, hardest
 from niah.commands.decide.settings import DecideSettings
 from niah.commands.results import without_nan, write
-from niah.commands.words import own_settings, restart_with_environment
+from niah.commands.words import own_settings, refuse_repeats, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import Trial
@@ -43,6 +43,7 @@ def main(words: list[str]) -> int:
     Raises UnansweredError where none is, but an engine was given up, or trials are left without an answer.
     """
     settings, rest = own_settings("decide", DecideSettings, words)
+    refuse_repeats("decide", rest)
     sides = _each(rest)
     for one in sides:
         restart_with_environment(one)

@@ -12,7 +12,7 @@ from niah.commands.frontier import sentence
 from niah.commands.frontier.search import Search
 from niah.commands.frontier.settings import FrontierSettings
 from niah.commands.results import without_nan, write
-from niah.commands.words import own_settings, restart_with_environment
+from niah.commands.words import own_settings, refuse_repeats, restart_with_environment
 from niah.config import Run
 from niah.errors import NiahError
 from niah.records import Trial
@@ -29,6 +29,7 @@ def main(words: list[str]) -> int:
     Raises UnansweredError where an engine was given up, or trials are left without an answer.
     """
     settings, rest = own_settings("frontier", FrontierSettings, words)
+    refuse_repeats("frontier", rest)
     restart_with_environment(rest)
     return hydra.run(hydra.adapted(rest), lambda config: _measure(configuration.build(config), settings))
 

@@ -61,6 +61,10 @@ class _Entry:
 
     def __post_init__(self) -> None:
         check(self, "bounds")
+        if self.prompts_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", str(self.prompts_sha256)):
+            raise NiahError(
+                f"bounds.prompts_sha256: got {self.prompts_sha256!r}; expected 64 hex digits, as gate prints them"
+            )
 
 
 @dataclass(frozen=True)
