@@ -68,6 +68,8 @@ def report(paths: Sequence[str], words: Sequence[str]) -> list[str]:
             label = ", ".join(name)
             lines.append(path if label == Path(path).resolve().name else f"{path} ({label})")
         lines.append(accuracy_by_length(record, rows, settings.threshold))
+        if not any(row.is_answered for row in rows):
+            terminal.note(f"niah: {path}: no trial has an answer yet; the run's own command goes on")
         if others := beside.sentence(rows):
             lines.append(others)
         note, is_score = scoring.note(record, rows, path)

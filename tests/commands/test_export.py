@@ -128,12 +128,15 @@ def test_what_no_model_answered_says_so_and_is_rebuilt_from_two_files(tmp_path, 
     for trial in range(4):
         assert "as stored: verified" in said(capfd, "show", str(folder), "--trial", str(trial))
     for to in ("every_eval_ever", "inspect", "lm_eval", "hf_eval_results"):
-        told = said(capfd, "export", str(folder), f"to={to}", "dataset=me/x")
+        named = ["dataset=me/x"] if to == "hf_eval_results" else []
+        told = said(capfd, "export", str(folder), f"to={to}", *named)
         assert "(engine=fake: no model was asked)" in told
         for file in (folder / f"export-{to}").rglob("*"):
             if file.is_file() and file.suffix in (".json", ".yaml"):
                 assert "no model was asked" in file.read_text() or "engine-fake" in file.read_text()
     assert "expected one of every_eval_ever, inspect" in said(capfd, "export", str(folder), "to=csv", code=1)
+    told = said(capfd, "export", str(folder), "to=inspect", "dataset=a/b", code=1)
+    assert "dataset: is for to=hf_eval_results" in told
 
 
 @pytest.mark.parametrize(("text", "expected"), [

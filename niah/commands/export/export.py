@@ -32,6 +32,8 @@ def main(words: list[str]) -> int:
         )
     if own["to"] not in _FORMATS:
         raise NiahError(f"export to: got {own['to'] or 'nothing'}; expected one of {', '.join(_FORMATS)}")
+    if own["dataset"] and own["to"] != "hf_eval_results":
+        raise NiahError(f"export dataset: is for to=hf_eval_results; got it with to={own['to']}; leave it out")
     if len(rest) != 1:
         raise NiahError(f"export: got {len(rest)} folders; expected export DIR to={own['to']} [out=DIR]")
     found = parts(rest[0])

@@ -1,5 +1,6 @@
 """A policy: a YAML file with the bounds that a run has to keep."""
 
+import json
 import re
 import reprlib
 from collections.abc import Iterator, Sequence
@@ -120,6 +121,7 @@ def read(file: str) -> Policy:
             raise NiahError(f"{file}: {len(content):,} bytes; expected a policy, of at most {_MAX_BYTES:,}")
         node = yaml.compose(content, yaml.SafeLoader)
         data = yaml.load(content, yaml.SafeLoader)
+        json.dumps(data, default=str)  # ValueError for an anchor that holds itself
     except (OSError, yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         if isinstance(error, FileNotFoundError):
             raise NiahError(f"{file}: no such policy; expected a file with bounds, as docs/ci.md has") from None
