@@ -141,7 +141,8 @@ def perform(step: Step, folder: Path, words: Sequence[str], limit: float) -> Non
         done = subprocess.run(
             [sys.executable, "-m", "niah", "calibrate", str(folder / step.name)], capture_output=True, text=True
         )
-        print(f"   calibrate: {(done.stdout or done.stderr).strip().splitlines()[0][:200]}", flush=True)
+        first_line = (done.stdout or done.stderr or "said nothing").strip().splitlines()[0]
+        print(f"   calibrate: {first_line[:200]}", flush=True)
 
 
 def _ended(command: Sequence[str], out: IO[str], limit: float) -> str:
@@ -200,7 +201,8 @@ def tables(folder: Path) -> list[str]:
     for path in sorted(folder.iterdir()):
         if (path / "run.json").is_file() and (path / "rows.jsonl").is_file():
             _, record, rows = store.open_for_reading(str(path))
-            runs.append((path, record, rows))
+            if all("num_kv_blocks" in engine.facts for engine in record.engines.values()):
+                runs.append((path, record, rows))
     if not runs:
         return [f"{folder}: no runs yet"]
     return [*_machine(runs[0][1]), "", *_held(runs), "", *_seconds(runs)]
