@@ -55,7 +55,7 @@ def main(words: list[str]) -> int:
         try:
             for line in found:
                 say(line)
-        except architecture.UnknownArchitectureError as error:
+        except architecture.UnknownKindError as error:
             if machines or own["out"] or own["format"] == "json" or own["budget"] or run.engine.missing():
                 raise
             say(f"{str(error).partition(';')[0]}: vLLM itself is asked (exact=true), which takes some seconds")

@@ -79,6 +79,10 @@ class UnknownArchitectureError(NiahError):
     """The plan cannot count this model; vLLM may still run it."""
 
 
+class UnknownKindError(UnknownArchitectureError):
+    """One of a model type that is not known here; vLLM may know it."""
+
+
 def of(model: Model) -> Architecture:
     """The architecture of a run's model. Raises UnknownArchitectureError for one that is not known here."""
     return read(config_of(model), f"model.path={model.path}")
@@ -90,7 +94,7 @@ def read(config: Mapping[str, Any], where: str) -> Architecture:
     text = {**config, **config.get("text_config", {})}
     kind = str(text.get("model_type", "")).removesuffix("_text")
     if kind not in KNOWN:
-        raise UnknownArchitectureError(
+        raise UnknownKindError(
             f"{where}: architecture {kind or 'without model_type'!r} is not known to the fast plan; expected one of "
             f"{', '.join(KNOWN)}; take exact=true, which asks vLLM itself"
         )

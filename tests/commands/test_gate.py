@@ -218,6 +218,7 @@ def test_the_policies_that_ship_are_read():
         assert policy.read(str(file)).bounds[0].line
 
 
+@pytest.mark.slow
 def test_what_frontier_proved_decides_on_the_effective_length(place, capfd):
     """engine=fake answers from its last tokens, so that needles at the beginning are lost at 4K."""
     ladder = ("engine=fake", "haystack=noise", "ctx.lengths=[512,1k,2k,4k]", "ctx.depths=[0,50,100]")

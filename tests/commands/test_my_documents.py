@@ -23,6 +23,7 @@ def words_of(place: Path) -> tuple[str, ...]:
     return "experiment=my_documents", f"task.path={file}", f"haystack.path={documents}"
 
 
+@pytest.mark.slow
 def test_own_documents_to_page_and_sentence(tmp_path, capfd, monkeypatch):
     words = words_of(tmp_path)
     ran_here(tmp_path, (*words, "engine=fake", "engine.window=900", "ctx.lengths=[1k,2k]", "ctx.depths=[30]"))

@@ -20,6 +20,7 @@ def folder(tmp_path):
     return tmp_path / "own"
 
 
+@pytest.mark.slow
 def test_all_five_kinds_run_and_are_found_again(niah, tmp_path, folder):
     ends = ("engine.ending=, 'so' it is", "scorer.ending=, 'so' it is")
     words = (*RUN, "kv=[odd,bf16]", "haystack.sound=Hm, {hm}.", *ends)

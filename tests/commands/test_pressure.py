@@ -30,6 +30,7 @@ def named(place) -> set[str]:
     return {name for name, one in found(place)["conditions"].items() if one["is_named"]}
 
 
+@pytest.mark.slow
 def test_a_block_of_another_prompt_is_named_and_the_run_goes_on(place, capfd):
     text = said(capfd, *WORDS, "engine.fault=stale", code=2)
     assert named(place) == {"evicted"}

@@ -47,6 +47,7 @@ def test_null_in_the_body_drops_the_templates_arguments(niah):
     assert not any("chat_template_kwargs" in body for body in server.bodies[10:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "num_controls"), [("vllm", 1), ("sglang", 0), ("somebody", 0)])
 def test_only_servers_that_can_leave_their_cache_are_asked_to(niah, tmp_path, owner, num_controls):
     with Server(card={"id": "smol", "owned_by": owner}, pages={}, cached_tokens=5) as server:
@@ -123,6 +124,7 @@ def test_what_is_sent_is_greedy_and_the_ids_of_the_engine_in_this_process(niah, 
         assert body["stop_token_ids"] and body["priority"] == 3 and len(body["prompt"]) in (480, 992)
 
 
+@pytest.mark.slow
 def test_another_server_at_the_same_address_is_refused(niah, tmp_path):
     with Server({9: "500"}) as server:
         assert niah(*GRID, *server.words, "engine.max_retries=0").returncode == 5
