@@ -83,7 +83,7 @@ def first_line(error: BaseException) -> str:
 def own_line(error: BaseException) -> str:
     """file:line of the innermost call that is neither niah's nor a library's: a plug-in's of the user. Empty where
     there is none."""
-    if isinstance(error, SyntaxError) and error.filename:
+    if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith("<"):
         return f"{error.filename}:{error.lineno}"
     libraries = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
     own = [

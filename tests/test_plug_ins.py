@@ -170,7 +170,7 @@ def test_a_bug_in_ones_own_module_is_told_with_its_line(tmp_path, monkeypatch, t
 
 @pytest.mark.parametrize(("group", "name", "message"), [
     ("task", "Nought", r"task=nought: my_plug_ins.Nought made None; expected niah.records.Problem"),
-    ("haystack", "Numbers", r"haystack: documents.skip. of its class gave None; expected texts"),
+    ("haystack", "Numbers", r"haystack=numbers: documents.skip. of its class returned None; expected texts"),
 ])
 def test_what_a_class_of_ones_own_gives_is_checked(mine, group, name, message):
     recipe = Recipe(mine(**{group: {"_target_": name}}))

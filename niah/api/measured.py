@@ -5,6 +5,7 @@ import html
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from numbers import Integral
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -120,7 +121,7 @@ class MeasuredRun:
         """
         from niah.commands import show
 
-        if trial is not None and (isinstance(trial, bool) or not isinstance(trial, int)):
+        if isinstance(trial, bool) or not isinstance(trial, Integral | None):  # a table's numbers are numpy's
             raise NiahError(f"show: got trial {trial!r}; expected its number, as show(17)")
         if cell is not None and not isinstance(cell, str):
             raise NiahError(f'show: got cell {cell!r}; expected a length and a depth in percent, as cell="8k,50"')

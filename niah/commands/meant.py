@@ -17,7 +17,7 @@ PLURALS = {
 OTHER_VERBS = {"ls": "list", "remove": "rm", "diff": "compare", "measure": "run", "eval": "run"}
 """What others call a verb of niah's."""
 _OPTIONS = {
-    "-m", "--multirun", "--cfg", "--info", "--package", "--hydra-help",
+    "-m", "--multirun", "--cfg", "--info", "--resolve", "--package", "--hydra-help",
 }
 """Hydra's own, those that are of use here."""
 _WITH_VALUE = {"--cfg": "job, hydra or all", "--info": "all or defaults", "--package": "a group"}
@@ -73,6 +73,8 @@ def instead(words: Sequence[str]) -> list[str]:
 
     Raises NiahError for an option that there is none of.
     """
+    if "--resolve" in words and not any(word.startswith("--cfg") for word in words):
+        raise NiahError("--resolve: resolves nothing by itself; expected it with --cfg=job")
     found, models, path = [], [], None
     for number, word in enumerate(words):
         if word.startswith("-"):
@@ -101,8 +103,6 @@ def _check_option(word: str, following: str) -> None:
     name, separator, value = word.partition("=")
     if name in _WITH_VALUE and not (separator and value):
         raise NiahError(f"{name}: which? expected {name}=..., {_WITH_VALUE[name]}")
-    if name == "--resolve":
-        raise NiahError("--resolve: resolves nothing by itself; expected it behind --cfg=job")
     if name in _OPTIONS:
         return
     key = name.lstrip("-").replace("-", "_")

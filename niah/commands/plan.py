@@ -56,7 +56,9 @@ def main(words: list[str]) -> int:
             for line in found:
                 say(line)
         except architecture.UnknownKindError as error:
-            if machines or own["out"] or own["format"] == "json" or own["budget"] or run.engine.missing():
+            from niah.engines.vllm.versions import installed  # not for what the fast plan knows
+
+            if machines or own["out"] or own["format"] == "json" or own["budget"] or not installed():
                 raise
             say(f"{str(error).partition(';')[0]}: vLLM itself is asked (exact=true), which takes some seconds")
             for line in exactly(run, rest):

@@ -233,7 +233,7 @@ def _writer(haystack: Haystack, tokenizer: Tokenizer, size: int) -> Callable[[Pa
     def write(folder: Path) -> None:
         terminal.note(f"haystack {haystack.name}: reading and tokenising, once")
         skipped: list[str] = []
-        documents = _Counted(clean(haystack.documents(skipped.append)))
+        documents = _Counted(clean(haystack.documents(skipped.append), haystack.name))
         ordered = shuffled(documents, by_line=haystack.by_line) if haystack.order == "shuffled" else documents
         digest = hashlib.sha256()
         written = Written(haystack.joint)
@@ -294,11 +294,14 @@ class _Counted:
             yield document
 
 
-def clean(documents: Iterable[str]) -> Iterator[str]:
-    """Documents in Unicode's composed form (NFC), without white space around; empty ones left out."""
-    for document in documents if documents is not None else (None,):
+def clean(documents: Iterable[str], name: str) -> Iterator[str]:
+    """Documents of the haystack ``name`` in Unicode's composed form (NFC), without white space around; empty ones left
+    out. Raises NiahError for what a class of the user's own may give and is no text."""
+    if not isinstance(documents, Iterable):
+        raise NiahError(f"haystack={name}: documents(skip) of its class returned {documents!r:.100}; expected texts")
+    for document in documents:
         if not isinstance(document, str):
-            raise NiahError(f"haystack: documents(skip) of its class gave {document!r:.100}; expected texts")
+            raise NiahError(f"haystack={name}: documents(skip) of its class gave {document!r:.100}; expected texts")
         if text := unicodedata.normalize("NFC", document).strip():
             yield NamedText(text, document.name) if isinstance(document, NamedText) else text
 

@@ -194,13 +194,7 @@ class Recipe:
         """The same without its text, which takes ten times as long to cut."""
         run, source = self.run, self.corpus
         assert source is not None, "a task that writes the whole context asks of_length"
-        problem = run.task.problem_of(repeat, grid.generator(run.seed, repeat, "problem"), source)
-        if not isinstance(problem, Problem) or not problem.targets:
-            kind = type(run.task)
-            raise NiahError(
-                f"task={run.task.name}: {kind.__module__}.{kind.__name__} made {problem!r:.100}; expected "
-                "niah.records.Problem(needles, question, targets), with a target at least"
-            )
+        problem = _checked(run.task.problem_of(repeat, grid.generator(run.seed, repeat, "problem"), source), run.task)
         self._check_budget(problem)
         return self._planted(problem), self._frame(problem)
 
@@ -251,7 +245,7 @@ class Recipe:
         # the words around the text do not depend on its size: a small one shows how much room they take
         sample = min(length - run.answer_tokens, _SAMPLE)
         rng = grid.generator(run.seed, repeat, "problem")
-        problem = task.fill(rng, run.haystack.language, sample, num_tokens_of)
+        problem = _checked(task.fill(rng, run.haystack.language, sample, num_tokens_of), task)
         frame = self._frame(problem)
         room = length - run.answer_tokens - splice(self._text_tokenizer, frame.around(("",))).num_tokens
         if room < 1:
@@ -442,6 +436,17 @@ class Recipe:
                 f"task.max_tokens: too few for the answer; got {self.run.task.answer_tokens}; expected at "
                 f"least {needed} for {', '.join(wanted)[:80]!r}; raise it"
             )
+
+
+def _checked(problem: object, task: Task) -> Problem:
+    """Raises NiahError for what a task of the user's own may make and nobody can be asked."""
+    if isinstance(problem, Problem) and problem.targets:
+        return problem
+    kind = type(task)
+    raise NiahError(
+        f"task={task.name}: {kind.__module__}.{kind.__name__} made {problem!r:.100}; expected "
+        "niah.records.Problem(needles, question, targets), with a target at least"
+    )
 
 
 def _repeated_share(documents: Sequence[str]) -> float:

@@ -58,9 +58,10 @@ def costs(
         for name, own in found:
             one = own.get(length)
             if one is not None and one.n:
+                cached = "-" if math.isnan(one.cached) else f"{one.cached:.0%}"
                 dollars = "-" if math.isnan(one.dollars) else f"{1000 * one.dollars:.4g}"
                 rows.append([
-                    name, format_length(length), f"{one.tokens:,.0f}", share(one.share), share(one.cached),
+                    name, format_length(length), f"{one.tokens:,.0f}", share(one.share), cached,
                     _seconds(one.first_token_seconds), _seconds(one.index_once_seconds), _seconds(one.index_seconds),
                     dollars if hardware else "",
                 ])

@@ -44,7 +44,7 @@ def documents_of(haystack: Haystack, skipped: list[str]) -> list[tuple[str, str]
             f"haystack={haystack.name}: is made without end; expected one that has documents, as haystack=files "
             "haystack.path=FOLDER"
         )
-    texts = clean(haystack.documents(skipped.append))
+    texts = clean(haystack.documents(skipped.append), haystack.name)
     named = ((text.name if isinstance(text, NamedText) else "", text) for text in texts)
     return [*_whole(named)]
 
