@@ -96,6 +96,9 @@ def main(words: list[str]) -> None:
     only = own["only"].split(",")
     if unknown := [one for one in only if one not in GROUPS]:
         sys.exit(f"gpu: only={unknown[0]}: no such group; expected some of {','.join(GROUPS)}")
+    for name in ("scale", "seconds"):
+        if not own[name].isdecimal() or not int(own[name]):
+            sys.exit(f"gpu: {name}={own[name]}: expected a whole number, at least 1")
     folder, scale = Path(own["out"]), int(own["scale"])
     folder.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + float(own["seconds"])
@@ -198,7 +201,7 @@ def _random_weights(folder: Path, words: Sequence[str]) -> None:
 def tables(folder: Path) -> list[str]:
     """Tables of all runs in a folder: what was found and held, then what the seconds say of the plan's efficiencies."""
     runs = []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("*")):
         if (path / "run.json").is_file() and (path / "rows.jsonl").is_file():
             _, record, rows = store.open_for_reading(str(path))
             if all("num_kv_blocks" in engine.facts for engine in record.engines.values()):
